@@ -1,0 +1,58 @@
+"""Clients, built once per process and only when first needed, from settings alone.
+
+boto3 is imported inside the functions: a warm read never pays for it, and import succeeds while any
+dependency is down.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from neuralstream_core.settings import RedisSettings, TableSettings
+from neuralstream_core.table import Table
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+    from neuralstream_core.redis.port import RedisPort
+
+__all__ = ["redis_port", "s3_client", "table"]
+
+
+@cache
+def _boto(service: str, connect_s: float, read_s: float, attempts: int) -> Any:
+    import boto3
+    from botocore.config import Config
+
+    build: Any = boto3.client  # the stubs list every service; one name at a time is enough here
+    return build(
+        service,
+        config=Config(
+            connect_timeout=connect_s,
+            read_timeout=read_s,
+            retries={"total_max_attempts": attempts, "mode": "standard"},
+            max_pool_connections=16,
+        ),
+    )
+
+
+@cache
+def redis_port(settings: RedisSettings) -> RedisPort:
+    """The online store's connection; opens nothing until the first command."""
+    from neuralstream_core.redis import connect
+
+    return connect(settings)
+
+
+@cache
+def table(settings: TableSettings) -> Table:
+    """The registry table, with timeouts that fit inside an API call."""
+    return Table(_boto("dynamodb", 1.0, 2.0, 3), settings.table)
+
+
+@cache
+def s3_client() -> S3Client:
+    """S3 for artifacts and job files."""
+    client: S3Client = _boto("s3", 1.0, 10.0, 3)
+    return client

@@ -1,0 +1,80 @@
+"""Settings: frozen typed models read once from the environment, one model per function.
+
+A field ``redis_host`` is read from ``NEURALSTREAM_REDIS_HOST``. A function composes the parts it needs::
+
+    class Settings(RedisSettings, TableSettings): ...
+
+    settings = Settings.from_env(os.environ)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+__all__ = ["BaseSettings", "BucketSettings", "RedisSettings", "TableSettings"]
+
+PREFIX = "NEURALSTREAM_"
+
+
+class BaseSettings(BaseModel):
+    """What every function has."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    namespace: str = Field(default="default", pattern=r"^[a-z0-9-]{1,32}$")
+    """Separates tenants or stages that share a cache: the first part of every key."""
+
+    @classmethod
+    def variables(cls) -> frozenset[str]:
+        """The environment variables this model reads."""
+        return frozenset(PREFIX + name.upper() for name in cls.model_fields)
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str]) -> Self:
+        """Read and check the settings.
+
+        Raises:
+            RuntimeError: a variable is missing or malformed; names the variable, never its value.
+        """
+        found = {
+            name: environ[PREFIX + name.upper()]
+            for name in cls.model_fields
+            if PREFIX + name.upper() in environ
+        }
+        try:
+            return cls.model_validate(found)
+        except ValidationError as error:
+            places = "; ".join(
+                f"{PREFIX}{str(e['loc'][0]).upper()}: {e['msg']}" for e in error.errors()
+            )
+            raise RuntimeError(f"bad settings: {places}") from None
+
+
+class RedisSettings(BaseSettings):
+    """Where the online store is and how long it may take."""
+
+    redis_host: str = "127.0.0.1"
+    redis_port: int = Field(default=6379, ge=1, le=65535)
+    redis_tls: bool = False
+    redis_cluster: bool = False
+    redis_iam_user: str = ""
+    """ElastiCache user for IAM authentication; empty: no authentication (laptop)."""
+    redis_cache_name: str = ""
+    """Name of the serverless cache, part of the signed IAM token."""
+    redis_connect_timeout_ms: int = Field(default=250, ge=1, le=5000)
+    redis_read_timeout_ms: int = Field(default=200, ge=1, le=5000)
+
+
+class TableSettings(BaseSettings):
+    """The DynamoDB table that holds views, models, versions, events and jobs."""
+
+    table: str = Field(min_length=3, max_length=255)
+
+
+class BucketSettings(BaseSettings):
+    """The S3 bucket that holds artifacts, baselines and job files."""
+
+    data_bucket: str = Field(min_length=3, max_length=63)

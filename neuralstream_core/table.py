@@ -1,0 +1,354 @@
+"""The one DynamoDB table, as a small typed surface over the low-level client.
+
+Every item has string keys ``PK`` and ``SK``; items that are listed also carry ``GSI1PK``/``GSI1SK``
+(index ``GSI1``). Which module owns which keys is written in that module:
+
+=====================  ==========================================
+``VIEW#{ns}#{name}``   `neuralstream_core.features.catalog`
+``MODEL#{ns}#{name}``  `neuralstream_core.registry`
+``JOB#{ns}#{id}``      `neuralstream_core.serving.batch`
+``DRIFT#{ns}#{name}``  `neuralstream_core.monitoring`
+=====================  ==========================================
+
+Numbers go in as ``int`` or ``float`` and come out the same way. boto3 and botocore are imported by
+whoever builds the client, never here at import time.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Mapping, Sequence
+from decimal import Context, Decimal
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from neuralstream_core.errors import ConditionFailed, Invalid, Unavailable
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+__all__ = ["Item", "Page", "Table", "marshal", "unmarshal"]
+
+Item: TypeAlias = dict[str, Any]
+
+_DECIMAL = Context(prec=38)
+_RETRYABLE_REASONS = frozenset(
+    {"TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"}
+)
+
+
+def marshal(value: Any) -> dict[str, Any]:
+    """One Python value as a DynamoDB attribute value."""
+    match value:
+        case None:
+            return {"NULL": True}
+        case bool():
+            return {"BOOL": value}
+        case str():
+            return {"S": value}
+        case int():
+            return {"N": str(value)}
+        case float():
+            return {"N": str(_DECIMAL.create_decimal(repr(value)))}
+        case bytes():
+            return {"B": value}
+        case set() | frozenset():
+            return {"SS": sorted(value)}
+        case Mapping():
+            return {"M": {str(k): marshal(v) for k, v in value.items()}}
+        case Sequence():
+            return {"L": [marshal(v) for v in value]}
+        case _:
+            raise TypeError(f"cannot store a {type(value).__name__}")
+
+
+def unmarshal(attribute: Mapping[str, Any]) -> Any:
+    """The Python value of a DynamoDB attribute value; a string set becomes a ``set``."""
+    ((kind, value),) = attribute.items()
+    match kind:
+        case "NULL":
+            return None
+        case "N":
+            number = Decimal(value)
+            return (
+                int(number)
+                if number == number.to_integral_value()
+                and "." not in value
+                and "E" not in value.upper()
+                else float(number)
+            )
+        case "M":
+            return {k: unmarshal(v) for k, v in value.items()}
+        case "L":
+            return [unmarshal(v) for v in value]
+        case "SS":
+            return set(value)
+        case _:
+            return value
+
+
+class Page(list[Item]):
+    """Items of one query, with the opaque token of the next page (``None`` on the last)."""
+
+    next_token: str | None = None
+
+
+class Table:
+    """Reads and conditional writes on one table.
+
+    Args:
+        client: a ``boto3.client("dynamodb")`` with its own timeouts and retries.
+        name: the table's name.
+
+    Raises (every method):
+        Unavailable: DynamoDB cannot be reached, throttles beyond the client's retries, or failed.
+        ConditionFailed: a condition did not hold; nothing was written.
+    """
+
+    def __init__(self, client: DynamoDBClient, name: str) -> None:
+        self._client = client
+        self.name = name
+
+    def get(self, pk: str, sk: str, *, consistent: bool = True) -> Item | None:
+        """One item, or ``None``."""
+        answer = self._call(
+            "get_item", Key={"PK": {"S": pk}, "SK": {"S": sk}}, ConsistentRead=consistent
+        )
+        item = answer.get("Item")
+        return None if item is None else _unmarshal_item(item)
+
+    def query(
+        self,
+        pk: str,
+        *,
+        prefix: str = "",
+        index: bool = False,
+        limit: int | None = None,
+        token: str | None = None,
+        newest_first: bool = False,
+        consistent: bool = True,
+    ) -> Page:
+        """Items below one partition key whose sort key starts with ``prefix``, one page of them."""
+        name_pk, name_sk = ("GSI1PK", "GSI1SK") if index else ("PK", "SK")
+        request: dict[str, Any] = {
+            "KeyConditionExpression": "#pk = :pk",
+            "ExpressionAttributeNames": {"#pk": name_pk},
+            "ExpressionAttributeValues": {":pk": {"S": pk}},
+            "ScanIndexForward": not newest_first,
+            "ConsistentRead": consistent and not index,
+        }
+        if prefix:
+            request["KeyConditionExpression"] += " AND begins_with(#sk, :prefix)"
+            request["ExpressionAttributeNames"]["#sk"] = name_sk
+            request["ExpressionAttributeValues"][":prefix"] = {"S": prefix}
+        if index:
+            request["IndexName"] = "GSI1"
+        if limit is not None:
+            request["Limit"] = limit
+        if token is not None:
+            request["ExclusiveStartKey"] = _decode_token(token, pk, name_pk)
+        answer = self._call("query", **request)
+        page = Page(_unmarshal_item(item) for item in answer["Items"])
+        if last := answer.get("LastEvaluatedKey"):
+            page.next_token = _encode_token(last)
+        return page
+
+    def query_all(self, pk: str, *, prefix: str = "", index: bool = False) -> list[Item]:
+        """Every item below one partition key, page after page."""
+        items: list[Item] = []
+        token: str | None = None
+        while True:
+            page = self.query(pk, prefix=prefix, index=index, token=token)
+            items += page
+            if (token := page.next_token) is None:
+                return items
+
+    def put(
+        self,
+        item: Item,
+        *,
+        condition: str | None = None,
+        values: Item | None = None,
+        names: Mapping[str, str] | None = None,
+    ) -> None:
+        """Write one whole item, if ``condition`` holds."""
+        self._call(
+            "put_item",
+            **self.put_action(item, condition=condition, values=values, names=names)["Put"],
+        )
+
+    def update(
+        self,
+        pk: str,
+        sk: str,
+        expression: str,
+        *,
+        values: Item | None = None,
+        names: Mapping[str, str] | None = None,
+        condition: str | None = None,
+    ) -> Item:
+        """Update one item and return it as it is afterwards."""
+        action = self.update_action(
+            pk, sk, expression, values=values, names=names, condition=condition
+        )["Update"]
+        answer = self._call("update_item", **action, ReturnValues="ALL_NEW")
+        return _unmarshal_item(answer["Attributes"])
+
+    def delete(
+        self,
+        pk: str,
+        sk: str,
+        *,
+        condition: str | None = None,
+        values: Item | None = None,
+        names: Mapping[str, str] | None = None,
+    ) -> None:
+        """Delete one item; deleting what is not there is fine unless ``condition`` says otherwise."""
+        self._call(
+            "delete_item",
+            **self.delete_action(pk, sk, condition=condition, values=values, names=names)["Delete"],
+        )
+
+    def transact(self, actions: Sequence[dict[str, Any]], *, token: str | None = None) -> None:
+        """All ``actions`` or none (at most 100), built by the ``*_action`` methods.
+
+        Args:
+            token: client request token (at most 36 characters): the same call twice applies once.
+        """
+        request: dict[str, Any] = {"TransactItems": list(actions)}
+        if token is not None:
+            request["ClientRequestToken"] = token
+        self._call("transact_write_items", table=False, **request)
+
+    def put_action(
+        self,
+        item: Item,
+        *,
+        condition: str | None = None,
+        values: Item | None = None,
+        names: Mapping[str, str] | None = None,
+    ) -> dict[str, Any]:
+        """A transaction's ``Put``."""
+        return {
+            "Put": self._action(
+                {"Item": {k: marshal(v) for k, v in item.items()}}, condition, values, names
+            )
+        }
+
+    def update_action(
+        self,
+        pk: str,
+        sk: str,
+        expression: str,
+        *,
+        values: Item | None = None,
+        names: Mapping[str, str] | None = None,
+        condition: str | None = None,
+    ) -> dict[str, Any]:
+        """A transaction's ``Update``."""
+        body = {"Key": _key(pk, sk), "UpdateExpression": expression}
+        return {"Update": self._action(body, condition, values, names)}
+
+    def delete_action(
+        self,
+        pk: str,
+        sk: str,
+        *,
+        condition: str | None = None,
+        values: Item | None = None,
+        names: Mapping[str, str] | None = None,
+    ) -> dict[str, Any]:
+        """A transaction's ``Delete``."""
+        return {"Delete": self._action({"Key": _key(pk, sk)}, condition, values, names)}
+
+    def check_action(
+        self,
+        pk: str,
+        sk: str,
+        condition: str,
+        *,
+        values: Item | None = None,
+        names: Mapping[str, str] | None = None,
+    ) -> dict[str, Any]:
+        """A transaction's ``ConditionCheck``."""
+        return {"ConditionCheck": self._action({"Key": _key(pk, sk)}, condition, values, names)}
+
+    def _action(
+        self,
+        body: dict[str, Any],
+        condition: str | None,
+        values: Item | None,
+        names: Mapping[str, str] | None,
+    ) -> dict[str, Any]:
+        action = {"TableName": self.name, **body}
+        if condition is not None:
+            action["ConditionExpression"] = condition
+        if values:
+            action["ExpressionAttributeValues"] = {k: marshal(v) for k, v in values.items()}
+        if names:
+            action["ExpressionAttributeNames"] = dict(names)
+        return action
+
+    def _call(self, operation: str, *, table: bool = True, **request: Any) -> dict[str, Any]:
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        if table:
+            request["TableName"] = self.name
+        try:
+            answer: dict[str, Any] = getattr(self._client, operation)(**request)
+        except ClientError as error:
+            raise _translate(error.response) from error
+        except BotoCoreError as error:
+            raise Unavailable(
+                f"the registry table cannot be reached ({type(error).__name__})",
+                dependency="registry",
+            ) from error
+        return answer
+
+
+def _translate(response: Mapping[str, Any]) -> Exception:
+    code = response.get("Error", {}).get("Code", "")
+    if code == "ConditionalCheckFailedException":
+        return ConditionFailed(
+            "the condition of a write did not hold", reasons=["ConditionalCheckFailed"]
+        )
+    if code == "TransactionCanceledException":
+        reasons = [r.get("Code", "None") for r in response.get("CancellationReasons", [])]
+        if "ConditionalCheckFailed" in reasons:
+            return ConditionFailed("a condition of a transaction did not hold", reasons=reasons)
+        if _RETRYABLE_REASONS.intersection(reasons):
+            return Unavailable("the registry table is busy", dependency="registry")
+    if code == "ValidationException":
+        message = response.get("Error", {}).get("Message", "")
+        if "Item size" in message:
+            return Invalid(
+                "the record would exceed the registry's 400 KB limit", code="record_too_large"
+            )
+        return ValueError(f"DynamoDB refused a request as malformed: {message}")
+    return Unavailable(f"the registry table answered {code or 'an error'}", dependency="registry")
+
+
+def _key(pk: str, sk: str) -> dict[str, Any]:
+    return {"PK": {"S": pk}, "SK": {"S": sk}}
+
+
+def _unmarshal_item(item: Mapping[str, Any]) -> Item:
+    return {name: unmarshal(value) for name, value in item.items()}
+
+
+def _encode_token(key: Mapping[str, Any]) -> str:
+    flat = {name: value["S"] for name, value in key.items()}
+    return base64.urlsafe_b64encode(json.dumps(flat, separators=(",", ":")).encode()).decode()
+
+
+def _decode_token(token: str, pk: str, name_pk: str) -> dict[str, Any]:
+    try:
+        flat = json.loads(base64.urlsafe_b64decode(token.encode()))
+        if flat[name_pk] != pk or not all(isinstance(v, str) for v in flat.values()):
+            raise ValueError
+    except (ValueError, KeyError, TypeError, AttributeError, binascii.Error):
+        raise Invalid.at(
+            "next_token", "not a token of this listing", code="invalid_token"
+        ) from None
+    return {name: {"S": value} for name, value in flat.items()}

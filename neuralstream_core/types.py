@@ -1,0 +1,76 @@
+"""The pydantic vocabulary of requests, answers and records: base models, names, ids, times."""
+
+from __future__ import annotations
+
+from typing import Annotated, TypeAlias
+
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+
+__all__ = [
+    "MAX_BATCH",
+    "MAX_ENTITY_ID",
+    "MAX_NAME",
+    "Description",
+    "EntityId",
+    "Frozen",
+    "Name",
+    "PageToken",
+    "Query",
+    "Record",
+    "Tags",
+    "UtcTime",
+    "VersionName",
+]
+
+MAX_NAME = 128
+MAX_ENTITY_ID = 1024
+MAX_BATCH = 1000
+
+
+class Frozen(BaseModel):
+    """Base of everything a caller sends: strict types, no unknown fields, no NaN or infinity."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, arbitrary_types_allowed=False
+    )
+
+
+class Query(BaseModel):
+    """Base of query and path parameters: text on the wire, so types are coerced."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Record(BaseModel):
+    """Base of what is stored and answered: tolerant of fields from a newer release."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+def _no_surrogates(text: str) -> str:
+    text.encode("utf-8")
+    return text
+
+
+Name: TypeAlias = Annotated[
+    str,
+    StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=MAX_NAME),
+    Field(description="letters, digits, `_`, `.`, `-`; starts with a letter or digit"),
+]
+EntityId: TypeAlias = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=MAX_ENTITY_ID),
+    AfterValidator(_no_surrogates),
+    Field(description="any characters; at most 1024"),
+]
+VersionName: TypeAlias = Annotated[str, StringConstraints(pattern=r"^v[1-9][0-9]{0,8}$")]
+Description: TypeAlias = Annotated[str, StringConstraints(max_length=2048)]
+Tags: TypeAlias = Annotated[
+    dict[
+        Annotated[str, StringConstraints(min_length=1, max_length=MAX_NAME)],
+        Annotated[str, StringConstraints(max_length=256)],
+    ],
+    Field(max_length=50),
+]
+PageToken: TypeAlias = Annotated[str, StringConstraints(max_length=2048)]
+UtcTime: TypeAlias = Annotated[AwareDatetime, Field(description="ISO 8601 with a zone")]
