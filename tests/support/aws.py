@@ -1,0 +1,1 @@
+"""Fixtures: moto as a server process, with a fresh table and bucket."""
