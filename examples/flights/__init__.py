@@ -1,0 +1,1 @@
+"""Flight delays on real data, end to end."""

@@ -1,0 +1,1 @@
+"""Five requests from nothing to a prediction."""
