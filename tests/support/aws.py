@@ -1,1 +1,119 @@
-"""Fixtures: moto as a server process, with a fresh table and bucket."""
+"""Fixtures: moto as a server process, with a fresh table and bucket.
+
+``aws`` is one moto server for each xdist worker; its address and credentials are also in this
+process's environment, so that any boto3 client built without arguments goes there.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import boto3
+import pytest
+from botocore.config import Config
+
+from neuralstream_core.table import Table
+from neuralstream_local.aws_server import client_environ
+from neuralstream_local.children import Child
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+
+@dataclass(frozen=True, slots=True)
+class Aws:
+    """The emulation: ``endpoint`` is its URL, ``environ`` what a client or child process needs."""
+
+    endpoint: str
+    environ: dict[str, str]
+    child: Child
+
+    def client(self, service: str) -> Any:
+        """A boto3 client of this emulation; built once a service."""
+        return _client(service, self.endpoint)
+
+
+@cache
+def _client(service: str, endpoint: str) -> Any:
+    return boto3.client(
+        service,
+        endpoint_url=endpoint,
+        config=Config(connect_timeout=2, read_timeout=20, retries={"total_max_attempts": 2}),
+    )
+
+
+@pytest.fixture(scope="session")
+def aws() -> Iterator[Aws]:
+    child = Child("neuralstream_local.aws_server")
+    endpoint = child.ready()["endpoint"]
+    environ = client_environ(endpoint)
+    before = {name: os.environ.get(name) for name in environ}
+    os.environ.update(environ)
+    yield Aws(endpoint, environ, child)
+    for name, value in before.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
+    child.stop()
+
+
+@pytest.fixture
+def table_name(aws: Aws) -> Iterator[str]:
+    """The name of an empty table with the keys, index and stream that template.yaml gives it."""
+    name = f"test-{uuid.uuid4().hex}"
+    dynamodb = aws.client("dynamodb")
+    dynamodb.create_table(
+        TableName=name,
+        BillingMode="PAY_PER_REQUEST",
+        AttributeDefinitions=[
+            {"AttributeName": key, "AttributeType": "S"} for key in ("PK", "SK", "GSI1PK", "GSI1SK")
+        ],
+        KeySchema=[
+            {"AttributeName": "PK", "KeyType": "HASH"},
+            {"AttributeName": "SK", "KeyType": "RANGE"},
+        ],
+        GlobalSecondaryIndexes=[
+            {
+                "IndexName": "GSI1",
+                "KeySchema": [
+                    {"AttributeName": "GSI1PK", "KeyType": "HASH"},
+                    {"AttributeName": "GSI1SK", "KeyType": "RANGE"},
+                ],
+                "Projection": {"ProjectionType": "ALL"},
+            }
+        ],
+        StreamSpecification={"StreamEnabled": True, "StreamViewType": "NEW_IMAGE"},
+    )
+    yield name
+    dynamodb.delete_table(TableName=name)
+
+
+@pytest.fixture
+def table(aws: Aws, table_name: str) -> Table:
+    """A fresh `Table`."""
+    return Table(aws.client("dynamodb"), table_name)
+
+
+@pytest.fixture
+def s3(aws: Aws) -> S3Client:
+    """An S3 client of the emulation."""
+    client: S3Client = aws.client("s3")
+    return client
+
+
+@pytest.fixture
+def bucket(s3: S3Client) -> Iterator[str]:
+    """The name of an empty bucket."""
+    name = f"test-{uuid.uuid4().hex}"
+    s3.create_bucket(Bucket=name)
+    yield name
+    for page in s3.get_paginator("list_objects_v2").paginate(Bucket=name):
+        for entry in page.get("Contents", []):
+            s3.delete_object(Bucket=name, Key=entry["Key"])
+    s3.delete_bucket(Bucket=name)

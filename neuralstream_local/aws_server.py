@@ -1,0 +1,125 @@
+"""The AWS emulation: moto's server in a process of its own, with the Lambda Invoke API in front.
+
+moto runs Lambda functions in Docker. Here ``POST /2015-03-31/functions/{name}/invocations`` goes to
+the laptop's own function host instead, so that moto's Step Functions interpreter (and any AWS client
+pointed at this port) calls the real handlers.
+
+    python -m neuralstream_local.aws_server --port 8001 --functions http://127.0.0.1:PORT
+"""
+
+from __future__ import annotations
+
+import argparse
+import http.client
+import logging
+import os
+import re
+import signal
+import sys
+from collections.abc import Callable, Iterable
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from neuralstream_local.children import announce, leave_with_parent
+
+__all__ = ["ACCOUNT", "REGION", "client_environ", "main"]
+
+REGION: Final = "us-east-1"
+ACCOUNT: Final = "123456789012"
+"""moto's account."""
+
+_INVOKE = re.compile(r"^/2015-03-31/functions/[^/]+/invocations$")
+_INVOKE_SECONDS: Final = 900.0
+_PASSED_ON: Final = ("HTTP_X_AMZ_INVOCATION_TYPE", "X-Amz-Invocation-Type")
+
+WsgiApp = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+
+
+def client_environ(endpoint: str) -> dict[str, str]:
+    """Environment variables that send any AWS client to ``endpoint``, past any proxy."""
+    return {
+        "AWS_ENDPOINT_URL": endpoint,
+        "AWS_ACCESS_KEY_ID": "local",
+        "AWS_SECRET_ACCESS_KEY": "local",
+        "AWS_DEFAULT_REGION": REGION,
+        "AWS_REGION": REGION,
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "NO_PROXY": "127.0.0.1,localhost",
+        "no_proxy": "127.0.0.1,localhost",
+    }
+
+
+class InvokeFront:
+    """WSGI: Lambda invocations go to the function host, everything else to moto."""
+
+    def __init__(self, moto: WsgiApp, functions: str | None) -> None:
+        self._moto = moto
+        self._functions = functions
+
+    def __call__(
+        self, environ: dict[str, Any], start_response: Callable[..., Any]
+    ) -> Iterable[bytes]:
+        path = environ.get("PATH_INFO", "")
+        if self._functions is None or not _INVOKE.match(path):
+            return self._moto(environ, start_response)
+        host = urlsplit(self._functions)
+        connection = http.client.HTTPConnection(
+            host.hostname or "127.0.0.1", host.port, timeout=_INVOKE_SECONDS
+        )
+        body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+        headers = {"content-type": "application/json"}
+        if _PASSED_ON[0] in environ:
+            headers[_PASSED_ON[1]] = environ[_PASSED_ON[0]]
+        try:
+            connection.request("POST", path, body=body, headers=headers)
+            answer = connection.getresponse()
+            payload = answer.read()
+        finally:
+            connection.close()
+        start_response(f"{answer.status} {answer.reason}", answer.getheaders())
+        return [payload]
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Serve until terminated or until the parent is gone."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--port", type=int, default=0, help="0: any free port")
+    parser.add_argument("--functions", help="base URL of the function host")
+    options = parser.parse_args(argv)
+    leave_with_parent()
+
+    import moto.backend_index  # noqa: F401 - fail here, before the port is taken, if moto is broken
+    from moto.core.config import default_user_config
+    from moto.moto_server.werkzeug_app import (
+        DomainDispatcherApplication,
+        MotoRequestHandler,
+        create_backend_app,
+    )
+    from werkzeug.serving import make_server
+
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # not a line per request
+    default_user_config["stepfunctions"]["execute_state_machine"] = True
+    application = InvokeFront(DomainDispatcherApplication(create_backend_app), options.functions)
+    try:
+        server = make_server(
+            "127.0.0.1",
+            options.port,
+            application,
+            threaded=True,
+            request_handler=MotoRequestHandler,
+        )
+    except (OSError, SystemExit) as error:
+        announce(error=f"port {options.port} cannot be used: {error}")
+        sys.exit(1)
+    port = server.server_port
+    endpoint = f"http://127.0.0.1:{port}"
+    os.environ.update(client_environ(endpoint))
+    os.environ["MOTO_PORT"] = str(port)
+    for name in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(name, lambda *_: os._exit(0))
+    announce(port=port, endpoint=endpoint)
+    server.serve_forever()
+
+
+if __name__ == "__main__":
+    main()

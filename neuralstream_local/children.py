@@ -1,0 +1,139 @@
+"""Child processes that never outlive their parent.
+
+A child is a Python module of this package. It holds the read end of a pipe whose write end only the
+parent has: when the parent ends, however it ends (even by SIGKILL), the pipe closes and the child
+leaves. A child says that it is ready by one JSON line on its standard output.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any, cast
+
+__all__ = ["Child", "ChildFailed", "announce", "leave_with_parent"]
+
+ROOT = Path(__file__).resolve().parent.parent
+_STOP_SECONDS = 5.0
+
+
+class ChildFailed(RuntimeError):
+    """A child ended or stayed silent before it was ready."""
+
+
+class Child:
+    """A running module, ready to serve.
+
+    Args:
+        module: what ``python -m`` runs.
+        arguments: its command line.
+        environ: variables on top of this process's own.
+        log: an open file for standard error and, once ready, standard output; ``None``: discarded.
+
+    Use `ready` for what the child announced; it blocks until then.
+    """
+
+    def __init__(
+        self,
+        module: str,
+        arguments: Sequence[str] = (),
+        *,
+        environ: Mapping[str, str] | None = None,
+        log: IO[bytes] | None = None,
+    ) -> None:
+        self.module = module
+        self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
+            [sys.executable, "-m", module, *arguments],
+            cwd=ROOT,
+            env={**os.environ, **(environ or {}), "PYTHONPATH": _python_path()},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log if log is not None else subprocess.DEVNULL,
+            start_new_session=True,  # the terminal's Ctrl-C reaches the parent alone, which then stops us
+        )
+        self._announced: dict[str, Any] | None = None
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def ready(self, seconds: float = 60.0) -> dict[str, Any]:
+        """What the child announced.
+
+        Raises:
+            ChildFailed: it ended first, or did not announce itself within ``seconds``.
+        """
+        if self._announced is not None:
+            return self._announced
+        stdout = cast("IO[bytes]", self._process.stdout)
+        deadline = time.monotonic() + seconds
+        while not select.select([stdout], [], [], max(0.0, deadline - time.monotonic()))[0]:
+            if time.monotonic() >= deadline:
+                self.stop()
+                raise ChildFailed(f"{self.module} was not ready within {seconds:.0f} s")
+        line = stdout.readline()
+        if not line:
+            code = self._process.wait()
+            raise ChildFailed(f"{self.module} ended with exit code {code} before it was ready")
+        stdout.close()
+        announced: dict[str, Any] = json.loads(line)
+        if "error" in announced:
+            self._process.wait()
+            raise ChildFailed(str(announced["error"]))
+        self._announced = announced
+        return announced
+
+    def alive(self) -> bool:
+        return self._process.poll() is None
+
+    def kill(self) -> None:
+        """End it at once, as a crash would."""
+        self._process.kill()
+        self._close()
+
+    def stop(self) -> None:
+        """Ask it to leave; kill it when it does not."""
+        self._process.terminate()
+        try:
+            self._process.wait(_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+        self._close()
+
+    def _close(self) -> None:
+        self._process.wait()
+        for stream in (self._process.stdin, self._process.stdout):
+            if stream is not None:
+                stream.close()
+
+
+def announce(**what: Any) -> None:
+    """In the child: say that it is ready, then send later output to standard error."""
+    sys.stdout.write(json.dumps(what) + "\n")
+    sys.stdout.flush()
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+
+
+def leave_with_parent() -> None:
+    """In the child: end this process as soon as the parent is gone."""
+
+    def watch() -> None:
+        while os.read(0, 1024):
+            pass
+        os._exit(0)
+
+    threading.Thread(target=watch, name="leave-with-parent", daemon=True).start()
+
+
+def _python_path() -> str:
+    paths = [str(ROOT), str(ROOT / "layers" / "core")]
+    if inherited := os.environ.get("PYTHONPATH"):
+        paths.append(inherited)
+    return os.pathsep.join(dict.fromkeys(paths))
