@@ -1,0 +1,303 @@
+"""A monitoring profile: for every series of a version, which counter a value belongs to.
+
+A *series* is something whose distribution is watched: a feature, the norm or one dimension of a vector
+feature, the prediction, a classifier's probability. Each has a fixed row of counters (*slots*), decided
+once from the baseline and never changed, because counts are only comparable over equal bins: the
+digest of the profile is part of every counter key, so other bins are other counters.
+
+==========  ===================================================================
+numeric     one slot per bin, ``low`` (below the baseline's range), ``high``
+boolean     ``false``, ``true``
+category    one slot per top category, ``other`` (known, rarer), ``unknown``
+==========  ===================================================================
+
+followed by ``missing`` (NULL or not found), ``expired`` and ``invalid`` (wrong type, infinite).
+After the slots of the last series comes one counter of rows.
+
+Bins are closed on the right: a value belongs to bin ``i`` when ``cuts[i-1] < value <= cuts[i]``. A cut
+lies half-way between two neighbouring baseline values, so a value that went through float32 or JSON on
+its way still falls on the same side as the baseline value it equals.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from itertools import accumulate, pairwise
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from pydantic import Field, ValidationError, model_validator
+
+from neuralstream_core.errors import Invalid
+from neuralstream_core.types import Record
+
+if TYPE_CHECKING:
+    from neuralstream_core.registry.records import FeatureRef
+
+__all__ = [
+    "BINS",
+    "DIMENSION_BINS",
+    "MAX_DIMENSIONS",
+    "PREDICTION",
+    "SCORE",
+    "TOP_CATEGORIES",
+    "Profile",
+    "Series",
+    "bare_profile",
+    "category_text",
+    "dimensions_of",
+]
+
+BINS: Final = 20
+"""Quantile bins of a numeric series."""
+TOP_CATEGORIES: Final = 20
+"""Categories with a counter of their own."""
+MAX_CATEGORIES: Final = 1000
+"""Categories a profile remembers at all; a baseline with more cannot tell ``unknown`` from ``other``."""
+MAX_DIMENSIONS: Final = 16
+"""Dimensions of a vector that are watched one by one (evenly spread over a longer vector)."""
+DIMENSION_BINS: Final = 4
+"""Quartiles: a summary of a dimension; the norm has the full `BINS`."""
+
+PREDICTION: Final = -1
+"""`Series.source` of the prediction."""
+SCORE: Final = -2
+"""`Series.source` of a classifier's probability."""
+
+_LONG_CATEGORY: Final = 128
+_STATES: Final = ("missing", "expired", "invalid")
+
+
+class Series(Record):
+    """One watched distribution; see the module's text for the order of the slots."""
+
+    name: str
+    """``view:feature``, ``view:emb[3]`` for a dimension, ``prediction`` or ``probability``."""
+    kind: Literal["feature", "dimension", "prediction"]
+    type: Literal["numeric", "boolean", "category"]
+    source: int
+    """Place in the version's features, or `PREDICTION`, or `SCORE`."""
+    component: int | None = None
+    """Of a vector feature: the dimension, or -1 for the Euclidean norm."""
+    cuts: tuple[float, ...] = ()
+    low: float | None = None
+    """Values below are outside the baseline's range (a rounding slack is already taken off)."""
+    high: float | None = None
+    categories: tuple[str, ...] = ()
+    rare: tuple[str, ...] = ()
+    """Known categories without a counter of their own."""
+    closed: bool = True
+    """Every category of the baseline is listed, so anything else is ``unknown``."""
+    reference: tuple[int, ...] | None = None
+    """The baseline's count in each slot; ``None`` when the version has no baseline for it."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Series:
+        if any(a >= b for a, b in pairwise(self.cuts)):
+            raise ValueError(f"{self.name}: cuts must increase")
+        if self.reference is not None and len(self.reference) != self.size:
+            raise ValueError(f"{self.name}: {len(self.reference)} counts for {self.size} slots")
+        return self
+
+    @property
+    def values(self) -> int:
+        """Slots of values, tails and unknown included."""
+        match self.type:
+            case "numeric":
+                return len(self.cuts) + 3
+            case "boolean":
+                return 2
+            case _:
+                return len(self.categories) + 2
+
+    @property
+    def has_states(self) -> bool:
+        """A vector's dimensions leave missing, expired and invalid to its norm."""
+        return self.kind != "dimension"
+
+    @property
+    def size(self) -> int:
+        """All slots."""
+        return self.values + (len(_STATES) if self.has_states else 0)
+
+    @property
+    def missing_slot(self) -> int:
+        """``missing``; ``expired`` and ``invalid`` follow. Only with `has_states`."""
+        return self.values
+
+    def labels(self) -> Iterator[str]:
+        """What each slot means, for a person."""
+        match self.type:
+            case "numeric":
+                ends = ["-inf" if self.low is None else _short(self.low)]
+                ends += [_short(cut) for cut in self.cuts]
+                ends += ["inf" if self.high is None else _short(self.high)]
+                yield from (f"({a}, {b}]" for a, b in pairwise(ends))
+                yield f"< {ends[0]}"
+                yield f"> {ends[-1]}"
+            case "boolean":
+                yield from ("false", "true")
+            case _:
+                yield from self.categories
+                yield from ("(other)", "(unknown)")
+        if self.has_states:
+            yield from _STATES
+
+
+class Profile(Record):
+    """All series of one version, in a fixed order."""
+
+    series: tuple[Series, ...] = Field(max_length=4096)
+
+    @cached_property
+    def offsets(self) -> tuple[int, ...]:
+        """First slot of each series, and after the last series the slot that counts rows."""
+        return tuple(accumulate((s.size for s in self.series), initial=0))
+
+    @property
+    def rows_slot(self) -> int:
+        return self.offsets[-1]
+
+    @property
+    def size(self) -> int:
+        """Counters in all."""
+        return self.rows_slot + 1
+
+    @property
+    def has_reference(self) -> bool:
+        return any(s.reference is not None for s in self.series)
+
+    @cached_property
+    def encoded(self) -> bytes:
+        """Canonical JSON."""
+        body = self.model_dump(mode="json", exclude_defaults=True)
+        return json.dumps(body, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
+
+    def to_json(self) -> bytes:
+        """Canonical JSON: equal profiles have equal bytes, hence equal digests."""
+        return self.encoded
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the canonical JSON, lower-case hexadecimal."""
+        return hashlib.sha256(self.encoded).hexdigest()
+
+    @classmethod
+    def from_json(cls, data: bytes) -> Profile:
+        """Read a stored profile.
+
+        Raises:
+            Invalid: not a profile.
+        """
+        try:
+            return cls.model_validate_json(data)
+        except ValidationError as error:
+            raise Invalid(
+                f"not a monitoring profile: {error.errors()[0]['msg']}", code="invalid_profile"
+            ) from None
+
+
+def dimensions_of(size: int) -> tuple[int, ...]:
+    """The watched dimensions of a vector of ``size`` elements."""
+    if size <= MAX_DIMENSIONS:
+        return tuple(range(size))
+    return tuple(k * size // MAX_DIMENSIONS for k in range(MAX_DIMENSIONS))
+
+
+def category_text(value: Any) -> str:
+    """A category as its profile spells it; a long text by its hash, so that a profile stays small.
+
+    A boolean is ``true``/``false``; a whole number has no decimal point, whichever type brought it.
+    """
+    if isinstance(value, str):
+        text = value
+    elif type(value).__name__ in {"bool", "bool_"}:
+        return "true" if value else "false"
+    elif isinstance(value, float) and value.is_integer():
+        text = str(int(value))
+    else:
+        text = str(value)
+    if len(text) <= _LONG_CATEGORY:
+        return text
+    return "sha256:" + hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+def bare_profile(
+    features: Sequence[FeatureRef], classes: Sequence[str | int | bool] | None
+) -> Profile:
+    """Counters for a version without a baseline: no bins for features, a fixed grid for predictions.
+
+    Both the writer and the reader of the counters derive it from the version's record alone.
+
+    Args:
+        classes: a classifier's classes (`Signature.classes`); ``None`` for a regressor.
+    """
+    series: list[Series] = []
+    for place, ref in enumerate(features):
+        if ref.size > 1:
+            series.append(
+                Series(name=ref.label, kind="feature", type="numeric", source=place, component=-1)
+            )
+        else:
+            kind = series_type(ref.dtype)
+            series.append(
+                Series(
+                    name=ref.label,
+                    kind="feature",
+                    type=kind,
+                    source=place,
+                    closed=kind != "category",
+                )
+            )
+    return Profile(series=(*series, *prediction_grid(classes)))
+
+
+def prediction_grid(classes: Sequence[str | int | bool] | None) -> tuple[Series, ...]:
+    """Prediction series without a baseline: the classes and twentieths of the probability, or powers
+    of two on both sides of zero."""
+    if classes is None:
+        powers = [2.0**k for k in range(-10, 31, 2)]
+        cuts = [-p for p in reversed(powers)] + [0.0] + powers
+        return (
+            Series(
+                name="prediction",
+                kind="prediction",
+                type="numeric",
+                source=PREDICTION,
+                cuts=tuple(cuts),
+            ),
+        )
+    return (
+        Series(
+            name="prediction",
+            kind="prediction",
+            type="category",
+            source=PREDICTION,
+            categories=tuple(category_text(c) for c in classes[:MAX_CATEGORIES]),
+            closed=len(classes) <= MAX_CATEGORIES,
+        ),
+        Series(
+            name="probability",
+            kind="prediction",
+            type="numeric",
+            source=SCORE,
+            cuts=tuple(k / BINS for k in range(1, BINS)),
+        ),
+    )
+
+
+def series_type(dtype: str) -> Literal["numeric", "boolean", "category"]:
+    """How values of a feature's dtype are watched (a timestamp as a number)."""
+    match dtype:
+        case "bool":
+            return "boolean"
+        case "string":
+            return "category"
+        case _:
+            return "numeric"
+
+
+def _short(number: float) -> str:
+    return f"{number:.6g}"
