@@ -1,0 +1,43 @@
+"""Artifacts and what runs them. No format here can execute code from the artifact.
+
+`inspect` looks at bytes without loading them; `load` inspects, loads and runs once. ONNX Runtime is
+imported by the first `load` of an ONNX artifact, never before.
+"""
+
+from __future__ import annotations
+
+from neuralstream_core.registry.records import Format
+from neuralstream_core.serving.runtimes._base import DATATYPES, MAX_ARTIFACT, Predictions, Runtime
+
+__all__ = ["DATATYPES", "MAX_ARTIFACT", "Predictions", "Runtime", "inspect", "load"]
+
+
+def inspect(format: Format | str, data: bytes) -> None:  # noqa: A002 - the registry's own word for it
+    """Static, bounded checks of an artifact.
+
+    Raises:
+        ArtifactRejected: with the reason.
+    """
+    if format == Format.ONNX:
+        from neuralstream_core.serving.runtimes._onnx_inspect import inspect_onnx
+
+        inspect_onnx(data)
+    else:
+        from neuralstream_core.serving.runtimes._linear import inspect_linear
+
+        inspect_linear(data)
+
+
+def load(format: Format | str, data: bytes) -> Runtime:  # noqa: A002 - the registry's own word for it
+    """Inspect, load and run an artifact once on blank rows.
+
+    Raises:
+        ArtifactRejected: with the reason.
+    """
+    if format == Format.ONNX:
+        from neuralstream_core.serving.runtimes._onnx import OnnxRuntime
+
+        return OnnxRuntime(data)
+    from neuralstream_core.serving.runtimes._linear import LinearRuntime
+
+    return LinearRuntime(data)

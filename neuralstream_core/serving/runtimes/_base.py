@@ -1,0 +1,120 @@
+"""What every kind of artifact becomes once loaded: a `Runtime` with a signature and `run`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+import numpy as np
+
+from neuralstream_core.errors import ArtifactRejected
+from neuralstream_core.registry.records import Signature
+
+__all__ = [
+    "DATATYPES",
+    "MAX_ARTIFACT",
+    "MAX_CLASSES",
+    "MAX_WIDTH",
+    "TRIAL_ROWS",
+    "Predictions",
+    "Runtime",
+    "check_trial",
+    "trial_inputs",
+]
+
+MAX_ARTIFACT: Final = 256 * 1024 * 1024
+"""Bytes an artifact may have."""
+
+MAX_CLASSES: Final = 10_000
+MAX_WIDTH: Final = 100_000
+"""Elements one row of an input may have."""
+
+TRIAL_ROWS: Final = 2
+"""Rows of the trial run: two, so that an artifact exported for exactly one row is found out."""
+
+DATATYPES: Final[Mapping[str, np.dtype[np.generic]]] = {
+    "FP64": np.dtype(np.float64),
+    "FP32": np.dtype(np.float32),
+    "FP16": np.dtype(np.float16),
+    "INT64": np.dtype(np.int64),
+    "INT32": np.dtype(np.int32),
+    "INT16": np.dtype(np.int16),
+    "INT8": np.dtype(np.int8),
+    "UINT64": np.dtype(np.uint64),
+    "UINT32": np.dtype(np.uint32),
+    "UINT16": np.dtype(np.uint16),
+    "UINT8": np.dtype(np.uint8),
+    "BOOL": np.dtype(np.bool_),
+    "BYTES": np.dtype(object),
+}
+"""Open Inference Protocol datatypes and their numpy types; ``BYTES`` holds ``str``."""
+
+
+@dataclass(slots=True)
+class Predictions:
+    """Answers of one inference call over ``n`` rows.
+
+    Attributes:
+        values: labels ``(n,)`` of a classifier, values ``(n,)`` of a regressor, or ``(n, k)`` of a
+            model with several outputs (outputs side by side in signature order).
+        probabilities: ``(n, classes)`` in the order of ``signature.classes``; ``None`` for
+            regressors and for classifiers that give no scores.
+    """
+
+    values: np.ndarray
+    probabilities: np.ndarray | None
+
+
+class Runtime(Protocol):
+    """A loaded artifact; ``run`` may be called from several threads at once."""
+
+    signature: Signature
+    nbytes: int
+    """Memory it is taken to occupy, an upper estimate used by the model cache."""
+
+    def run(self, inputs: Mapping[str, np.ndarray]) -> Predictions:
+        """Infer ``n`` rows.
+
+        Args:
+            inputs: one array per input of the signature, first axis ``n``, of its datatype.
+
+        Raises:
+            Invalid: the runtime refused the inputs (wrong shape or an unusable value).
+        """
+
+    def tensors(self, predictions: Predictions) -> dict[str, np.ndarray]:
+        """The predictions as the named outputs of the signature."""
+
+
+def trial_inputs(signature: Signature, rows: int = TRIAL_ROWS) -> dict[str, np.ndarray]:
+    """Zeros (empty strings) in the shape the signature declares."""
+    made: dict[str, np.ndarray] = {}
+    for tensor in signature.inputs:
+        shape = (rows, *(1 if size < 0 else size for size in tensor.shape[1:]))
+        made[tensor.name] = (
+            np.full(shape, "", dtype=object)
+            if tensor.datatype == "BYTES"
+            else np.zeros(shape, dtype=DATATYPES[tensor.datatype])
+        )
+    return made
+
+
+def check_trial(signature: Signature, predictions: Predictions, rows: int = TRIAL_ROWS) -> None:
+    """Hold what a trial run gave against what serving needs.
+
+    Raises:
+        ArtifactRejected: not one answer a row, or scores that do not fit the classes.
+    """
+    values, scores = predictions.values, predictions.probabilities
+    if values.ndim not in (1, 2) or len(values) != rows:
+        raise ArtifactRejected(
+            f"the model must answer one prediction a row; {rows} rows gave shape {values.shape}"
+        )
+    if scores is not None and (scores.ndim != 2 or len(scores) != rows):
+        raise ArtifactRejected(f"{rows} rows gave probabilities of shape {scores.shape}")
+    classes = signature.classes
+    if scores is not None and classes is not None and scores.shape[1] != len(classes):
+        raise ArtifactRejected(
+            f"the model names {len(classes)} classes but gives {scores.shape[1]} probabilities"
+        )

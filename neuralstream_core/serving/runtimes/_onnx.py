@@ -1,0 +1,260 @@
+"""ONNX models on ONNX Runtime, one thread per environment.
+
+A classifier exported with ZipMap answers a list of dictionaries. Its scores exist one step earlier as a
+tensor; that tensor is made an output (concatenating protobuf messages merges them), so that no
+dictionary is ever built and both export styles look the same from here on.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+import numpy as np
+
+from neuralstream_core.errors import ArtifactRejected, Invalid
+from neuralstream_core.registry.records import Signature, Tensor
+from neuralstream_core.serving.runtimes._base import (
+    MAX_CLASSES,
+    MAX_WIDTH,
+    Predictions,
+    check_trial,
+    trial_inputs,
+)
+from neuralstream_core.serving.runtimes._onnx_inspect import Findings, inspect_onnx
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
+
+__all__ = ["OnnxRuntime"]
+
+TRIAL_SECONDS: Final = 20.0
+"""A trial run of two rows that takes longer is ended."""
+_RESIDENT_FACTOR: Final = 3
+"""Memory of a session over its file: the parsed graph, the packed kernels and the arena."""
+
+_DATATYPES: Final = {
+    "tensor(float)": "FP32",
+    "tensor(double)": "FP64",
+    "tensor(float16)": "FP16",
+    "tensor(int64)": "INT64",
+    "tensor(int32)": "INT32",
+    "tensor(int16)": "INT16",
+    "tensor(int8)": "INT8",
+    "tensor(uint64)": "UINT64",
+    "tensor(uint32)": "UINT32",
+    "tensor(uint16)": "UINT16",
+    "tensor(uint8)": "UINT8",
+    "tensor(bool)": "BOOL",
+    "tensor(string)": "BYTES",
+}
+_LABELS: Final = frozenset({"INT64", "INT32", "BYTES", "BOOL"})
+_SCORES: Final = frozenset({"FP32", "FP64", "FP16"})
+
+
+class OnnxRuntime:
+    """A `Runtime` over one ``InferenceSession``.
+
+    Args:
+        data: the artifact; inspected before the runtime sees it.
+
+    Raises:
+        ArtifactRejected: the inspection, the runtime or the trial run refused it.
+    """
+
+    def __init__(self, data: bytes) -> None:
+        findings = inspect_onnx(data)
+        self._session = _session(data, findings)
+        self.nbytes = _RESIDENT_FACTOR * len(data) + (1 << 20)
+        inputs = tuple(_input(node) for node in self._session.get_inputs())
+        self._fetch, self._scores, widths, outputs = _outputs(self._session, findings)
+        kind: Literal["classifier", "regressor"] = (
+            "classifier" if outputs[0].datatype in _LABELS else "regressor"
+        )
+        self.signature = Signature(
+            kind=kind,
+            inputs=inputs,
+            outputs=outputs,
+            classes=findings.classes if kind == "classifier" else None,
+        )
+        self._widths = widths
+        trial = self._trial()
+        check_trial(self.signature, trial)
+        self.signature = self._completed(trial)
+
+    def run(self, inputs: Mapping[str, np.ndarray]) -> Predictions:
+        """See `Runtime.run`."""
+        try:
+            return self._read(self._session.run(self._fetch, inputs))
+        except Exception as error:  # noqa: BLE001 - the runtime's exceptions share no base but Exception
+            raise Invalid(
+                f"the model refused the inputs: {_reason(error)}", code="inference_failed"
+            ) from None
+
+    def tensors(self, predictions: Predictions) -> dict[str, np.ndarray]:
+        """See `Runtime.tensors`."""
+        outputs = self.signature.outputs
+        if predictions.probabilities is not None:
+            return dict(
+                zip(
+                    (tensor.name for tensor in outputs),
+                    (predictions.values, predictions.probabilities),
+                    strict=True,
+                )
+            )
+        if len(outputs) == 1:
+            return {outputs[0].name: predictions.values}
+        edges = np.cumsum(self._widths)[:-1]
+        parts = np.split(predictions.values, edges, axis=1)
+        return {tensor.name: part for tensor, part in zip(outputs, parts, strict=True)}
+
+    def _read(self, answers: list[Any]) -> Predictions:
+        first = answers[0]
+        if self._scores:
+            if first.ndim == 2 and first.shape[1] == 1:
+                first = first[:, 0]
+            return Predictions(first, answers[1])
+        if len(answers) > 1:
+            columns = [a.reshape(len(a), -1) for a in answers]
+            return Predictions(np.concatenate(columns, axis=1), None)
+        if first.ndim > 1 and first.size == len(first):
+            first = first.reshape(-1)
+        elif first.ndim > 2:
+            first = first.reshape(len(first), -1)
+        return Predictions(first, None)
+
+    def _trial(self) -> Predictions:
+        import onnxruntime
+
+        options = onnxruntime.RunOptions()
+        timer = threading.Timer(TRIAL_SECONDS, setattr, (options, "terminate", True))
+        timer.daemon = True
+        timer.start()
+        try:
+            answers = self._session.run(self._fetch, trial_inputs(self.signature), options)
+            if not all(isinstance(a, np.ndarray) and a.ndim for a in answers):
+                raise ArtifactRejected("the model must answer tensors with one row per input row")
+            self._widths = tuple(int(a.size // max(1, len(a))) for a in answers)
+            return self._read(answers)
+        except ArtifactRejected:
+            raise
+        except Exception as error:  # noqa: BLE001 - the runtime's exceptions share no base but Exception
+            raise ArtifactRejected(f"the trial run failed: {_reason(error)}") from None
+        finally:
+            timer.cancel()
+
+    def _completed(self, trial: Predictions) -> Signature:
+        """The signature with widths and classes the graph did not declare but the trial showed."""
+        signature = self.signature
+        classes = signature.classes
+        scores = trial.probabilities
+        if scores is not None and classes is None and trial.values.dtype.kind in "iu":
+            if scores.shape[1] > MAX_CLASSES:
+                raise ArtifactRejected(f"a classifier may have at most {MAX_CLASSES} classes")
+            classes = tuple(range(scores.shape[1]))
+        outputs: tuple[Tensor, ...]
+        if scores is not None:
+            outputs = (
+                signature.outputs[0].model_copy(update={"shape": (-1,)}),
+                signature.outputs[1].model_copy(update={"shape": (-1, scores.shape[1])}),
+            )
+        elif len(signature.outputs) == 1:
+            outputs = (
+                signature.outputs[0].model_copy(update={"shape": (-1, *trial.values.shape[1:])}),
+            )
+        else:
+            outputs = tuple(
+                tensor.model_copy(update={"shape": (-1, width)})
+                for tensor, width in zip(signature.outputs, self._widths, strict=True)
+            )
+        return signature.model_copy(update={"classes": classes, "outputs": outputs})
+
+
+def _session(data: bytes, findings: Findings) -> InferenceSession:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    options.log_severity_level = 4
+    options.add_session_config_entry("session.load_model_format", "ONNX")
+    for tensor in findings.zipmap_inputs.values():
+        data += _extra_output(tensor)
+    try:
+        return onnxruntime.InferenceSession(
+            data, sess_options=options, providers=["CPUExecutionProvider"]
+        )
+    except Exception as error:  # noqa: BLE001 - the runtime's exceptions share no base but Exception
+        raise ArtifactRejected(f"the runtime refused the model: {_reason(error)}") from None
+
+
+def _input(node: Any) -> Tensor:
+    datatype = _DATATYPES.get(node.type)
+    if datatype is None:
+        raise ArtifactRejected(f"the input {node.name!r} has the unsupported type {node.type}")
+    shape = tuple(size if isinstance(size, int) else -1 for size in node.shape or ())
+    if not shape or shape[0] > 0:
+        raise ArtifactRejected(
+            f"the input {node.name!r} has the shape {list(node.shape or ())}; "
+            "its first axis must be free, it is the number of rows"
+        )
+    width = 1
+    for size in shape[1:]:
+        width *= max(1, size)
+    if width > MAX_WIDTH:
+        raise ArtifactRejected(f"the input {node.name!r} is wider than {MAX_WIDTH}")
+    return Tensor(name=node.name, datatype=datatype, shape=(-1, *shape[1:]))
+
+
+def _outputs(
+    session: InferenceSession, findings: Findings
+) -> tuple[list[str], bool, tuple[int, ...], tuple[Tensor, ...]]:
+    """What to fetch, whether the second of it is scores, widths, and the outputs as declared."""
+    declared = [
+        (node.name, node.type)
+        for node in session.get_outputs()
+        if node.name not in findings.zipmap_inputs.values()
+    ]
+    fetch: list[str] = []
+    tensors: list[Tensor] = []
+    for name, kind in declared:
+        source = findings.zipmap_inputs.get(name, name)
+        datatype = "FP32" if name in findings.zipmap_inputs else _DATATYPES.get(kind)
+        if datatype is None:
+            raise ArtifactRejected(f"the output {name!r} has the unsupported type {kind}")
+        fetch.append(source)
+        tensors.append(Tensor(name=name, datatype=datatype, shape=(-1,)))
+    if not tensors:
+        raise ArtifactRejected("the model has no outputs")
+    if len(tensors) == 2 and tensors[0].datatype in _SCORES and tensors[1].datatype in _LABELS:
+        fetch.reverse()
+        tensors.reverse()
+    scores = len(tensors) == 2 and tensors[0].datatype in _LABELS and tensors[1].datatype in _SCORES
+    if not scores and len(tensors) > 1 and len({t.datatype for t in tensors}) > 1:
+        raise ArtifactRejected("outputs of several types that are not a label and its scores")
+    return fetch, scores, (), tuple(tensors)
+
+
+def _extra_output(name: str) -> bytes:
+    """``ModelProto{graph{output{name, type{tensor_type{elem_type: FLOAT}}}}}`` on the wire."""
+    kind = b"\x12\x04\x0a\x02\x08\x01"
+    value_info = _delimited(1, name.encode()) + kind
+    return _delimited(7, _delimited(12, value_info))
+
+
+def _delimited(number: int, payload: bytes) -> bytes:
+    size, length = len(payload), bytearray()
+    while size >= 0x80:
+        length.append(size & 0x7F | 0x80)
+        size >>= 7
+    length.append(size)
+    return bytes([number << 3 | 2]) + bytes(length) + payload
+
+
+def _reason(error: Exception) -> str:
+    """The runtime's own words, on one line, without its source paths."""
+    text = " ".join(str(error).split())
+    marker = text.find(" : ")
+    return (text[marker + 3 :] if 0 <= marker < 60 else text)[:300] or type(error).__name__
