@@ -2,19 +2,43 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Protocol, TypeAlias
 
-__all__ = ["Command", "Key", "RedisPort", "Reply", "Script"]
+__all__ = ["Command", "Key", "RedisPort", "Reply", "ReplyError", "Script"]
 
 Key: TypeAlias = bytes
 Command: TypeAlias = tuple[bytes | str | int, ...]
 """A command name and its arguments; ``command[1]`` is the one key it touches."""
 Reply: TypeAlias = bytes | int | Exception | list["Reply"] | None
 
+_IN_SCRIPT = re.compile(r"@user_script: ?\d+: -?([A-Z]+) ")
+
+
+class ReplyError(Exception):
+    """Redis refused one command; ``code`` is the first word of its message (``WRONGTYPE``, ``ERR``, …).
+
+    For an error raised by a command inside a script it is that command's code (before Redis 7 the
+    message wraps it).
+    """
+
+    @property
+    def code(self) -> str:
+        message = str(self)
+        if message.startswith("ERR Error running script") and (
+            inside := _IN_SCRIPT.search(message)
+        ):
+            return inside[1]
+        return message.split(" ", 1)[0]
+
 
 class Script:
-    """A Lua script, addressed by its SHA-1; touches exactly one key (``KEYS[1]``)."""
+    """A Lua script, addressed by its SHA-1; touches exactly one key (``KEYS[1]``).
+
+    It must be idempotent: after a broken connection or a lost script cache it runs again with the
+    same arguments.
+    """
 
     __slots__ = ("sha", "source")
 
@@ -29,8 +53,10 @@ class RedisPort(Protocol):
     """One interface for a single node and for a cluster.
 
     Every method raises `neuralstream_core.errors.Unavailable` (``dependency="redis"``) within the
-    configured timeouts when any node it needs cannot answer; after that the state of the writes in
-    the same call is unknown to the caller, so writes must be idempotent.
+    configured timeouts when any node it needs cannot answer or refuses for a state of its own
+    (loading, out of memory, read-only, no quorum); after that the state of the writes in the same
+    call is unknown to the caller, so writes must be idempotent. All methods may be called from any
+    thread and after a fork.
     """
 
     def mget(self, keys: Sequence[Key]) -> list[bytes | None]:
@@ -39,7 +65,7 @@ class RedisPort(Protocol):
     def flight(self, commands: Sequence[Command]) -> list[Reply]:
         """All commands in one pipelined flight per node, replies in the order of ``commands``.
 
-        A command that Redis itself refused has a ``redis.exceptions.ResponseError`` as its reply.
+        A command that Redis itself refused has a `ReplyError` as its reply.
         """
 
     def run(
@@ -59,4 +85,4 @@ class RedisPort(Protocol):
         """Return if every node answers."""
 
     def close(self) -> None:
-        """Release every connection."""
+        """Release every connection; the next call opens new ones."""

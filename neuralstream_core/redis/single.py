@@ -1,0 +1,93 @@
+"""The port over one node."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import cast
+
+from neuralstream_core.redis.connection import Address, Options, pack
+from neuralstream_core.redis.pool import Pool, unavailable
+from neuralstream_core.redis.port import Command, Key, Reply, ReplyError, Script
+
+__all__ = ["FLIGHT", "SingleNode", "unscripted"]
+
+FLIGHT = 1000
+"""The most commands in one send, so that a bulk write does not hold the server or a timeout up."""
+
+
+class SingleNode:
+    """A `neuralstream_core.redis.port.RedisPort` over one server; connects on first use."""
+
+    def __init__(self, address: Address, options: Options) -> None:
+        self._pool = Pool(address, options)
+
+    def mget(self, keys: Sequence[Key]) -> list[bytes | None]:
+        if len(keys) <= FLIGHT:
+            if not keys:
+                return []
+            (values,) = self._pool.exchange(pack((b"MGET", *keys)), 1)
+            return _values(values)
+        slices = range(0, len(keys), FLIGHT)
+        payload = b"".join(pack((b"MGET", *keys[i : i + FLIGHT])) for i in slices)
+        found: list[bytes | None] = []
+        for values in self._pool.exchange(payload, len(slices)):
+            found += _values(values)
+        return found
+
+    def flight(self, commands: Sequence[Command]) -> list[Reply]:
+        return self._slices(commands, None)
+
+    def run(
+        self, script: Script, calls: Sequence[tuple[Key, Sequence[bytes | str | int]]]
+    ) -> list[Reply]:
+        sha = script.sha
+        replies = self._slices([(b"EVALSHA", sha, 1, key, *args) for key, args in calls], script)
+        if (start := unscripted(replies)) is not None:
+            evals = [(b"EVAL", script.source, 1, key, *args) for key, args in calls[start:]]
+            replies[start:] = self._slices(evals, None)
+        return replies
+
+    def _slices(self, commands: Sequence[Command], script: Script | None) -> list[Reply]:
+        if len(commands) <= FLIGHT:
+            if not commands:
+                return []
+            payload = b"".join(map(pack, commands))
+            return self._pool.exchange(payload, len(commands), script)
+        replies: list[Reply] = []
+        for i in range(0, len(commands), FLIGHT):
+            replies += self._slices(commands[i : i + FLIGHT], script)
+        return replies
+
+    def scan(
+        self, cursor: bytes | None, match: bytes, count: int
+    ) -> tuple[bytes | None, list[Key]]:
+        command = (b"SCAN", cursor or b"0", b"MATCH", match, b"COUNT", count)
+        (reply,) = self._pool.exchange(pack(command), 1)
+        if isinstance(reply, ReplyError):
+            raise unavailable(reply)
+        following, keys = cast("tuple[bytes, list[Key]]", reply)
+        return (None if following == b"0" else following), keys
+
+    def ping(self) -> None:
+        self._pool.exchange(pack((b"PING",)), 1)
+
+    def close(self) -> None:
+        self._pool.clear()
+
+
+def _values(reply: Reply) -> list[bytes | None]:
+    if isinstance(reply, ReplyError):
+        raise unavailable(reply)
+    return cast("list[bytes | None]", reply)
+
+
+def unscripted(replies: Sequence[Reply]) -> int | None:
+    """The first reply from which on a flight must be repeated with the script's source.
+
+    Everything after the first ``NOSCRIPT`` runs again, even where it ran: two writes of one key must
+    end in their order.
+    """
+    for i, reply in enumerate(replies):
+        if isinstance(reply, ReplyError) and reply.code == "NOSCRIPT":
+            return i
+    return None
