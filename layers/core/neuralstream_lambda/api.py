@@ -34,6 +34,7 @@ from neuralstream_core.errors import (
     NotFound,
     TooLarge,
     Unauthenticated,
+    Unavailable,
 )
 from neuralstream_lambda.logs import logger
 from neuralstream_lambda.problems import from_validation, problem
@@ -48,6 +49,9 @@ Event = Mapping[str, Any]
 
 MAX_BODY: Final = 1024 * 1024
 """Bytes a body may have unless its route says otherwise."""
+
+_DECISION_SECONDS: Final = 60
+"""How long API Gateway keeps what the authorizer said (ReauthorizeEvery in template.yaml)."""
 
 _JSON_HEADERS: Final = {
     "content-type": "application/json",
@@ -207,10 +211,17 @@ def _authorize(route: Route, event: Event, context: LambdaContext) -> Caller:
     granted = event["requestContext"].get("authorizer", {}).get("lambda") or {}
     scopes = frozenset(str(granted.get("scopes", "")).split())
     if route.scope != PUBLIC:
+        if granted.get("unavailable"):
+            raise Unavailable(
+                "keys cannot be checked just now", dependency="keys", retry_after=_DECISION_SECONDS
+            )
         if not granted.get("principal"):
-            raise Unauthenticated("this route needs a key in the x-api-key header")
+            raise Unauthenticated(
+                "this route needs a valid key in the x-api-key header",
+                code="unknown_key" if granted.get("unknown") else None,
+            )
         if route.scope not in scopes:
-            raise Forbidden(f"the key lacks the scope {route.scope}")
+            raise Forbidden(f"the key lacks the scope {route.scope}", code="missing_scope")
     return Caller(
         principal=granted.get("principal", "anonymous"),
         scopes=scopes,

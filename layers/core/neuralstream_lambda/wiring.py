@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from neuralstream_core.redis.port import RedisPort
 
-__all__ = ["redis_port", "s3_client", "table"]
+__all__ = ["keys_table", "redis_port", "s3_client", "table"]
 
 
 @cache
@@ -49,6 +49,12 @@ def redis_port(settings: RedisSettings) -> RedisPort:
 def table(settings: TableSettings) -> Table:
     """The registry table, with timeouts that fit inside an API call."""
     return Table(_boto("dynamodb", 1.0, 2.0, 3), settings.table)
+
+
+@cache
+def keys_table(name: str) -> Table:
+    """The table of API keys; its answer is awaited before any request is served."""
+    return Table(_boto("dynamodb", 0.5, 1.0, 2), name)
 
 
 @cache

@@ -1,0 +1,16 @@
+"""What a key may do."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+__all__ = ["Scope"]
+
+
+class Scope(StrEnum):
+    FEATURES_READ = "features:read"
+    FEATURES_WRITE = "features:write"
+    MODELS_READ = "models:read"
+    MODELS_WRITE = "models:write"
+    PREDICT = "predict"
+    MONITORING = "monitoring"

@@ -1,0 +1,135 @@
+"""API keys from the command line, on AWS or on the laptop stack.
+
+::
+
+    python -m neuralstream_local.keys mint --principal alice --scope predict --scope features:read
+    python -m neuralstream_local.keys list
+    python -m neuralstream_local.keys revoke KEY_ID
+
+The table is ``--table``, else ``NEURALSTREAM_KEYS_TABLE``, else the laptop stack's. On AWS use the
+stack's output ``KeysTableName`` and your own credentials; for the laptop stack pass its AWS address::
+
+    python -m neuralstream_local.keys --endpoint http://127.0.0.1:8001 list
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Final
+
+from neuralstream_core.errors import NeuralStreamError
+from neuralstream_core.keys import KeyRecord, KeyStore, Scope
+from neuralstream_core.table import Table
+from neuralstream_core.time import iso, system_clock, to_micros
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["DEFAULT_TABLE", "key_store", "main"]
+
+DEFAULT_TABLE: Final = "neuralstream-local-keys"
+
+
+def key_store(table: str, endpoint: str | None = None) -> KeyStore:
+    """The store behind ``table``; ``endpoint`` is the laptop stack's AWS address.
+
+    The laptop emulation takes any credentials, so with an ``endpoint`` none need be set up.
+    """
+    import boto3
+
+    if endpoint is None:
+        client = boto3.client("dynamodb")
+    else:
+        client = boto3.client(
+            "dynamodb",
+            endpoint_url=endpoint,
+            region_name="us-east-1",
+            aws_access_key_id="local",
+            aws_secret_access_key="local",  # noqa: S106 - the emulation checks no credential
+        )
+    return KeyStore(Table(client, table))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; 0 when it did what it was asked."""
+    options = _parser().parse_args(arguments)
+    store = key_store(options.table, options.endpoint)
+    try:
+        if options.command == "mint":
+            _mint(store, options)
+        elif options.command == "list":
+            for record in store.list_keys():
+                _print(_line(record))
+        else:
+            _print(_line(store.revoke(options.key_id)))
+    except NeuralStreamError as error:
+        sys.stderr.write(f"{error.detail}\n")
+        return 1
+    return 0
+
+
+def _mint(store: KeyStore, options: argparse.Namespace) -> None:
+    expires = None
+    if options.days is not None:
+        expires = to_micros(datetime.now(UTC) + timedelta(days=options.days))
+    minted = store.mint(
+        options.principal,
+        options.scope or [scope.value for scope in Scope],
+        expires_at=expires,
+        description=options.description,
+    )
+    # The key alone on standard output, so that KEY=$(...) works; everything else beside it.
+    _print(minted.key)
+    sys.stderr.write(f"{_line(minted.record)}\nThis is the only time the key is shown.\n")
+
+
+def _line(record: KeyRecord) -> str:
+    if record.revoked_at is not None:
+        state = f"revoked {iso(record.revoked_at)}"
+    elif record.active(system_clock()):
+        state = f"active until {iso(record.expires_at)}" if record.expires_at else "active"
+    else:
+        state = "expired"
+    return "\t".join(
+        (
+            record.key_id,
+            record.principal,
+            ",".join(sorted(record.scopes)),
+            iso(record.created_at),
+            state,
+        )
+    )
+
+
+def _print(line: str) -> None:
+    sys.stdout.write(line + "\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m neuralstream_local.keys", description="Mint, list and revoke API keys."
+    )
+    parser.add_argument("--table", default=os.environ.get("NEURALSTREAM_KEYS_TABLE", DEFAULT_TABLE))
+    parser.add_argument("--endpoint", help="AWS address of the laptop stack; not for real AWS")
+    commands = parser.add_subparsers(dest="command", required=True)
+    mint = commands.add_parser("mint", help="make a key and show it once")
+    mint.add_argument("--principal", required=True, help="who holds it; appears in audit events")
+    mint.add_argument(
+        "--scope",
+        action="append",
+        choices=[scope.value for scope in Scope],
+        help="may be given several times; all scopes when not given",
+    )
+    mint.add_argument("--days", type=int, help="days until it expires; never when not given")
+    mint.add_argument("--description", default="")
+    commands.add_parser("list", help="every key, without its secret")
+    revoke = commands.add_parser("revoke", help="end a key")
+    revoke.add_argument("key_id")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
