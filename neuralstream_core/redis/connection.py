@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import hiredis
 
-from neuralstream_core.redis.port import Command, Reply, ReplyError
+from neuralstream_core.redis.port import Command, Packed, Reply, ReplyError
 
 if TYPE_CHECKING:
     import ssl
@@ -30,8 +30,14 @@ Address = tuple[str, int]
 BROKEN = (OSError, hiredis.HiredisError)
 """What a failed exchange raises; the connection is of no use afterwards."""
 
-pack = cast("Callable[[Command], bytes]", hiredis.pack_command)
-"""One command in wire form (the stub of hiredis allows tuples of one element only)."""
+_pack = cast("Callable[[Command], bytes]", hiredis.pack_command)
+"""The stub of hiredis allows tuples of one element only."""
+
+
+def pack(command: Command) -> bytes:
+    """One command in wire form."""
+    return command[0] if type(command) is Packed else _pack(command)
+
 
 _MORE: Any = object()
 _BUFFER_BYTES = 256 * 1024

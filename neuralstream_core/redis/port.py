@@ -6,11 +6,22 @@ import re
 from collections.abc import Sequence
 from typing import Protocol, TypeAlias
 
-__all__ = ["Command", "Key", "RedisPort", "Reply", "ReplyError", "Script"]
+__all__ = ["Command", "Key", "Packed", "RedisPort", "Reply", "ReplyError", "Script"]
 
 Key: TypeAlias = bytes
 Command: TypeAlias = tuple[bytes | str | int, ...]
 """A command name and its arguments; ``command[1]`` is the one key it touches."""
+
+
+class Packed(tuple[bytes, Key]):
+    """One command already in RESP: ``Packed((wire, key))``; goes wherever a `Command` does.
+
+    For commands assembled from prepared pieces, where packing again would cost more than the rest.
+    """
+
+    __slots__ = ()
+
+
 Reply: TypeAlias = bytes | int | Exception | list["Reply"] | None
 
 _IN_SCRIPT = re.compile(r"@user_script: ?\d+: -?([A-Z]+) ")
