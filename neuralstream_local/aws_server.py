@@ -4,7 +4,7 @@ moto runs Lambda functions in Docker. Here ``POST /2015-03-31/functions/{name}/i
 the laptop's own function host instead, so that moto's Step Functions interpreter (and any AWS client
 pointed at this port) calls the real handlers.
 
-    python -m neuralstream_local.aws_server --port 8001 --functions http://127.0.0.1:PORT
+    python -m neuralstream_local.aws_server --port 8001
 """
 
 from __future__ import annotations
@@ -16,21 +16,28 @@ import os
 import re
 import signal
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterable
 from typing import Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, quote, urlsplit
 
 from neuralstream_local.children import announce, leave_with_parent
 
-__all__ = ["ACCOUNT", "REGION", "client_environ", "main"]
+__all__ = ["ACCOUNT", "REGION", "REGISTRATION_PATH", "client_environ", "main"]
 
 REGION: Final = "us-east-1"
 ACCOUNT: Final = "123456789012"
 """moto's account."""
 
+REGISTRATION_PATH: Final = "/_neuralstream/functions"
+"""PUT the base URL of the function host here."""
+
 _INVOKE = re.compile(r"^/2015-03-31/functions/[^/]+/invocations$")
 _INVOKE_SECONDS: Final = 900.0
-_PASSED_ON: Final = ("HTTP_X_AMZ_INVOCATION_TYPE", "X-Amz-Invocation-Type")
+_PASSED_ON: Final = {"HTTP_X_AMZ_INVOCATION_TYPE": "x-amz-invocation-type"}
+_FORGET_SECONDS: Final = 60.0
+_KEPT_ITERATORS: Final = 1000
 
 WsgiApp = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
@@ -50,28 +57,30 @@ def client_environ(endpoint: str) -> dict[str, str]:
 
 
 class InvokeFront:
-    """WSGI: Lambda invocations go to the function host, everything else to moto."""
+    """WSGI: Lambda invocations go to the function host, once it has registered, all else to moto."""
 
-    def __init__(self, moto: WsgiApp, functions: str | None) -> None:
+    def __init__(self, moto: WsgiApp) -> None:
         self._moto = moto
-        self._functions = functions
+        self._functions: SplitResult | None = None
 
     def __call__(
         self, environ: dict[str, Any], start_response: Callable[..., Any]
     ) -> Iterable[bytes]:
         path = environ.get("PATH_INFO", "")
+        if path == REGISTRATION_PATH:
+            self._functions = urlsplit(_body(environ).decode())
+            start_response("204 No Content", [])
+            return []
         if self._functions is None or not _INVOKE.match(path):
             return self._moto(environ, start_response)
-        host = urlsplit(self._functions)
         connection = http.client.HTTPConnection(
-            host.hostname or "127.0.0.1", host.port, timeout=_INVOKE_SECONDS
+            self._functions.hostname or "", self._functions.port, timeout=_INVOKE_SECONDS
         )
-        body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
-        headers = {"content-type": "application/json"}
-        if _PASSED_ON[0] in environ:
-            headers[_PASSED_ON[1]] = environ[_PASSED_ON[0]]
+        headers = {
+            name: environ[variable] for variable, name in _PASSED_ON.items() if variable in environ
+        }
         try:
-            connection.request("POST", path, body=body, headers=headers)
+            connection.request("POST", quote(path, safe="/:"), _body(environ), headers)
             answer = connection.getresponse()
             payload = answer.read()
         finally:
@@ -80,11 +89,26 @@ class InvokeFront:
         return [payload]
 
 
+def _body(environ: dict[str, Any]) -> bytes:
+    data: bytes = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+    return data
+
+
+def _forget_old_stream_iterators() -> None:
+    """moto keeps every stream iterator it ever gave out, one for each poll; keep the newest."""
+    from moto.dynamodbstreams.models import dynamodbstreams_backends
+
+    while True:
+        time.sleep(_FORGET_SECONDS)
+        iterators = dynamodbstreams_backends[ACCOUNT][REGION].shard_iterators
+        for key in list(iterators)[:-_KEPT_ITERATORS]:
+            del iterators[key]
+
+
 def main(argv: list[str] | None = None) -> None:
     """Serve until terminated or until the parent is gone."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--port", type=int, default=0, help="0: any free port")
-    parser.add_argument("--functions", help="base URL of the function host")
     options = parser.parse_args(argv)
     leave_with_parent()
 
@@ -99,7 +123,7 @@ def main(argv: list[str] | None = None) -> None:
 
     logging.getLogger("werkzeug").setLevel(logging.ERROR)  # not a line per request
     default_user_config["stepfunctions"]["execute_state_machine"] = True
-    application = InvokeFront(DomainDispatcherApplication(create_backend_app), options.functions)
+    application = InvokeFront(DomainDispatcherApplication(create_backend_app))
     try:
         server = make_server(
             "127.0.0.1",
@@ -117,6 +141,7 @@ def main(argv: list[str] | None = None) -> None:
     os.environ["MOTO_PORT"] = str(port)
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, lambda *_: os._exit(0))
+    threading.Thread(target=_forget_old_stream_iterators, daemon=True).start()
     announce(port=port, endpoint=endpoint)
     server.serve_forever()
 

@@ -1,0 +1,199 @@
+"""Lambda functions in this process: each environment is a module of its own and serves one call at a time.
+
+As on Lambda, a function has as many environments as it has calls at once; a new one (a cold start:
+the module is executed again, with clients of its own) is made when none is free for a moment.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import os
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import count
+from queue import Empty as QueueEmpty
+from queue import LifoQueue
+from typing import Any, Final
+
+from neuralstream_local.aws_server import ACCOUNT, REGION
+from neuralstream_local.template import Function
+
+__all__ = ["Context", "FunctionPool", "Functions"]
+
+MAX_ENVIRONMENTS: Final = 4
+_PATIENCE_SECONDS: Final = 0.02
+"""How long a call waits for a busy environment before it starts another: longer than a fast call takes."""
+
+Handler = Callable[[Any, "Context"], Any]
+
+_log = logging.getLogger(__name__)
+_loading = threading.Lock()
+_serial = count()
+
+
+@dataclass(slots=True)
+class Context:
+    """What Lambda passes as ``context``."""
+
+    function: Function
+    aws_request_id: str
+    deadline: float
+    """`time.monotonic` at which Lambda would end the call."""
+    function_version: str = "$LATEST"
+    identity: None = None
+    client_context: None = None
+
+    @property
+    def function_name(self) -> str:
+        return self.function.name
+
+    @property
+    def invoked_function_arn(self) -> str:
+        return f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{self.function.name}"
+
+    @property
+    def memory_limit_in_mb(self) -> str:
+        return str(self.function.memory)
+
+    @property
+    def log_group_name(self) -> str:
+        return f"/aws/lambda/{self.function.name}"
+
+    @property
+    def log_stream_name(self) -> str:
+        return "local"
+
+    def get_remaining_time_in_millis(self) -> int:
+        return max(0, int((self.deadline - time.monotonic()) * 1000))
+
+
+class FunctionPool:
+    """The environments of one function."""
+
+    def __init__(self, function: Function) -> None:
+        self.function = function
+        self._idle: LifoQueue[Handler] = LifoQueue()
+        self._size = 0
+        self._sizing = threading.Lock()
+
+    def warm(self) -> None:
+        """Make the first environment now.
+
+        Raises whatever the function's module raises at import.
+        """
+        with self._sizing:
+            if self._size:
+                return
+            self._size += 1
+        self._idle.put(self._start())
+
+    def __call__(self, event: Any, request_id: str | None = None) -> Any:
+        """Call the handler and return what it returns; raises what it raises."""
+        handler = self._take()
+        try:
+            return handler(
+                event,
+                Context(
+                    self.function,
+                    request_id or str(uuid.uuid4()),
+                    time.monotonic() + self.function.timeout,
+                ),
+            )
+        finally:
+            self._idle.put(handler)
+
+    def _take(self) -> Handler:
+        try:
+            return self._idle.get_nowait()
+        except QueueEmpty:
+            pass
+        with self._sizing:
+            first = self._size == 0
+            self._size += first
+        if not first:
+            try:
+                return self._idle.get(timeout=_PATIENCE_SECONDS)
+            except QueueEmpty:
+                pass
+            with self._sizing:
+                full = self._size >= MAX_ENVIRONMENTS
+                self._size += not full
+            if full:
+                return self._idle.get()
+        return self._start()
+
+    def _start(self) -> Handler:
+        try:
+            return _load(self.function)
+        except BaseException:
+            with self._sizing:
+                self._size -= 1
+            raise
+
+
+class Functions(Mapping[str, FunctionPool]):
+    """Every function by logical id; `find` also knows names and ARNs, as Lambda's API does."""
+
+    def __init__(self, functions: Mapping[str, Function]) -> None:
+        self._pools = {name: FunctionPool(function) for name, function in functions.items()}
+        self._by_name = {function.name: self._pools[name] for name, function in functions.items()}
+
+    def __getitem__(self, name: str) -> FunctionPool:
+        return self._pools[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._pools)
+
+    def __len__(self) -> int:
+        return len(self._pools)
+
+    def find(self, reference: str) -> FunctionPool | None:
+        """A function by logical id, name, name:alias or ARN."""
+        name = reference.rsplit(":function:", 1)[-1].split(":", 1)[0]
+        return self._pools.get(name) or self._by_name.get(name)
+
+
+def _load(function: Function) -> Handler:
+    """Execute the function's module anew under a name of its own and return its handler."""
+    name = f"_function_{function.folder.name}_{next(_serial)}"
+    path = function.folder / f"{function.module}.py"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None or not path.exists():
+        raise FileNotFoundError(f"{function.logical_id}: {path} does not exist")
+    module = importlib.util.module_from_spec(spec)
+    started = time.perf_counter()
+    with _loading, _environment(function):
+        sys.modules[name] = module
+        spec.loader.exec_module(module)
+    _log.info("%s: %.0f ms to import", function.logical_id, (time.perf_counter() - started) * 1000)
+    handler: Handler = getattr(module, function.attribute)
+    return handler
+
+
+@contextmanager
+def _environment(function: Function) -> Iterator[None]:
+    """The function's variables and its folder's own modules, for as long as its module is executed.
+
+    Settings are parsed at import, so functions with different variables can share this process.
+    """
+    before = {name: os.environ.get(name) for name in function.environ}
+    siblings = {path.stem for path in function.folder.glob("*.py")}
+    os.environ.update(function.environ)
+    sys.path.insert(0, str(function.folder))
+    try:
+        yield
+    finally:
+        sys.path.remove(str(function.folder))
+        for name in siblings:
+            sys.modules.pop(name, None)
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value

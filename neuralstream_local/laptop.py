@@ -1,0 +1,40 @@
+"""What the names in template.yaml mean on a laptop."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from neuralstream_local.aws_server import ACCOUNT, REGION
+from neuralstream_local.template import ROOT, Template
+
+__all__ = ["BUCKET", "KEYS_TABLE", "STACK", "TABLE", "laptop_template"]
+
+STACK: Final = "neuralstream-local"
+TABLE: Final = "neuralstream-local"
+KEYS_TABLE: Final = "neuralstream-local-keys"
+BUCKET: Final = "neuralstream-local-data"
+
+_PLAIN_REDIS: Final = {
+    "NEURALSTREAM_REDIS_TLS": "false",
+    "NEURALSTREAM_REDIS_CLUSTER": "false",
+    "NEURALSTREAM_REDIS_IAM_USER": "",
+    "NEURALSTREAM_REDIS_CACHE_NAME": "",
+}
+"""The template describes ElastiCache Serverless; the embedded Redis is one node without TLS."""
+
+
+def laptop_template(redis_port: int) -> Template:
+    """template.yaml with the embedded Redis on ``redis_port`` and the emulation's names."""
+    values: dict[str, Any] = {
+        "AWS::Region": REGION,
+        "AWS::AccountId": ACCOUNT,
+        "AWS::Partition": "aws",
+        "AWS::StackName": STACK,
+        "AWS::URLSuffix": "amazonaws.com",
+        "Table": TABLE,
+        "KeysTable": KEYS_TABLE,
+        "DataBucket": BUCKET,
+        "Cache.Endpoint.Address": "127.0.0.1",
+        "Cache.Endpoint.Port": str(redis_port),
+    }
+    return Template(ROOT / "template.yaml", values, environ=_PLAIN_REDIS)

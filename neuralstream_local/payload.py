@@ -1,0 +1,125 @@
+"""API Gateway's payload format 2.0: a request as an event, a handler's return as an answer."""
+
+from __future__ import annotations
+
+import base64
+import json
+import secrets
+import time
+from typing import Any, Final
+from urllib.parse import unquote_plus
+
+from neuralstream_local.aws_server import ACCOUNT
+from neuralstream_local.http_server import Request, Response, message
+
+__all__ = ["MAX_EVENT", "event_of", "response_of"]
+
+MAX_EVENT: Final = 6 * 1024 * 1024
+"""Bytes that a Lambda function takes or gives in a synchronous call."""
+
+_TEXT_TYPES: Final = ("text/", "application/json", "application/xml", "application/javascript")
+_stamp: tuple[int, str] = (0, "")
+
+
+def event_of(request: Request, route_key: str, parameters: dict[str, str]) -> dict[str, Any]:
+    """The event of ``request``; the authorizer's context is added by the caller."""
+    headers: dict[str, str] = {}
+    cookies: list[str] = []
+    for name, value in request.headers:
+        if name == "cookie":
+            cookies += [cookie.strip() for cookie in value.split(";")]
+        elif name in headers:
+            headers[name] += "," + value
+        else:
+            headers[name] = value
+    headers["x-forwarded-for"] = request.peer
+    headers["x-forwarded-proto"] = "http"
+    now = time.time()
+    event: dict[str, Any] = {
+        "version": "2.0",
+        "routeKey": route_key,
+        "rawPath": request.path,
+        "rawQueryString": request.query,
+        "headers": headers,
+        "requestContext": {
+            "accountId": ACCOUNT,
+            "apiId": "local",
+            "domainName": headers.get("host", "localhost"),
+            "domainPrefix": "local",
+            "http": {
+                "method": request.method,
+                "path": request.path,
+                "protocol": "HTTP/1.1",
+                "sourceIp": request.peer,
+                "userAgent": headers.get("user-agent", ""),
+            },
+            "requestId": secrets.token_urlsafe(11) + "=",
+            "routeKey": route_key,
+            "stage": "$default",
+            "time": _formatted(int(now)),
+            "timeEpoch": int(now * 1000),
+        },
+        "isBase64Encoded": False,
+    }
+    if cookies:
+        event["cookies"] = cookies
+    if parameters:
+        event["pathParameters"] = parameters
+    if request.query:
+        event["queryStringParameters"] = _query(request.query)
+    if request.body:
+        _set_body(event, request.body, headers.get("content-type", ""))
+    return event
+
+
+def response_of(answer: Any) -> Response:
+    """The HTTP answer of a handler's return value, inferring what a simple return leaves out."""
+    if not isinstance(answer, dict) or "statusCode" not in answer:
+        return Response(200, json.dumps(answer).encode(), [("content-type", "application/json")])
+    body = answer.get("body") or ""
+    if not isinstance(body, str):
+        return message(500, "Internal Server Error")
+    data = base64.b64decode(body) if answer.get("isBase64Encoded") else body.encode()
+    if len(data) > MAX_EVENT:
+        return message(500, "Internal Server Error")
+    headers = [
+        (name.lower(), str(value))
+        for name, value in (answer.get("headers") or {}).items()
+        if name.lower() != "content-length"
+    ]
+    headers += [("set-cookie", cookie) for cookie in answer.get("cookies") or ()]
+    if data and not any(name == "content-type" for name, _ in headers):
+        headers.append(("content-type", "text/plain;charset=utf-8"))
+    return Response(int(answer["statusCode"]), data, headers)
+
+
+def _set_body(event: dict[str, Any], body: bytes, content_type: str) -> None:
+    """Text as it is; anything else, and text that is not UTF-8, as base64."""
+    if content_type.startswith(_TEXT_TYPES) or "+json" in content_type:
+        try:
+            event["body"] = body.decode()
+        except UnicodeDecodeError:
+            pass
+        else:
+            return
+    event["body"] = base64.b64encode(body).decode("ascii")
+    event["isBase64Encoded"] = True
+
+
+def _query(raw: str) -> dict[str, str]:
+    """Decoded parameters; the values of a repeated one are joined by commas."""
+    found: dict[str, str] = {}
+    for part in raw.split("&"):
+        if part:
+            name, _, value = part.partition("=")
+            name, value = unquote_plus(name), unquote_plus(value)
+            found[name] = f"{found[name]},{value}" if name in found else value
+    return found
+
+
+def _formatted(second: int) -> str:
+    """The time in the common log format; built once a second."""
+    global _stamp  # noqa: PLW0603 - a cache of one value, replaced whole and therefore safe to race on
+    if _stamp[0] != second:
+        _stamp = (second, time.strftime("%d/%b/%Y:%H:%M:%S +0000", time.gmtime(second)))
+    return _stamp[1]

@@ -1,0 +1,249 @@
+"""Event sources: what Lambda's pollers do on AWS, as threads.
+
+A queue delivers batches and deletes what succeeded; a table's stream delivers its records in order and
+stays at a record that fails; a schedule calls at its rate.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import logging
+import re
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+import boto3
+
+from neuralstream_local.aws_server import REGION
+from neuralstream_local.template import QueueEvent, Schedule, StreamEvent
+
+__all__ = ["matches", "pump_queue", "pump_schedule", "pump_stream", "start"]
+
+_BUSY_SECONDS: Final = 0.05
+_IDLE_SECONDS: Final = 0.5
+_BUSY_FOR_SECONDS: Final = 5.0
+_RETRY_SECONDS: Final = 1
+"""Failed messages return to the queue after this, not after the template's six minutes."""
+
+Call = Callable[[Any], Any]
+_log = logging.getLogger(__name__)
+
+
+def start(pump: Callable[..., None], event: Any, call: Call, stop: threading.Event) -> None:
+    """Run ``pump`` in a thread until ``stop``; an error is logged and the pump goes on."""
+
+    def forever() -> None:
+        while not stop.is_set():
+            try:
+                pump(event, call, stop)
+            except Exception:  # noqa: BLE001 - a poller outlives every error of its source
+                _log.exception("the %s pump stumbled", type(event).__name__)
+                stop.wait(_RETRY_SECONDS)
+
+    threading.Thread(target=forever, name=pump.__name__, daemon=True).start()
+
+
+def pump_queue(event: QueueEvent, call: Call, stop: threading.Event) -> None:
+    """Receive, call, delete what did not fail."""
+    sqs: Any = boto3.client("sqs")
+    url = sqs.get_queue_url(QueueName=event.queue_arn.rsplit(":", 1)[1])["QueueUrl"]
+    while not stop.is_set():
+        messages = _receive(sqs, url, event)
+        if not messages:
+            continue
+        failed = _call_batch(
+            call, [_queue_record(m, event.queue_arn) for m in messages], "messageId", event
+        )
+        for message in messages:
+            if message["MessageId"] in failed:
+                sqs.change_message_visibility(
+                    QueueUrl=url,
+                    ReceiptHandle=message["ReceiptHandle"],
+                    VisibilityTimeout=_RETRY_SECONDS,
+                )
+            else:
+                sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+
+
+def _receive(sqs: Any, url: str, event: QueueEvent) -> list[dict[str, Any]]:
+    """Up to a batch of messages, gathered for at most the window once the first is there."""
+    messages: list[dict[str, Any]] = []
+    deadline = None
+    while len(messages) < event.batch_size:
+        answer = sqs.receive_message(
+            QueueUrl=url,
+            MaxNumberOfMessages=min(10, event.batch_size - len(messages)),
+            WaitTimeSeconds=0 if messages else 5,
+            AttributeNames=["All"],
+            MessageAttributeNames=["All"],
+        )
+        more = answer.get("Messages", [])
+        messages += more
+        if not messages:
+            break
+        deadline = deadline or time.monotonic() + event.window_seconds
+        if not more:
+            if time.monotonic() >= deadline:
+                break
+            time.sleep(_BUSY_SECONDS)
+    return messages
+
+
+def _queue_record(message: Mapping[str, Any], arn: str) -> dict[str, Any]:
+    return {
+        "messageId": message["MessageId"],
+        "receiptHandle": message["ReceiptHandle"],
+        "body": message["Body"],
+        "attributes": message.get("Attributes", {}),
+        "messageAttributes": {
+            name: {
+                "stringValue": value.get("StringValue"),
+                "stringListValues": [],
+                "binaryListValues": [],
+                "dataType": value["DataType"],
+            }
+            for name, value in message.get("MessageAttributes", {}).items()
+        },
+        "md5OfBody": message["MD5OfBody"],
+        "eventSource": "aws:sqs",
+        "eventSourceARN": arn,
+        "awsRegion": REGION,
+    }
+
+
+def pump_stream(event: StreamEvent, call: Call, stop: threading.Event) -> None:
+    """Read on from the beginning; deliver matching records in order."""
+    streams: Any = boto3.client("dynamodbstreams")
+    described: Any = boto3.client("dynamodb").describe_table(TableName=event.table)
+    arn = described["Table"]["LatestStreamArn"]
+    shard = streams.describe_stream(StreamArn=arn)["StreamDescription"]["Shards"][0]["ShardId"]
+    iterator = streams.get_shard_iterator(
+        StreamArn=arn, ShardId=shard, ShardIteratorType="TRIM_HORIZON"
+    )["ShardIterator"]
+    last_record = time.monotonic()
+    while not stop.is_set():
+        answer = streams.get_records(ShardIterator=iterator, Limit=1000)
+        records = answer["Records"]
+        wanted = [r for r in (_stream_record(r, arn) for r in records) if _wanted(event, r)]
+        for at in range(0, len(wanted), event.batch_size):
+            _deliver(event, wanted[at : at + event.batch_size], call, stop)
+        iterator = answer["NextShardIterator"]
+        if records:
+            last_record = time.monotonic()
+            continue
+        busy = time.monotonic() - last_record < _BUSY_FOR_SECONDS
+        stop.wait(_BUSY_SECONDS if busy else _IDLE_SECONDS)
+
+
+def _deliver(
+    event: StreamEvent, records: list[dict[str, Any]], call: Call, stop: threading.Event
+) -> None:
+    """Call until every record succeeded or its retries are used up; a failed one holds the rest."""
+    tries = 0
+    while records and not stop.is_set():
+        failed = _call_batch(call, records, "dynamodb.SequenceNumber", event)
+        if not failed:
+            return
+        first = next(i for i, r in enumerate(records) if r["dynamodb"]["SequenceNumber"] in failed)
+        tries = 1 if first else tries + 1
+        records = records[first:]
+        if tries > event.max_retries:
+            _log.error("%s: a stream record was given up after its retries", event.function)
+            records, tries = records[1:], 0
+        stop.wait(min(0.1 * 2**tries, 5.0))
+
+
+def _stream_record(record: Mapping[str, Any], arn: str) -> dict[str, Any]:
+    change = dict(record["dynamodb"])
+    created: Any = change.get("ApproximateCreationDateTime")
+    if hasattr(created, "timestamp"):
+        change["ApproximateCreationDateTime"] = created.timestamp()
+    return {
+        "eventID": record["eventID"],
+        "eventName": record["eventName"],
+        "eventVersion": record.get("eventVersion", "1.1"),
+        "eventSource": "aws:dynamodb",
+        "awsRegion": REGION,
+        "dynamodb": _as_json(change),
+        "eventSourceARN": arn,
+    }
+
+
+def _as_json(value: Any) -> Any:
+    """Attribute values as Lambda's JSON has them: binary as base64."""
+    match value:
+        case bytes():
+            return base64.b64encode(value).decode("ascii")
+        case Mapping():
+            return {k: _as_json(v) for k, v in value.items()}
+        case str():
+            return value
+        case Sequence() | set():
+            return [_as_json(v) for v in value]
+        case _:
+            return value
+
+
+def _wanted(event: StreamEvent, record: Mapping[str, Any]) -> bool:
+    return not event.patterns or any(matches(p, record) for p in event.patterns)
+
+
+def matches(pattern: Any, value: Any) -> bool:
+    """Lambda's event filtering, as far as the template uses it: objects, literals, exists, prefix."""
+    if isinstance(pattern, Mapping):
+        return all(
+            matches(rule, value.get(name) if isinstance(value, Mapping) else None)
+            for name, rule in pattern.items()
+        )
+    return any(_rule_matches(rule, value) for rule in pattern)
+
+
+def _rule_matches(rule: Any, value: Any) -> bool:
+    match rule:
+        case {"exists": bool(wanted)}:
+            return (value is not None) is wanted
+        case {"prefix": str(prefix)}:
+            return isinstance(value, str) and value.startswith(prefix)
+        case Mapping():
+            raise ValueError(f"the laptop stack does not know the filter rule {sorted(rule)}")
+        case _:
+            return bool(rule == value)
+
+
+def _call_batch(
+    call: Call, records: list[dict[str, Any]], id_path: str, event: QueueEvent | StreamEvent
+) -> set[str]:
+    """Ids of the records that failed, by the rules of ReportBatchItemFailures."""
+    ids = set()
+    for record in records:
+        found: Any = record
+        for part in id_path.split("."):
+            found = found[part]
+        ids.add(str(found))
+    try:
+        answer = call({"Records": records})
+    except Exception:  # noqa: BLE001 - any error fails the whole batch, as on Lambda
+        _log.exception("%s failed", event.function)
+        return ids
+    if not event.reports_failures or not answer:
+        return set()
+    failed = {str(f.get("itemIdentifier") or "") for f in answer.get("batchItemFailures") or ()}
+    return failed if failed.issubset(ids) else ids
+
+
+_RATE = re.compile(r"^rate\((\d+) (minute|hour|day)s?\)$")
+_UNIT_SECONDS: Final = {"minute": 60, "hour": 3600, "day": 86400}
+
+
+def pump_schedule(event: Schedule, call: Call, stop: threading.Event) -> None:
+    """Call at the schedule's rate; a cron expression waits for AWS."""
+    rate = _RATE.match(event.expression)
+    if rate is None:
+        _log.warning("%s: %s is not run on a laptop", event.function, event.expression)
+        stop.wait()
+        return
+    while not stop.wait(int(rate[1]) * _UNIT_SECONDS[rate[2]]):
+        call(json.loads(event.payload))

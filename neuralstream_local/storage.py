@@ -1,0 +1,81 @@
+"""The template's tables, bucket, queues, topic and state machine, created in the AWS emulation."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import boto3
+
+from neuralstream_local.aws_server import ACCOUNT
+from neuralstream_local.template import Template
+
+__all__ = ["create_storage"]
+
+_TABLE_PROPERTIES = ("AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes", "BillingMode")
+_QUEUE_ATTRIBUTES = ("VisibilityTimeout", "MessageRetentionPeriod")
+
+
+def create_storage(template: Template) -> None:
+    """Create everything, in the region and at the endpoint of this process's environment."""
+    _tables(template)
+    _buckets(template)
+    _queues(template)
+    _topics(template)
+    _state_machines(template)
+
+
+def _tables(template: Template) -> None:
+    dynamodb = boto3.client("dynamodb")
+    for logical_id, properties in template.of_type("AWS::DynamoDB::Table").items():
+        name = template.resolve({"Ref": logical_id})
+        request = {key: properties[key] for key in _TABLE_PROPERTIES if key in properties}
+        if stream := properties.get("StreamSpecification"):
+            request["StreamSpecification"] = {"StreamEnabled": True, **stream}
+        dynamodb.create_table(TableName=name, **request)
+        if ttl := properties.get("TimeToLiveSpecification"):
+            dynamodb.update_time_to_live(TableName=name, TimeToLiveSpecification=ttl)
+
+
+def _buckets(template: Template) -> None:
+    s3 = boto3.client("s3")
+    for logical_id, properties in template.of_type("AWS::S3::Bucket").items():
+        name = template.resolve({"Ref": logical_id})
+        s3.create_bucket(Bucket=name)
+        if versioning := properties.get("VersioningConfiguration"):
+            s3.put_bucket_versioning(Bucket=name, VersioningConfiguration=versioning)
+
+
+def _queues(template: Template) -> None:
+    sqs: Any = boto3.client("sqs")
+    queues = template.of_type("AWS::SQS::Queue")
+    for logical_id in sorted(queues, key=lambda name: "RedrivePolicy" in queues[name]):
+        properties = queues[logical_id]
+        attributes = {key: str(properties[key]) for key in _QUEUE_ATTRIBUTES if key in properties}
+        if redrive := properties.get("RedrivePolicy"):
+            attributes["RedrivePolicy"] = json.dumps(redrive)
+        arn = template.resolve({"Fn::GetAtt": f"{logical_id}.Arn"})
+        sqs.create_queue(QueueName=arn.rsplit(":", 1)[1], Attributes=attributes)
+
+
+def _topics(template: Template) -> None:
+    sns = boto3.client("sns")
+    for logical_id in template.of_type("AWS::SNS::Topic"):
+        sns.create_topic(Name=template.resolve({"Ref": logical_id}).rsplit(":", 1)[1])
+
+
+def _state_machines(template: Template) -> None:
+    states: Any = boto3.client("stepfunctions")
+    for properties in template.of_type("AWS::Serverless::StateMachine").values():
+        path = template.folder / properties["DefinitionUri"]
+        if not path.exists():
+            continue
+        definition = path.read_text()
+        for name, value in properties.get("DefinitionSubstitutions", {}).items():
+            definition = definition.replace(f"${{{name}}}", str(value))
+        states.create_state_machine(
+            name=properties["Name"],
+            definition=definition,
+            roleArn=f"arn:aws:iam::{ACCOUNT}:role/{properties['Name']}",
+            type=properties.get("Type", "STANDARD"),
+        )

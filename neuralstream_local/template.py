@@ -1,0 +1,318 @@
+"""template.yaml as the laptop needs it: functions, their events and the storage, names resolved.
+
+Only what the stack runs on is read. CloudFormation's short tags (``!Ref`` …) become the long form
+(``{"Ref": …}``), and `Template.resolve` replaces them by this laptop's values.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+__all__ = ["Function", "HttpRoute", "QueueEvent", "Schedule", "StreamEvent", "Template"]
+
+ROOT: Final = Path(__file__).resolve().parent.parent
+NO_VALUE: Final = object()
+_VARIABLE = re.compile(r"\$\{([^!}][^}]*)\}")
+
+
+@dataclass(frozen=True, slots=True)
+class HttpRoute:
+    """One route of the HTTP API."""
+
+    method: str
+    path: str
+    function: str
+    public: bool
+
+    @property
+    def key(self) -> str:
+        """API Gateway's route key, e.g. ``GET /models/{name}``."""
+        return f"{self.method} {self.path}"
+
+
+@dataclass(frozen=True, slots=True)
+class QueueEvent:
+    """An SQS event source."""
+
+    function: str
+    queue_arn: str
+    batch_size: int
+    window_seconds: float
+    reports_failures: bool
+
+
+@dataclass(frozen=True, slots=True)
+class StreamEvent:
+    """A DynamoDB stream event source."""
+
+    function: str
+    table: str
+    batch_size: int
+    patterns: tuple[Mapping[str, Any], ...]
+    max_retries: int
+    reports_failures: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """An enabled EventBridge schedule; ``payload`` is the JSON text the function receives."""
+
+    function: str
+    expression: str
+    payload: str
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """One Lambda function."""
+
+    logical_id: str
+    name: str
+    folder: Path
+    module: str
+    attribute: str
+    environ: Mapping[str, str]
+    timeout: int
+    memory: int
+
+
+class Template:
+    """A parsed template with the values of one deployment.
+
+    Args:
+        path: the template file.
+        values: what ``Ref`` of a name, or ``GetAtt`` of ``Name.Attribute``, gives here; parameters
+            and resources that are not in it get their default or a name made of the stack's.
+        environ: variables whose value differs here from the template's; set only for functions that
+            have them.
+    """
+
+    def __init__(
+        self, path: Path, values: Mapping[str, Any], environ: Mapping[str, str] | None = None
+    ) -> None:
+        document = yaml.load(path.read_text(), _Loader)  # noqa: S506 - a SafeLoader with CloudFormation's tags
+        self._document: dict[str, Any] = document
+        self._conditions: dict[str, Any] = document.get("Conditions", {})
+        self._globals: dict[str, Any] = document.get("Globals", {}).get("Function", {})
+        self._environ = dict(environ or {})
+        self.folder = path.parent
+        self.resources: dict[str, Any] = document["Resources"]
+        defaults = {n: p.get("Default", "") for n, p in document.get("Parameters", {}).items()}
+        self._values: dict[str, Any] = {**defaults, "AWS::NoValue": NO_VALUE, **values}
+
+    def of_type(self, kind: str) -> dict[str, dict[str, Any]]:
+        """Resolved properties of every resource of one type whose condition holds, by logical id."""
+        return {
+            name: self.resolve(resource.get("Properties", {}))
+            for name, resource in self.resources.items()
+            if resource["Type"] == kind and self._holds(resource.get("Condition"))
+        }
+
+    def functions(self) -> dict[str, Function]:
+        """Every function, by logical id."""
+        shared = self.resolve(self._globals)
+        found = {}
+        for name, properties in self.of_type("AWS::Serverless::Function").items():
+            module, _, attribute = properties["Handler"].rpartition(".")
+            environ = {
+                **shared.get("Environment", {}).get("Variables", {}),
+                **properties.get("Environment", {}).get("Variables", {}),
+            }
+            found[name] = Function(
+                logical_id=name,
+                name=properties["FunctionName"],
+                folder=self.folder / properties["CodeUri"],
+                module=module,
+                attribute=attribute,
+                environ={k: self._environ.get(k, str(v)) for k, v in environ.items()},
+                timeout=int(properties.get("Timeout", shared.get("Timeout", 3))),
+                memory=int(properties.get("MemorySize", shared.get("MemorySize", 128))),
+            )
+        return found
+
+    def routes(self) -> list[HttpRoute]:
+        """Every route of the HTTP API, in the template's order."""
+        return [
+            HttpRoute(
+                method=event["Method"].upper(),
+                path=event["Path"],
+                function=function,
+                public=event.get("Auth", {}).get("Authorizer") == "NONE",
+            )
+            for function, event in self._events("HttpApi")
+        ]
+
+    def authorizer(self) -> tuple[str, str, float] | None:
+        """The default authorizer: its function, the header that identifies, seconds to cache."""
+        for api in self.of_type("AWS::Serverless::HttpApi").values():
+            auth = api.get("Auth", {})
+            if name := auth.get("DefaultAuthorizer"):
+                authorizer = auth["Authorizers"][name]
+                identity = authorizer["Identity"]
+                function = authorizer["FunctionArn"].rsplit(":function:", 1)[1].split(":")[0]
+                return function, identity["Headers"][0].lower(), identity.get("ReauthorizeEvery", 0)
+        return None
+
+    def cors(self) -> dict[str, Any] | None:
+        """The HTTP API's CORS configuration, if it has one."""
+        for api in self.of_type("AWS::Serverless::HttpApi").values():
+            configuration: dict[str, Any] | None = api.get("CorsConfiguration")
+            return configuration
+        return None
+
+    def queue_events(self) -> list[QueueEvent]:
+        return [
+            QueueEvent(
+                function=function,
+                queue_arn=event["Queue"],
+                batch_size=int(event.get("BatchSize", 10)),
+                window_seconds=float(event.get("MaximumBatchingWindowInSeconds", 0)),
+                reports_failures="ReportBatchItemFailures"
+                in event.get("FunctionResponseTypes", ()),
+            )
+            for function, event in self._events("SQS")
+        ]
+
+    def stream_events(self) -> list[StreamEvent]:
+        return [
+            StreamEvent(
+                function=function,
+                table=event["Stream"].rsplit("/stream/", 1)[0].rsplit("/", 1)[1],
+                batch_size=int(event.get("BatchSize", 100)),
+                patterns=tuple(
+                    json.loads(f["Pattern"])
+                    for f in event.get("FilterCriteria", {}).get("Filters", ())
+                ),
+                max_retries=int(event.get("MaximumRetryAttempts", 3)),
+                reports_failures="ReportBatchItemFailures"
+                in event.get("FunctionResponseTypes", ()),
+            )
+            for function, event in self._events("DynamoDB")
+        ]
+
+    def schedules(self) -> list[Schedule]:
+        return [
+            Schedule(function, event["ScheduleExpression"], event.get("Input", "{}"))
+            for function, event in self._events("ScheduleV2")
+            if event.get("State", "ENABLED") == "ENABLED"
+        ]
+
+    def resolve(self, value: Any) -> Any:
+        """``value`` without intrinsic functions."""
+        if isinstance(value, dict):
+            if len(value) == 1:
+                ((key, argument),) = value.items()
+                if key == "Ref" or key.startswith("Fn::"):
+                    return self._intrinsic(key, argument)
+            resolved = {k: self.resolve(v) for k, v in value.items()}
+            return {k: v for k, v in resolved.items() if v is not NO_VALUE}
+        if isinstance(value, list):
+            return [v for v in map(self.resolve, value) if v is not NO_VALUE]
+        return value
+
+    def _events(self, kind: str) -> list[tuple[str, dict[str, Any]]]:
+        return [
+            (name, event["Properties"])
+            for name, properties in self.of_type("AWS::Serverless::Function").items()
+            for event in properties.get("Events", {}).values()
+            if event["Type"] == kind
+        ]
+
+    def _intrinsic(self, key: str, argument: Any) -> Any:
+        match key:
+            case "Ref":
+                return self._value(argument)
+            case "Fn::GetAtt":
+                return self._value(argument if isinstance(argument, str) else ".".join(argument))
+            case "Fn::Sub":
+                text, own = argument if isinstance(argument, list) else (argument, {})
+                return _VARIABLE.sub(
+                    lambda m: str(self.resolve(own[m[1]]) if m[1] in own else self._value(m[1])),
+                    text,
+                )
+            case "Fn::If":
+                return self.resolve(argument[1] if self._holds(argument[0]) else argument[2])
+            case "Fn::Equals":
+                return self.resolve(argument[0]) == self.resolve(argument[1])
+            case "Fn::Not":
+                return not self._truth(argument[0])
+            case "Fn::And":
+                return all(map(self._truth, argument))
+            case "Fn::Or":
+                return any(map(self._truth, argument))
+            case "Fn::Join":
+                return argument[0].join(str(self.resolve(part)) for part in argument[1])
+            case "Fn::Select":
+                return self.resolve(argument[1])[int(argument[0])]
+            case "Fn::GetAZs":
+                return [f"{self._value('AWS::Region')}{zone}" for zone in "abc"]
+            case _:
+                raise ValueError(
+                    f"template.yaml uses {key}, which the laptop stack does not resolve"
+                )
+
+    def _truth(self, condition: Any) -> bool:
+        if isinstance(condition, dict) and set(condition) == {"Condition"}:
+            return self._holds(condition["Condition"])
+        return bool(self.resolve(condition))
+
+    def _holds(self, condition: str | None) -> bool:
+        return condition is None or self._truth(self._conditions[condition])
+
+    def _value(self, name: str) -> Any:
+        if name in self._values:
+            return self._values[name]
+        resource, _, attribute = name.partition(".")
+        stack, region = self._values["AWS::StackName"], self._values["AWS::Region"]
+        account = self._values["AWS::AccountId"]
+        if resource not in self.resources:
+            raise ValueError(f"template.yaml refers to {name}, which is not in it")
+        kind, properties = self.resources[resource]["Type"], self.resources[resource]["Properties"]
+        own = f"{stack}-{resource}"
+        match kind, attribute:
+            case "AWS::Serverless::Function", "":
+                return self.resolve(properties["FunctionName"])
+            case "AWS::Serverless::Function", _:
+                function = self.resolve(properties["FunctionName"])
+                suffix = ":live" if attribute == "Alias" else ""
+                return f"arn:aws:lambda:{region}:{account}:function:{function}{suffix}"
+            case "AWS::Serverless::StateMachine", "" | "Arn":
+                machine = self.resolve(properties["Name"])
+                return f"arn:aws:states:{region}:{account}:stateMachine:{machine}"
+            case "AWS::DynamoDB::Table", "StreamArn":
+                return f"arn:aws:dynamodb:{region}:{account}:table/{self._value(resource)}/stream/local"
+            case "AWS::DynamoDB::Table", "Arn":
+                return f"arn:aws:dynamodb:{region}:{account}:table/{self._value(resource)}"
+            case "AWS::SQS::Queue", "Arn":
+                return f"arn:aws:sqs:{region}:{account}:{own}"
+            case "AWS::SNS::Topic", _:
+                return f"arn:aws:sns:{region}:{account}:{own}"
+            case _, "Arn":
+                return f"arn:aws:local:{region}:{account}:{own}"
+            case _:
+                return own
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML with CloudFormation's short tags."""
+
+
+def _short_tag(loader: _Loader, suffix: str, node: yaml.Node) -> dict[str, Any]:
+    value: Any
+    if isinstance(node, yaml.ScalarNode):
+        value = loader.construct_scalar(node)
+    elif isinstance(node, yaml.SequenceNode):
+        value = loader.construct_sequence(node, deep=True)
+    else:
+        value = loader.construct_mapping(node, deep=True)  # type: ignore[arg-type] # the only kind left
+    return {suffix if suffix in {"Ref", "Condition"} else f"Fn::{suffix}": value}
+
+
+_Loader.add_multi_constructor("!", _short_tag)

@@ -1,0 +1,116 @@
+"""What runs behind the API: Lambda's Invoke endpoint, the event sources, and the storage they need.
+
+A process of its own, so that a batch job does not slow predictions down.
+
+    python -m neuralstream_local.worker --redis-port 6379      (AWS_ENDPOINT_URL says where AWS is)
+"""
+
+from __future__ import annotations
+
+import argparse
+import http.client
+import json
+import logging
+import os
+import re
+import signal
+import threading
+from typing import Final
+from urllib.parse import unquote, urlsplit
+
+from neuralstream_local.aws_server import REGISTRATION_PATH
+from neuralstream_local.children import announce, leave_with_parent
+from neuralstream_local.functions import Functions
+from neuralstream_local.http_server import HttpServer, Request, Response
+from neuralstream_local.laptop import laptop_template
+from neuralstream_local.pumps import pump_queue, pump_schedule, pump_stream, start
+from neuralstream_local.storage import create_storage
+
+__all__ = ["Invoker", "main"]
+
+_INVOKE = re.compile(r"^/2015-03-31/functions/([^/]+)/invocations$")
+_JSON: Final = ("content-type", "application/json")
+
+_log = logging.getLogger(__name__)
+
+
+class Invoker:
+    """Lambda's ``Invoke`` operation for the functions of this process."""
+
+    def __init__(self, functions: Functions) -> None:
+        self._functions = functions
+
+    def __call__(self, request: Request) -> Response:
+        matched = _INVOKE.match(request.path)
+        function = self._functions.find(unquote(matched[1])) if matched else None
+        if function is None:
+            body = {"Type": "User", "Message": f"Function not found: {request.path}"}
+            return Response(
+                404,
+                json.dumps(body).encode(),
+                [_JSON, ("x-amzn-errortype", "ResourceNotFoundException")],
+            )
+        try:
+            event = json.loads(request.body or b"{}")
+        except ValueError:
+            body = {"Type": "User", "Message": "Could not parse request body into json"}
+            return Response(
+                400,
+                json.dumps(body).encode(),
+                [_JSON, ("x-amzn-errortype", "InvalidRequestContentException")],
+            )
+        if dict(request.headers).get("x-amz-invocation-type") == "Event":
+            threading.Thread(target=function, args=(event,), daemon=True).start()
+            return Response(202)
+        headers = [_JSON, ("x-amz-executed-version", "$LATEST")]
+        try:
+            return Response(200, json.dumps(function(event)).encode(), headers)
+        except Exception as error:  # noqa: BLE001 - Lambda answers 200 and says in a header that it failed
+            _log.exception("%s failed", function.function.logical_id)
+            problem = {"errorType": type(error).__name__, "errorMessage": str(error)}
+            return Response(
+                200,
+                json.dumps(problem).encode(),
+                [*headers, ("x-amz-function-error", "Unhandled")],
+            )
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Create the storage, start the event sources and serve until the parent is gone."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--redis-port", type=int, required=True)
+    options = parser.parse_args(argv)
+    leave_with_parent()
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s worker %(levelname)s %(message)s")
+    logging.getLogger("botocore").setLevel(logging.WARNING)
+
+    template = laptop_template(options.redis_port)
+    functions = Functions(template.functions())
+    server = HttpServer(Invoker(functions), 0)
+    create_storage(template)
+    _register(f"http://127.0.0.1:{server.port}")
+    stop = threading.Event()
+    for queue in template.queue_events():
+        start(pump_queue, queue, functions[queue.function], stop)
+    for stream in template.stream_events():
+        start(pump_stream, stream, functions[stream.function], stop)
+    for schedule in template.schedules():
+        start(pump_schedule, schedule, functions[schedule.function], stop)
+    announce(port=server.port)
+    server.serve_forever()
+
+
+def _register(url: str) -> None:
+    """Tell the AWS emulation where functions are invoked."""
+    aws = urlsplit(os.environ["AWS_ENDPOINT_URL"])
+    connection = http.client.HTTPConnection(aws.hostname or "", aws.port, timeout=10)
+    connection.request("PUT", REGISTRATION_PATH, body=url.encode())
+    answer = connection.getresponse()
+    connection.close()
+    if answer.status != 204:
+        raise RuntimeError(f"the AWS emulation answered {answer.status} to the registration")
+
+
+if __name__ == "__main__":
+    main()
