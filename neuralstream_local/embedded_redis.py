@@ -272,6 +272,8 @@ class EmbeddedCluster:
         for i, node in enumerate(self.nodes[primaries:]):
             follow = partial(_follow, primary=ids[i // replicas])
             self._await(follow, [node])
+        # A primary waits two seconds after its start before it takes commands.
+        self._await(lambda port: "cluster_state:ok" in _info(port, "CLUSTER", "INFO"))
         self._await(lambda port: f"cluster_slots_ok:{_SLOTS}" in _info(port, "CLUSTER", "INFO"))
         self._await(
             lambda port: "master_link_status:up" in _info(port, "INFO", "replication"),

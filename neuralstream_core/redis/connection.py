@@ -7,6 +7,7 @@ hiredis packs and parses is this file.
 
 from __future__ import annotations
 
+import select
 import socket
 import struct
 import sys
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import hiredis
 
-from neuralstream_core.redis.port import Command, Packed, Reply, ReplyError
+from neuralstream_core.redis.port import Command, Packed, Reply, ReplyError, Script
 
 if TYPE_CHECKING:
     import ssl
@@ -76,7 +77,8 @@ class Connection:
     """
 
     __slots__ = (
-        *("_buffer", "_feed", "_gets", "_patience", "_pending", "_recv_into", "_socket"),
+        *("_buffer", "_feed", "_gets", "_loading", "_patience", "_pending", "_recv_into"),
+        *("_socket",),
         *("errors", "last_used", "reused", "scripts", "send"),
     )
 
@@ -87,6 +89,7 @@ class Connection:
         """Error replies of the present exchange."""
         self.scripts: set[bytes] = set()
         """SHA-1 of the scripts known to have been loaded over this connection."""
+        self._loading: bytes | None = None
         self.reused = False
         self.last_used = 0.0
         deadline = time.monotonic() + options.connect_timeout
@@ -137,6 +140,30 @@ class Connection:
         error = ReplyError(message)
         self.errors.append(error)
         return error
+
+    def start(self, payload: bytes, script: Script | None) -> None:
+        """Send a flight; load ``script`` in front of it if this connection has not yet done so."""
+        if script is None or script.sha in self.scripts:
+            self._loading = None
+            self.send(payload)
+        else:
+            self._loading = script.sha
+            self.send(pack((b"SCRIPT", b"LOAD", script.source)) + payload)
+
+    def finish(self, count: int) -> list[Reply]:
+        """The ``count`` replies of the flight that `start` sent; raises as `receive`."""
+        if self._loading is None:
+            return self.receive(count)
+        replies = self.receive(count + 1)
+        self.scripts.add(self._loading)
+        if isinstance(refused := replies.pop(0), ReplyError):
+            # It shows as NOSCRIPT in the flight, which the ports handle anyway.
+            self.errors.remove(refused)
+        return replies
+
+    def ready(self) -> bool:
+        """Whether a first byte has arrived; never waits."""
+        return bool(select.select([self._socket], [], [], 0)[0])
 
     def receive(self, count: int) -> list[Reply]:
         """The next ``count`` replies; error replies are also in ``errors``.

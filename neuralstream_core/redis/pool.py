@@ -9,20 +9,13 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from neuralstream_core.errors import Unavailable
-from neuralstream_core.redis.connection import (
-    BROKEN,
-    Address,
-    Connection,
-    Options,
-    is_timeout,
-    pack,
-)
+from neuralstream_core.redis.connection import BROKEN, Address, Connection, Options, is_timeout
 from neuralstream_core.redis.port import Reply, ReplyError, Script
 
 if TYPE_CHECKING:
     import ssl
 
-__all__ = ["OUTAGES", "Pool", "unavailable"]
+__all__ = ["OUTAGES", "Pool", "outage_in", "unavailable"]
 
 _MAX_IDLE = 32
 _IDLE_SECONDS = 240.0
@@ -48,6 +41,15 @@ def unavailable(error: BaseException, *, what: str = "the feature cache") -> Una
     if is_timeout(error):
         return Unavailable(f"{what} did not answer in time", dependency="redis")
     return Unavailable(f"{what} cannot be reached", dependency="redis")
+
+
+def outage_in(connection: Connection) -> ReplyError | None:
+    """The first reply of the last flight that speaks of the node's own state."""
+    errors, connection.errors = connection.errors, []
+    for error in errors:
+        if error.code in OUTAGES or "max number of clients" in str(error):
+            return error
+    return None
 
 
 class Pool:
@@ -145,19 +147,10 @@ class Pool:
     ) -> list[Reply]:
         """One try; the connection is in the pool or closed afterwards. Raises an outage reply."""
         try:
-            if script is None or script.sha in connection.scripts:
-                connection.send(payload)
-                replies = connection.receive(count)
-            else:
-                connection.send(pack((b"SCRIPT", b"LOAD", script.source)) + payload)
-                # A refusal to load shows as NOSCRIPT, which the caller handles anyway.
-                replies = connection.receive(count + 1)[1:]
-                connection.scripts.add(script.sha)
-            if connection.errors:
-                errors, connection.errors = connection.errors, []
-                for error in errors:
-                    if error.code in OUTAGES or "max number of clients" in str(error):
-                        raise error
+            connection.start(payload, script)
+            replies = connection.finish(count)
+            if connection.errors and (outage := outage_in(connection)):
+                raise outage
         except BaseException:
             connection.close()
             raise
