@@ -10,20 +10,19 @@ Every item has string keys ``PK`` and ``SK``; items that are listed also carry `
 ``DRIFT#{ns}#{name}``  `neuralstream_core.monitoring`
 =====================  ==========================================
 
-Numbers go in as ``int`` or ``float`` and come out the same way. boto3 and botocore are imported by
-whoever builds the client, never here at import time.
+Numbers go in as ``int`` or ``float``; DynamoDB keeps no difference, so ``1.0`` comes out as ``1``.
+boto3 and botocore are imported by whoever builds the client, never here at import time.
 """
 
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 from collections.abc import Mapping, Sequence
 from decimal import Context, Decimal
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from neuralstream_core.errors import ConditionFailed, Invalid, Unavailable
+from neuralstream_core.errors import ConditionFailed, Invalid, TooLarge, Unavailable
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -33,6 +32,7 @@ __all__ = ["Item", "Page", "Table", "marshal", "unmarshal"]
 Item: TypeAlias = dict[str, Any]
 
 _DECIMAL = Context(prec=38)
+_UNPROCESSED_ROUNDS = 5
 _RETRYABLE_REASONS = frozenset(
     {"TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"}
 )
@@ -118,6 +118,22 @@ class Table:
         item = answer.get("Item")
         return None if item is None else _unmarshal_item(item)
 
+    def get_many(self, keys: Sequence[tuple[str, str]]) -> list[Item]:
+        """The items among ``keys`` (at most 100) that exist, in no particular order, consistently read."""
+        if not keys:
+            return []
+        pending: Any = {
+            self.name: {"Keys": [_key(pk, sk) for pk, sk in keys], "ConsistentRead": True}
+        }
+        items: list[Item] = []
+        for _ in range(_UNPROCESSED_ROUNDS):
+            answer = self._call("batch_get_item", table=False, RequestItems=pending)
+            items += [_unmarshal_item(item) for item in answer["Responses"].get(self.name, [])]
+            pending = answer.get("UnprocessedKeys")
+            if not pending:
+                return items
+        raise Unavailable("the registry table is busy", dependency="registry")
+
     def query(
         self,
         pk: str,
@@ -147,7 +163,7 @@ class Table:
         if limit is not None:
             request["Limit"] = limit
         if token is not None:
-            request["ExclusiveStartKey"] = _decode_token(token, pk, name_pk)
+            request["ExclusiveStartKey"] = _decode_token(token, pk, name_pk, prefix)
         answer = self._call("query", **request)
         page = Page(_unmarshal_item(item) for item in answer["Items"])
         if last := answer.get("LastEvaluatedKey"):
@@ -314,7 +330,10 @@ def _translate(response: Mapping[str, Any]) -> Exception:
             "the condition of a write did not hold", reasons=["ConditionalCheckFailed"]
         )
     if code == "TransactionCanceledException":
-        reasons = [r.get("Code", "None") for r in response.get("CancellationReasons", [])]
+        cancelled = response.get("CancellationReasons", [])
+        reasons = [r.get("Code", "None") for r in cancelled]
+        if any("Item size" in (r.get("Message") or "") for r in cancelled):
+            return _too_large()
         if "ConditionalCheckFailed" in reasons:
             return ConditionFailed("a condition of a transaction did not hold", reasons=reasons)
         if _RETRYABLE_REASONS.intersection(reasons):
@@ -322,11 +341,13 @@ def _translate(response: Mapping[str, Any]) -> Exception:
     if code == "ValidationException":
         message = response.get("Error", {}).get("Message", "")
         if "Item size" in message:
-            return Invalid(
-                "the record would exceed the registry's 400 KB limit", code="record_too_large"
-            )
+            return _too_large()
         return ValueError(f"DynamoDB refused a request as malformed: {message}")
     return Unavailable(f"the registry table answered {code or 'an error'}", dependency="registry")
+
+
+def _too_large() -> TooLarge:
+    return TooLarge("the record would exceed the registry's 400 KB limit", code="record_too_large")
 
 
 def _key(pk: str, sk: str) -> dict[str, Any]:
@@ -342,12 +363,19 @@ def _encode_token(key: Mapping[str, Any]) -> str:
     return base64.urlsafe_b64encode(json.dumps(flat, separators=(",", ":")).encode()).decode()
 
 
-def _decode_token(token: str, pk: str, name_pk: str) -> dict[str, Any]:
+def _decode_token(token: str, pk: str, name_pk: str, prefix: str) -> dict[str, Any]:
     try:
         flat = json.loads(base64.urlsafe_b64decode(token.encode()))
-        if flat[name_pk] != pk or not all(isinstance(v, str) for v in flat.values()):
+        name_sk = name_pk.replace("PK", "SK")
+        if (
+            not isinstance(flat, dict)
+            or set(flat) != {"PK", "SK", name_pk, name_sk}
+            or not all(isinstance(v, str) and v for v in flat.values())
+            or flat[name_pk] != pk
+            or not flat[name_sk].startswith(prefix)
+        ):
             raise ValueError
-    except (ValueError, KeyError, TypeError, AttributeError, binascii.Error):
+    except (ValueError, RecursionError):  # not base64, not JSON, not ours
         raise Invalid.at(
             "next_token", "not a token of this listing", code="invalid_token"
         ) from None

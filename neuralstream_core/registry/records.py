@@ -11,8 +11,11 @@ from neuralstream_core.types import Description, Name, Record, Tags, VersionName
 
 __all__ = [
     "Digest",
+    "EventKind",
+    "EventRecord",
     "FeatureRef",
     "Format",
+    "Gate",
     "MissingPolicy",
     "ModelRecord",
     "Signature",
@@ -20,6 +23,7 @@ __all__ = [
     "Status",
     "Tensor",
     "VersionRecord",
+    "number_of",
 ]
 
 Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
@@ -52,6 +56,28 @@ class MissingPolicy(StrEnum):
     ERROR = "error"
     NULL = "null"
     DEFAULT = "default"
+
+
+class EventKind(StrEnum):
+    """What can happen to a model; each happening is one entry of its audit trail."""
+
+    REGISTERED = "registered"
+    READY = "ready"
+    """An uploaded artifact passed validation."""
+    REJECTED = "rejected"
+    """An uploaded artifact failed validation."""
+    PROMOTED = "promoted"
+    ROLLED_BACK = "rolled_back"
+    ARCHIVED = "archived"
+    RESTORED = "restored"
+    """An archived version went back to staging."""
+    SPLIT_SET = "split_set"
+    SPLIT_ENDED = "split_ended"
+    BASELINE_ADOPTED = "baseline_adopted"
+    EDITED = "edited"
+    BATCH_STARTED = "batch_started"
+    BATCH_FINISHED = "batch_finished"
+    BATCH_FAILED = "batch_failed"
 
 
 class FeatureRef(Record):
@@ -93,7 +119,11 @@ class Signature(Record):
 
 
 class VersionRecord(Record):
-    """One immutable version of a model (only stage, description and tags ever change)."""
+    """One version of a model.
+
+    What it was made from never changes. Its stage, description, tags and profile may; its status and
+    signature are settled once, when its artifact is validated.
+    """
 
     model: Name
     version: VersionName
@@ -103,6 +133,8 @@ class VersionRecord(Record):
     digest: Digest
     size: int
     features: tuple[FeatureRef, ...] = ()
+    feature_views: dict[Name, int] = Field(default_factory=dict)
+    """Schema version of each view the features come from, as it was when the version was registered."""
     missing: MissingPolicy = MissingPolicy.ERROR
     signature: Signature | None = None
     reason: str | None = None
@@ -115,6 +147,21 @@ class VersionRecord(Record):
     tags: Tags = Field(default_factory=dict)
     created_at: AwareDatetime
     created_by: str
+    upload_expires_at: AwareDatetime | None = None
+    """Until when the artifact may be uploaded; an upload not completed by then is REJECTED."""
+    upload_key: str | None = None
+    """Where in the data bucket the upload is expected."""
+    awaits_baseline: bool = False
+    """A baseline came with the announcement of the upload."""
+    retired: bool = False
+    """Archived by request: out of rollback's reach, and its feature views may be deleted."""
+
+
+class Gate(Record):
+    """Bounds a metric must keep for its version to be promoted to production; both inclusive."""
+
+    min: float | None = None
+    max: float | None = None
 
 
 class ModelRecord(Record):
@@ -124,10 +171,42 @@ class ModelRecord(Record):
     latest_version: VersionName | None = None
     production_version: VersionName | None = None
     ab_split: dict[VersionName, float] | None = None
+    allocation: tuple[tuple[VersionName, int], ...] | None = None
+    """Which of the 10,000 buckets each version of the running split owns, as runs in bucket order
+    (`neuralstream_core.serving.routing.allocate`); kept so that a changed split moves as few as possible."""
     salt: str
     """Mixed into the bucket hash, so that two models split entities independently."""
     revision: int = 0
+    """Number of the latest event in the audit trail; every change raises it by one."""
+    history: tuple[VersionName, ...] = ()
+    """Former production versions that `rollback` can return to, the latest last."""
+    require: dict[str, Gate] = Field(default_factory=dict)
+    """Gates by metric, e.g. ``metrics.auc``."""
     description: Description = ""
     tags: Tags = Field(default_factory=dict)
     created_at: AwareDatetime
     updated_at: AwareDatetime
+
+
+class EventRecord(Record):
+    """One entry of a model's audit trail: who did what, when and why, and the state it left."""
+
+    revision: int
+    kind: EventKind
+    version: VersionName | None = None
+    at: AwareDatetime
+    actor: str
+    reason: str | None = None
+    stages: dict[VersionName, Stage] = Field(default_factory=dict)
+    """Stage of each version that this event moved, afterwards."""
+    production_version: VersionName | None = None
+    """The production version after the event."""
+    ab_split: dict[VersionName, float] | None = None
+    """The split after the event."""
+    data: dict[str, Any] = Field(default_factory=dict)
+    """What else belongs to this kind of event, e.g. the outputs of a batch job."""
+
+
+def number_of(version: str) -> int:
+    """``12`` for ``"v12"``."""
+    return int(version[1:])

@@ -1,0 +1,173 @@
+"""Artifacts, uploads and profiles in S3.
+
+================================  =============================================================
+key                               what
+================================  =============================================================
+``artifacts/sha256/{digest}``     a validated artifact; never overwritten with other bytes
+``uploads/{ns}/{model}/{id}``     bytes a caller uploaded, until they are validated and copied
+``profiles/{digest}.json``        a monitoring profile
+================================  =============================================================
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from neuralstream_core.errors import Conflict, TooLarge, Unavailable
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+__all__ = ["MAX_ARTIFACT", "UPLOAD_SECONDS", "ArtifactStore", "Upload"]
+
+MAX_ARTIFACT: Final = 256 * 1024 * 1024
+"""Bytes an artifact may have."""
+
+UPLOAD_SECONDS: Final = 3600
+"""How long an upload address works."""
+
+_MISSING: Final = frozenset({"404", "NoSuchKey", "NotFound"})
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """How to upload an artifact: ``method`` to ``url`` with exactly ``headers`` and the bytes as body."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str]
+
+
+class ArtifactStore:
+    """Reads and writes of the data bucket.
+
+    Raises (every method):
+        Unavailable: S3 failed or cannot be reached, or what it holds is not what was stored.
+    """
+
+    def __init__(self, s3: S3Client, bucket: str) -> None:
+        self._s3 = s3
+        self._bucket = bucket
+
+    def get(self, digest: str) -> bytes:
+        """The artifact, its SHA-256 verified."""
+        return self._verified(f"artifacts/sha256/{digest}", digest)
+
+    def put(self, data: bytes) -> str:
+        """Store an artifact and return its digest; storing it again changes nothing."""
+        digest = hashlib.sha256(data).hexdigest()
+        self._put(f"artifacts/sha256/{digest}", data, digest, "application/octet-stream")
+        return digest
+
+    def get_profile(self, digest: str) -> bytes:
+        """The JSON of a monitoring profile, its SHA-256 verified."""
+        return self._verified(f"profiles/{digest}.json", digest)
+
+    def put_profile(self, data: bytes) -> str:
+        """Store a monitoring profile and return its digest."""
+        digest = hashlib.sha256(data).hexdigest()
+        self._put(f"profiles/{digest}.json", data, digest, "application/json")
+        return digest
+
+    def presign(self, key: str, digest: str, size: int) -> Upload:
+        """An address that takes exactly these bytes for `UPLOAD_SECONDS`, computed without I/O.
+
+        Size and SHA-256 are signed: S3 refuses a body that does not have both.
+        """
+        checksum = _checksum(digest)
+        url = self._s3.generate_presigned_url(
+            "put_object",
+            Params={
+                "Bucket": self._bucket,
+                "Key": key,
+                "ContentLength": size,
+                "ChecksumSHA256": checksum,
+            },
+            ExpiresIn=UPLOAD_SECONDS,
+        )
+        headers = {"content-length": str(size), "x-amz-checksum-sha256": checksum}
+        return Upload("PUT", url, headers)
+
+    def put_upload(self, key: str, data: bytes) -> None:
+        """Keep something beside an upload until that is completed."""
+        self._put(key, data, hashlib.sha256(data).hexdigest(), "application/json")
+
+    def uploaded(self, key: str) -> bytes:
+        """What was uploaded under ``key``.
+
+        Raises:
+            Conflict: nothing was.
+            TooLarge: more than `MAX_ARTIFACT`.
+        """
+        return self._read(
+            key, Conflict("the artifact has not been uploaded yet", code="upload_missing")
+        )
+
+    def read(self, key: str, missing: Exception) -> bytes:
+        """Any object of the data bucket of at most `MAX_ARTIFACT` bytes; ``missing`` is raised for none."""
+        return self._read(key, missing)
+
+    @property
+    def bucket(self) -> str:
+        """The data bucket's name."""
+        return self._bucket
+
+    def _verified(self, key: str, digest: str) -> bytes:
+        data = self._read(
+            key, Unavailable(f"the stored object {key} is missing", dependency="artifacts")
+        )
+        if hashlib.sha256(data).hexdigest() != digest:
+            raise Unavailable(
+                f"the stored object {key} does not have the bytes it was stored with",
+                dependency="artifacts",
+            )
+        return data
+
+    def _read(self, key: str, missing: Exception) -> bytes:
+        def call() -> bytes:
+            answer = self._s3.get_object(Bucket=self._bucket, Key=key)
+            with answer["Body"] as body:
+                if answer["ContentLength"] > MAX_ARTIFACT:
+                    raise TooLarge(f"an artifact may have at most {MAX_ARTIFACT} bytes")
+                return body.read()
+
+        return self._guarded(call, missing)
+
+    def _put(self, key: str, data: bytes, digest: str, media_type: str) -> None:
+        self._guarded(
+            lambda: self._s3.put_object(
+                Bucket=self._bucket,
+                Key=key,
+                Body=data,
+                ContentType=media_type,
+                ChecksumSHA256=_checksum(digest),
+            )
+        )
+
+    def _guarded(self, call: Callable[[], T], missing: Exception | None = None) -> T:
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        try:
+            return call()
+        except ClientError as error:
+            code = error.response.get("Error", {}).get("Code", "")
+            if missing is not None and code in _MISSING:
+                raise missing from None
+            raise Unavailable(
+                f"the artifact store answered {code or 'an error'}", dependency="artifacts"
+            ) from error
+        except BotoCoreError as error:
+            raise Unavailable(
+                f"the artifact store cannot be reached ({type(error).__name__})",
+                dependency="artifacts",
+            ) from error
+
+
+def _checksum(digest: str) -> str:
+    return base64.b64encode(bytes.fromhex(digest)).decode()

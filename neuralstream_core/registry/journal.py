@@ -1,0 +1,243 @@
+"""The one way a model changes: an entry in its journal.
+
+Every command is a pure decision on the model as it is, and one TransactWriteItems that holds
+
+* the model, if its ``revision`` is still the one decided upon, raised by one,
+* the event of that revision, so that the audit trail has no gap, no twin and no lie,
+* the versions and feature views that the decision touches,
+* the caller's idempotency key.
+
+Since every change of a model or of any of its versions raises the revision, holding it makes the commands
+on one model serial: racing promotions happen one after the other, in the order of their events, and each
+decides on what the one before left. A command that lost a race decides again. There is no state between
+two writes, so a crash leaves either nothing or everything.
+
+A transaction whose answer was lost may or may not have happened. Each event carries its command's random
+``operation``; before deciding again the journal looks whether the event of the revision it tried is its own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeAlias
+
+from neuralstream_core.errors import ConditionFailed, Invalid, Unavailable
+from neuralstream_core.registry.attempts import By, pause, retrying
+from neuralstream_core.registry.items import (
+    META,
+    event_item,
+    event_key,
+    model_item,
+    model_key,
+    read_event,
+    read_model,
+    version_item,
+)
+from neuralstream_core.registry.records import (
+    EventKind,
+    EventRecord,
+    ModelRecord,
+    Stage,
+    VersionRecord,
+)
+from neuralstream_core.table import Item, Table
+from neuralstream_core.time import Clock, from_micros
+
+__all__ = ["Change", "Command", "Committed", "Journal"]
+
+KEY_SECONDS: Final = 24 * 3600
+"""How long an idempotency key is remembered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a command decided.
+
+    Attributes:
+        model: the model as it shall be; the journal sets its revision and time.
+        versions: versions that change, as they shall be.
+        stages: the new stage of those that move; goes into the event.
+        actions: further writes of the same transaction. Together with ``versions`` at most 97.
+    """
+
+    model: ModelRecord
+    kind: EventKind
+    version: str | None = None
+    reason: str | None = None
+    versions: Sequence[VersionRecord] = ()
+    stages: Mapping[str, Stage] = field(default_factory=dict)
+    data: Mapping[str, Any] = field(default_factory=dict)
+    actions: Sequence[dict[str, Any]] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One command on one model.
+
+    Attributes:
+        name: e.g. ``"promote"``; an idempotency key holds for one name, model and actor.
+        payload: everything the caller asked for, as bytes: the same key with other bytes is refused.
+    """
+
+    model: str
+    name: str
+    by: By
+    payload: bytes = b""
+    operation: str = field(default_factory=lambda: secrets.token_hex(16))
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """The model after a command and the event it wrote.
+
+    ``replayed`` says that the command had been carried out before, under the same idempotency key;
+    ``model`` is then as it is now.
+    """
+
+    model: ModelRecord
+    event: EventRecord
+    replayed: bool = False
+
+
+Decide: TypeAlias = Callable[[ModelRecord | None], Change]
+
+
+class Journal:
+    """Changes models, and only it does."""
+
+    def __init__(self, table: Table, namespace: str, clock: Clock) -> None:
+        self._table = table
+        self._namespace = namespace
+        self._clock = clock
+
+    def commit(self, command: Command, decide: Decide) -> Committed:
+        """Carry out one command.
+
+        Args:
+            decide: given the model as it is (``None`` if unknown), what shall change. It may read, must
+                not write, and is called again when the model changed meanwhile. What it raises ends
+                the command.
+
+        Raises:
+            Unavailable: the table failed, or others kept winning, until the caller's time was up.
+            Invalid: the idempotency key was used for another request.
+        """
+        tried: set[int] = set()
+        attempt = 0
+        while True:
+            try:
+                done = self._own(command, tried) or self._replay(command)
+                return done or self._attempt(command, decide, tried)
+            except (ConditionFailed, Unavailable) as error:
+                pause(attempt, command.by.remaining, error)
+                attempt += 1
+
+    def earlier(self, command: Command) -> Committed | None:
+        """What this command did when it was sent before with the same idempotency key, if it was.
+
+        Raises:
+            Invalid: the key was used for another request.
+        """
+        return retrying(command.by.remaining, lambda: self._replay(command))
+
+    def _replay(self, command: Command) -> Committed | None:
+        if command.by.key is None:
+            return None
+        item = self._table.get(model_key(self._namespace, command.model), _key_of(command))
+        if item is None or item["expires_at"] * 1_000_000 <= self._clock():
+            return None
+        if item["fingerprint"] != hashlib.sha256(command.payload).hexdigest():
+            raise Invalid.at(
+                "header.idempotency-key",
+                "was used for a different request",
+                code="idempotency_key_reused",
+            )
+        return self._recall(command.model, item["revision"], replayed=True)
+
+    def _attempt(self, command: Command, decide: Decide, tried: set[int]) -> Committed:
+        pk = model_key(self._namespace, command.model)
+        found = self._table.get(pk, META)
+        before = None if found is None else read_model(found)
+        change = decide(before)
+        now = self._clock()
+        revision = 1 if before is None else before.revision + 1
+        after = change.model.model_copy(
+            update={"revision": revision, "updated_at": from_micros(now)}
+        )
+        event = EventRecord(
+            revision=revision,
+            kind=change.kind,
+            version=change.version,
+            at=from_micros(now),
+            actor=command.by.actor,
+            reason=change.reason,
+            stages=dict(change.stages),
+            production_version=after.production_version,
+            ab_split=after.ab_split,
+            data=dict(change.data),
+        )
+        actions = [
+            self._table.put_action(
+                model_item(self._namespace, after),
+                condition="attribute_not_exists(PK)" if before is None else "revision = :before",
+                values=None if before is None else {":before": before.revision},
+            ),
+            self._table.put_action(
+                event_item(self._namespace, command.model, event, command.operation),
+                condition="attribute_not_exists(PK)",
+            ),
+            # Versions are put whole: whatever changed one since it was read has raised the revision.
+            *(self._table.put_action(version_item(self._namespace, v)) for v in change.versions),
+            *change.actions,
+        ]
+        if command.by.key is not None:
+            actions.append(self._remember(command, revision, now))
+        tried.add(revision)
+        self._table.transact(actions)
+        return Committed(after, event)
+
+    def _own(self, command: Command, tried: set[int]) -> Committed | None:
+        """The outcome of an earlier attempt that failed to report its success."""
+        pk = model_key(self._namespace, command.model)
+        for revision in sorted(tried):
+            item = self._table.get(pk, event_key(revision))
+            if item is None:
+                continue  # the attempt may still be under way
+            if item["operation"] == command.operation:
+                return self._recall(command.model, revision)
+            tried.discard(revision)
+        return None
+
+    def _recall(self, model: str, revision: int, *, replayed: bool = False) -> Committed:
+        pk = model_key(self._namespace, model)
+        items = {
+            item["SK"]: item
+            for item in self._table.get_many([(pk, META), (pk, event_key(revision))])
+        }
+        return Committed(
+            read_model(items[META]), read_event(items[event_key(revision)]), replayed=replayed
+        )
+
+    def _remember(self, command: Command, revision: int, now: int) -> dict[str, Any]:
+        seconds = now // 1_000_000
+        item: Item = {
+            "PK": model_key(self._namespace, command.model),
+            "SK": _key_of(command),
+            "fingerprint": hashlib.sha256(command.payload).hexdigest(),
+            "revision": revision,
+            "expires_at": seconds + KEY_SECONDS,
+        }
+        return self._table.put_action(
+            item,
+            condition="attribute_not_exists(PK) OR expires_at <= :now",
+            values={":now": seconds},
+        )
+
+
+def _key_of(command: Command) -> str:
+    parts = (command.by.actor, command.name, command.by.key or "")
+    text = "".join(f"{len(part)}:{part}" for part in parts)
+    return f"KEY#{hashlib.sha256(text.encode()).hexdigest()}"

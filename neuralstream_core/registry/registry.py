@@ -1,0 +1,385 @@
+"""The registry: queries, and the commands that change stages, traffic and descriptions.
+
+Registering versions, which needs S3, feature views and a validator, is in ``registrar``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final, Generic, TypeAlias, TypeVar
+
+from neuralstream_core.errors import Conflict, NotFound
+from neuralstream_core.registry import rules
+from neuralstream_core.registry.attempts import By
+from neuralstream_core.registry.items import (
+    EVENT,
+    META,
+    VERSION,
+    model_key,
+    models_key,
+    read_event,
+    read_model,
+    read_version,
+    version_key,
+    view_key,
+)
+from neuralstream_core.registry.journal import Change, Command, Committed, Journal
+from neuralstream_core.registry.records import (
+    EventKind,
+    EventRecord,
+    ModelRecord,
+    Stage,
+    Status,
+    VersionRecord,
+)
+from neuralstream_core.registry.requests import ModelEdit, VersionEdit
+from neuralstream_core.registry.rules import ANY
+from neuralstream_core.registry.views import hold, release
+from neuralstream_core.table import Item, Table
+from neuralstream_core.time import Clock, iso, system_clock, to_micros
+
+__all__ = ["MAX_PAGE", "Listing", "Registry", "Routing"]
+
+MAX_PAGE: Final = 200
+_PAGES_SCANNED: Final = 10
+
+R = TypeVar("R")
+Tag: TypeAlias = tuple[str, str | None]
+"""A tag's key and, unless any will do, its value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Routing:
+    """What serving needs to know of a model."""
+
+    model: ModelRecord
+    versions: Mapping[str, VersionRecord]
+    """The production version and those of the split."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listing(Generic[R]):
+    """One page: the records and the token of the next page, ``None`` on the last."""
+
+    records: list[R]
+    next_token: str | None
+
+
+class Registry:
+    """Models and versions of one namespace.
+
+    Every command takes ``by``: who, under which idempotency key, and how long to keep trying. A command
+    sent again with its key changes nothing and gives the model as it is now.
+
+    Raises (every method):
+        NotFound: no such model or version.
+        Unavailable: the table cannot be reached, or others kept changing the model.
+    """
+
+    def __init__(self, table: Table, namespace: str, clock: Clock = system_clock) -> None:
+        self.table = table
+        self.namespace = namespace
+        self.clock = clock
+        self.journal = Journal(table, namespace, clock)
+
+    # -- queries ------------------------------------------------------------------------------
+
+    def model(self, model: str) -> ModelRecord:
+        """One model."""
+        item = self.table.get(model_key(self.namespace, model), META)
+        if item is None:
+            raise _unknown(model)
+        return read_model(item)
+
+    def version(self, model: str, version: str) -> VersionRecord:
+        """One version."""
+        item = self.table.get(model_key(self.namespace, model), version_key(version))
+        if item is None:
+            raise NotFound(f"model {model} has no version {version}", code="version_not_found")
+        return self._settled(read_version(item))
+
+    def routing(self, model: str) -> Routing:
+        """The model with the versions it serves now (none before its first promotion)."""
+        found = self.model(model)
+        names = set(found.ab_split or ())
+        if found.production_version is not None:
+            names.add(found.production_version)
+        pk = model_key(self.namespace, model)
+        items = self.table.get_many([(pk, version_key(name)) for name in names])
+        records = [self._settled(read_version(item)) for item in items]
+        return Routing(found, {record.version: record for record in records})
+
+    def models(
+        self, *, tag: Tag | None = None, limit: int = MAX_PAGE, token: str | None = None
+    ) -> Listing[ModelRecord]:
+        """Models by name; with ``tag`` only those that carry it."""
+        return self._page(
+            models_key(self.namespace),
+            read=read_model,
+            keep=lambda m: tag is None or _carries(m.tags, tag),
+            limit=limit,
+            token=token,
+            index=True,
+        )
+
+    def versions(
+        self,
+        model: str,
+        *,
+        stage: Stage | None = None,
+        tag: Tag | None = None,
+        limit: int = MAX_PAGE,
+        token: str | None = None,
+        newest_first: bool = True,
+    ) -> Listing[VersionRecord]:
+        """Versions of a model; with ``stage`` or ``tag`` only those that have it."""
+        self.model(model)
+        return self._page(
+            model_key(self.namespace, model),
+            prefix=VERSION,
+            read=lambda item: self._settled(read_version(item)),
+            keep=lambda v: (
+                (stage is None or v.stage is stage) and (tag is None or _carries(v.tags, tag))
+            ),
+            limit=limit,
+            token=token,
+            newest_first=newest_first,
+        )
+
+    def events(
+        self, model: str, *, limit: int = MAX_PAGE, token: str | None = None
+    ) -> Listing[EventRecord]:
+        """The audit trail in order: revision 1, 2, 3, … without a gap."""
+        self.model(model)
+        return self._page(
+            model_key(self.namespace, model),
+            prefix=EVENT,
+            read=read_event,
+            keep=lambda _: True,
+            limit=limit,
+            token=token,
+        )
+
+    # -- commands -----------------------------------------------------------------------------
+
+    def promote(
+        self,
+        model: str,
+        version: str,
+        by: By,
+        *,
+        reason: str | None = None,
+        expected_production: str | None = ANY,
+    ) -> Committed:
+        """Put a version into production; see `rules.promote`."""
+        return self.change(
+            Command(model, "promote", by, _payload(version, reason, expected_production)),
+            lambda m, versions: rules.promote(
+                m, version, versions, reason=reason, expected_production=expected_production
+            ),
+        )
+
+    def rollback(
+        self,
+        model: str,
+        by: By,
+        *,
+        reason: str | None = None,
+        expected_production: str | None = ANY,
+    ) -> Committed:
+        """Return to the former production version; see `rules.rollback`."""
+        return self.change(
+            Command(model, "rollback", by, _payload(reason, expected_production)),
+            lambda m, versions: rules.rollback(
+                m, versions, reason=reason, expected_production=expected_production
+            ),
+        )
+
+    def archive(self, model: str, version: str, by: By, *, reason: str | None = None) -> Committed:
+        """Take a version out of use and let go of its feature views; see `rules.archive`."""
+
+        def decide(m: ModelRecord, versions: rules.Versions) -> Change:
+            change = rules.archive(m, version, versions, reason=reason)
+            held = versions(version).feature_views
+            keys = [(view_key(self.namespace, view), META) for view in held]
+            present = {item["PK"] for item in self.table.get_many(keys)}
+            views = [view for view in held if view_key(self.namespace, view) in present]
+            return replace(
+                change, actions=release(self.table, self.namespace, versions(version), views)
+            )
+
+        return self.change(Command(model, "archive", by, _payload(version, reason)), decide)
+
+    def restore(self, model: str, version: str, by: By, *, reason: str | None = None) -> Committed:
+        """Take an archived version back to staging; see `rules.restore`.
+
+        Raises:
+            Conflict: also when a feature view it needs was deleted meanwhile.
+        """
+
+        def decide(m: ModelRecord, versions: rules.Versions) -> Change:
+            change = rules.restore(m, version, versions, reason=reason)
+            self.require_views(versions(version))
+            return replace(change, actions=hold(self.table, self.namespace, versions(version)))
+
+        return self.change(Command(model, "restore", by, _payload(version, reason)), decide)
+
+    def set_split(
+        self, model: str, split: Mapping[str, float], by: By, *, reason: str | None = None
+    ) -> Committed:
+        """Share the traffic between versions; see `rules.set_split`."""
+        return self.change(
+            Command(model, "set_split", by, _payload(dict(split), reason)),
+            lambda m, versions: rules.set_split(m, split, versions, reason=reason),
+        )
+
+    def end_split(self, model: str, by: By, *, reason: str | None = None) -> Committed:
+        """All traffic to the production version; see `rules.end_split`."""
+        return self.change(
+            Command(model, "end_split", by, _payload(reason)),
+            lambda m, _: rules.end_split(m, reason=reason),
+        )
+
+    def edit_model(self, model: str, edit: ModelEdit, by: By) -> Committed:
+        """Set a model's description, tags and gates."""
+        fields = {name: getattr(edit, name) for name in edit.model_fields_set}
+        fields = {name: value for name, value in fields.items() if value is not None}
+        return self.change(
+            Command(model, "edit_model", by, edit.model_dump_json().encode()),
+            lambda m, _: Change(
+                model=m.model_copy(update=fields),
+                kind=EventKind.EDITED,
+                data=edit.model_dump(mode="json", include=set(fields)),
+            ),
+        )
+
+    def edit_version(self, model: str, version: str, edit: VersionEdit, by: By) -> Committed:
+        """Set a version's description and tags."""
+        fields = {name: getattr(edit, name) for name in edit.model_fields_set}
+        fields = {name: value for name, value in fields.items() if value is not None}
+        return self.change(
+            Command(model, f"edit_version {version}", by, edit.model_dump_json().encode()),
+            lambda m, versions: Change(
+                model=m,
+                kind=EventKind.EDITED,
+                version=version,
+                versions=[versions(version).model_copy(update=fields)],
+                data=edit.model_dump(mode="json", include=set(fields)),
+            ),
+        )
+
+    def set_profile(self, model: str, version: str, digest: str, by: By) -> Committed:
+        """Adopt a stored monitoring profile as a version's baseline."""
+        return self.change(
+            Command(model, "set_profile", by, _payload(version, digest)),
+            lambda m, versions: Change(
+                model=m,
+                kind=EventKind.BASELINE_ADOPTED,
+                version=version,
+                versions=[versions(version).model_copy(update={"profile": digest})],
+                data={"profile": digest},
+            ),
+        )
+
+    def record_event(
+        self,
+        model: str,
+        kind: EventKind,
+        by: By,
+        *,
+        version: str | None = None,
+        reason: str | None = None,
+        data: Mapping[str, Any] | None = None,
+    ) -> Committed:
+        """Write something that happened elsewhere, such as a batch job, into the audit trail.
+
+        With ``by.key`` (a job id, say) it is written once however often it is reported.
+        """
+        data = dict(data or {})
+        return self.change(
+            Command(model, f"record {kind}", by, _payload(version, reason, data)),
+            lambda m, _: Change(model=m, kind=kind, version=version, reason=reason, data=data),
+        )
+
+    def change(
+        self, command: Command, decide: Callable[[ModelRecord, rules.Versions], Change]
+    ) -> Committed:
+        """Carry out a command on a model that exists."""
+
+        def on_known(model: ModelRecord | None) -> Change:
+            if model is None:
+                raise _unknown(command.model)
+            return decide(model, lambda version: self.version(command.model, version))
+
+        return self.journal.commit(command, on_known)
+
+    def require_views(self, version: VersionRecord) -> None:
+        """Check that the views a version needs are still those it was registered with.
+
+        Raises:
+            Conflict: one was deleted (and perhaps made anew with fewer features).
+        """
+        keys = {view_key(self.namespace, view): view for view in version.feature_views}
+        found = {item["PK"]: item for item in self.table.get_many([(k, META) for k in keys])}
+        for key, view in keys.items():
+            item = found.get(key)
+            if item is None or item["schema_version"] < version.feature_views[view]:
+                raise Conflict(f"the feature view {view} was deleted", code="view_deleted")
+
+    # -- internals ----------------------------------------------------------------------------
+
+    def _settled(self, version: VersionRecord) -> VersionRecord:
+        """An upload that was never completed is REJECTED from the moment its address stopped working;
+        nobody has to be awake to write that down."""
+        expires = version.upload_expires_at
+        if version.status is not Status.PENDING_UPLOAD or expires is None:
+            return version
+        if self.clock() < to_micros(expires):
+            return version
+        reason = f"the artifact was not uploaded by {iso(to_micros(expires))}"
+        return version.model_copy(update={"status": Status.REJECTED, "reason": reason})
+
+    def _page(
+        self,
+        pk: str,
+        *,
+        read: Callable[[Item], R],
+        keep: Callable[[R], bool],
+        limit: int,
+        token: str | None,
+        prefix: str = "",
+        index: bool = False,
+        newest_first: bool = False,
+    ) -> Listing[R]:
+        """Up to ``limit`` records that ``keep`` lets through. A page may be shorter and still not the
+        last: at most `_PAGES_SCANNED` pages of the table are looked at for one answer."""
+        records: list[R] = []
+        for _ in range(_PAGES_SCANNED):
+            page = self.table.query(
+                pk,
+                prefix=prefix,
+                index=index,
+                limit=limit - len(records),
+                token=token,
+                newest_first=newest_first,
+            )
+            records += [record for item in page if keep(record := read(item))]
+            token = page.next_token
+            if token is None or len(records) == limit:
+                break
+        return Listing(records, token)
+
+
+def _carries(tags: Mapping[str, str], tag: Tag) -> bool:
+    key, value = tag
+    return key in tags and value in (None, tags[key])
+
+
+def _unknown(model: str) -> NotFound:
+    return NotFound(f"there is no model {model}", code="model_not_found")
+
+
+def _payload(*parts: Any) -> bytes:
+    return json.dumps(parts, sort_keys=True).encode()

@@ -1,0 +1,306 @@
+"""The rules of stages, promotion, rollback and split: pure decisions on records, no I/O.
+
+::
+
+             register            promote
+    (nothing) ──────▶ staging ─────────────▶ production
+                       ▲   │                   │     ▲
+               restore │   │ archive   promote │     │ rollback (of the version that replaced it)
+                       │   ▼      or rollback  ▼     │
+                      archived ◀────────────  archived
+                      (retired)              (in history)
+
+* At most one version is in production. Promoting another archives it and puts it on the model's
+  ``history``; `rollback` takes the latest of the history back and archives what it replaces.
+* Promotion and rollback end a running split: afterwards all traffic goes to the production version.
+* Racing promotions without ``expected_production`` happen one after the other (last wins); with it, those
+  that find another production version than expected are refused.
+* A split may name any READY version that is not archived, whatever its stage.
+* Only what serves no traffic can be archived. Archiving a version of the history takes it out of
+  rollback's reach. ``retired`` versions no longer hold their feature views.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from math import fsum
+from typing import Final, TypeAlias
+
+from neuralstream_core.errors import Conflict, FieldError, Invalid
+from neuralstream_core.registry.journal import Change
+from neuralstream_core.registry.records import (
+    EventKind,
+    Gate,
+    ModelRecord,
+    Stage,
+    Status,
+    VersionRecord,
+    number_of,
+)
+from neuralstream_core.serving.routing import BUCKETS, allocate
+
+__all__ = [
+    "ANY",
+    "MAX_HISTORY",
+    "MAX_SPLIT",
+    "archive",
+    "end_split",
+    "promote",
+    "restore",
+    "rollback",
+    "set_split",
+    "unmet",
+]
+
+ANY: Final = "*"
+"""``expected_production`` of a caller who does not care which version is in production."""
+
+MAX_HISTORY: Final = 50
+"""How many former production versions can be rolled back to, one after the other."""
+
+MAX_SPLIT: Final = 20
+"""Versions one split may name."""
+
+_SUM_TOLERANCE: Final = 1e-6
+
+Versions: TypeAlias = Callable[[str], VersionRecord]
+"""Looks up a version of the model at hand; raises NotFound."""
+
+
+def promote(
+    model: ModelRecord,
+    version: str,
+    versions: Versions,
+    *,
+    reason: str | None = None,
+    expected_production: str | None = ANY,
+) -> Change:
+    """staging → production; what was in production → archived.
+
+    Raises:
+        Conflict: not READY, not in staging, another production version than expected, or a gate of the
+            model is not met.
+    """
+    _expect(model, expected_production)
+    target = versions(version)
+    _ready(target)
+    if target.stage is Stage.PRODUCTION and model.ab_split is None:
+        raise Conflict(f"{version} is already in production", code="already_production")
+    if target.stage is Stage.ARCHIVED:
+        raise Conflict(
+            f"{version} is archived; promote it to staging first, or roll back", code="archived"
+        )
+    if failed := unmet(model.require, target.metrics):
+        raise Conflict(f"{version} does not pass: {'; '.join(failed)}", code="gate_not_met")
+    return _take_over(model, target, versions, EventKind.PROMOTED, reason, _pushed(model, target))
+
+
+def rollback(
+    model: ModelRecord,
+    versions: Versions,
+    *,
+    reason: str | None = None,
+    expected_production: str | None = ANY,
+) -> Change:
+    """The former production version → production; the present one → archived.
+
+    Raises:
+        Conflict: there is none to go back to, or another production version than expected.
+    """
+    _expect(model, expected_production)
+    if not model.history:
+        raise Conflict(
+            f"{model.name} has no former production version to return to", code="no_history"
+        )
+    target = versions(model.history[-1])
+    return _take_over(model, target, versions, EventKind.ROLLED_BACK, reason, model.history[:-1])
+
+
+def restore(
+    model: ModelRecord, version: str, versions: Versions, *, reason: str | None = None
+) -> Change:
+    """archived → staging.
+
+    Raises:
+        Conflict: not READY, or not archived.
+    """
+    target = versions(version)
+    _ready(target)
+    if target.stage is not Stage.ARCHIVED:
+        raise Conflict(f"{version} is in {target.stage}, not archived", code="not_archived")
+    moved = target.model_copy(update={"stage": Stage.STAGING, "retired": False})
+    return Change(
+        model=model.model_copy(update={"history": _without(model.history, version)}),
+        kind=EventKind.RESTORED,
+        version=version,
+        reason=reason,
+        versions=[moved],
+        stages={version: Stage.STAGING},
+    )
+
+
+def archive(
+    model: ModelRecord, version: str, versions: Versions, *, reason: str | None = None
+) -> Change:
+    """staging or archived → archived for good, unless restored.
+
+    Raises:
+        Conflict: it is in production or in the running split, still being uploaded, or archived already.
+    """
+    target = versions(version)
+    if version == model.production_version:
+        raise Conflict(
+            f"{version} is in production; promote another or roll back first", code="in_production"
+        )
+    if version in (model.ab_split or {}):
+        raise Conflict(
+            f"{version} is in the running split; end or change it first", code="in_split"
+        )
+    if target.status is Status.PENDING_UPLOAD:
+        raise Conflict(f"{version} waits for its upload", code="not_ready")
+    if target.retired:
+        raise Conflict(f"{version} is already archived", code="archived")
+    moved = target.model_copy(update={"stage": Stage.ARCHIVED, "retired": True})
+    return Change(
+        model=model.model_copy(update={"history": _without(model.history, version)}),
+        kind=EventKind.ARCHIVED,
+        version=version,
+        reason=reason,
+        versions=[moved],
+        stages={version: Stage.ARCHIVED},
+    )
+
+
+def set_split(
+    model: ModelRecord,
+    split: Mapping[str, float],
+    versions: Versions,
+    *,
+    reason: str | None = None,
+) -> Change:
+    """Share the traffic between versions.
+
+    Args:
+        split: weight by version, each in [0, 1], together 1 (within 1e-6).
+
+    Raises:
+        Invalid: the weights are wrong.
+        Conflict: a version is not READY or archived.
+    """
+    errors = [
+        FieldError(f"split.{version}", "a weight lies between 0 and 1")
+        for version, weight in split.items()
+        if not 0.0 <= weight <= 1.0
+    ]
+    if errors:
+        raise Invalid("a weight lies between 0 and 1", errors=errors)
+    if not 1 <= len(split) <= MAX_SPLIT:
+        raise Invalid.at("split", f"names 1 to {MAX_SPLIT} versions")
+    if abs(fsum(split.values()) - 1.0) > _SUM_TOLERANCE:
+        raise Invalid.at("split", f"the weights sum to {fsum(split.values()):g}, not 1")
+    for name in split:
+        target = versions(name)
+        _ready(target)
+        if target.stage is Stage.ARCHIVED:
+            raise Conflict(f"{name} is archived; promote it to staging first", code="archived")
+    ordered = {name: float(split[name]) for name in sorted(split, key=number_of)}
+    production = model.production_version
+    in_force = model.allocation or (((production, BUCKETS),) if production is not None else None)
+    return Change(
+        model=model.model_copy(
+            update={"ab_split": ordered, "allocation": allocate(ordered, in_force)}
+        ),
+        kind=EventKind.SPLIT_SET,
+        reason=reason,
+        data={"before": model.ab_split},
+    )
+
+
+def end_split(model: ModelRecord, *, reason: str | None = None) -> Change:
+    """All traffic to the production version again.
+
+    Raises:
+        Conflict: no split is running.
+    """
+    if model.ab_split is None:
+        raise Conflict(f"{model.name} has no running split", code="no_split")
+    return Change(
+        model=model.model_copy(update={"ab_split": None, "allocation": None}),
+        kind=EventKind.SPLIT_ENDED,
+        reason=reason,
+        data={"before": model.ab_split},
+    )
+
+
+def unmet(require: Mapping[str, Gate], metrics: Mapping[str, float]) -> list[str]:
+    """The gates that ``metrics`` do not pass, each with its numbers."""
+    failed: list[str] = []
+    for name, gate in sorted(require.items()):
+        value = metrics.get(name.removeprefix("metrics."))
+        if value is None:
+            failed.append(f"{name} was not recorded")
+            continue
+        if gate.min is not None and value < gate.min:
+            failed.append(f"{name} is {value:g}, at least {gate.min:g} is required")
+        if gate.max is not None and value > gate.max:
+            failed.append(f"{name} is {value:g}, at most {gate.max:g} is allowed")
+    return failed
+
+
+def _take_over(
+    model: ModelRecord,
+    target: VersionRecord,
+    versions: Versions,
+    kind: EventKind,
+    reason: str | None,
+    history: Sequence[str],
+) -> Change:
+    moved = [target.model_copy(update={"stage": Stage.PRODUCTION})]
+    replaced = model.production_version
+    if replaced is not None and replaced != target.version:
+        moved.append(versions(replaced).model_copy(update={"stage": Stage.ARCHIVED}))
+    return Change(
+        model=model.model_copy(
+            update={
+                "production_version": target.version,
+                "ab_split": None,
+                "allocation": None,
+                "history": tuple(history),
+            }
+        ),
+        kind=kind,
+        version=target.version,
+        reason=reason,
+        versions=moved,
+        stages={v.version: v.stage for v in moved},
+        data={"replaced": replaced, "ended_split": model.ab_split},
+    )
+
+
+def _pushed(model: ModelRecord, target: VersionRecord) -> Sequence[str]:
+    former = model.production_version
+    if former is None or former == target.version:
+        return model.history
+    return (*model.history, former)[-MAX_HISTORY:]
+
+
+def _without(history: Sequence[str], version: str) -> tuple[str, ...]:
+    return tuple(v for v in history if v != version)
+
+
+def _expect(model: ModelRecord, expected: str | None) -> None:
+    if expected not in (ANY, model.production_version):
+        raise Conflict(
+            f"{model.production_version or 'no version'} is in production, not "
+            f"{expected or 'none'} as expected",
+            code="production_changed",
+        )
+
+
+def _ready(version: VersionRecord) -> None:
+    if version.status is not Status.READY:
+        raise Conflict(
+            f"{version.version} is {version.status}"
+            + (f": {version.reason}" if version.reason else ""),
+            code="not_ready",
+        )

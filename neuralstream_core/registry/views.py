@@ -1,0 +1,133 @@
+"""What the registry needs of feature views: their schema when a version is registered, and a hold on them.
+
+A version that needs a view is a member of the view item's string set ``dependents`` (``model@vN``), added
+in the very transaction that makes the version READY, if the view is still the one that was resolved. The
+catalog deletes a view only while that set is empty, so neither can slip past the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+from neuralstream_core.errors import FieldError, Invalid, NotFound
+from neuralstream_core.registry.items import META, view_key
+from neuralstream_core.registry.records import FeatureRef, MissingPolicy, VersionRecord
+from neuralstream_core.registry.requests import FeatureSpec
+from neuralstream_core.table import Table
+
+__all__ = ["MAX_VIEWS", "Column", "View", "Views", "hold", "release", "resolve"]
+
+MAX_VIEWS: Final = 40
+"""Views one version may draw from; bounds the transaction."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A feature of a view: its dtype and its elements (1 for a scalar)."""
+
+    dtype: str
+    size: int
+    default: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A view's schema as it is now."""
+
+    name: str
+    schema_version: int
+    columns: Mapping[str, Column]
+
+
+class Views(Protocol):
+    """Where schemas come from."""
+
+    def view(self, name: str) -> View:
+        """The view's present schema; raises NotFound."""
+
+
+def resolve(
+    views: Views, wanted: Sequence[FeatureSpec], missing: MissingPolicy
+) -> tuple[tuple[FeatureRef, ...], dict[str, int]]:
+    """The features a version asks for, with their dtypes, and the schema version of each view.
+
+    Raises:
+        Invalid: names each feature that is unknown, twice or without the default it needs.
+    """
+    found: dict[str, View | None] = {}
+    refs: list[FeatureRef] = []
+    errors: list[FieldError] = []
+    for place, spec in enumerate(wanted):
+        loc = f"features.{place}"
+        view, feature = spec.parts
+        if view is None:
+            column: Column | None = Column(spec.dtype or "float64", spec.size or 1)
+        else:
+            if view not in found:
+                found[view] = _look_up(views, view)
+            schema = found[view]
+            if schema is None:
+                errors.append(FieldError(loc, f"there is no feature view {view}"))
+                continue
+            column = schema.columns.get(feature)
+        if column is None:
+            errors.append(FieldError(loc, f"{feature} is not a feature of {view}"))
+            continue
+        default = column.default if spec.default is None else spec.default
+        refs.append(
+            FeatureRef(
+                view=view, feature=feature, dtype=column.dtype, size=column.size, default=default
+            )
+        )
+        if missing is MissingPolicy.DEFAULT and default is None:
+            errors.append(
+                FieldError(loc, "has no default, which the policy missing=default asks for")
+            )
+    if len(found) > MAX_VIEWS:
+        errors.append(FieldError("features", f"a version may draw from {MAX_VIEWS} views at most"))
+    if errors:
+        raise Invalid(f"{errors[0].loc}: {errors[0].msg}", code="invalid_features", errors=errors)
+    return tuple(refs), {name: v.schema_version for name, v in found.items() if v is not None}
+
+
+def _look_up(views: Views, name: str) -> View | None:
+    try:
+        return views.view(name)
+    except NotFound:
+        return None
+
+
+def hold(table: Table, namespace: str, version: VersionRecord) -> list[dict[str, Any]]:
+    """Transaction writes that make ``version`` a dependent of its views, if they still are what they were."""
+    return [
+        table.update_action(
+            view_key(namespace, name),
+            META,
+            "ADD dependents :me",
+            values={":me": {_label(version)}, ":schema": schema_version},
+            condition="attribute_exists(PK) AND schema_version >= :schema",
+        )
+        for name, schema_version in version.feature_views.items()
+    ]
+
+
+def release(
+    table: Table, namespace: str, version: VersionRecord, present: Iterable[str]
+) -> list[dict[str, Any]]:
+    """Transaction writes that let go of those of the version's views that are ``present``."""
+    return [
+        table.update_action(
+            view_key(namespace, name),
+            META,
+            "DELETE dependents :me",
+            values={":me": {_label(version)}},
+            condition="attribute_exists(PK)",
+        )
+        for name in present
+    ]
+
+
+def _label(version: VersionRecord) -> str:
+    return f"{version.model}@{version.version}"

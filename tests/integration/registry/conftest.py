@@ -1,0 +1,3 @@
+from tests.support.registry import house
+
+__all__ = ["house"]
