@@ -49,6 +49,8 @@ class RowObservation:
     timings: Timings
     cold: bool = False
     stale_routing: bool = False
+    pinned: bool = False
+    """The caller named the version; such rows say nothing about the traffic split."""
     classes: Sequence[str | int | bool] | None = None
     """`Signature.classes`; read only while the version has no profile."""
 
@@ -80,6 +82,7 @@ class Observation:
     timings: Timings | None = None
     cold: bool = False
     stale_routing: bool = False
+    pinned: bool = False
     requests: int = 1
     errors: dict[str, int] | None = None
     classes: Sequence[str | int | bool] | None = None

@@ -1,0 +1,158 @@
+"""A profile compiled for one row: from a value to the prepared increment of its slot."""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
+
+from neuralstream_core.monitoring._wire import increment
+from neuralstream_core.monitoring.profile import PREDICTION, SCORE, Profile, Series, category_text
+
+__all__ = ["RowPlan"]
+
+Choose: TypeAlias = Callable[[Any, list[bytes]], None]
+"""Appends the increments of one present value."""
+
+
+class RowPlan:
+    """The increments of a row of a version with ``profile``.
+
+    numpy would cost a microsecond a call here; `bisect` over a list costs a tenth.
+    """
+
+    __slots__ = ("_features", "_prediction", "_rows", "_score")
+
+    def __init__(self, profile: Profile, features: int) -> None:
+        by_source: dict[int, list[tuple[Series, int]]] = {}
+        for series, start in zip(profile.series, profile.offsets, strict=False):
+            by_source.setdefault(series.source, []).append((series, start))
+        self._features = [_feature(by_source[i]) for i in range(features)]
+        self._prediction = _feature(by_source[PREDICTION])
+        self._score = _feature(by_source[SCORE]) if SCORE in by_source else None
+        self._rows = increment(32, profile.rows_slot, 1)
+
+    def increments(
+        self, values: Sequence[Any], status: Sequence[int] | None, prediction: Any, score: Any
+    ) -> list[bytes]:
+        """Prepared increments; the last one counts the row."""
+        found: list[bytes] = []
+        add = found.append
+        for place, (numeric, cuts, pieces, states, choose) in enumerate(self._features):
+            if status is not None and (state := status[place]):
+                add(states[1] if state == 2 else states[0])
+                continue
+            value = values[place]
+            kind = type(value)
+            if numeric and (kind is float or kind is int):
+                slot = bisect_left(cuts, value)
+                if 0 < slot < len(cuts) or -math.inf < value < math.inf:
+                    add(pieces[slot])
+                else:
+                    add(states[0] if value != value else states[2])
+            elif value is None:
+                add(states[0])
+            else:
+                choose(value, found)
+        self._one(self._prediction, prediction, found)
+        if self._score is not None:
+            self._one(self._score, score, found)
+        add(self._rows)
+        return found
+
+    @staticmethod
+    def _one(entry: _Entry, value: Any, found: list[bytes]) -> None:
+        if value is None:
+            found.append(entry[3][0])
+        else:
+            entry[4](value, found)
+
+
+_Entry: TypeAlias = tuple[bool, list[float], list[bytes], tuple[bytes, bytes, bytes], Choose]
+
+
+def _feature(parts: list[tuple[Series, int]]) -> _Entry:
+    series, start = parts[0]
+    first = start + series.missing_slot
+    states = (increment(32, first, 1), increment(32, first + 1, 1), increment(32, first + 2, 1))
+    if series.component is not None:
+        return False, [], [], states, _vector(parts, states)
+    if series.type == "numeric":
+        cuts, pieces = _bins(series, start)
+        return True, cuts, pieces, states, _number(cuts, pieces, states)
+    if series.type == "boolean":
+        return False, [], [], states, _boolean(start, states)
+    return False, [], [], states, _category(series, start)
+
+
+def _bins(series: Series, start: int) -> tuple[list[float], list[bytes]]:
+    """Cuts with both ends of the range, and the increments in the order of `bisect_left`."""
+    low = -math.inf if series.low is None else math.nextafter(series.low, -math.inf)
+    high = math.inf if series.high is None else series.high
+    bins = len(series.cuts) + 1
+    order = [bins, *range(bins), bins + 1]
+    return [low, *series.cuts, high], [increment(32, start + slot, 1) for slot in order]
+
+
+def _number(cuts: list[float], pieces: list[bytes], states: tuple[bytes, bytes, bytes]) -> Choose:
+    def choose(value: Any, found: list[bytes]) -> None:
+        from neuralstream_core.monitoring.counting import as_number
+
+        number = value if type(value) is float else as_number(value)
+        if number is None or number in (math.inf, -math.inf):
+            found.append(states[2])
+        elif number != number:
+            found.append(states[0])
+        else:
+            found.append(pieces[bisect_left(cuts, number)])
+
+    return choose
+
+
+def _boolean(start: int, states: tuple[bytes, bytes, bytes]) -> Choose:
+    false, true = increment(32, start, 1), increment(32, start + 1, 1)
+
+    def choose(value: Any, found: list[bytes]) -> None:
+        try:
+            found.append(true if value == 1 else false if value == 0 else states[2])
+        except (TypeError, ValueError):
+            found.append(states[2])
+
+    return choose
+
+
+def _category(series: Series, start: int) -> Choose:
+    pieces = {text: increment(32, start + i, 1) for i, text in enumerate(series.categories)}
+    other = increment(32, start + len(series.categories), 1)
+    unknown = increment(32, start + len(series.categories) + 1, 1) if series.closed else other
+    pieces |= dict.fromkeys(series.rare, other)
+
+    def choose(value: Any, found: list[bytes]) -> None:
+        text = value if type(value) is str and len(value) <= 128 else category_text(value)
+        found.append(pieces.get(text, unknown))
+
+    return choose
+
+
+def _vector(parts: list[tuple[Series, int]], states: tuple[bytes, bytes, bytes]) -> Choose:
+    compiled = [(series.component, *_bins(series, start)) for series, start in parts]
+
+    def choose(value: Any, found: list[bytes]) -> None:
+        try:
+            numbers = value if isinstance(value, list | tuple) else value.tolist()
+            norm = math.hypot(*numbers)
+            if not math.isfinite(norm):
+                found.append(states[0] if math.isnan(norm) else states[2])
+                return
+            chosen = [
+                pieces[bisect_left(cuts, norm if which == -1 else numbers[which])]
+                for which, cuts, pieces in compiled
+                if which is not None
+            ]
+        except (TypeError, ValueError, AttributeError, IndexError):
+            found.append(states[2])
+        else:
+            found += chosen
+
+    return choose

@@ -1,0 +1,376 @@
+"""Counting what was served: one flight to Redis a request, fixed memory, never in the way.
+
+What can go wrong with Redis must not reach a prediction: nothing here raises, a flight waits no longer
+than the port's read timeout, and after a failed one a circuit breaker keeps the next requests from
+waiting at all. What was not recorded is counted in the process, logged at most once a minute, and
+added to the counter ``lost`` as soon as Redis takes counts again.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Final
+
+from neuralstream_core.errors import Unavailable
+from neuralstream_core.monitoring import layout
+from neuralstream_core.monitoring._plan import RowPlan
+from neuralstream_core.monitoring._wire import bitfield, bitfield_head, command, increment
+from neuralstream_core.monitoring.latency import BITS, SCALES
+from neuralstream_core.monitoring.observation import AnyObservation, Observation, RowObservation
+from neuralstream_core.monitoring.profile import Profile, bare_profile
+from neuralstream_core.time import Clock, Micros, system_clock
+
+if TYPE_CHECKING:
+    from neuralstream_core.redis.port import Packed, RedisPort, Reply
+    from neuralstream_core.registry.records import FeatureRef
+
+__all__ = ["ProfileSource", "RedisRecorder"]
+
+_log = logging.getLogger("neuralstream.monitoring")
+
+ProfileSource = Callable[[str], Profile | None]
+"""From a digest to its profile; ``None`` when it cannot be had now."""
+
+_MAX_PLANS: Final = 256
+_MAX_CODE: Final = 64
+_PROFILE_RETRY: Final = 30.0
+_LOG_EVERY: Final = 60.0
+
+_AT = {name: layout.COUNTERS_AT + i for i, name in enumerate(layout.COUNTERS)}
+_ONE = {name: increment(32, place, 1) for name, place in _AT.items()}
+
+
+class RedisRecorder:
+    """A `neuralstream_core.monitoring.Recorder` over Redis.
+
+    Args:
+        port: the cache.
+        profiles: where profiles come from; asked once a profile and process.
+        namespace: of the deployment.
+    """
+
+    def __init__(
+        self,
+        port: RedisPort,
+        profiles: ProfileSource,
+        namespace: str,
+        clock: Clock = system_clock,
+    ) -> None:
+        self._port = port
+        self._profiles = profiles
+        self._namespace = namespace
+        self._clock = clock
+        self._targets: dict[tuple[str, str, str | None], _Target] = {}
+        self._breaker = _Breaker()
+        self._lock = threading.Lock()
+        self._unsent: dict[tuple[str, str], int] = {}
+        self._logged = -_LOG_EVERY
+        self.lost = 0
+        """Requests of this process that were not recorded, ever."""
+
+    def record(self, observation: AnyObservation) -> None:
+        """Count one answered request; see `neuralstream_core.monitoring.Recorder`."""
+        try:
+            target = self._target(observation)
+            if isinstance(observation, RowObservation):
+                self._record_row(target, observation)
+            else:
+                self._record_columns(target, observation)
+        except Unavailable as error:
+            self._lose(observation.model, observation.version, error.detail)
+        except Exception as error:  # noqa: BLE001 - the promise of this class: a prediction never fails for its count
+            self._lose(observation.model, observation.version, repr(error), unexpected=error)
+
+    def failure(self, model: str, version: str | None, code: str) -> None:
+        """Count one failed request; see `neuralstream_core.monitoring.Recorder`."""
+        version = version or layout.NO_VERSION
+        try:
+            target = self._targets.get((model, version, "")) or self._keep(
+                (model, version, ""),
+                _Target(self._namespace, model, version, bare_profile((), None), 0),
+            )
+            field = b"r:" + code[:_MAX_CODE].encode()
+            self._send(target, [_ONE["failed"], _ONE["requests"]], None, errors=[(field, b"1")])
+        except Unavailable as error:
+            self._lose(model, version, error.detail)
+        except Exception as error:  # noqa: BLE001 - as in record
+            self._lose(model, version, repr(error), unexpected=error)
+
+    def prepare(
+        self,
+        model: str,
+        version: str,
+        profile: str | None,
+        features: Sequence[FeatureRef],
+        classes: Sequence[str | int | bool] | None = None,
+    ) -> None:
+        """Load and compile a version's profile ahead of its first request; never raises."""
+        try:
+            self._target_of(model, version, profile, features, classes)
+        except Exception:  # noqa: BLE001 - as in record; the first request will try again
+            _log.warning("a monitoring profile could not be prepared", exc_info=True)
+
+    # -- one request ---------------------------------------------------------------------------
+
+    def _record_row(self, target: _Target, seen: RowObservation) -> None:
+        series = target.plan.increments(seen.values, seen.status, seen.prediction, seen.score)
+        service = _latencies(seen.timings)
+        if seen.cold:
+            service.append(_ONE["cold"])
+        if seen.stale_routing:
+            service.append(_ONE["stale_routing"])
+        if seen.pinned:
+            service.append(_ONE["pinned"])
+        service += (_ONE["rows"], _ONE["requests"])
+        self._send(target, service, series)
+
+    def _record_columns(self, target: _Target, seen: Observation) -> None:
+        from neuralstream_core.monitoring.counting import count
+
+        rows = seen.rows
+        sizes = [ref.size for ref in seen.features]
+        counts = count(
+            target.profile, seen.columns, sizes, seen.status, seen.prediction, seen.score, rows
+        )
+        series = [increment(32, slot, int(counts[slot])) for slot in counts.nonzero()[0].tolist()]
+        service = _latencies(seen.timings) if seen.timings is not None else []
+        failed = sum(seen.errors.values()) if seen.errors else 0
+        amounts = {
+            "cold": int(seen.cold),
+            "stale_routing": int(seen.stale_routing),
+            "pinned": rows if seen.pinned else 0,
+            "failed_rows": failed,
+            "rows": rows,
+        }
+        service += [increment(32, _AT[name], k) for name, k in amounts.items() if k]
+        # Always last, even by 0: the string is then allocated once and whole.
+        service.append(increment(32, _AT["requests"], seen.requests))
+        errors = [
+            (b"w:" + code[:_MAX_CODE].encode(), b"%d" % k)
+            for code, k in (seen.errors or {}).items()
+        ]
+        self._send(target, service, series if rows else None, errors)
+
+    def _send(
+        self,
+        target: _Target,
+        service: list[bytes],
+        series: list[bytes] | None,
+        errors: Sequence[tuple[bytes, bytes]] = (),
+    ) -> None:
+        now = self._clock()
+        if not self._breaker.allows():
+            raise Unavailable("recording is paused", dependency="redis")
+        unsent = self._take_unsent(target) if self._unsent else 0
+        if unsent:
+            service.insert(0, increment(32, _AT["lost"], unsent))
+        try:
+            target.sent(self._port.flight(target.commands(now, service, series, errors)))
+        except BaseException:
+            if unsent:
+                self._put_unsent(target.model, target.version, unsent)
+            self._breaker.failed()
+            raise
+        self._breaker.worked()
+
+    # -- what a version's requests share -----------------------------------------------------------
+
+    def _target(self, seen: AnyObservation) -> _Target:
+        target = self._targets.get((seen.model, seen.version, seen.profile))
+        if target is not None and (target.final or time.monotonic() < target.retry_at):
+            return target
+        return self._target_of(seen.model, seen.version, seen.profile, seen.features, seen.classes)
+
+    def _target_of(
+        self,
+        model: str,
+        version: str,
+        digest: str | None,
+        features: Sequence[FeatureRef],
+        classes: Sequence[str | int | bool] | None,
+    ) -> _Target:
+        profile = None if digest is None else self._load(digest)
+        final = digest is None or profile is not None
+        if profile is None:
+            profile = bare_profile(features, classes)
+        target = _Target(self._namespace, model, version, profile, len(features))
+        target.final = final
+        target.retry_at = time.monotonic() + _PROFILE_RETRY
+        return self._keep((model, version, digest), target)
+
+    def _load(self, digest: str) -> Profile | None:
+        try:
+            return self._profiles(digest)
+        except Exception:  # noqa: BLE001 - without its profile a version is still counted, only not in bins
+            _log.warning("a monitoring profile could not be read", exc_info=True)
+            return None
+
+    def _keep(self, key: tuple[str, str, str | None], target: _Target) -> _Target:
+        if len(self._targets) >= _MAX_PLANS:
+            self._targets.clear()
+        self._targets[key] = target
+        return target
+
+    # -- losses ------------------------------------------------------------------------------------
+
+    def _lose(
+        self, model: str, version: str, why: str, unexpected: BaseException | None = None
+    ) -> None:
+        self._put_unsent(model, version, 1)
+        with self._lock:
+            self.lost += 1
+            now = time.monotonic()
+            if now - self._logged < _LOG_EVERY:
+                return
+            self._logged = now
+        _log.warning(
+            "a prediction was not recorded: %s (%d in this process so far)",
+            why,
+            self.lost,
+            exc_info=unexpected,
+        )
+
+    def _put_unsent(self, model: str, version: str, k: int) -> None:
+        with self._lock:
+            if (model, version) in self._unsent or len(self._unsent) < _MAX_PLANS:
+                self._unsent[model, version] = self._unsent.get((model, version), 0) + k
+
+    def _take_unsent(self, target: _Target) -> int:
+        with self._lock:
+            return self._unsent.pop((target.model, target.version), 0)
+
+
+class _Target:
+    """Keys, prepared command heads and compiled profile of one version."""
+
+    __slots__ = (
+        *("_heads", "_hour", "_indexed", "_minute", "_namespace"),
+        *("final", "model", "plan", "profile", "retry_at", "version"),
+    )
+
+    def __init__(
+        self,
+        namespace: str,
+        model: str,
+        version: str,
+        profile: Profile,
+        features: int,
+    ) -> None:
+        self._namespace = namespace
+        self.model = model
+        self.version = version
+        self.profile = profile
+        self.plan = RowPlan(profile, features)
+        self.final = True
+        self.retry_at = 0.0
+        self._minute = -1
+        self._hour = -1
+        self._indexed = -1
+        self._heads: tuple[_Head, _Head] | None = None
+
+    def commands(
+        self,
+        now: Micros,
+        service: list[bytes],
+        series: list[bytes] | None,
+        errors: Sequence[tuple[bytes, bytes]],
+    ) -> list[Packed]:
+        """One flight: the same increments to the minute and to the hour."""
+        heads = self._heads
+        minute = now // layout.MINUTE
+        if heads is None or minute != self._minute:
+            heads = (
+                _Head(self, minute // 60, minute % 60, layout.MINUTE_SECONDS),
+                _Head(self, minute // 60, None, layout.HOUR_SECONDS),
+            )
+            self._heads, self._minute, self._hour = heads, minute, minute // 60
+        found: list[Packed] = []
+        for head in heads:
+            found.append(bitfield(head.service, head.service_head, service))
+            found.append(head.service_expiry)
+            if series is not None:
+                found.append(bitfield(head.series, head.series_head, series))
+                found.append(head.series_expiry)
+            if errors:
+                found += [command(b"HINCRBY", head.errors, code, k) for code, k in errors]
+                found.append(command(b"EXPIRE", head.errors, head.seconds))
+        if self._indexed != self._hour:
+            index = layout.index_key(self._namespace, self._hour)
+            found.append(command(b"SADD", index, f"{self.model}:{self.version}".encode()))
+            found.append(command(b"EXPIRE", index, b"%d" % layout.HOUR_SECONDS))
+        return found
+
+    def sent(self, replies: list[Reply]) -> None:
+        """Look at the replies of `commands`: Redis may have refused one of them."""
+        for reply in replies:
+            if isinstance(reply, Exception):
+                raise Unavailable(f"the cache refused a count: {reply}", dependency="redis")
+        self._indexed = self._hour
+
+
+class _Head:
+    """The prepared parts of the commands to one minute's or one hour's keys."""
+
+    __slots__ = (
+        *("errors", "seconds", "series", "series_expiry", "series_head"),
+        *("service", "service_expiry", "service_head"),
+    )
+
+    def __init__(self, target: _Target, hour: int, minute: int | None, seconds: int) -> None:
+        where = (target._namespace, target.model, target.version, hour, minute)  # noqa: SLF001 - a part of _Target
+        digest = target.profile.digest
+        self.seconds = b"%d" % seconds
+        self.service = layout.service_key(*where)
+        self.service_head = bitfield_head(self.service)
+        self.service_expiry = command(b"EXPIRE", self.service, self.seconds)
+        self.series = layout.series_key(*where, digest)
+        self.series_head = bitfield_head(self.series)
+        self.series_expiry = command(b"EXPIRE", self.series, self.seconds)
+        self.errors = layout.errors_key(*where)
+
+
+class _Breaker:
+    """After a failed flight: one second of silence, doubled by every further failure up to 30.
+
+    When the silence is over one request tries; the others go on without waiting for its result.
+    """
+
+    __slots__ = ("_failures", "_until")
+
+    def __init__(self) -> None:
+        self._failures = 0
+        self._until = 0.0
+
+    def allows(self) -> bool:
+        if not self._failures:
+            return True
+        now = time.monotonic()
+        if now < self._until:
+            return False
+        self._until = now + 1.0
+        return True
+
+    def failed(self) -> None:
+        self._failures += 1
+        self._until = time.monotonic() + min(30.0, 2.0 ** (self._failures - 1))
+
+    def worked(self) -> None:
+        if self._failures:
+            self._failures = 0
+
+
+_latency_pieces: dict[int, bytes] = {}
+
+
+def _latencies(timings: tuple[float, float, float]) -> list[bytes]:
+    found: list[bytes] = []
+    for scale, seconds in zip(SCALES, timings, strict=True):
+        place = scale.first + scale.bucket(seconds)
+        piece = _latency_pieces.get(place)
+        if piece is None:
+            piece = _latency_pieces[place] = increment(BITS, place, 1)
+        found.append(piece)
+    return found
