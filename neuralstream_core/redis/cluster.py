@@ -6,8 +6,7 @@ import os
 import threading
 import time
 import weakref
-from binascii import crc_hqx
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import cast
 
 from neuralstream_core.errors import Unavailable
@@ -22,43 +21,57 @@ from neuralstream_core.redis.connection import (
 from neuralstream_core.redis.pool import Pool, outage_in, unavailable
 from neuralstream_core.redis.port import Command, Key, Reply, ReplyError, Script
 from neuralstream_core.redis.single import FLIGHT, unscripted
+from neuralstream_core.redis.slots import PART_DOWN, SlotMap, slot_of
 
-__all__ = ["Cluster", "slot_of"]
+__all__ = ["Cluster"]
 
-SLOTS = 16384
 _ROUNDS = 5
 """One, one more after a failure, and what redirections during a resharding may take."""
-_TRIED = frozenset(("CLUSTERDOWN", "READONLY", "NOAUTH"))
+_TRANSIENT = frozenset(("CLUSTERDOWN", "READONLY", "NOAUTH"))
 """Outages that a fresh slot map or connection may end."""
 _ASKING = pack((b"ASKING",))
+
+_ALL_DOWN = "the feature cache cannot be reached"
 
 _clusters: weakref.WeakSet[Cluster]
 
 
-def slot_of(key: Key) -> int:
-    """The hash slot of ``key``: CRC-16/XMODEM of the part in the first non-empty braces, else of all."""
-    if (start := key.find(b"{")) >= 0 and (end := key.find(b"}", start + 1)) > start + 1:
-        key = key[start + 1 : end]
-    return crc_hqx(key, 0) & (SLOTS - 1)
+class _Trip:
+    """One flight to every node that is needed.
 
+    ``answers`` holds the replies of each node by its number, ``None`` where it failed or was spared.
+    """
 
-class _Round:
-    """What one round over the nodes left to do."""
+    __slots__ = ("answers", "error", "failed", "outage", "redirects")
 
-    __slots__ = ("asked", "error", "failed", "moved", "todo")
-
-    def __init__(self) -> None:
-        self.todo: list[int] = []
+    def __init__(self, nodes: int) -> None:
+        self.answers: list[list[Reply] | None] = [None] * nodes
         self.failed: set[Address] = set()
         self.error: BaseException | None = None
-        self.moved: dict[int, Address] = {}
-        self.asked: dict[Address, list[int]] = {}
+        self.outage: ReplyError | None = None
+        self.redirects = False
 
-    def fail(self, pool: Pool, indices: Iterable[int], error: BaseException) -> None:
-        self.todo += indices
+    @property
+    def silence(self) -> bool:
+        """Whether a node has let its timeout pass; it is waited for once, not once a node."""
+        return self.error is not None and is_timeout(self.error)
+
+    def fail(self, pool: Pool, error: BaseException) -> None:
         self.failed.add(pool.address)
         self.error = error
         pool.clear()
+
+    def settle(self, number: int, pool: Pool, connection: Connection, answers: list[Reply]) -> None:
+        """All replies of a node are read."""
+        if not connection.errors:
+            self.answers[number] = answers
+        elif (outage := outage_in(connection)) is None:
+            self.answers[number] = answers
+            self.redirects = True  # perhaps; `Cluster._place` looks
+        elif outage.code in _TRANSIENT:
+            self.fail(pool, outage)
+        else:
+            self.outage = outage
 
 
 class Cluster:
@@ -72,9 +85,7 @@ class Cluster:
         self._options = options
         self._seed = Pool(address, options)
         self._pools: dict[Address, Pool] = {address: self._seed}
-        self._owners: list[Pool | None] = []
-        """The primary of each slot; empty before the first use."""
-        self._generation = 0
+        self._map: SlotMap | None = None
         self._failed_at = 0.0
         self._lock = threading.Lock()
         _clusters.add(self)
@@ -82,15 +93,13 @@ class Cluster:
     # ------------------------------------------------------------------ the port
 
     def mget(self, keys: Sequence[Key]) -> list[bytes | None]:
-        if not keys:
-            return []
-        packed = [b"*2\r\n$3\r\nGET\r\n$%d\r\n%b\r\n" % (len(key), key) for key in keys]
-        values = self._exchange(packed, keys, None)
-        for i, value in enumerate(values):
-            if value.__class__ is ReplyError:
-                if value.code != "WRONGTYPE":
-                    raise unavailable(value)
-                values[i] = None  # as MGET answers for a key of another type
+        values = self._exchange(keys, keys, _gets, None) if keys else []
+        if ReplyError in map(type, values):
+            for i, value in enumerate(values):
+                if isinstance(value, ReplyError):
+                    if value.code != "WRONGTYPE":
+                        raise unavailable(value)
+                    values[i] = None  # as MGET answers for a key of another type
         return cast("list[bytes | None]", values)
 
     def flight(self, commands: Sequence[Command]) -> list[Reply]:
@@ -117,38 +126,32 @@ class Cluster:
         node: when the slot has a new owner, that node is scanned from its start.
         """
         slot, host, port, inner = _read_cursor(cursor)
-        owners = self._owners or self._renew(0)
-        pool = owners[slot]
-        if pool is None:
-            raise Unavailable("part of the feature cache is down", dependency="redis")
+        slots = self._map or self._renew(0)
+        pool = slots.pool(slot)
         if pool.address != (host, port):
             inner = b"0"
-        command = pack((b"SCAN", inner, b"MATCH", match, b"COUNT", count))
         try:
-            (reply,) = pool.exchange(command, 1)
+            (reply,) = pool.exchange(pack((b"SCAN", inner, b"MATCH", match, b"COUNT", count)), 1)
         except Unavailable:
-            self._renew(self._generation, {pool.address})
+            self._renew(slots.generation, {pool.address})
             raise
         if isinstance(reply, ReplyError):
             raise unavailable(reply)
         following, keys = cast("tuple[bytes, list[Key]]", reply)
         if following == b"0":
-            firsts: dict[Pool | None, int] = {}
-            for number, owner in enumerate(owners):
-                firsts.setdefault(owner, number)
-            later = [first for first in firsts.values() if first > slot]
-            if not later:
-                return None, keys
-            return b"%d - 0 0" % min(later), keys
+            firsts = (slots.owner.index(number) for number in sorted(set(slots.owner)))
+            later = [first for first in firsts if first > slot]
+            return (b"%d - 0 0" % min(later) if later else None), keys
         return b"%d %b %d %b" % (slot, pool.address[0].encode(), pool.address[1], following), keys
 
     def ping(self) -> None:
         """Return if every primary answers and every slot has one."""
-        owners = self._renew(self._generation)
-        for pool in dict.fromkeys(owners):
-            if pool is None:
-                raise Unavailable("part of the feature cache is down", dependency="redis")
-            pool.exchange(pack((b"PING",)), 1)
+        slots = self._renew(self._map.generation if self._map else 0)
+        if 0 in slots.owner:
+            raise Unavailable(PART_DOWN, dependency="redis")
+        for pool in slots.nodes:
+            if pool is not None:
+                pool.exchange(pack((b"PING",)), 1)
 
     def close(self) -> None:
         for pool in list(self._pools.values()):
@@ -159,153 +162,156 @@ class Cluster:
     def _slices(
         self, commands: Sequence[Command], keys: Sequence[Key], script: Script | None
     ) -> list[Reply]:
-        if len(commands) <= FLIGHT:
-            return self._exchange(list(map(pack, commands)), keys, script) if commands else []
         replies: list[Reply] = []
         for i in range(0, len(commands), FLIGHT):
-            part = slice(i, i + FLIGHT)
-            replies += self._exchange(list(map(pack, commands[part])), keys[part], script)
+            items = list(map(pack, commands[i : i + FLIGHT]))
+            replies += self._exchange(keys[i : i + FLIGHT], items, b"".join, script)
         return replies
 
     def _exchange(
-        self, packed: list[bytes], keys: Sequence[Key], script: Script | None
+        self,
+        keys: Sequence[Key],
+        items: Sequence[bytes],
+        wire: Callable[[Sequence[bytes]], bytes],
+        script: Script | None,
     ) -> list[Reply]:
-        """Replies of ``packed`` in order, through failover and resharding as far as time allows."""
-        slots = [slot_of(key) if b"{" in key else crc_hqx(key, 0) & (SLOTS - 1) for key in keys]
-        replies: list[Reply] = [None] * len(packed)
-        todo: Sequence[int] = range(len(packed))
-        options = self._options
-        last_start = time.monotonic() + options.connect_timeout + 1.5 * options.read_timeout
+        """The reply to each item, through failover and resharding as far as time allows.
+
+        Args:
+            keys: route the items.
+            items: what ``wire`` turns into the payload of one node.
+        """
+        started = time.monotonic()
+        slots = self._map or self._renew(0)
+        numbers = slots.route(keys)
+        trip = self._trip(slots, numbers, items, wire, script)
+        if trip.error is None and not trip.redirects:
+            following = [iter(answers or ()).__next__ for answers in trip.answers]
+            return [following[number]() for number in numbers]
+
+        replies: list[Reply] = [None] * len(keys)
+        todo: Sequence[int] = range(len(keys))
+        last_start = started + self._options.connect_timeout + self._options.read_timeout
         failures = 0
-        error: BaseException | None = None
         for _ in range(_ROUNDS):
-            generation = self._generation
-            owners = self._owners or self._renew(generation)
-            left = self._round(owners, packed, slots, todo, replies, script)
-            if left is None:
-                return replies
-            error = left.error
-            if left.failed:
-                failures += 1
-                if failures > 1 or time.monotonic() > last_start:
-                    break
-            if left.failed or left.moved:
-                self._renew(generation, left.failed)
-                for slot, address in left.moved.items():
-                    self._owners[slot] = self._pool(address)
-            for address, indices in left.asked.items():
-                payload = b"".join(_ASKING + packed[i] for i in indices)
+            asked: dict[Address, list[int]] = {}
+            moved: dict[int, Address] = {}
+            todo = self._place(trip, numbers, todo, replies, asked, moved)
+            for address, indices in asked.items():
+                payload = b"".join(_ASKING + wire([items[i]]) for i in indices)
                 answers = self._pool(address).exchange(payload, 2 * len(indices))[1::2]
                 for i, answer in zip(indices, answers, strict=True):
                     replies[i] = answer
-            if not left.todo:
+            if not todo:
                 return replies
-            todo = sorted(left.todo)
-            if time.monotonic() > last_start:
+            failures += trip.error is not None
+            if failures > 1 or time.monotonic() > last_start:
                 break
-        raise unavailable(error or TimeoutError())
+            slots = self._renew(slots.generation, trip.failed)
+            for i, address in moved.items():
+                slot = slot_of(keys[i])
+                slots.assign(slot, slot, self._pool(address))
+            some_keys, some_items = [keys[i] for i in todo], [items[i] for i in todo]
+            numbers = slots.route(some_keys)
+            trip = self._trip(slots, numbers, some_items, wire, script)
+        raise unavailable(trip.error or TimeoutError())
 
-    def _round(
+    def _trip(
         self,
-        owners: list[Pool | None],
-        packed: list[bytes],
-        slots: list[int],
-        todo: Sequence[int],
-        replies: list[Reply],
+        slots: SlotMap,
+        numbers: Sequence[int],
+        items: Sequence[bytes],
+        wire: Callable[[Sequence[bytes]], bytes],
         script: Script | None,
-    ) -> _Round | None:
-        """Send to every node, then read from every node; ``None`` when every reply is in place."""
-        groups: dict[Pool | None, list[int]] = {}
-        for i in todo:
-            pool = owners[slots[i]]
-            if pool in groups:
-                groups[pool].append(i)
-            else:
-                groups[pool] = [i]
-        left = _Round()
-        flights: list[tuple[Pool, Connection, list[int]]] = []
-        waiting = 0
-        outage: ReplyError | None = None
+    ) -> _Trip:
+        """Send to every node, then read from every node.
+
+        Raises:
+            Unavailable: a node is in a state that no other try can better.
+        """
+        parts: list[list[bytes]] = [[] for _ in slots.nodes]
+        add = [part.append for part in parts]
+        for number, item in zip(numbers, items, strict=True):
+            add[number](item)
+        trip = _Trip(len(parts))
+        flights: list[tuple[int, Pool, Connection]] = []
         try:
-            for pool, indices in groups.items():
-                if pool is None:
-                    left.todo += indices
-                    left.failed.add(("", 0))
+            for number, part in enumerate(parts):
+                pool = slots.nodes[number]
+                if not part or trip.silence:
                     continue
-                if left.error is not None and is_timeout(left.error):
-                    left.todo += indices  # one silent node costs its timeout once, not once a node
+                if pool is None:
+                    trip.error = ConnectionError(PART_DOWN)
                     continue
                 try:
                     connection = pool.take()
-                    flights.append((pool, connection, indices))
-                    connection.start(b"".join([packed[i] for i in indices]), script)
+                    flights.append((number, pool, connection))
+                    connection.start(wire(part), script)
                 except (*BROKEN, ReplyError) as error:
-                    if flights and flights[-1][2] is indices:
-                        flights.pop()[1].close()
-                    left.fail(pool, indices, error)
-            for pool, connection, indices in flights:
-                waiting += 1
+                    if flights and flights[-1][0] == number:
+                        flights.pop()[2].close()
+                    trip.fail(pool, error)
+            flights.reverse()
+            while flights:
+                number, pool, connection = flights[-1]
                 try:
-                    if left.error is not None and is_timeout(left.error) and not connection.ready():
-                        raise left.error
-                    answers = connection.finish(len(indices))
+                    if trip.silence and not connection.ready():
+                        raise TimeoutError
+                    answers = connection.finish(len(parts[number]))
                 except BROKEN as error:
                     connection.close()
-                    left.fail(pool, indices, error)
-                    continue
-                clean = not connection.errors
-                refused = None if clean else outage_in(connection)
-                pool.give(connection)
-                if clean:
-                    if len(flights) == 1 and len(indices) == len(replies):
-                        replies[:] = answers
-                        continue
-                    for i, answer in zip(indices, answers, strict=True):
-                        replies[i] = answer
-                elif refused is None:
-                    self._sort_out(left, slots, indices, answers, replies)
-                elif refused.code in _TRIED:
-                    left.fail(pool, indices, refused)
+                    trip.fail(pool, error)
                 else:
-                    outage = refused
+                    trip.settle(number, pool, connection, answers)
+                    pool.give(connection)
+                flights.pop()
         except BaseException:
-            for _, connection, _ in flights[max(0, waiting - 1) :]:
+            for _, _, connection in flights:
                 connection.close()
             raise
-        if outage is not None:
-            raise unavailable(outage)
-        return left if left.todo or left.asked else None
+        if trip.outage is not None:
+            raise unavailable(trip.outage)
+        return trip
 
     @staticmethod
-    def _sort_out(
-        left: _Round,
-        slots: list[int],
-        indices: list[int],
-        answers: list[Reply],
+    def _place(
+        trip: _Trip,
+        numbers: Sequence[int],
+        indices: Sequence[int],
         replies: list[Reply],
-    ) -> None:
-        """Put answers in place; note the redirected ones."""
-        for i, answer in zip(indices, answers, strict=True):
+        asked: dict[Address, list[int]],
+        moved: dict[int, Address],
+    ) -> list[int]:
+        """Put the answers of a trip where they belong; what is left to do again."""
+        todo = []
+        following = [answers and iter(answers).__next__ for answers in trip.answers]
+        for i, number in zip(indices, numbers, strict=True):
+            if not (take := following[number]):
+                todo.append(i)
+                continue
+            answer = take()
             if isinstance(answer, ReplyError) and answer.code in ("MOVED", "ASK"):
                 kind, _, where = str(answer).split(" ")
                 host, _, port = where.rpartition(":")
-                if kind == "MOVED":
-                    left.moved[slots[i]] = (host, int(port))
-                    left.todo.append(i)
+                if kind == "ASK":
+                    asked.setdefault((host, int(port)), []).append(i)
                 else:
-                    left.asked.setdefault((host, int(port)), []).append(i)
+                    moved[i] = (host, int(port))
+                    todo.append(i)
             else:
                 replies[i] = answer
+        return todo
 
     # ------------------------------------------------------------------ the slot map
 
     def _pool(self, address: Address) -> Pool:
         """The pool of a node; an empty host (the node does not know its own) is the configured one."""
-        if not address[0]:
-            address = (self._seed.address[0], address[1])
-        return self._pools.setdefault(address, Pool(address, self._options))
+        address = (address[0] or self._seed.address[0], address[1])
+        return self._pools.get(address) or self._pools.setdefault(
+            address, Pool(address, self._options)
+        )
 
-    def _renew(self, seen: int, failed: Iterable[Address] = ()) -> list[Pool | None]:
+    def _renew(self, seen: int, failed: Collection[Address] = ()) -> SlotMap:
         """A slot map newer than generation ``seen``: another thread's if there is one, else asked for.
 
         Raises:
@@ -313,12 +319,12 @@ class Cluster:
         """
         asked_at = time.monotonic()
         with self._lock:
-            if self._generation > seen and self._owners:
-                return self._owners
+            if self._map is not None and self._map.generation > seen:
+                return self._map
             if self._failed_at > asked_at:  # while this thread waited for the lock
-                raise Unavailable("the feature cache cannot be reached", dependency="redis")
-            primaries = dict.fromkeys(pool for pool in self._owners if pool is not None)
-            order = sorted((*primaries, self._seed), key=lambda pool: pool.address in set(failed))
+                raise Unavailable(_ALL_DOWN, dependency="redis")
+            known = [pool for pool in self._map.nodes if pool] if self._map else []
+            order = sorted((*known, self._seed), key=lambda pool: pool.address in failed)
             error: Unavailable | None = None
             patience = self._options.connect_timeout + self._options.read_timeout / 2
             for pool in dict.fromkeys(order):
@@ -330,26 +336,23 @@ class Cluster:
                     error = down
                     continue
                 if isinstance(reply, list) and reply:
-                    self._adopt(reply, pool.address[0])
-                    return self._owners
+                    self._map = self._adopt(reply, pool.address[0], seen + 1)
+                    return self._map
             self._failed_at = time.monotonic()
-            raise error or Unavailable("the feature cache has no slots", dependency="redis")
+            raise error or Unavailable(_ALL_DOWN, dependency="redis")
 
-    def _adopt(self, ranges: list[Reply], asked: str) -> None:
-        """Make the answer of ``CLUSTER SLOTS`` the slot map; forget nodes that left."""
-        owners: list[Pool | None] = [None] * SLOTS
+    def _adopt(self, ranges: list[Reply], asked: str, generation: int) -> SlotMap:
+        """The slot map that ``CLUSTER SLOTS`` answers; nodes that left lose their connections."""
+        slots = SlotMap(generation)
         for entry in ranges:
             first, last, (host, port, *_), *_ = cast("tuple[int, int, list[bytes | int]]", entry)
             # NULL or "?": the node does not know its own name; it is the one that was asked.
             name = _bytes(host or b"?").decode()
-            pool = self._pool((asked if name == "?" else name, int(port)))
-            owners[first : last + 1] = [pool] * (last + 1 - first)
-        self._owners = owners
-        self._generation += 1
-        for address in self._pools.keys() - {
-            pool.address for pool in {*owners, self._seed} if pool
-        }:
+            slots.assign(first, last, self._pool((asked if name == "?" else name, int(port))))
+        kept = {self._seed.address, *(pool.address for pool in slots.nodes if pool)}
+        for address in self._pools.keys() - kept:
             self._pools.pop(address).clear()
+        return slots
 
     def _after_fork(self) -> None:
         self._lock = threading.Lock()
@@ -357,6 +360,16 @@ class Cluster:
 
 def _bytes(value: bytes | str | int) -> bytes:
     return value if isinstance(value, bytes) else str(value).encode()
+
+
+def _gets(keys: Sequence[Key]) -> bytes:
+    """A pipeline of GETs. Keys of one length share everything between them."""
+    sizes = set(map(len, keys))
+    if len(sizes) == 1:
+        between = b"\r\n*2\r\n$3\r\nGET\r\n$%d\r\n" % sizes.pop()
+        return between[2:] + between.join(keys) + b"\r\n"
+    heads = {size: b"*2\r\n$3\r\nGET\r\n$%d\r\n" % size for size in sizes}
+    return b"".join([heads[len(key)] + key + b"\r\n" for key in keys])
 
 
 def _read_cursor(cursor: bytes | None) -> tuple[int, str, int, bytes]:
