@@ -16,6 +16,7 @@ __all__ = [
     "FeatureRef",
     "Format",
     "Gate",
+    "HeldView",
     "MissingPolicy",
     "ModelRecord",
     "Signature",
@@ -99,6 +100,13 @@ class FeatureRef(Record):
         return f"{self.view or 'request'}:{self.feature}"
 
 
+class HeldView(Record):
+    """A feature view as a version found it; another ``generation`` is another view of the same name."""
+
+    schema_version: int
+    generation: str
+
+
 class Tensor(Record):
     """A named input or output; ``shape`` has ``-1`` where the size is free (the batch axis)."""
 
@@ -133,8 +141,8 @@ class VersionRecord(Record):
     digest: Digest
     size: int
     features: tuple[FeatureRef, ...] = ()
-    feature_views: dict[Name, int] = Field(default_factory=dict)
-    """Schema version of each view the features come from, as it was when the version was registered."""
+    feature_views: dict[Name, HeldView] = Field(default_factory=dict)
+    """The views the features come from, as they were when the version was registered."""
     missing: MissingPolicy = MissingPolicy.ERROR
     signature: Signature | None = None
     reason: str | None = None

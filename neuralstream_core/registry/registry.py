@@ -319,13 +319,14 @@ class Registry:
         """Check that the views a version needs are still those it was registered with.
 
         Raises:
-            Conflict: one was deleted (and perhaps made anew with fewer features).
+            Conflict: one was deleted, or is another view of the same name by now.
         """
         keys = {view_key(self.namespace, view): view for view in version.feature_views}
         found = {item["PK"]: item for item in self.table.get_many([(k, META) for k in keys])}
         for key, view in keys.items():
             item = found.get(key)
-            if item is None or item["schema_version"] < version.feature_views[view]:
+            generation = None if item is None or item.get("deleting") else item["generation"]
+            if generation != version.feature_views[view].generation:
                 raise Conflict(f"the feature view {view} was deleted", code="view_deleted")
 
     # -- internals ----------------------------------------------------------------------------

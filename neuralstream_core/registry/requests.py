@@ -80,7 +80,8 @@ class FeatureSpec(Frozen):
         Text(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}:[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$"),
         Field(description="`view:feature`, or `request:name` for a value sent with the request"),
     ]
-    default: float | int | bool | str | None = None
+    default: Annotated[Any, Bounded] = None
+    """Fed to the model under ``missing="default"``; the view's own default unless given."""
     dtype: str | None = None
     """Of a request-time value; a view's features have theirs."""
     size: Annotated[int, Field(ge=1, le=4096)] | None = None

@@ -9,15 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from neuralstream_core.errors import FieldError, Invalid, NotFound
+from neuralstream_core.features.values import Dtype, checker
 from neuralstream_core.registry.items import META, view_key
-from neuralstream_core.registry.records import FeatureRef, MissingPolicy, VersionRecord
+from neuralstream_core.registry.records import FeatureRef, HeldView, MissingPolicy, VersionRecord
 from neuralstream_core.registry.requests import FeatureSpec
 from neuralstream_core.table import Table
 
-__all__ = ["MAX_VIEWS", "Column", "View", "Views", "hold", "release", "resolve"]
+if TYPE_CHECKING:
+    from neuralstream_core.features.catalog import Catalog
+
+__all__ = ["MAX_VIEWS", "CatalogViews", "Column", "View", "Views", "hold", "release", "resolve"]
 
 MAX_VIEWS: Final = 40
 """Views one version may draw from; bounds the transaction."""
@@ -38,6 +42,7 @@ class View:
 
     name: str
     schema_version: int
+    generation: str
     columns: Mapping[str, Column]
 
 
@@ -48,10 +53,23 @@ class Views(Protocol):
         """The view's present schema; raises NotFound."""
 
 
+class CatalogViews:
+    """`Views` of the feature catalog, read afresh each time."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
+
+    def view(self, name: str) -> View:
+        """See `Views.view`."""
+        found = self._catalog.fetch(name)
+        columns = {f.name: Column(f.dtype.value, f.size or 1, f.default) for f in found.features}
+        return View(name, found.schema_version, found.generation, columns)
+
+
 def resolve(
     views: Views, wanted: Sequence[FeatureSpec], missing: MissingPolicy
-) -> tuple[tuple[FeatureRef, ...], dict[str, int]]:
-    """The features a version asks for, with their dtypes, and the schema version of each view.
+) -> tuple[tuple[FeatureRef, ...], dict[str, HeldView]]:
+    """The features a version asks for, with their dtypes, and the views they come from.
 
     Raises:
         Invalid: names each feature that is unknown, twice or without the default it needs.
@@ -75,7 +93,11 @@ def resolve(
         if column is None:
             errors.append(FieldError(loc, f"{feature} is not a feature of {view}"))
             continue
-        default = column.default if spec.default is None else spec.default
+        try:
+            default = _default(column, spec)
+        except ValueError as error:
+            errors.append(FieldError(f"{loc}.default", str(error)))
+            continue
         refs.append(
             FeatureRef(
                 view=view, feature=feature, dtype=column.dtype, size=column.size, default=default
@@ -89,7 +111,20 @@ def resolve(
         errors.append(FieldError("features", f"a version may draw from {MAX_VIEWS} views at most"))
     if errors:
         raise Invalid(f"{errors[0].loc}: {errors[0].msg}", code="invalid_features", errors=errors)
-    return tuple(refs), {name: v.schema_version for name, v in found.items() if v is not None}
+    held = {
+        name: HeldView(schema_version=v.schema_version, generation=v.generation)
+        for name, v in found.items()
+        if v is not None
+    }
+    return tuple(refs), held
+
+
+def _default(column: Column, spec: FeatureSpec) -> Any:
+    default = column.default if spec.default is None else spec.default
+    if default is None:
+        return None
+    checked = checker(Dtype(column.dtype), None if column.size == 1 else column.size)(default)
+    return default if column.dtype == "string" else checked  # text is checked as its bytes
 
 
 def _look_up(views: Views, name: str) -> View | None:
@@ -106,10 +141,10 @@ def hold(table: Table, namespace: str, version: VersionRecord) -> list[dict[str,
             view_key(namespace, name),
             META,
             "ADD dependents :me",
-            values={":me": {_label(version)}, ":schema": schema_version},
-            condition="attribute_exists(PK) AND schema_version >= :schema",
+            values={":me": {_label(version)}, ":generation": held.generation},
+            condition="generation = :generation AND attribute_not_exists(deleting)",
         )
-        for name, schema_version in version.feature_views.items()
+        for name, held in version.feature_views.items()
     ]
 
 

@@ -50,12 +50,12 @@ class StoredViews:
 
     table: Table
 
-    def put(self, name: str, *features: str, schema_version: int = 1) -> None:
+    def put(self, name: str, *features: str, generation: str = "g1") -> None:
         self.table.put(
             {
                 "PK": f"VIEW#{NAMESPACE}#{name}",
                 "SK": "META",
-                "schema_version": schema_version,
+                "generation": generation,
                 "names": list(features),
             }
         )
@@ -67,7 +67,7 @@ class StoredViews:
         item = self.item(name)
         if item is None:
             raise NotFound(f"no view {name}")
-        return View(name, item["schema_version"], {n: Column("float64", 1) for n in item["names"]})
+        return View(name, 1, item["generation"], {n: Column("float64", 1) for n in item["names"]})
 
 
 @dataclass

@@ -1,0 +1,115 @@
+"""Validate an artifact in a child process with bounded memory and time; ``trial`` is what runs there."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from pydantic import ValidationError
+
+from neuralstream_core.errors import ArtifactRejected, Unavailable
+from neuralstream_core.registry.records import FeatureRef, Format, Signature
+from neuralstream_core.registry.trial import Outcome, Task
+
+__all__ = ["ProcessValidator"]
+
+MEMORY: Final = 1024 * 1024 * 1024
+"""Bytes an artifact may take to load and run, besides the runtime itself."""
+SECONDS: Final = 15.0
+"""Wall-clock time the whole trial may take, the start of the process included."""
+
+_KEPT: Final = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "LANG", "TMPDIR")
+
+
+class ProcessValidator:
+    """A `Validator` that tries each artifact in a process of its own.
+
+    The process gets no credentials: its environment holds only what Python needs to start.
+
+    Args:
+        memory: bytes on top of the runtime's own.
+        seconds: wall-clock limit.
+    """
+
+    def __init__(self, *, memory: int = MEMORY, seconds: float = SECONDS) -> None:
+        self._memory = memory
+        self._seconds = seconds
+
+    def validate(
+        self,
+        format: Format,  # noqa: A002 - the registry's own word for it
+        data: bytes,
+        features: Sequence[FeatureRef],
+        /,
+    ) -> Signature:
+        """The signature of a good artifact.
+
+        Raises:
+            ArtifactRejected: with the reason.
+            Unavailable: the process could not be started.
+        """
+        task = Task(
+            format=format,
+            features=tuple(features),
+            memory=self._memory,
+            seconds=max(1, round(self._seconds)),
+        )
+        outcome = self._run(task, data)
+        if outcome.signature is None:
+            raise ArtifactRejected(f"the artifact was refused: {outcome.reason}")
+        return outcome.signature
+
+    def _run(self, task: Task, data: bytes) -> Outcome:
+        with tempfile.TemporaryFile() as stdin:
+            stdin.write(task.model_dump_json().encode() + b"\n")
+            stdin.write(data)
+            stdin.seek(0)
+            try:
+                done = subprocess.run(
+                    [sys.executable, "-m", "neuralstream_core.registry.trial"],
+                    stdin=stdin,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.DEVNULL,
+                    timeout=self._seconds,
+                    env=_environment(),
+                    check=False,
+                )
+            except subprocess.TimeoutExpired:
+                return Outcome(reason=f"its trial took longer than {self._seconds:g} s")
+            except OSError as error:
+                raise Unavailable(
+                    "an artifact cannot be validated now", dependency="validator"
+                ) from error
+        try:
+            return Outcome.model_validate_json(done.stdout)
+        except ValidationError:
+            return Outcome(reason=self._remains(done.returncode))
+
+    def _remains(self, status: int) -> str:
+        """What a process that died without an answer tells by its status."""
+        match -status:
+            case signal.SIGXCPU:
+                return f"its trial took longer than {self._seconds:g} s"
+            case signal.SIGABRT | signal.SIGKILL:
+                return f"it needs more than {self._memory // 2**20} MiB of memory, or is corrupt"
+            case number if number > 0:
+                return f"the runtime crashed on it (signal {number})"
+        return f"its trial ended with status {status}"
+
+
+def _environment() -> dict[str, str]:
+    kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
+    path = os.pathsep.join(str(Path(entry).resolve()) for entry in sys.path)
+    return {
+        **kept,
+        "PYTHONPATH": path,
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+        "OMP_NUM_THREADS": "1",
+    }
