@@ -1,0 +1,88 @@
+"""Everything derived from one revision of a view, built once and kept while the revision lasts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import Final
+
+from neuralstream_core.features._decode import Decoder
+from neuralstream_core.features._encode import Encoder
+from neuralstream_core.features._layout import Layout
+from neuralstream_core.features.entity import entity_bytes
+from neuralstream_core.features.rows import Entity
+from neuralstream_core.features.schema import FeatureView
+from neuralstream_core.time import Micros
+from neuralstream_core.types import MAX_ENTITY_ID
+
+__all__ = ["Codec"]
+
+_LEAST_LIFE_MS: Final = 3_600_000
+_MAX_DECODERS: Final = 256
+
+
+class Codec:
+    """Keys, packing and unpacking of one view's rows."""
+
+    def __init__(self, view: FeatureView, namespace: str, retention_ms: int) -> None:
+        self.view = view
+        self.layout = Layout(view.features, view.schema_version)
+        self.prefix = f"{namespace}:f:{view.generation}:".encode()
+        self._retention_ms = retention_ms
+        self._single = len(view.keys) == 1
+        self._decoders: dict[tuple[str, ...] | None, Decoder] = {}
+
+    @cached_property
+    def encoder(self) -> Encoder:
+        return Encoder(self.view, self.layout)
+
+    def decoder(self, features: tuple[str, ...] | None) -> Decoder:
+        """The reader of ``features`` (all when ``None``).
+
+        Raises:
+            Invalid: an unknown feature.
+        """
+        decoder = self._decoders.get(features)
+        if decoder is None:
+            if len(self._decoders) >= _MAX_DECODERS:
+                self._decoders.clear()
+            decoder = Decoder(self.view, self.layout, self.positions(features))
+            self._decoders[features] = decoder
+        return decoder
+
+    def positions(self, features: tuple[str, ...] | None) -> list[int]:
+        """Positions of ``features`` (all when ``None``) in storage order."""
+        if features is None:
+            return list(range(self.layout.cells))
+        return self.view.positions(features)
+
+    def key(self, entity: Entity) -> bytes:
+        """The Redis key of one entity's row.
+
+        Raises:
+            Invalid: the entity does not fit the view.
+        """
+        if self._single and type(entity) is str and 0 < len(entity) <= MAX_ENTITY_ID:
+            try:
+                return self.prefix + entity.encode()
+            except UnicodeEncodeError:
+                pass  # entity_bytes says what is wrong
+        return self.prefix + entity_bytes(self.view.keys, entity)
+
+    def keys(self, entities: Sequence[Entity]) -> list[bytes]:
+        """The keys of many entities."""
+        key = self.key
+        return [key(entity) for entity in entities]
+
+    def expiry(self, now: Micros) -> Callable[[Micros], int]:
+        """From a row's event time to the life of its key, in milliseconds from ``now``.
+
+        With a TTL: twice the TTL and an hour after the event, so that a cell is reported EXPIRED for a
+        good while before its row is gone, and never less than an hour. Without: the retention.
+        """
+        ttl = self.view.ttl_seconds
+        if ttl is None:
+            retention = self._retention_ms
+            return lambda _time: retention
+        keep = 2000 * ttl + _LEAST_LIFE_MS
+        return lambda time: max(_LEAST_LIFE_MS, keep + (time - now) // 1000)

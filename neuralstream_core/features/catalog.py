@@ -1,0 +1,280 @@
+"""The catalog of feature views: one DynamoDB item a view, cached in process.
+
+Item of view ``name`` (``PK=VIEW#{ns}#{name}``, ``SK=META``, listed under ``GSI1PK=VIEWS#{ns}``):
+
+==================  ====================================================================================
+``view``            the `FeatureView` as JSON: exact numbers, one attribute to read
+``revision``        raised by every change; a change is conditional on the revision it was made from
+``dependents``      string set of ``model@vN``: model versions that read the view. The registry keeps it,
+                    in the transaction that registers a version (``ADD dependents :d`` with the condition
+                    ``attribute_exists(PK) AND attribute_not_exists(deleting)``) or removes one
+``deleting``        true from the moment a deletion began; ``cursor`` and ``removed`` are how far it got
+==================  ====================================================================================
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from time import monotonic
+from typing import Final, NamedTuple
+
+from neuralstream_core.errors import ConditionFailed, Conflict, Invalid, NotFound, Unavailable
+from neuralstream_core.features.schema import RESERVED, FeatureView, ViewSpec
+from neuralstream_core.table import Item, Table
+from neuralstream_core.time import Clock, from_micros
+
+__all__ = ["Catalog", "Deletion", "Views", "view_key"]
+
+_SORT: Final = "META"
+_ATTEMPTS: Final = 10
+_REFRESHES_A_SECOND: Final = 20
+
+
+def view_key(namespace: str, name: str) -> tuple[str, str]:
+    """Partition and sort key of a view's item, for transactions that touch it."""
+    return f"VIEW#{namespace}#{name}", _SORT
+
+
+class Views(NamedTuple):
+    """One page of views, by name."""
+
+    views: list[FeatureView]
+    next_token: str | None
+
+
+class Deletion(NamedTuple):
+    """A deletion under way: whose rows, and how far."""
+
+    name: str
+    generation: str
+    cursor: bytes | None
+    removed: int
+
+
+@dataclass(slots=True)
+class _Entry:
+    view: FeatureView
+    fetched: float
+
+
+class Catalog:
+    """Views by name.
+
+    `get` answers from this process for ``refresh_seconds``. After that it asks the table, and when the
+    table is down it goes on with the last view it knew. Changes always go to the table.
+
+    Args:
+        table: the registry table.
+        namespace: see `neuralstream_core.settings.BaseSettings.namespace`.
+        clock: for ``created_at`` and ``updated_at``.
+        refresh_seconds: how old a cached view may be.
+    """
+
+    def __init__(
+        self, table: Table, namespace: str, clock: Clock, *, refresh_seconds: float = 3.0
+    ) -> None:
+        self._table = table
+        self._namespace = namespace
+        self._clock = clock
+        self._refresh = refresh_seconds
+        self._cache: dict[str, _Entry] = {}
+        self._refreshed = 0.0
+
+    def get(self, name: str) -> FeatureView:
+        """The view ``name``.
+
+        Raises:
+            NotFound: no such view, or it is being deleted.
+            Unavailable: the table is down and this process never saw the view.
+        """
+        entry = self._cache.get(name)
+        if entry is not None and monotonic() - entry.fetched < self._refresh:
+            return entry.view
+        return self.fetch(name)
+
+    def latest(self, name: str) -> FeatureView:
+        """The view as the table has it now, for who found the cached one wanting (a feature it does not
+        know, an entity it cannot find). At most twenty times a second; the cached one otherwise.
+        """
+        if monotonic() - self._refreshed < 1 / _REFRESHES_A_SECOND:
+            return self.get(name)
+        self._refreshed = monotonic()
+        return self.fetch(name)
+
+    def fetch(self, name: str) -> FeatureView:
+        """The view as the table has it now; the last known one when the table is down."""
+        entry = self._cache.get(name)
+        try:
+            item = self._table.get(*view_key(self._namespace, name))
+        except Unavailable:
+            if entry is None:
+                raise
+            entry.fetched = monotonic()  # the next try in `refresh_seconds`, not with every request
+            return entry.view
+        if item is None or item.get("deleting"):
+            self._cache.pop(name, None)
+            raise _no_view(name)
+        return self._keep(name, item)
+
+    def _keep(self, name: str, item: Item) -> FeatureView:
+        entry = self._cache.get(name)
+        if (
+            entry is not None
+            and entry.view.revision == item["revision"]
+            and entry.view.generation == item["generation"]
+        ):
+            entry.fetched = monotonic()  # the same object: everything derived from it stays valid
+            return entry.view
+        view = FeatureView.model_validate_json(item["view"])
+        self._cache[name] = _Entry(view, monotonic())
+        return view
+
+    def put(self, name: str, spec: ViewSpec) -> tuple[FeatureView, bool]:
+        """Create the view, or bring it to what ``spec`` says. Racing callers: each change is judged
+        against the one that came before it.
+
+        Returns:
+            The view, and whether it is new.
+
+        Raises:
+            Invalid: the name is reserved.
+            Conflict: ``spec`` is not compatible with the view, or the view is being deleted.
+        """
+        if name in RESERVED:
+            raise Invalid.at("path.name", f"{name} is a reserved name", code="reserved_name")
+        key = view_key(self._namespace, name)
+        for _ in range(_ATTEMPTS):
+            item = self._table.get(*key)
+            if item is not None and item.get("deleting"):
+                raise Conflict(
+                    f"view {name} is being deleted; repeat the DELETE until it is done",
+                    code="view_deleting",
+                )
+            try:
+                if item is None:
+                    return self._create(name, spec), True
+                return self._change(item, spec), False
+            except ConditionFailed:
+                continue  # another change came first: judge this one against its result
+        raise Unavailable(f"view {name} changes too often", dependency="registry")
+
+    def _create(self, name: str, spec: ViewSpec) -> FeatureView:
+        now = from_micros(self._clock())
+        view = FeatureView(
+            name=name,
+            keys=spec.keys,
+            features=tuple(spec.features),
+            ttl_seconds=spec.ttl_seconds,
+            description=spec.description,
+            owner=spec.owner,
+            tags=dict(spec.tags),
+            generation=secrets.token_urlsafe(8),
+            created_at=now,
+            updated_at=now,
+        )
+        pk, sk = view_key(self._namespace, name)
+        item: Item = {
+            "PK": pk,
+            "SK": sk,
+            "GSI1PK": f"VIEWS#{self._namespace}",
+            "GSI1SK": name,
+            "view": view.model_dump_json(),
+            "generation": view.generation,
+            "revision": view.revision,
+        }
+        self._table.put(item, condition="attribute_not_exists(PK)")
+        return self._keep(name, item)
+
+    def _change(self, item: Item, spec: ViewSpec) -> FeatureView:
+        old = FeatureView.model_validate_json(item["view"])
+        new = old.evolve(spec)
+        if new == old:
+            return self._keep(old.name, item)
+        new = new.model_copy(
+            update={"revision": old.revision + 1, "updated_at": from_micros(self._clock())}
+        )
+        changed = self._table.update(
+            *view_key(self._namespace, old.name),
+            "SET #view = :view, #revision = :next",
+            names={"#view": "view", "#revision": "revision", "#generation": "generation"},
+            values={
+                ":view": new.model_dump_json(),
+                ":next": new.revision,
+                ":now": old.revision,
+                ":generation": old.generation,
+            },
+            condition="#revision = :now AND #generation = :generation"
+            " AND attribute_not_exists(deleting)",
+        )
+        return self._keep(old.name, changed)
+
+    def list(self, *, limit: int = 100, token: str | None = None) -> Views:
+        """One page of views in the order of their names."""
+        page = self._table.query(f"VIEWS#{self._namespace}", index=True, limit=limit, token=token)
+        views = [
+            FeatureView.model_validate_json(item["view"])
+            for item in page
+            if not item.get("deleting")
+        ]
+        return Views(views, page.next_token)
+
+    def begin_delete(self, name: str) -> Deletion:
+        """Mark the view as being deleted, or pick up a deletion that began before.
+
+        Raises:
+            NotFound: no such view.
+            Conflict: model versions depend on it; names them.
+        """
+        key = view_key(self._namespace, name)
+        try:
+            item = self._table.update(
+                *key,
+                "SET deleting = :yes",
+                values={":yes": True},
+                condition="attribute_exists(PK) AND attribute_not_exists(dependents)",
+            )
+        except ConditionFailed:
+            found = self._table.get(*key)
+            if found is None:
+                raise _no_view(name) from None
+            dependents = sorted(found.get("dependents", ()))
+            some = ", ".join(dependents[:5]) + (", …" if len(dependents) > 5 else "")
+            raise Conflict(
+                f"view {name} is used by {some}; nothing was deleted", code="view_in_use"
+            ) from None
+        self._cache.pop(name, None)
+        return Deletion(name, item["generation"], item.get("cursor"), item.get("removed", 0))
+
+    def note_progress(self, deletion: Deletion) -> None:
+        """Remember how far a deletion got, for whoever goes on with it."""
+        key = view_key(self._namespace, deletion.name)
+        try:
+            self._table.update(
+                *key,
+                "SET #cursor = :cursor, removed = :removed",
+                names={"#cursor": "cursor"},
+                values={
+                    ":cursor": deletion.cursor,
+                    ":removed": deletion.removed,
+                    ":generation": deletion.generation,
+                },
+                condition="generation = :generation",
+            )
+        except ConditionFailed:
+            return  # another caller finished it meanwhile
+
+    def finish_delete(self, deletion: Deletion) -> None:
+        """Forget the view; its rows are gone."""
+        try:
+            self._table.delete(
+                *view_key(self._namespace, deletion.name),
+                condition="generation = :generation",
+                values={":generation": deletion.generation},
+            )
+        except ConditionFailed:
+            return  # another caller finished it meanwhile
+
+
+def _no_view(name: str) -> NotFound:
+    return NotFound(f"there is no feature view {name}", code="view_not_found")

@@ -1,0 +1,321 @@
+"""The online store: rows of feature views in Redis.
+
+Keys of namespace ``ns``, whose only characters outside of an entity id are letters, digits and
+``: - _``, so none of them means anything in a pattern:
+
+======================  ==============================================================================
+``ns:f:{gen}:{entity}``  the row of an entity; ``gen`` is the generation of its view, random for every
+                         creation, so that a view's rows share a prefix and no other view's do
+``ns:g:{gen}``           the tombstone of a deleted generation
+======================  ==============================================================================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from neuralstream_core.errors import Invalid, NotFound, Unavailable
+from neuralstream_core.features._codec import Codec
+from neuralstream_core.features._encode import Packed
+from neuralstream_core.features._merge import ALL_STALE, MERGE
+from neuralstream_core.features.catalog import Catalog
+from neuralstream_core.features.rows import BlockRead, Entity, Row, ViewRead, WriteResult
+from neuralstream_core.features.schema import FeatureView
+from neuralstream_core.redis.port import ReplyError
+from neuralstream_core.time import Clock
+
+if TYPE_CHECKING:
+    from neuralstream_core.features.block import Block
+    from neuralstream_core.redis.port import RedisPort, Reply
+
+__all__ = ["DEFAULT_RETENTION_SECONDS", "Batch", "DeleteProgress", "OnlineStore"]
+
+DEFAULT_RETENTION_SECONDS: Final = 400 * 86_400
+"""How long a row of a view without a TTL stays after its last write."""
+_TOMBSTONE_MS: Final = 30 * 86_400 * 1000
+_SCAN_COUNT: Final = 1000
+
+
+class Batch(NamedTuple):
+    """Rows of one view, checked and packed, nothing sent yet."""
+
+    codec: Codec
+    rows: list[Packed]
+    source: Sequence[Mapping[str, Any]]
+
+
+class DeleteProgress(NamedTuple):
+    """How far a deletion got.
+
+    Attributes:
+        done: whether the view and all of its rows are gone.
+        removed: rows removed so far, over all calls.
+    """
+
+    done: bool
+    removed: int
+
+
+class OnlineStore:
+    """Writes and reads rows.
+
+    Args:
+        port: Redis, one node or a cluster.
+        catalog: where schemas come from.
+        clock: now, in microseconds.
+        namespace: first part of every key.
+        retention_seconds: life of rows of views without a TTL after their last write.
+
+    Raises (every method that touches rows):
+        NotFound: no such view.
+        Unavailable: Redis (or, for a view never seen here, the table) cannot answer.
+    """
+
+    def __init__(
+        self,
+        port: RedisPort,
+        catalog: Catalog,
+        clock: Clock,
+        namespace: str,
+        *,
+        retention_seconds: int = DEFAULT_RETENTION_SECONDS,
+    ) -> None:
+        self.catalog = catalog
+        self._port = port
+        self._clock = clock
+        self._namespace = namespace
+        self._retention_ms = retention_seconds * 1000
+        self._codecs: dict[str, Codec] = {}
+
+    # --- writing -------------------------------------------------------------------------------
+
+    def write(self, view: str, rows: Sequence[Mapping[str, Any]]) -> WriteResult:
+        """Write rows (`neuralstream_core.features.WriteRow`), all or, if one is wrong, none.
+
+        Duplicate entities behave as if written one after another. Writing the same rows again ends in
+        the same state.
+
+        Raises:
+            Invalid: names every wrong place, such as ``rows.3.features.age``.
+        """
+        return self.commit([self.prepare(view, rows)])[0]
+
+    def write_one(self, view: str, row: Mapping[str, Any]) -> WriteResult:
+        """Write one row; wrong places are named without ``rows.0``."""
+        return self.commit([self.prepare(view, [row], where="")])[0]
+
+    def prepare(
+        self, view: str, rows: Sequence[Mapping[str, Any]], *, where: str = "rows.{}."
+    ) -> Batch:
+        """Check and pack ``rows``; `commit` sends them.
+
+        Raises:
+            Invalid: names every wrong place, each behind ``where`` formatted with the row's number.
+        """
+        codec = self._codec(view)
+        try:
+            packed = codec.encoder.encode(rows, self._clock(), where=where)
+        except Invalid:
+            newer = self._latest(view)
+            if newer is codec:
+                raise
+            codec = newer  # another process has added a feature since this one looked
+            packed = codec.encoder.encode(rows, self._clock(), where=where)
+        return Batch(codec, packed, rows)
+
+    def commit(self, batches: Sequence[Batch]) -> list[WriteResult]:
+        """Send prepared rows, all in one flight; one result a batch.
+
+        Raises:
+            NotFound: a view was deleted since it was prepared.
+        """
+        calls: list[tuple[bytes, Sequence[bytes | str | int]]] = []
+        for batch in batches:
+            codec = batch.codec
+            key, expiry, widths = codec.key, codec.expiry(self._clock()), codec.layout.widths
+            calls += [(key(p.entity), (p.row, expiry(p.time), widths)) for p in batch.rows]
+        generations = dict.fromkeys(batch.codec.view.generation for batch in batches)
+        calls += [(self._tombstone(g), (b"",)) for g in generations]
+        replies = self._port.run(MERGE, calls)
+        dead = {
+            generation
+            for generation, reply in zip(generations, replies[-len(generations) :], strict=True)
+            if _count(reply)
+        }
+        results: list[WriteResult] = []
+        at = 0
+        for batch in batches:
+            end = at + len(batch.rows)
+            if batch.codec.view.generation in dead:
+                results.append(self._rewrite(batch, [key for key, _ in calls[at:end]]))
+            else:
+                results.append(_result(batch.rows, replies[at:end]))
+            at = end
+        return results
+
+    def _rewrite(self, batch: Batch, keys: list[bytes]) -> WriteResult:
+        """The view was deleted, and perhaps created anew, since this process looked: take back what
+        was written to the dead generation and write to the living one."""
+        self._port.flight([(b"UNLINK", key) for key in keys])
+        codec = self._codecs_reset(batch.codec.view.name)
+        if codec.view.generation == batch.codec.view.generation:
+            raise Unavailable(
+                f"view {batch.codec.view.name} is being deleted", dependency="registry"
+            )
+        return self.write(batch.codec.view.name, batch.source)
+
+    # --- reading -------------------------------------------------------------------------------
+
+    def read_one(self, view: str, entity: Entity, features: Sequence[str] | None = None) -> Row:
+        """One entity's features of one view.
+
+        Raises:
+            NotFound: the entity was never written.
+            Invalid: an unknown feature, or an entity of the wrong form.
+        """
+        row = self.read_many(view, [entity], features)[0]
+        if row is None:
+            raise NotFound(f"view {view} has no such entity", code="entity_not_found")
+        return row
+
+    def read_many(
+        self, view: str, entities: Sequence[Entity], features: Sequence[str] | None = None
+    ) -> list[Row | None]:
+        """Rows of one view in the order of ``entities``; ``None`` for one never written."""
+        wanted = None if features is None else tuple(features)
+        codec = self._codec(view)
+        rows = self._rows(codec, entities, wanted)
+        if rows is None or all(row is None for row in rows):
+            newer = self._latest(view)
+            if newer is not codec or rows is None:
+                rows = self._rows(newer, entities, wanted, strict=True)
+        return rows or []
+
+    def _rows(
+        self,
+        codec: Codec,
+        entities: Sequence[Entity],
+        features: tuple[str, ...] | None,
+        *,
+        strict: bool = False,
+    ) -> list[Row | None] | None:
+        try:
+            decoder = codec.decoder(features)
+        except Invalid:
+            if strict:
+                raise
+            return None
+        now = self._clock()
+        found = self._port.mget([codec.key(entity) for entity in entities])
+        decode = decoder.decode
+        return [None if row is None else decode(row, now) for row in found]
+
+    def read_rows(self, reads: Sequence[ViewRead]) -> list[Row]:
+        """One entity per read, any number of views, one flight: the real-time way.
+
+        An entity never written is a row of NOT_FOUND.
+        """
+        codecs = [self._codec(read.view) for read in reads]
+        decoders = [codec.decoder(read.features) for codec, read in zip(codecs, reads, strict=True)]
+        keys = [codec.key(read.entity) for codec, read in zip(codecs, reads, strict=True)]
+        now = self._clock()
+        found = self._port.mget(keys)
+        return [decoder.decode(row, now) for decoder, row in zip(decoders, found, strict=True)]
+
+    def read_blocks(self, reads: Sequence[BlockRead]) -> list[Block]:
+        """Many entities per read, any number of views, one flight, answered in columns."""
+        from neuralstream_core.features.block import build_block
+
+        codecs = [self._codec(read.view) for read in reads]
+        positions = [
+            codec.positions(read.features) for codec, read in zip(codecs, reads, strict=True)
+        ]
+        keys: list[bytes] = []
+        for codec, read in zip(codecs, reads, strict=True):
+            keys += codec.keys(read.entities)
+        now = self._clock()
+        found = self._port.mget(keys)
+        blocks: list[Block] = []
+        at = 0
+        for codec, read, chosen in zip(codecs, reads, positions, strict=True):
+            end = at + len(read.entities)
+            rows = found if len(reads) == 1 else found[at:end]
+            blocks.append(build_block(codec.view, codec.layout, chosen, rows, now))
+            at = end
+        return blocks
+
+    # --- deleting ------------------------------------------------------------------------------
+
+    def delete_view(self, name: str, *, seconds: float = 10.0) -> DeleteProgress:
+        """Delete a view and its own rows, in bounded steps, for about ``seconds``; call again until
+        ``done``. From the first call on the view can no longer be read or written.
+
+        Raises:
+            Conflict: model versions depend on the view.
+        """
+        deletion = self.catalog.begin_delete(name)
+        self._codecs.pop(name, None)
+        prefix = f"{self._namespace}:f:{deletion.generation}:".encode()
+        self._port.flight(
+            [(b"SET", self._tombstone(deletion.generation), b"1", b"PX", _TOMBSTONE_MS)]
+        )
+        until = monotonic() + seconds
+        while True:
+            cursor, keys = self._port.scan(deletion.cursor, prefix + b"*", _SCAN_COUNT)
+            own = [key for key in keys if key.startswith(prefix)]
+            removed = sum(
+                map(_count, self._port.flight([(b"UNLINK", key) for key in own])) if own else ()
+            )
+            deletion = deletion._replace(cursor=cursor, removed=deletion.removed + removed)
+            if cursor is None:
+                self.catalog.finish_delete(deletion)
+                return DeleteProgress(done=True, removed=deletion.removed)
+            if monotonic() >= until:
+                self.catalog.note_progress(deletion)
+                return DeleteProgress(done=False, removed=deletion.removed)
+
+    # --- codecs --------------------------------------------------------------------------------
+
+    def _codec(self, name: str) -> Codec:
+        return self._codec_of(self.catalog.get(name))
+
+    def _codec_of(self, view: FeatureView) -> Codec:
+        codec = self._codecs.get(view.name)
+        if codec is None or codec.view is not view:
+            codec = Codec(view, self._namespace, self._retention_ms)
+            self._codecs[view.name] = codec
+        return codec
+
+    def _latest(self, name: str) -> Codec:
+        return self._codec_of(self.catalog.latest(name))
+
+    def _codecs_reset(self, name: str) -> Codec:
+        self._codecs.pop(name, None)
+        return self._codec_of(self.catalog.fetch(name))
+
+    def _tombstone(self, generation: str) -> bytes:
+        return f"{self._namespace}:g:{generation}".encode()
+
+
+def _count(reply: Reply) -> int:
+    if isinstance(reply, int):
+        return reply
+    code = reply.code if isinstance(reply, ReplyError) else type(reply).__name__
+    raise Unavailable(f"Redis refused a command ({code})", dependency="redis")
+
+
+def _result(rows: Sequence[Packed], replies: Sequence[Reply]) -> WriteResult:
+    cells = sum([row.cells for row in rows])
+    if not any(replies):
+        return WriteResult(len(rows), 0, cells, 0)
+    stale_rows = stale_cells = 0
+    for row, reply in zip(rows, replies, strict=True):
+        count = _count(reply)
+        if count == ALL_STALE:
+            stale_rows += 1
+            stale_cells += row.cells
+        else:
+            stale_cells += count
+    return WriteResult(len(rows) - stale_rows, stale_rows, cells - stale_cells, stale_cells)
