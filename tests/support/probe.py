@@ -1,0 +1,45 @@
+"""Import one function in a fresh interpreter and say what it turned out to be, as JSON.
+
+    python tests/support/probe.py functions/predict lambda_handler
+
+With only the project's own folders and the site packages on the path, and no network.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+
+
+def main() -> None:
+    folder, handler = Path(sys.argv[1]).resolve(), sys.argv[2]
+    sys.path[:0] = [str(folder), str(ROOT), str(ROOT / "layers" / "core")]
+    before = set(sys.modules)
+    import app  # type: ignore[import-not-found]  # the function's own folder is on the path above
+
+    imported = sorted({name.partition(".")[0] for name in set(sys.modules) - before})
+    settings = getattr(app, "settings", None)
+    api = getattr(app, "api", None)
+    answer: dict[str, Any] = {
+        "handler": callable(getattr(app, handler)),
+        "modules": sorted(set(sys.modules) - before),
+        "packages": [
+            name for name in imported if name not in sys.stdlib_module_names and name != "app"
+        ],
+        "variables": sorted(type(settings).variables()) if settings is not None else [],
+        "required": sorted(
+            "NEURALSTREAM_" + name.upper()
+            for name, field in (type(settings).model_fields if settings else {}).items()
+            if field.is_required()
+        ),
+        "routes": {key: str(route.scope) for key, route in api.routes.items()} if api else {},
+    }
+    sys.stdout.write(json.dumps(answer))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,137 @@
+"""Least privilege and durability, as template.yaml states them."""
+
+import pytest
+
+from tests.support.template import as_list, functions, resources, statements, template
+
+IAM_KINDS = ("AWS::IAM::Role", "AWS::IAM::ManagedPolicy")
+
+NO_ARN_POSSIBLE = {
+    ("NetworkInterfacePolicy", "PlatformNetwork"): "Lambda checks for these on every resource",
+    ("NetworkInterfacePolicy", "NotFromCode"): "a Deny",
+    ("BatchStateMachineRole", "PlatformLogs"): "log delivery actions know no resource",
+}
+
+
+def identity_statements():
+    for kind in IAM_KINDS:
+        for name, resource in resources(kind).items():
+            properties = resource["Properties"]
+            documents = [p["PolicyDocument"] for p in properties.get("Policies", [])]
+            if "PolicyDocument" in properties:
+                documents.append(properties["PolicyDocument"])
+            for document in documents:
+                for statement in document["Statement"]:
+                    yield name, statement
+
+
+IDENTITY_STATEMENTS = list(identity_statements())
+IDS = [f"{name}-{statement['Sid']}" for name, statement in IDENTITY_STATEMENTS]
+
+
+@pytest.mark.parametrize("statement", [given[1] for given in IDENTITY_STATEMENTS], ids=IDS)
+def test_a_policy_names_its_actions(statement):
+    for action in as_list(statement["Action"]):
+        assert "*" not in action
+    assert "NotAction" not in statement
+
+
+@pytest.mark.parametrize(("name", "statement"), IDENTITY_STATEMENTS, ids=IDS)
+def test_a_policy_names_its_resources(name, statement):
+    if (name, statement["Sid"]) in NO_ARN_POSSIBLE:
+        return
+    for resource in as_list(statement["Resource"]):
+        assert resource != "*"
+        assert not isinstance(resource, str) or resource.startswith("arn:")
+
+
+def test_no_role_but_the_services_own_comes_from_elsewhere():
+    """No AWS-managed policy and no SAM policy template: both are broad."""
+    for name, role in resources("AWS::IAM::Role").items():
+        for arn in role["Properties"].get("ManagedPolicyArns", []):
+            assert set(arn) == {"Ref"}, f"{name} uses a policy that is not in this template"
+    for name, properties in functions().items():
+        assert "Policies" not in properties, name
+        assert properties["Role"] == {"Fn::GetAtt": [f"{name}Role", "Arn"]}
+
+
+def test_every_function_has_its_own_role_log_group_and_alarm():
+    declared = template()["Resources"]
+    for name, properties in functions().items():
+        assert properties["LoggingConfig"]["LogGroup"] == {"Ref": f"{name}LogGroup"}
+        assert declared[f"{name}LogGroup"]["Properties"]["RetentionInDays"]
+        assert declared[f"{name}ErrorsAlarm"]["Properties"]["AlarmActions"]
+
+
+def test_only_the_authorizer_may_read_keys_and_nobody_may_write_them():
+    for name in functions():
+        actions = {
+            action
+            for statement in statements(name)
+            for resource in as_list(statement["Resource"])
+            if "KeysTable" in str(resource)
+            for action in as_list(statement["Action"])
+        }
+        assert actions == ({"dynamodb:GetItem"} if name == "Authorizer" else set())
+
+
+def test_what_is_stored_survives_its_stack():
+    stored = ("AWS::DynamoDB::Table", "AWS::S3::Bucket", "AWS::KMS::Key")
+    for kind in stored:
+        for resource in resources(kind).values():
+            assert resource["DeletionPolicy"] == "Retain"
+            assert resource["UpdateReplacePolicy"] == "Retain"
+    for table in resources("AWS::DynamoDB::Table").values():
+        properties = table["Properties"]
+        assert properties["PointInTimeRecoverySpecification"]["PointInTimeRecoveryEnabled"]
+        assert properties["SSESpecification"]["SSEEnabled"]
+        assert properties["DeletionProtectionEnabled"] == {"Fn::If": ["IsProduction", True, False]}
+
+
+def test_functions_in_the_vpc_are_those_that_use_the_cache():
+    for name, properties in functions().items():
+        uses_cache = "NEURALSTREAM_REDIS_HOST" in properties.get("Environment", {}).get(
+            "Variables", {}
+        )
+        assert ("VpcConfig" in properties) == uses_cache, name
+
+
+def test_there_is_no_way_out_of_the_network():
+    kinds = {resource["Type"] for resource in template()["Resources"].values()}
+    assert kinds.isdisjoint({"AWS::EC2::NatGateway", "AWS::EC2::InternetGateway", "AWS::EC2::EIP"})
+    for endpoint in resources("AWS::EC2::VPCEndpoint").values():
+        assert endpoint["Properties"]["VpcEndpointType"] == "Gateway"
+
+
+def test_functions_inside_call_only_what_the_endpoints_reach():
+    for name, properties in functions().items():
+        if "VpcConfig" not in properties:
+            continue
+        for statement in statements(name):
+            if not statement["Sid"].startswith("Platform"):
+                services = {action.partition(":")[0] for action in as_list(statement["Action"])}
+                assert services <= {"dynamodb", "s3"}, f"{name} could not reach {services}"
+
+
+def test_asynchronous_events_that_fail_are_kept():
+    for name, properties in functions().items():
+        kinds = {event["Type"] for event in properties.get("Events", {}).values()}
+        if "ScheduleV2" in kinds:
+            assert properties["EventInvokeConfig"]["DestinationConfig"]["OnFailure"], name
+        for event in properties.get("Events", {}).values():
+            if event["Type"] == "ScheduleV2":
+                assert event["Properties"]["DeadLetterConfig"]
+            if event["Type"] == "DynamoDB":
+                assert event["Properties"]["DestinationConfig"]["OnFailure"]
+                assert event["Properties"]["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+            if event["Type"] == "SQS":
+                assert event["Properties"]["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+    queue = template()["Resources"]["IngestQueue"]["Properties"]
+    assert queue["RedrivePolicy"]["deadLetterTargetArn"]
+    assert queue["VisibilityTimeout"] >= 6 * functions()["FeatureIngest"]["Timeout"]
+
+
+def test_a_call_ends_before_api_gateway_gives_up():
+    for name, properties in functions().items():
+        if any(event["Type"] == "HttpApi" for event in properties.get("Events", {}).values()):
+            assert properties["Timeout"] <= 29, name
