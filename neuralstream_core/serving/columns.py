@@ -1,0 +1,453 @@
+"""Many predictions at once, in columns from end to end.
+
+One flight reads the rows of every version and view, one inference call a version answers them, and
+everything between is array arithmetic. A row that cannot be answered gets an error of its own and does
+not disturb its neighbours.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from neuralstream_core.errors import Invalid, NeuralStreamError, Unavailable
+from neuralstream_core.features.rows import BlockRead, Entity, Status
+from neuralstream_core.monitoring.observation import Observation, Recorder
+from neuralstream_core.serving.entities import column_entities
+from neuralstream_core.serving.models import Models
+from neuralstream_core.serving.plan import Plan, missing_features, not_finite, typed
+from neuralstream_core.serving.router import Route, Router
+from neuralstream_core.serving.runtimes import Predictions
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from neuralstream_core.features.store import OnlineStore
+
+__all__ = ["Columns", "RowError", "predict_columns"]
+
+
+class RowError(NamedTuple):
+    """Why one row has no answer."""
+
+    code: str
+    detail: str
+
+
+@dataclass(slots=True)
+class Columns:
+    """Answers of ``n`` rows.
+
+    Attributes:
+        versions: names of the versions that answered.
+        version: index into `versions` for each row, ``(n,)``.
+        prediction: ``(n,)``; numbers or labels, object where versions differ in type or a model has
+            several outputs. Meaningless at rows in `errors`.
+        probability: float64 ``(n,)`` as in `Outcome.probability`, NaN where there is none; ``None``
+            when no version gives any.
+        probabilities: by class, float64 ``(n,)`` each, for a classifier of three or more classes that
+            answered alone; ``None`` otherwise.
+        errors: by row.
+        seconds: (total, features, inference).
+        degraded: the online store was down and declared defaults were used.
+    """
+
+    versions: tuple[str, ...]
+    version: NDArray[np.intp]
+    prediction: NDArray[Any]
+    probability: NDArray[np.float64] | None
+    probabilities: dict[str, NDArray[np.float64]] | None
+    errors: dict[int, RowError]
+    seconds: tuple[float, float, float]
+    degraded: bool = False
+
+
+@dataclass(slots=True)
+class _Group:
+    """The rows of one version on their way through."""
+
+    plan: Plan
+    rows: NDArray[np.intp]
+    columns: list[NDArray[Any]] = field(default_factory=list)
+    status: NDArray[np.uint8] = field(default_factory=lambda: np.zeros((0, 0), np.uint8))
+    good: NDArray[np.intp] = field(default_factory=lambda: np.zeros(0, np.intp))
+    """Positions within `rows` that reached the model."""
+    predictions: Predictions | None = None
+    prediction: NDArray[Any] = field(default_factory=lambda: np.zeros(0))
+    probability: NDArray[np.float64] | None = None
+
+
+def predict_columns(
+    router: Router,
+    models: Models,
+    store: OnlineStore,
+    recorder: Recorder,
+    model: str,
+    entities: Sequence[Entity],
+    *,
+    keys: Mapping[str, Sequence[str]] | None,
+    overrides: Mapping[str, Sequence[Any] | np.ndarray] | None,
+    feature_view: str | None,
+    version: str | None,
+    job: bool,
+    begin: float,
+    cold: bool,
+) -> Columns:
+    """Predict for ``n`` entities.
+
+    Args:
+        entities: ``n`` canonical entities of the primary view.
+        keys: further entity keys, ``n`` values each.
+        overrides: values that override the store or that only the caller can give, by input name,
+            ``n`` values each; ``None`` (NaN in a float array) is a missing one.
+        version: pinned; otherwise each entity's own bucket decides.
+        job: part of a batch job, whose duration is no latency anybody waited for.
+
+    Raises:
+        NotFound, Conflict, Unavailable: as for one prediction; nothing was answered.
+        Invalid: an override is not an input of the model.
+    """
+    route = router.get(model)
+    n = len(entities)
+    try:
+        groups, versions, index = _groups(route, router, models, entities, version)
+        errors: dict[int, RowError] = {}
+        for group in groups:
+            _blank(group, overrides or {}, feature_view, errors)
+        reading = perf_counter()
+        degraded = _read(groups, store, entities, keys, overrides or {}, feature_view)
+        read = perf_counter()
+        for group in groups:
+            _fill(group, errors)
+            _infer(group, errors)
+        inferred = perf_counter()
+    except NeuralStreamError as error:
+        if not (isinstance(error, Unavailable) and error.dependency == "redis"):
+            recorder.failure(model, version, error.code)
+        raise
+    seconds = (perf_counter() - begin, read - reading, inferred - read)
+    if not degraded:
+        timings = None if job else seconds
+        _record(recorder, route, groups, errors, timings, cold=cold, pinned=version is not None)
+    prediction, probability, probabilities = _joined(groups, n)
+    return Columns(
+        versions, index, prediction, probability, probabilities, errors, seconds, degraded
+    )
+
+
+def _groups(
+    route: Route,
+    router: Router,
+    models: Models,
+    entities: Sequence[Entity],
+    version: str | None,
+) -> tuple[list[_Group], tuple[str, ...], NDArray[np.intp]]:
+    n = len(entities)
+    if version is not None:
+        plan = models.get(router.version(route, version))
+        return [_Group(plan, np.arange(n))], (version,), np.zeros(n, np.intp)
+    assigner = route.serving
+    index: NDArray[np.intp] = assigner.many(entities)
+    groups = [
+        _Group(models.get(route.versions[name]), rows)
+        for place, name in enumerate(assigner.versions)
+        if len(rows := np.flatnonzero(index == place))
+    ]
+    return groups, assigner.versions, index
+
+
+def _blank(
+    group: _Group,
+    overrides: Mapping[str, Sequence[Any] | np.ndarray],
+    feature_view: str | None,
+    errors: dict[int, RowError],
+) -> None:
+    """Columns of nothing but the caller's own values; every other cell is NOT_FOUND."""
+    plan = group.plan
+    group.plan.bound  # noqa: B018 - raises for a version without features
+    n = len(group.rows)
+    group.columns = [_empty(ref.dtype, ref.size, n) for ref in plan.features]
+    group.status = np.full((n, len(plan.features)), Status.NOT_FOUND, np.uint8)
+    for name, values in overrides.items():
+        place = plan.place(name, feature_view)
+        ref = plan.features[place]
+        if isinstance(values, np.ndarray) and values.dtype.kind in "fiub":
+            _override_array(group, place, values[group.rows], errors)
+            continue
+        check = typed(ref)
+        column, status = group.columns[place], group.status[:, place]
+        for at, row in enumerate(group.rows.tolist()):
+            value = values[row]
+            if value is None:
+                status[at] = Status.NULL
+                continue
+            try:
+                column[at] = check(value)
+                status[at] = Status.PRESENT
+            except ValueError as error:
+                errors.setdefault(row, RowError("invalid", f"features.{name}: {error}"))
+    return
+
+
+def _override_array(
+    group: _Group, place: int, values: np.ndarray, errors: dict[int, RowError]
+) -> None:
+    """A numeric column of the caller's: NaN is null, infinity and a wrong kind are errors."""
+    ref = group.plan.features[place]
+    kind = values.dtype.kind
+    if (
+        ref.dtype == "string"
+        or ref.size * len(values) != values.size
+        or (ref.dtype == "bool") != (kind == "b")
+        or (ref.dtype in ("int64", "timestamp") and kind == "f")
+    ):
+        raise Invalid.at(f"features.{ref.label}", f"must be a column of {ref.dtype}")
+    status = group.status[:, place]
+    status[:] = Status.PRESENT
+    if kind == "f":
+        cells = values.reshape(len(values), -1)
+        status[np.isnan(cells).any(axis=1)] = Status.NULL
+        for at in np.flatnonzero(np.isinf(cells).any(axis=1)).tolist():
+            errors.setdefault(
+                int(group.rows[at]), RowError("invalid", f"features.{ref.label}: must be finite")
+            )
+    group.columns[place] = values
+
+
+def _read(
+    groups: Sequence[_Group],
+    store: OnlineStore,
+    entities: Sequence[Entity],
+    keys: Mapping[str, Sequence[str]] | None,
+    overrides: Mapping[str, Sequence[Any] | np.ndarray],
+    feature_view: str | None,
+) -> bool:
+    """Fill the columns from the store, all groups and views in one flight.
+
+    Returns:
+        Whether the store was down and every model can answer with its defaults.
+    """
+    reads: list[BlockRead] = []
+    owners: list[tuple[_Group, tuple[int, ...]]] = []
+    for group in groups:
+        plan = group.plan
+        given = {plan.place(name, feature_view) for name in overrides}
+        wanted = _wanted(plan, given, store, feature_view)
+        if not wanted:
+            continue
+        main = feature_view or (plan.parts[0].view if plan.parts else wanted[0][0])
+        everyone = len(group.rows) == len(entities)
+        own = entities if everyone else [entities[row] for row in group.rows.tolist()]
+        extra = (
+            keys
+            if keys is None or everyone
+            else {key: [v[row] for row in group.rows.tolist()] for key, v in keys.items()}
+        )
+        views = [view for view, _ in wanted]
+        named = column_entities(own, views, main, extra, lambda v: store.catalog.get(v).keys)
+        for (view, places), rows in zip(wanted, named, strict=True):
+            names = tuple(plan.features[place].feature for place in places)
+            reads.append(BlockRead(view, rows, names))
+            owners.append((group, places))
+    if not reads:
+        return False
+    try:
+        blocks = store.read_blocks(reads)
+    except Unavailable as error:
+        if error.dependency == "redis" and all(g.plan.defaulted(p) for g, p in owners):
+            return True
+        raise
+    for (group, places), block in zip(owners, blocks, strict=True):
+        for place in places:
+            group.columns[place] = block.columns[group.plan.features[place].feature]
+        group.status[:, list(places)] = block.status
+    return False
+
+
+def _wanted(
+    plan: Plan, given: set[int], store: OnlineStore, feature_view: str | None
+) -> list[tuple[str, tuple[int, ...]]]:
+    """View → places still to be read; unqualified inputs resolve in ``feature_view``."""
+    by_view = {part.view: [p for p in part.places if p not in given] for part in plan.parts}
+    if feature_view is not None:
+        index = store.catalog.get(feature_view).index
+        loose = [p for p in plan.request if p not in given and plan.features[p].feature in index]
+        if not loose and by_view and feature_view not in by_view:
+            raise Invalid.at(
+                "feature_view",
+                f"the model reads {', '.join(by_view)[:200]}",
+                code="wrong_feature_view",
+            )
+        by_view.setdefault(feature_view, []).extend(loose)
+    return [(view, tuple(places)) for view, places in by_view.items() if places]
+
+
+def _fill(group: _Group, errors: dict[int, RowError]) -> None:
+    """Apply the missing-value policy column by column and pick the rows that go on."""
+    plan = group.plan
+    missing = group.status != Status.PRESENT
+    bad = np.zeros(len(group.rows), np.bool_)
+    if missing.any():
+        for place in np.flatnonzero(missing.any(axis=0)).tolist():
+            fill = plan.fill[place]
+            cells = missing[:, place]
+            if fill is None:
+                bad |= cells
+            elif fill[0] is not None:
+                column = group.columns[place]
+                if not column.flags.writeable:
+                    column = column.copy()
+                column[cells] = fill[0]
+                group.columns[place] = column
+        reasons: dict[bytes, RowError] = {}  # rows of one pattern share one message
+        for at in np.flatnonzero(bad).tolist():
+            pattern = group.status[at].tobytes()
+            reason = reasons.get(pattern)
+            if reason is None:
+                error = missing_features(plan, group.status[at].tolist())
+                reason = reasons[pattern] = RowError(error.code, error.detail)
+            errors.setdefault(int(group.rows[at]), reason)
+    if errors:
+        failed = np.fromiter(errors, np.intp, len(errors))
+        bad |= np.isin(group.rows, failed)
+    group.good = np.flatnonzero(~bad)
+
+
+def _infer(group: _Group, errors: dict[int, RowError]) -> None:
+    plan, good = group.plan, group.good
+    if not len(good):
+        return
+    everything = len(good) == len(group.rows)
+    columns = group.columns if everything else [column[good] for column in group.columns]
+    status = group.status if everything else group.status[good]
+    nulls = np.array([fill == (None,) for fill in plan.fill], np.bool_)
+    missing = (status != Status.PRESENT) & nulls
+    predictions = plan.runtime.run(plan.bound.columns(columns, missing if missing.any() else None))
+    group.prediction, group.probability = _answers(plan, predictions)
+    group.predictions = predictions
+    finite = np.ones(len(good), np.bool_)
+    if plan.runtime.signature.kind == "regressor" and group.prediction.dtype.kind == "f":
+        finite = np.isfinite(predictions.values.reshape(len(good), -1)).all(axis=1)
+    elif group.probability is not None:
+        finite = np.isfinite(group.probability)
+    if not finite.all():
+        error = not_finite()
+        for at in np.flatnonzero(~finite).tolist():
+            errors[int(group.rows[good[at]])] = RowError(error.code, error.detail)
+
+
+def _answers(
+    plan: Plan, predictions: Predictions
+) -> tuple[NDArray[Any], NDArray[np.float64] | None]:
+    values, scores = predictions.values, predictions.probabilities
+    if scores is None:
+        return values, None
+    if scores.shape[1] <= 2:
+        return values, scores[:, -1].astype(np.float64)
+    if plan.classes is None:
+        return values, scores.max(axis=1).astype(np.float64)
+    order = {label: at for at, label in enumerate(plan.classes)}
+    picked = np.fromiter((order.get(v, 0) for v in values.tolist()), np.intp, len(values))
+    return values, scores[np.arange(len(values)), picked].astype(np.float64)
+
+
+def _record(
+    recorder: Recorder,
+    route: Route,
+    groups: Sequence[_Group],
+    errors: Mapping[int, RowError],
+    seconds: tuple[float, float, float] | None,
+    *,
+    cold: bool,
+    pinned: bool,
+) -> None:
+    requests = 0 if seconds is None else 1
+    for group in groups:
+        if group.predictions is None and not errors:
+            continue
+        plan, version = group.plan, group.plan.version
+        rows = group.rows.tolist() if errors else []
+        counts = Counter(errors[row].code for row in rows if row in errors)
+        answered = group.good
+        if counts and len(answered):
+            keep = np.array([int(row) not in errors for row in group.rows[answered]], np.bool_)
+        else:
+            keep = np.ones(len(answered), np.bool_)
+        picked = answered[keep]
+        whole = len(picked) == len(group.rows)
+        status = group.status if whole else group.status[picked]
+        recorder.record(
+            Observation(
+                model=version.model,
+                version=version.version,
+                profile=version.profile,
+                features=plan.features,
+                columns=group.columns if whole else [c[picked] for c in group.columns],
+                status=status if status.any() else None,
+                prediction=group.prediction[keep] if len(group.prediction) else [],
+                score=None if group.probability is None else group.probability[keep],
+                timings=seconds,
+                cold=cold,
+                stale_routing=route.stale,
+                pinned=pinned,
+                requests=requests,
+                errors=dict(counts) or None,
+                classes=plan.classes,
+            )
+        )
+        requests = 0
+
+
+def _joined(
+    groups: Sequence[_Group], n: int
+) -> tuple[NDArray[Any], NDArray[np.float64] | None, dict[str, NDArray[np.float64]] | None]:
+    """The groups' answers back in the order of the request."""
+    done = [group for group in groups if group.predictions is not None]
+    dtypes = {group.prediction.dtype for group in done}
+    plain = len(dtypes) == 1 and all(group.prediction.ndim == 1 for group in done)
+    prediction = np.empty(n, dtype=dtypes.pop() if plain else object)
+    if plain and prediction.dtype.kind != "O":
+        prediction[:] = np.zeros((), prediction.dtype)
+    probability: NDArray[np.float64] | None = None
+    for group in done:
+        rows = group.rows[group.good]
+        if plain:
+            prediction[rows] = group.prediction
+        else:
+            for row, value in zip(rows.tolist(), group.prediction.tolist(), strict=True):
+                prediction[row] = value
+        if group.probability is not None:
+            if probability is None:
+                probability = np.full(n, np.nan)
+            probability[rows] = group.probability
+    return prediction, probability, _by_class(done, n) if len(done) == 1 else None
+
+
+def _by_class(done: Sequence[_Group], n: int) -> dict[str, NDArray[np.float64]] | None:
+    group = done[0]
+    classes = group.plan.classes
+    scores = None if group.predictions is None else group.predictions.probabilities
+    if classes is None or scores is None or scores.shape[1] <= 2:
+        return None
+    rows = group.rows[group.good]
+    by_class: dict[str, NDArray[np.float64]] = {}
+    for at, label in enumerate(classes):
+        column = np.full(n, np.nan)
+        column[rows] = scores[:, at]
+        by_class[str(label)] = column
+    return by_class
+
+
+def _empty(dtype: str, size: int, n: int) -> NDArray[Any]:
+    kind: Any = {"string": object, "bool": np.bool_, "int64": np.int64, "timestamp": np.int64}.get(
+        dtype, np.float64
+    )
+    blank = np.zeros((n, size) if size > 1 else n, dtype=kind)
+    if kind is object:
+        blank[:] = ""
+    return blank

@@ -1,0 +1,385 @@
+"""From an entity to an answer: route, read, bind, infer, record.
+
+`Engine.predict` is the real-time path of one row: two round trips to Redis (features, observation) and
+nothing else. `Engine.predict_columns` does the same for many rows in columns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+from neuralstream_core.errors import FieldError, Invalid, NeuralStreamError, Unavailable
+from neuralstream_core.features.rows import Entity, Status, ViewRead
+from neuralstream_core.monitoring.observation import Recorder, RowObservation
+from neuralstream_core.registry.records import VersionRecord
+from neuralstream_core.serving.entities import primary, view_entities
+from neuralstream_core.serving.models import Models
+from neuralstream_core.serving.plan import Outcome, Part, Plan, missing_features, typed
+from neuralstream_core.serving.router import Route, Router
+from neuralstream_core.time import Clock, Micros
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from neuralstream_core.features.store import OnlineStore
+    from neuralstream_core.serving.columns import Columns
+
+__all__ = ["Engine", "Prediction"]
+
+_PRESENT, _NULL, _EXPIRED, _NOT_FOUND = (int(status) for status in Status)
+
+
+@dataclass(slots=True)
+class Prediction:
+    """The answer for one entity.
+
+    Attributes:
+        entity: canonical: a string, or a tuple in the primary view's key order.
+        values: what the model saw, one per feature; ``None`` where a cell was missing.
+        status: cell statuses, or ``None`` when every cell is present.
+        seconds: (total, features, inference).
+        degraded: the online store was down and declared defaults were used.
+    """
+
+    plan: Plan
+    entity: Entity
+    outcome: Outcome
+    values: Sequence[Any]
+    status: Sequence[int] | None
+    seconds: tuple[float, float, float]
+    at: Micros
+    degraded: bool = False
+
+    def features(self) -> dict[str, Any]:
+        """What the model saw, by feature name; by ``view:feature`` where two share a name."""
+        lookup = self.plan.lookup
+        return {
+            ref.feature if len(lookup[ref.feature]) == 1 else ref.label: value
+            for ref, value in zip(self.plan.features, self.values, strict=True)
+        }
+
+
+class Engine:
+    """Serves the models of one namespace.
+
+    Args:
+        router: model → versions and split.
+        models: version → loaded plan.
+        store: the online store.
+        recorder: monitoring.
+        clock: now, in microseconds.
+    """
+
+    def __init__(
+        self,
+        router: Router,
+        models: Models,
+        store: OnlineStore,
+        recorder: Recorder,
+        clock: Clock,
+    ) -> None:
+        self.router = router
+        self.models = models
+        self._store = store
+        self._recorder = recorder
+        self._clock = clock
+        self._cold = True
+
+    def predict(
+        self,
+        model: str,
+        entity_id: Any,
+        *,
+        feature_view: str | None = None,
+        entities: Mapping[str, str] | None = None,
+        features: Mapping[str, Any] | None = None,
+        version: str | None = None,
+        started: float | None = None,
+    ) -> Prediction:
+        """Predict for one entity.
+
+        Args:
+            entity_id: a string; a list or an object for a composite entity.
+            feature_view: the view ``entity_id`` belongs to and in which unqualified names resolve.
+            entities: further entity keys, for models that read several views.
+            features: values that override the store or that only a request can give.
+            version: pinned by the caller; otherwise the entity's own bucket decides.
+            started: ``perf_counter()`` when the request arrived, for the total time.
+
+        Raises:
+            NotFound: no such model, version or view.
+            Conflict: nothing is in production, or the pinned version is not READY.
+            Invalid: a wrong entity or override; ``missing_features`` names each missing cell that the
+                version's policy does not fill.
+            Unavailable: a dependency is down and no last known state can stand in.
+        """
+        begin = perf_counter() if started is None else started
+        route = self.router.get(model)
+        chosen: VersionRecord | None = None
+        try:
+            if version is not None:
+                chosen = self.router.version(route, version)
+                plan = self.models.get(chosen)
+                entity = self._entity(entity_id, plan, feature_view)
+            else:
+                entity = self._entity(entity_id, None, feature_view, route)
+                chosen = route.versions[route.serving.one(entity)]
+                plan = self.models.get(chosen)
+            return self._predict(
+                route, plan, entity, feature_view, entities, features, begin, version is not None
+            )
+        except NeuralStreamError as error:
+            if not (isinstance(error, Unavailable) and error.dependency == "redis"):
+                self._recorder.failure(model, chosen.version if chosen else None, error.code)
+            raise
+
+    def predict_columns(
+        self,
+        model: str,
+        entities: Sequence[Entity],
+        *,
+        keys: Mapping[str, Sequence[str]] | None = None,
+        overrides: Mapping[str, Sequence[Any] | np.ndarray] | None = None,
+        feature_view: str | None = None,
+        version: str | None = None,
+        job: bool = False,
+        started: float | None = None,
+    ) -> Columns:
+        """Predict for many entities; see `neuralstream_core.serving.columns.predict_columns`."""
+        from neuralstream_core.serving.columns import predict_columns
+
+        begin = perf_counter() if started is None else started
+        cold, self._cold = self._cold, False
+        return predict_columns(
+            self.router,
+            self.models,
+            self._store,
+            self._recorder,
+            model,
+            entities,
+            keys=keys,
+            overrides=overrides,
+            feature_view=feature_view,
+            version=version,
+            job=job,
+            begin=begin,
+            cold=cold,
+        )
+
+    def _predict(
+        self,
+        route: Route,
+        plan: Plan,
+        entity: Entity,
+        feature_view: str | None,
+        entities: Mapping[str, str] | None,
+        features: Mapping[str, Any] | None,
+        begin: float,
+        pinned: bool,
+    ) -> Prediction:
+        binding = plan.bound
+        values: Sequence[Any]
+        status: Sequence[int] | None
+        degraded = False
+        reading = perf_counter()
+        if (
+            plan.whole
+            and not features
+            and entities is None
+            and feature_view in (None, plan.parts[0].view)
+        ):
+            part = plan.parts[0]
+            try:
+                row = self._store.read_rows((ViewRead(part.view, entity, part.names),))[0]
+                values, status = row.values, row.status
+            except Unavailable as error:
+                values, status = _fallback(plan, error, range(len(plan.features)))
+                degraded = True
+        else:
+            values, status, degraded = self._gather(
+                plan, entity, feature_view, entities, features or {}
+            )
+        read = perf_counter()
+        if status is not None and any(status):
+            values = _filled(plan, values, status)
+        else:
+            status = None
+        predictions = plan.runtime.run(binding.row(values))
+        inferred = perf_counter()
+        outcome = plan.outcome(predictions)
+        seconds = (perf_counter() - begin, read - reading, inferred - read)
+        if not degraded:
+            self._record(route, plan, values, status, outcome, seconds, pinned=pinned)
+        return Prediction(plan, entity, outcome, values, status, seconds, self._clock(), degraded)
+
+    def _record(
+        self,
+        route: Route,
+        plan: Plan,
+        values: Sequence[Any],
+        status: Sequence[int] | None,
+        outcome: Outcome,
+        seconds: tuple[float, float, float],
+        *,
+        pinned: bool,
+    ) -> None:
+        version = plan.version
+        cold, self._cold = self._cold, False
+        self._recorder.record(
+            RowObservation(
+                version.model,
+                version.version,
+                version.profile,
+                plan.features,
+                values,
+                status,
+                outcome.prediction,
+                outcome.probability,
+                seconds,
+                cold=cold,
+                stale_routing=route.stale,
+                pinned=pinned,
+                classes=plan.classes,
+            )
+        )
+
+    def _gather(
+        self,
+        plan: Plan,
+        entity: Entity,
+        feature_view: str | None,
+        entities: Mapping[str, str] | None,
+        features: Mapping[str, Any],
+    ) -> tuple[Sequence[Any], Sequence[int] | None, bool]:
+        """Values and statuses in model order: overrides first, the rest from the store, one flight."""
+        count = len(plan.features)
+        values: list[Any] = [None] * count
+        status = [_NOT_FOUND] * count
+        given = overrides(plan, features, feature_view)
+        for place, value in given.items():
+            values[place] = value
+            status[place] = _NULL if value is None else _PRESENT
+        parts = self._parts(plan, given, feature_view)
+        if not parts:
+            return values, status, False
+        main = feature_view or plan.parts[0].view if plan.parts else parts[0].view
+        wanted = (
+            [entity]
+            if entities is None and len(parts) == 1 and parts[0].view == main
+            else view_entities(entity, [part.view for part in parts], main, entities, self._keys)
+        )
+        try:
+            rows = self._store.read_rows(
+                [ViewRead(part.view, e, part.names) for part, e in zip(parts, wanted, strict=True)]
+            )
+        except Unavailable as error:
+            needed = [place for part in parts for place in part.places]
+            _fallback(plan, error, needed)
+            return values, status, True
+        for part, row in zip(parts, rows, strict=True):
+            for place, value, cell in zip(part.places, row.values, row.status, strict=True):
+                values[place] = value
+                status[place] = cell
+        return values, status, False
+
+    def _parts(self, plan: Plan, given: Mapping[int, Any], feature_view: str | None) -> list[Part]:
+        """What is still to be read: features not given, and unqualified ones that the view has."""
+        parts: list[Part] = []
+        loose: list[int] = []
+        if feature_view is not None:
+            known = self._store.catalog.get(feature_view).index
+            loose = [
+                place
+                for place in plan.request
+                if place not in given and plan.features[place].feature in known
+            ]
+            if not loose and plan.parts and feature_view not in {part.view for part in plan.parts}:
+                raise Invalid.at(
+                    "feature_view",
+                    f"the model reads {', '.join(part.view for part in plan.parts)[:200]}",
+                    code="wrong_feature_view",
+                )
+        for part in plan.parts:
+            places = tuple(place for place in part.places if place not in given)
+            if part.view == feature_view:
+                places, loose = (*places, *loose), []
+            if places:
+                parts.append(_part(plan, part.view, places))
+        if loose and feature_view is not None:
+            parts.append(_part(plan, feature_view, tuple(loose)))
+        return parts
+
+    def _entity(
+        self,
+        entity_id: Any,
+        plan: Plan | None,
+        feature_view: str | None,
+        route: Route | None = None,
+    ) -> Entity:
+        """``entity_id`` in canonical form, which the bucket is computed from."""
+        if isinstance(entity_id, str):
+            return primary(entity_id, None, self._keys)
+        view = feature_view
+        if view is None and plan is not None and plan.parts:
+            view = plan.parts[0].view
+        if view is None and route is not None:
+            first = route.versions[route.serving.versions[0]]
+            view = next((ref.view for ref in first.features if ref.view is not None), None)
+        return primary(entity_id, view, self._keys)
+
+    def _keys(self, view: str) -> tuple[str, ...]:
+        return self._store.catalog.get(view).keys
+
+
+def overrides(plan: Plan, features: Mapping[str, Any], feature_view: str | None) -> dict[int, Any]:
+    """A request's own values by place, checked against the dtype of what they stand for.
+
+    Raises:
+        Invalid: names every value that is wrong.
+    """
+    given: dict[int, Any] = {}
+    errors: list[FieldError] = []
+    code: str | None = None
+    for name, value in features.items():
+        try:
+            place = plan.place(name, feature_view)
+            given[place] = None if value is None else typed(plan.features[place])(value)
+        except Invalid as error:
+            errors += error.errors
+            code = error.code
+        except ValueError as error:
+            errors.append(FieldError(f"features.{name}", str(error)))
+    if errors:
+        raise Invalid(f"{errors[0].loc}: {errors[0].msg}", code=code, errors=errors)
+    return given
+
+
+def _part(plan: Plan, view: str, places: tuple[int, ...]) -> Part:
+    return Part(view, tuple(plan.features[place].feature for place in places), places)
+
+
+def _filled(plan: Plan, values: Sequence[Any], status: Sequence[int]) -> list[Any]:
+    """The row with its missing cells as the policy has them.
+
+    Raises:
+        Invalid: one is missing that must not be.
+    """
+    filled = list(values)
+    for place, cell in enumerate(status):
+        if cell:
+            fill = plan.fill[place]
+            if fill is None:
+                raise missing_features(plan, status)
+            filled[place] = fill[0]
+    return filled
+
+
+def _fallback(plan: Plan, error: Unavailable, needed: Sequence[int]) -> tuple[list[Any], list[int]]:
+    """Blank cells to be filled by declared defaults, or the store's own error."""
+    if error.dependency != "redis" or not plan.defaulted(needed):
+        raise error
+    count = len(plan.features)
+    return [None] * count, [_NOT_FOUND] * count

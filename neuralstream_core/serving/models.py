@@ -1,0 +1,210 @@
+"""Loaded models: in memory by digest, and their bytes on the function's ephemeral disk.
+
+A model is loaded once per process however many requests ask for it at the same moment. What failed to
+load is asked for again by the next request: nothing about a failure is kept. Memory and disk are bounded
+in bytes, the least recently used goes first; a model that nobody asked for in a quarter of an hour goes
+when another arrives. An evicted model lives on only in the requests that are using it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import tempfile
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import monotonic
+from typing import Final
+
+from neuralstream_core.errors import ArtifactRejected, NeuralStreamError, Unavailable
+from neuralstream_core.registry.records import VersionRecord
+from neuralstream_core.serving.plan import Plan, make_plan
+from neuralstream_core.serving.runtimes import Runtime, load
+
+__all__ = ["DiskCache", "Models"]
+
+MEMORY_BYTES: Final = 700 * 1024 * 1024
+DISK_BYTES: Final = 400 * 1024 * 1024
+IDLE_SECONDS: Final = 900.0
+
+
+class DiskCache:
+    """Artifacts as files named by their SHA-256, which is verified each time one is read.
+
+    Any failure of the disk is a miss: the artifact then comes from the artifact store.
+
+    Args:
+        folder: made when first needed; may be shared by processes.
+        max_bytes: of all files together.
+    """
+
+    def __init__(self, folder: Path, max_bytes: int = DISK_BYTES) -> None:
+        self.folder = folder
+        self.max_bytes = max_bytes
+
+    def get(self, digest: str) -> bytes | None:
+        """The artifact, or ``None``; a damaged file is removed."""
+        path = self.folder / digest
+        try:
+            data = path.read_bytes()
+            if hashlib.sha256(data).hexdigest() == digest:
+                os.utime(path)
+                return data
+            path.unlink(missing_ok=True)
+        except OSError:
+            pass
+        return None
+
+    def put(self, digest: str, data: bytes) -> None:
+        """Keep an artifact, removing the least recently used ones until it fits."""
+        if len(data) > self.max_bytes:
+            return
+        with contextlib.suppress(OSError):
+            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._make_room(len(data))
+            handle, name = tempfile.mkstemp(dir=self.folder, prefix="part-")
+            try:
+                with os.fdopen(handle, "wb") as file:
+                    file.write(data)
+                Path(name).replace(self.folder / digest)
+            except OSError:
+                Path(name).unlink(missing_ok=True)
+
+    def _make_room(self, needed: int) -> None:
+        files = sorted(
+            (entry.stat().st_mtime, entry.stat().st_size, entry.name)
+            for entry in os.scandir(self.folder)
+        )
+        total = sum(size for _, size, _ in files)
+        for _, size, name in files:
+            if total + needed <= self.max_bytes:
+                break
+            (self.folder / name).unlink(missing_ok=True)
+            total -= size
+
+
+@dataclass(slots=True)
+class _Loaded:
+    runtime: Runtime
+    used_at: float
+    plans: dict[tuple[str, str], Plan] = field(default_factory=dict)
+
+
+class Models:
+    """Plans ready to serve, by version.
+
+    Args:
+        fetch: ``ArtifactStore.get``.
+        disk: ``None`` to go without.
+        max_bytes: estimated memory of all loaded models; the one in use is never evicted for itself.
+        now: a monotonic clock in seconds.
+    """
+
+    def __init__(
+        self,
+        fetch: Callable[[str], bytes],
+        disk: DiskCache | None = None,
+        *,
+        max_bytes: int = MEMORY_BYTES,
+        now: Callable[[], float] = monotonic,
+    ) -> None:
+        self._fetch = fetch
+        self._disk = disk
+        self._max_bytes = max_bytes
+        self._now = now
+        self._loaded: OrderedDict[str, _Loaded] = OrderedDict()
+        self._loading: dict[str, Future[Runtime]] = {}
+        self._lock = threading.Lock()
+
+    @property
+    def nbytes(self) -> int:
+        """Estimated memory of what is loaded."""
+        with self._lock:
+            return sum(entry.runtime.nbytes for entry in self._loaded.values())
+
+    def get(self, version: VersionRecord) -> Plan:
+        """The plan of a version, its model loaded.
+
+        Raises:
+            Unavailable: the artifact cannot be fetched, or what was stored can no longer be loaded.
+        """
+        key = (version.model, version.version)
+        with self._lock:
+            entry = self._loaded.get(version.digest)
+            if entry is not None:
+                self._loaded.move_to_end(version.digest)
+                entry.used_at = self._now()
+                plan = entry.plans.get(key)
+                if plan is not None and (plan.version is version or plan.version == version):
+                    return plan
+        runtime = entry.runtime if entry is not None else self._load(version)
+        try:
+            plan = make_plan(version, runtime)
+        except ArtifactRejected as error:
+            raise _broken(version, error) from None
+        with self._lock:
+            entry = self._loaded.get(version.digest)
+            if entry is not None and entry.runtime is runtime:
+                entry.plans[key] = plan
+        return plan
+
+    def _load(self, version: VersionRecord) -> Runtime:
+        digest = version.digest
+        with self._lock:
+            entry = self._loaded.get(digest)
+            if entry is not None:
+                return entry.runtime
+            future = self._loading.get(digest)
+            mine = future is None
+            if future is None:
+                future = self._loading[digest] = Future()
+        if not mine:
+            return future.result()
+        try:
+            runtime = self._fetch_and_load(version)
+        except BaseException as error:
+            with self._lock:
+                del self._loading[digest]
+            future.set_exception(error)
+            raise
+        with self._lock:
+            del self._loading[digest]
+            self._loaded[digest] = _Loaded(runtime, self._now())
+            self._evict(digest)
+        future.set_result(runtime)
+        return runtime
+
+    def _fetch_and_load(self, version: VersionRecord) -> Runtime:
+        data = self._disk.get(version.digest) if self._disk is not None else None
+        if data is None:
+            data = self._fetch(version.digest)
+            if self._disk is not None:
+                self._disk.put(version.digest, data)
+        try:
+            return load(version.format, data)
+        except NeuralStreamError as error:
+            raise _broken(version, error) from None
+
+    def _evict(self, keep: str) -> None:
+        """Free what is over the limit or idle; the lock is held."""
+        oldest = self._now() - IDLE_SECONDS
+        total = sum(entry.runtime.nbytes for entry in self._loaded.values())
+        for digest in list(self._loaded):
+            entry = self._loaded[digest]
+            if digest != keep and (total > self._max_bytes or entry.used_at < oldest):
+                total -= entry.runtime.nbytes
+                del self._loaded[digest]
+
+
+def _broken(version: VersionRecord, error: NeuralStreamError) -> Unavailable:
+    """It was accepted when it was registered, so this is not the caller's doing."""
+    return Unavailable(
+        f"{version.model} {version.version} cannot be loaded: {error.detail}",
+        dependency="model",
+        retry_after=30,
+    )
