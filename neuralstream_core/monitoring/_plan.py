@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
@@ -39,22 +40,22 @@ class RowPlan:
         """Prepared increments; the last one counts the row."""
         found: list[bytes] = []
         add = found.append
-        for place, (numeric, cuts, pieces, states, choose) in enumerate(self._features):
-            if status is not None and (state := status[place]):
-                add(states[1] if state == 2 else states[0])
-                continue
-            value = values[place]
-            kind = type(value)
-            if numeric and (kind is float or kind is int):
-                slot = bisect_left(cuts, value)
-                if 0 < slot < len(cuts) or -math.inf < value < math.inf:
-                    add(pieces[slot])
+        if status is not None and any(status):
+            for entry, value, state in zip(self._features, values, status, strict=True):
+                if state:
+                    add(entry[2][1 if state == 2 else 0])
                 else:
-                    add(states[0] if value != value else states[2])
-            elif value is None:
-                add(states[0])
-            else:
-                choose(value, found)
+                    self._one(entry, value, found)
+        else:
+            # The hot path, spelled out: a plain number within the baseline's range.
+            for (cuts, pieces, states, choose), value in zip(self._features, values, strict=True):
+                kind = type(value)
+                if (kind is float or kind is int) and cuts and cuts[0] < value <= cuts[-1]:
+                    add(pieces[bisect_left(cuts, value)])
+                elif value is None:
+                    add(states[0])
+                else:
+                    choose(value, found)
         self._one(self._prediction, prediction, found)
         if self._score is not None:
             self._one(self._score, score, found)
@@ -64,12 +65,13 @@ class RowPlan:
     @staticmethod
     def _one(entry: _Entry, value: Any, found: list[bytes]) -> None:
         if value is None:
-            found.append(entry[3][0])
+            found.append(entry[2][0])
         else:
-            entry[4](value, found)
+            entry[3](value, found)
 
 
-_Entry: TypeAlias = tuple[bool, list[float], list[bytes], tuple[bytes, bytes, bytes], Choose]
+_Entry: TypeAlias = tuple[list[float], list[bytes], tuple[bytes, bytes, bytes], Choose]
+"""Cuts and increments (of a scalar number, else empty), states, and the general way."""
 
 
 def _feature(parts: list[tuple[Series, int]]) -> _Entry:
@@ -77,19 +79,19 @@ def _feature(parts: list[tuple[Series, int]]) -> _Entry:
     first = start + series.missing_slot
     states = (increment(32, first, 1), increment(32, first + 1, 1), increment(32, first + 2, 1))
     if series.component is not None:
-        return False, [], [], states, _vector(parts, states)
+        return [], [], states, _vector(parts, states)
     if series.type == "numeric":
         cuts, pieces = _bins(series, start)
-        return True, cuts, pieces, states, _number(cuts, pieces, states)
+        return cuts, pieces, states, _number(cuts, pieces, states)
     if series.type == "boolean":
-        return False, [], [], states, _boolean(start, states)
-    return False, [], [], states, _category(series, start)
+        return [], [], states, _boolean(start, states)
+    return [], [], states, _category(series, start)
 
 
 def _bins(series: Series, start: int) -> tuple[list[float], list[bytes]]:
     """Cuts with both ends of the range, and the increments in the order of `bisect_left`."""
     low = -math.inf if series.low is None else math.nextafter(series.low, -math.inf)
-    high = math.inf if series.high is None else series.high
+    high = sys.float_info.max if series.high is None else series.high
     bins = len(series.cuts) + 1
     order = [bins, *range(bins), bins + 1]
     return [low, *series.cuts, high], [increment(32, start + slot, 1) for slot in order]

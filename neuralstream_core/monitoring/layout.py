@@ -8,7 +8,7 @@ flight to one node of a cluster, and the next hour is on another. In each of the
 - a hash (``e``) of failed requests and rows by error code, only where there were errors.
 
 The last counter of a string is written by every update, so Redis allocates the string once, exactly.
-An hour's strings are at most 5,076 bytes and, for 20 scalar features, about 2,250.
+An hour's strings are at most 5,072 bytes and, for 20 scalar features, about 2,250.
 """
 
 from __future__ import annotations
@@ -63,12 +63,11 @@ COUNTERS: Final = (
     "lost",
     "failed_rows",
     "failed",
-    "rows",
     "requests",
 )
-"""u32 counters behind the latency buckets. ``rows``: answered rows; ``pinned``: those of them whose
-version the caller chose; ``requests``: all API calls, ``failed`` ones included; ``lost``: calls that
-could not be recorded when they happened."""
+"""u32 counters behind the latency buckets. ``pinned``: answered rows whose version the caller chose;
+``requests``: all API calls, ``failed`` ones included; ``lost``: calls that could not be recorded when
+they happened. The answered rows themselves are the last counter of the series strings."""
 COUNTERS_AT: Final = -(-LATENCY_BUCKETS * BITS // 32)
 """Index of the first counter, in units of 32 bits."""
 SERVICE_BYTES: Final = 4 * (COUNTERS_AT + len(COUNTERS))

@@ -124,7 +124,7 @@ class RedisRecorder:
             service.append(_ONE["stale_routing"])
         if seen.pinned:
             service.append(_ONE["pinned"])
-        service += (_ONE["rows"], _ONE["requests"])
+        service.append(_ONE["requests"])
         self._send(target, service, series)
 
     def _record_columns(self, target: _Target, seen: Observation) -> None:
@@ -135,7 +135,8 @@ class RedisRecorder:
         counts = count(
             target.profile, seen.columns, sizes, seen.status, seen.prediction, seen.score, rows
         )
-        series = [increment(32, slot, int(counts[slot])) for slot in counts.nonzero()[0].tolist()]
+        slots = counts.nonzero()[0].tolist() if rows else [target.profile.rows_slot]
+        series = [increment(32, slot, int(counts[slot])) for slot in slots]
         service = _latencies(seen.timings) if seen.timings is not None else []
         failed = sum(seen.errors.values()) if seen.errors else 0
         amounts = {
@@ -143,7 +144,6 @@ class RedisRecorder:
             "stale_routing": int(seen.stale_routing),
             "pinned": rows if seen.pinned else 0,
             "failed_rows": failed,
-            "rows": rows,
         }
         service += [increment(32, _AT[name], k) for name, k in amounts.items() if k]
         # Always last, even by 0: the string is then allocated once and whole.
@@ -152,7 +152,7 @@ class RedisRecorder:
             (b"w:" + code[:_MAX_CODE].encode(), b"%d" % k)
             for code, k in (seen.errors or {}).items()
         ]
-        self._send(target, service, series if rows else None, errors)
+        self._send(target, service, series, errors, max(rows, 1))
 
     def _send(
         self,
@@ -160,15 +160,16 @@ class RedisRecorder:
         service: list[bytes],
         series: list[bytes] | None,
         errors: Sequence[tuple[bytes, bytes]] = (),
+        rows: int = 1,
     ) -> None:
-        now = self._clock()
         if not self._breaker.allows():
             raise Unavailable("recording is paused", dependency="redis")
         unsent = self._take_unsent(target) if self._unsent else 0
         if unsent:
             service.insert(0, increment(32, _AT["lost"], unsent))
         try:
-            target.sent(self._port.flight(target.commands(now, service, series, errors)))
+            minute = target.at(self._clock())
+            minute.sent(self._port.flight(minute.commands(service, series, errors)), rows)
         except BaseException:
             if unsent:
                 self._put_unsent(target.model, target.version, unsent)
@@ -244,91 +245,103 @@ class RedisRecorder:
 
 
 class _Target:
-    """Keys, prepared command heads and compiled profile of one version."""
+    """What all requests of one version share: its compiled profile and the present minute's keys."""
 
-    __slots__ = (
-        *("_heads", "_hour", "_indexed", "_minute", "_namespace"),
-        *("final", "model", "plan", "profile", "retry_at", "version"),
-    )
+    __slots__ = ("final", "minute", "model", "namespace", "plan", "profile", "retry_at", "version")
 
     def __init__(
-        self,
-        namespace: str,
-        model: str,
-        version: str,
-        profile: Profile,
-        features: int,
+        self, namespace: str, model: str, version: str, profile: Profile, features: int
     ) -> None:
-        self._namespace = namespace
+        self.namespace = namespace
         self.model = model
         self.version = version
         self.profile = profile
         self.plan = RowPlan(profile, features)
         self.final = True
         self.retry_at = 0.0
-        self._minute = -1
-        self._hour = -1
-        self._indexed = -1
-        self._heads: tuple[_Head, _Head] | None = None
+        self.minute = _Minute(self, 0)
+
+    def at(self, now: Micros) -> _Minute:
+        """The keys of the minute that ``now`` is in."""
+        number = now // layout.MINUTE
+        if self.minute.number != number:
+            self.minute = _Minute(self, number)
+        return self.minute
+
+
+class _Minute:
+    """Prepared commands of one version and minute: the minute's own strings and its hour's."""
+
+    __slots__ = ("_expiring", "_expiry", "_heads", "number")
+
+    def __init__(self, target: _Target, number: int) -> None:
+        self.number = number
+        hour = number // 60
+        self._heads = (
+            _Head(target, hour, number % 60, layout.MINUTE_SECONDS),
+            _Head(target, hour, None, layout.HOUR_SECONDS),
+        )
+        index = layout.index_key(target.namespace, hour)
+        self._expiry = [
+            *(command(b"EXPIRE", h.service, h.seconds) for h in self._heads),
+            *(command(b"EXPIRE", h.series, h.seconds) for h in self._heads),
+            command(b"SADD", index, f"{target.model}:{target.version}".encode()),
+            command(b"EXPIRE", index, b"%d" % layout.HOUR_SECONDS),
+        ]
+        self._expiring = False
 
     def commands(
         self,
-        now: Micros,
         service: list[bytes],
         series: list[bytes] | None,
         errors: Sequence[tuple[bytes, bytes]],
     ) -> list[Packed]:
         """One flight: the same increments to the minute and to the hour."""
-        heads = self._heads
-        minute = now // layout.MINUTE
-        if heads is None or minute != self._minute:
-            heads = (
-                _Head(self, minute // 60, minute % 60, layout.MINUTE_SECONDS),
-                _Head(self, minute // 60, None, layout.HOUR_SECONDS),
-            )
-            self._heads, self._minute, self._hour = heads, minute, minute // 60
         found: list[Packed] = []
-        for head in heads:
+        for head in self._heads:
             found.append(bitfield(head.service, head.service_head, service))
-            found.append(head.service_expiry)
             if series is not None:
                 found.append(bitfield(head.series, head.series_head, series))
-                found.append(head.series_expiry)
             if errors:
                 found += [command(b"HINCRBY", head.errors, code, k) for code, k in errors]
                 found.append(command(b"EXPIRE", head.errors, head.seconds))
-        if self._indexed != self._hour:
-            index = layout.index_key(self._namespace, self._hour)
-            found.append(command(b"SADD", index, f"{self.model}:{self.version}".encode()))
-            found.append(command(b"EXPIRE", index, b"%d" % layout.HOUR_SECONDS))
+        if not self._expiring:
+            found += self._expiry
         return found
 
-    def sent(self, replies: list[Reply]) -> None:
-        """Look at the replies of `commands`: Redis may have refused one of them."""
+    def sent(self, replies: list[Reply], rows: int) -> None:
+        """Look at the replies of `commands`.
+
+        Expiries are set with this process's first update of a string and remembered. A string whose
+        last counter holds no more than was just added has come into being with this flight; if that
+        is not the first one, it had been evicted or lost in a failover, and its expiry with it.
+
+        Raises:
+            Unavailable: Redis refused one of the commands.
+        """
+        known, self._expiring = self._expiring, True
         for reply in replies:
-            if isinstance(reply, Exception):
+            if isinstance(reply, list):
+                last = reply[-1]
+                if known and isinstance(last, int) and last <= rows:
+                    self._expiring = False
+            elif isinstance(reply, Exception):
+                self._expiring = False
                 raise Unavailable(f"the cache refused a count: {reply}", dependency="redis")
-        self._indexed = self._hour
 
 
 class _Head:
-    """The prepared parts of the commands to one minute's or one hour's keys."""
+    """One minute's or one hour's keys and the fixed part of the commands to them."""
 
-    __slots__ = (
-        *("errors", "seconds", "series", "series_expiry", "series_head"),
-        *("service", "service_expiry", "service_head"),
-    )
+    __slots__ = ("errors", "seconds", "series", "series_head", "service", "service_head")
 
     def __init__(self, target: _Target, hour: int, minute: int | None, seconds: int) -> None:
-        where = (target._namespace, target.model, target.version, hour, minute)  # noqa: SLF001 - a part of _Target
-        digest = target.profile.digest
+        where = (target.namespace, target.model, target.version, hour, minute)
         self.seconds = b"%d" % seconds
         self.service = layout.service_key(*where)
         self.service_head = bitfield_head(self.service)
-        self.service_expiry = command(b"EXPIRE", self.service, self.seconds)
-        self.series = layout.series_key(*where, digest)
+        self.series = layout.series_key(*where, target.profile.digest)
         self.series_head = bitfield_head(self.series)
-        self.series_expiry = command(b"EXPIRE", self.series, self.seconds)
         self.errors = layout.errors_key(*where)
 
 
