@@ -19,12 +19,13 @@ from dataclasses import dataclass
 from itertools import count
 from queue import Empty as QueueEmpty
 from queue import LifoQueue
+from types import ModuleType
 from typing import Any, Final
 
 from neuralstream_local.aws_server import ACCOUNT, REGION
 from neuralstream_local.template import Function
 
-__all__ = ["Context", "FunctionPool", "Functions"]
+__all__ = ["Context", "FunctionPool", "Functions", "load"]
 
 MAX_ENVIRONMENTS: Final = 4
 _PATIENCE_SECONDS: Final = 0.02
@@ -130,11 +131,12 @@ class FunctionPool:
 
     def _start(self) -> Handler:
         try:
-            return _load(self.function)
+            handler: Handler = getattr(load(self.function), self.function.attribute)
         except BaseException:
             with self._sizing:
                 self._size -= 1
             raise
+        return handler
 
 
 class Functions(Mapping[str, FunctionPool]):
@@ -159,8 +161,13 @@ class Functions(Mapping[str, FunctionPool]):
         return self._pools.get(name) or self._by_name.get(name)
 
 
-def _load(function: Function) -> Handler:
-    """Execute the function's module anew under a name of its own and return its handler."""
+def load(function: Function) -> ModuleType:
+    """Execute the function's module anew, under a name of its own and with its variables.
+
+    Raises:
+        FileNotFoundError: the template names a file that is not there.
+        Exception: whatever the module raises at import.
+    """
     name = f"_function_{function.folder.name}_{next(_serial)}"
     path = function.folder / f"{function.module}.py"
     spec = importlib.util.spec_from_file_location(name, path)
@@ -172,8 +179,7 @@ def _load(function: Function) -> Handler:
         sys.modules[name] = module
         spec.loader.exec_module(module)
     _log.info("%s: %.0f ms to import", function.logical_id, (time.perf_counter() - started) * 1000)
-    handler: Handler = getattr(module, function.attribute)
-    return handler
+    return module
 
 
 @contextmanager
