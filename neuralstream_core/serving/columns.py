@@ -27,6 +27,7 @@ from neuralstream_core.serving.runtimes import Predictions
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from neuralstream_core.features.block import Block
     from neuralstream_core.features.store import OnlineStore
 
 __all__ = ["Columns", "RowError", "predict_columns"]
@@ -257,7 +258,7 @@ def _read(
     if not reads:
         return False
     try:
-        blocks = store.read_blocks(reads)
+        blocks = _blocks(store, reads)
     except Unavailable as error:
         if error.dependency == "redis" and all(g.plan.defaulted(p) for g, p in owners):
             return True
@@ -267,6 +268,17 @@ def _read(
             group.columns[place] = block.columns[group.plan.features[place].feature]
         group.status[:, list(places)] = block.status
     return False
+
+
+def _blocks(store: OnlineStore, reads: Sequence[BlockRead]) -> list[Block]:
+    try:
+        return store.read_blocks(reads)
+    except Invalid as error:
+        if error.code != "unknown_feature":
+            raise
+    for read in reads:  # a view has grown since this process last looked
+        store.catalog.latest(read.view)
+    return store.read_blocks(reads)
 
 
 def _wanted(

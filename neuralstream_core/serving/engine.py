@@ -12,7 +12,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from neuralstream_core.errors import FieldError, Invalid, NeuralStreamError, Unavailable
-from neuralstream_core.features.rows import Entity, Status, ViewRead
+from neuralstream_core.features.rows import Entity, Row, Status, ViewRead
 from neuralstream_core.monitoring.observation import Recorder, RowObservation
 from neuralstream_core.registry.records import VersionRecord
 from neuralstream_core.serving.entities import primary, view_entities
@@ -193,7 +193,7 @@ class Engine:
         ):
             part = plan.parts[0]
             try:
-                row = self._store.read_rows((ViewRead(part.view, entity, part.names),))[0]
+                row = self._rows((ViewRead(part.view, entity, part.names),))[0]
                 values, status = row.values, row.status
             except Unavailable as error:
                 values, status = _fallback(plan, error, range(len(plan.features)))
@@ -272,7 +272,7 @@ class Engine:
             else view_entities(entity, [part.view for part in parts], main, entities, self._keys)
         )
         try:
-            rows = self._store.read_rows(
+            rows = self._rows(
                 [ViewRead(part.view, e, part.names) for part, e in zip(parts, wanted, strict=True)]
             )
         except Unavailable as error:
@@ -284,6 +284,17 @@ class Engine:
                 values[place] = value
                 status[place] = cell
         return values, status, False
+
+    def _rows(self, reads: Sequence[ViewRead]) -> list[Row]:
+        try:
+            return self._store.read_rows(reads)
+        except Invalid as error:
+            if error.code != "unknown_feature":
+                raise
+        # the view has grown since this process last looked: a new version reads the new feature
+        for read in reads:
+            self._store.catalog.latest(read.view)
+        return self._store.read_rows(reads)
 
     def _parts(self, plan: Plan, given: Mapping[int, Any], feature_view: str | None) -> list[Part]:
         """What is still to be read: features not given, and unqualified ones that the view has."""

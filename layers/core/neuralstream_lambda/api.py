@@ -128,6 +128,7 @@ class Api:
         *,
         status: int = 200,
         max_body: int = MAX_BODY,
+        answer: Any = None,
         problem: Problem = problem,
         tags: tuple[str, ...] = (),
     ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -138,6 +139,7 @@ class Api:
             scope: what the caller's key must allow, or `PUBLIC`.
             status: of a plain answer.
             max_body: bytes.
+            answer: model of the body, for a route that writes it itself and returns an `Answer`.
             problem: how a designed error looks on this route (RFC 9457 unless a protocol differs).
         """
 
@@ -158,7 +160,7 @@ class Api:
                 wants_caller="caller" in hints,
                 status=status,
                 max_body=max_body,
-                answer=hints.get("return"),
+                answer=answer or hints.get("return"),
                 problem=problem,
                 tags=tags or (self.service,),
             )

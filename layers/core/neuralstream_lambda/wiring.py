@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from neuralstream_core.redis.port import RedisPort
 
-__all__ = ["keys_table", "redis_port", "s3_client", "table"]
+__all__ = ["keys_table", "redis_port", "s3_client", "serving_table", "table"]
 
 
 @cache
@@ -49,6 +49,12 @@ def redis_port(settings: RedisSettings) -> RedisPort:
 def table(settings: TableSettings) -> Table:
     """The registry table, with timeouts that fit inside an API call."""
     return Table(_boto("dynamodb", 1.0, 2.0, 3), settings.table)
+
+
+@cache
+def serving_table(name: str) -> Table:
+    """The registry table for who has a last known answer to fall back on: it gives up early."""
+    return Table(_boto("dynamodb", 0.5, 0.8, 2), name)
 
 
 @cache

@@ -1,0 +1,70 @@
+"""The engine of a function that predicts, built once per process from settings alone."""
+
+from __future__ import annotations
+
+import tempfile
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from neuralstream_core.errors import NeuralStreamError
+from neuralstream_core.settings import BucketSettings, RedisSettings, TableSettings
+from neuralstream_core.time import system_clock
+from neuralstream_lambda.wiring import redis_port, s3_client, serving_table
+
+if TYPE_CHECKING:
+    from neuralstream_core.monitoring.profile import Profile
+    from neuralstream_core.serving.engine import Engine
+
+__all__ = ["ServingSettings", "engine"]
+
+
+class ServingSettings(RedisSettings, TableSettings, BucketSettings):
+    """What every function needs that predicts."""
+
+
+CATALOG_SECONDS = 30.0
+"""A served view can only grow (its models hold it), and growth is noticed by itself: no hurry."""
+
+
+@cache
+def engine(settings: ServingSettings) -> Engine:
+    """Router, model cache, online store and recorder; opens nothing until the first request."""
+    from neuralstream_core.features.catalog import Catalog
+    from neuralstream_core.features.store import OnlineStore
+    from neuralstream_core.monitoring.recorder import RedisRecorder
+    from neuralstream_core.registry.artifacts import ArtifactStore
+    from neuralstream_core.registry.registry import Registry
+    from neuralstream_core.serving.engine import Engine
+    from neuralstream_core.serving.models import DiskCache, Models
+    from neuralstream_core.serving.router import Router
+
+    namespace = settings.namespace
+    table = serving_table(settings.table)
+    port = redis_port(settings)
+    registry = Registry(table, namespace, system_clock)
+
+    def artifact(digest: str) -> bytes:
+        return ArtifactStore(s3_client(), settings.data_bucket).get(digest)
+
+    def profile(digest: str) -> Profile | None:
+        from neuralstream_core.monitoring.profile import Profile
+
+        try:
+            store = ArtifactStore(s3_client(), settings.data_bucket)
+            return Profile.from_json(store.get_profile(digest))
+        except (NeuralStreamError, ValueError):
+            return None
+
+    return Engine(
+        Router(registry.routing, registry.version),
+        Models(artifact, DiskCache(Path(tempfile.gettempdir()) / "neuralstream-models")),
+        OnlineStore(
+            port,
+            Catalog(table, namespace, system_clock, refresh_seconds=CATALOG_SECONDS),
+            system_clock,
+            namespace,
+        ),
+        RedisRecorder(port, profile, namespace, system_clock),
+        system_clock,
+    )
