@@ -10,14 +10,14 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from neuralstream_core.redis.connection import Options
-from neuralstream_core.redis.port import Command, Key, RedisPort, Reply, ReplyError, Script
+from neuralstream_core.redis.port import Call, Command, Key, RedisPort, Reply, ReplyError, Script
 from neuralstream_core.redis.single import SingleNode
 from neuralstream_core.settings import RedisSettings
 
 if TYPE_CHECKING:
     import ssl
 
-__all__ = ["Command", "Key", "RedisPort", "Reply", "ReplyError", "Script", "connect"]
+__all__ = ["Call", "Command", "Key", "RedisPort", "Reply", "ReplyError", "Script", "connect"]
 
 
 def connect(

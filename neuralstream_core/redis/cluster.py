@@ -19,7 +19,7 @@ from neuralstream_core.redis.connection import (
     pack,
 )
 from neuralstream_core.redis.pool import Pool, outage_in, unavailable
-from neuralstream_core.redis.port import Command, Key, Reply, ReplyError, Script
+from neuralstream_core.redis.port import Call, Command, Key, Reply, ReplyError, Script
 from neuralstream_core.redis.single import FLIGHT, unscripted
 from neuralstream_core.redis.slots import PART_DOWN, SlotMap, slot_of
 
@@ -106,15 +106,15 @@ class Cluster:
         keys = [_bytes(command[1]) for command in commands]
         return self._slices(commands, keys, None)
 
-    def run(
-        self, script: Script, calls: Sequence[tuple[Key, Sequence[bytes | str | int]]]
-    ) -> list[Reply]:
+    def run(self, script: Script, calls: Sequence[Call]) -> list[Reply]:
         sha, keys = script.sha, [key for key, _ in calls]
         commands: list[Command] = [(b"EVALSHA", sha, 1, key, *args) for key, args in calls]
         replies = self._slices(commands, keys, script)
-        if (start := unscripted(replies)) is not None:
-            commands = [(b"EVAL", script.source, 1, key, *args) for key, args in calls[start:]]
-            replies[start:] = self._slices(commands, keys[start:], None)
+        if again := unscripted(calls, replies):
+            commands = [(b"EVAL", script.source, 1, calls[i][0], *calls[i][1]) for i in again]
+            evaluated = self._slices(commands, [keys[i] for i in again], None)
+            for i, reply in zip(again, evaluated, strict=True):
+                replies[i] = reply
         return replies
 
     def scan(

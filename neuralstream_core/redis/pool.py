@@ -68,6 +68,9 @@ class Pool:
         self._idle: deque[Connection] = deque()
         _pools.add(self)
 
+    def __del__(self) -> None:
+        self.clear()
+
     def open(self) -> Connection:
         """A new connection.
 

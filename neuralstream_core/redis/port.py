@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Protocol, TypeAlias
 
-__all__ = ["Command", "Key", "Packed", "RedisPort", "Reply", "ReplyError", "Script"]
+__all__ = ["Call", "Command", "Key", "Packed", "RedisPort", "Reply", "ReplyError", "Script"]
 
 Key: TypeAlias = bytes
 Command: TypeAlias = tuple[bytes | str | int, ...]
@@ -22,6 +22,8 @@ class Packed(tuple[bytes, Key]):
     __slots__ = ()
 
 
+Call: TypeAlias = tuple[Key, Sequence[bytes | str | int]]
+"""The key and the arguments of one run of a script."""
 Reply: TypeAlias = bytes | int | Exception | list["Reply"] | None
 
 _IN_SCRIPT = re.compile(r"@user_script: ?\d+: -?([A-Z]+) ")
@@ -79,9 +81,7 @@ class RedisPort(Protocol):
         A command that Redis itself refused has a `ReplyError` as its reply.
         """
 
-    def run(
-        self, script: Script, calls: Sequence[tuple[Key, Sequence[bytes | str | int]]]
-    ) -> list[Reply]:
+    def run(self, script: Script, calls: Sequence[Call]) -> list[Reply]:
         """The script once per ``(key, args)``, as one flight; loads the script where it is unknown."""
 
     def scan(

@@ -7,7 +7,7 @@ from typing import cast
 
 from neuralstream_core.redis.connection import Address, Options, pack
 from neuralstream_core.redis.pool import Pool, unavailable
-from neuralstream_core.redis.port import Command, Key, Reply, ReplyError, Script
+from neuralstream_core.redis.port import Call, Command, Key, Reply, ReplyError, Script
 
 __all__ = ["FLIGHT", "SingleNode", "unscripted"]
 
@@ -37,14 +37,13 @@ class SingleNode:
     def flight(self, commands: Sequence[Command]) -> list[Reply]:
         return self._slices(commands, None)
 
-    def run(
-        self, script: Script, calls: Sequence[tuple[Key, Sequence[bytes | str | int]]]
-    ) -> list[Reply]:
+    def run(self, script: Script, calls: Sequence[Call]) -> list[Reply]:
         sha = script.sha
         replies = self._slices([(b"EVALSHA", sha, 1, key, *args) for key, args in calls], script)
-        if (start := unscripted(replies)) is not None:
-            evals = [(b"EVAL", script.source, 1, key, *args) for key, args in calls[start:]]
-            replies[start:] = self._slices(evals, None)
+        if again := unscripted(calls, replies):
+            evals = [(b"EVAL", script.source, 1, calls[i][0], *calls[i][1]) for i in again]
+            for i, reply in zip(again, self._slices(evals, None), strict=True):
+                replies[i] = reply
         return replies
 
     def _slices(self, commands: Sequence[Command], script: Script | None) -> list[Reply]:
@@ -81,13 +80,19 @@ def _values(reply: Reply) -> list[bytes | None]:
     return cast("list[bytes | None]", reply)
 
 
-def unscripted(replies: Sequence[Reply]) -> int | None:
-    """The first reply from which on a flight must be repeated with the script's source.
+def unscripted(calls: Sequence[Call], replies: Sequence[Reply]) -> list[int]:
+    """The calls that must run again, with the script's source, because a server had forgotten it.
 
-    Everything after the first ``NOSCRIPT`` runs again, even where it ran: two writes of one key must
-    end in their order.
+    Where one call of a key was refused, its later calls run again even if another client brought the
+    script in between and they ran: two writes of one key must end in their order.
     """
-    for i, reply in enumerate(replies):
+    if ReplyError not in map(type, replies):
+        return []
+    refused: set[Key] = set()
+    again = []
+    for i, ((key, _), reply) in enumerate(zip(calls, replies, strict=True)):
         if isinstance(reply, ReplyError) and reply.code == "NOSCRIPT":
-            return i
-    return None
+            refused.add(key)
+        if key in refused:
+            again.append(i)
+    return again
