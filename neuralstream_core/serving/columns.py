@@ -238,10 +238,10 @@ def _read(
     for group in groups:
         plan = group.plan
         given = {plan.place(name, feature_view) for name in overrides}
-        wanted = _wanted(plan, given, store, feature_view)
+        wanted = _wanted(plan, given, feature_view)
         if not wanted:
             continue
-        main = feature_view or (plan.parts[0].view if plan.parts else wanted[0][0])
+        main = feature_view or plan.parts[0].view
         everyone = len(group.rows) == len(entities)
         own = entities if everyone else [entities[row] for row in group.rows.tolist()]
         extra = (
@@ -282,21 +282,12 @@ def _blocks(store: OnlineStore, reads: Sequence[BlockRead]) -> list[Block]:
 
 
 def _wanted(
-    plan: Plan, given: set[int], store: OnlineStore, feature_view: str | None
+    plan: Plan, given: set[int], feature_view: str | None
 ) -> list[tuple[str, tuple[int, ...]]]:
-    """View → places still to be read; unqualified inputs resolve in ``feature_view``."""
-    by_view = {part.view: [p for p in part.places if p not in given] for part in plan.parts}
-    if feature_view is not None:
-        index = store.catalog.get(feature_view).index
-        loose = [p for p in plan.request if p not in given and plan.features[p].feature in index]
-        if not loose and by_view and feature_view not in by_view:
-            raise Invalid.at(
-                "feature_view",
-                f"the model reads {', '.join(by_view)[:200]}",
-                code="wrong_feature_view",
-            )
-        by_view.setdefault(feature_view, []).extend(loose)
-    return [(view, tuple(places)) for view, places in by_view.items() if places]
+    """View → places still to be read."""
+    plan.check_view(feature_view)
+    left = [(part.view, tuple(p for p in part.places if p not in given)) for part in plan.parts]
+    return [(view, places) for view, places in left if places]
 
 
 def _fill(group: _Group, errors: dict[int, RowError]) -> None:

@@ -265,7 +265,7 @@ class Engine:
         parts = self._parts(plan, given, feature_view)
         if not parts:
             return values, status, False
-        main = feature_view or plan.parts[0].view if plan.parts else parts[0].view
+        main = feature_view or plan.parts[0].view
         wanted = (
             [entity]
             if entities is None and len(parts) == 1 and parts[0].view == main
@@ -297,30 +297,16 @@ class Engine:
         return self._store.read_rows(reads)
 
     def _parts(self, plan: Plan, given: Mapping[int, Any], feature_view: str | None) -> list[Part]:
-        """What is still to be read: features not given, and unqualified ones that the view has."""
+        """What is still to be read."""
+        plan.check_view(feature_view)
         parts: list[Part] = []
-        loose: list[int] = []
-        if feature_view is not None:
-            known = self._store.catalog.get(feature_view).index
-            loose = [
-                place
-                for place in plan.request
-                if place not in given and plan.features[place].feature in known
-            ]
-            if not loose and plan.parts and feature_view not in {part.view for part in plan.parts}:
-                raise Invalid.at(
-                    "feature_view",
-                    f"the model reads {', '.join(part.view for part in plan.parts)[:200]}",
-                    code="wrong_feature_view",
-                )
         for part in plan.parts:
             places = tuple(place for place in part.places if place not in given)
-            if part.view == feature_view:
-                places, loose = (*places, *loose), []
-            if places:
-                parts.append(_part(plan, part.view, places))
-        if loose and feature_view is not None:
-            parts.append(_part(plan, feature_view, tuple(loose)))
+            if len(places) == len(part.places):
+                parts.append(part)
+            elif places:
+                names = tuple(plan.features[place].feature for place in places)
+                parts.append(Part(part.view, names, places))
         return parts
 
     def _entity(
@@ -366,10 +352,6 @@ def overrides(plan: Plan, features: Mapping[str, Any], feature_view: str | None)
     if errors:
         raise Invalid(f"{errors[0].loc}: {errors[0].msg}", code=code, errors=errors)
     return given
-
-
-def _part(plan: Plan, view: str, places: tuple[int, ...]) -> Part:
-    return Part(view, tuple(plan.features[place].feature for place in places), places)
 
 
 def _filled(plan: Plan, values: Sequence[Any], status: Sequence[int]) -> list[Any]:

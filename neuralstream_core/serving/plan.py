@@ -50,7 +50,6 @@ class Plan:
     Attributes:
         parts: the views to read, in the order their first feature appears.
         whole: whether the one part is the feature list itself, so that a row needs no rearranging.
-        request: places of the inputs that only a request can give.
         lookup: how a request may name an input → its places; more than one is ambiguous.
         fill: per feature what a missing cell becomes: ``(value,)``, or ``None`` when it is an error.
     """
@@ -61,7 +60,6 @@ class Plan:
     features: tuple[FeatureRef, ...]
     parts: tuple[Part, ...]
     whole: bool
-    request: tuple[int, ...]
     lookup: Mapping[str, tuple[int, ...]]
     fill: tuple[tuple[Any] | None, ...]
     classes: tuple[str | int | bool, ...] | None
@@ -86,6 +84,19 @@ class Plan:
         return self.version.missing is MissingPolicy.DEFAULT and all(
             self.fill[place] is not None for place in places
         )
+
+    def check_view(self, view: str | None) -> None:
+        """Hold a request's ``feature_view`` against the views the model reads.
+
+        Raises:
+            Invalid: it reads others.
+        """
+        if view is not None and self.parts and all(part.view != view for part in self.parts):
+            raise Invalid.at(
+                "feature_view",
+                f"the model reads {', '.join(part.view for part in self.parts)[:200]}",
+                code="wrong_feature_view",
+            )
 
     def place(self, name: str, view: str | None) -> int:
         """The input a request means by ``name``; ``view`` decides between views that share it.
@@ -143,12 +154,9 @@ def make_plan(version: VersionRecord, runtime: Runtime) -> Plan:
     features = version.features
     binding = bind(runtime.signature, features) if features else None
     by_view: dict[str, list[int]] = {}
-    request: list[int] = []
     lookup: dict[str, tuple[int, ...]] = {}
     for place, ref in enumerate(features):
-        if ref.view is None:
-            request.append(place)
-        else:
+        if ref.view is not None:
             by_view.setdefault(ref.view, []).append(place)
         lookup[ref.label] = (place,)
         lookup[ref.feature] = (*lookup.get(ref.feature, ()), place)
@@ -163,8 +171,7 @@ def make_plan(version: VersionRecord, runtime: Runtime) -> Plan:
         binding=binding,
         features=features,
         parts=parts,
-        whole=len(parts) == 1 and not request,
-        request=tuple(request),
+        whole=len(parts) == 1 and parts[0].places == tuple(range(len(features))),
         lookup=lookup,
         fill=tuple(
             _fill(version.missing, ref, can_be_null)
