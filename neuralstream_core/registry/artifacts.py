@@ -30,7 +30,8 @@ MAX_ARTIFACT: Final = 256 * 1024 * 1024
 UPLOAD_SECONDS: Final = 3600
 """How long an upload address works."""
 
-_MISSING: Final = frozenset({"404", "NoSuchKey", "NotFound"})
+_MISSING: Final = frozenset({"404", "NoSuchKey", "NotFound", "403", "AccessDenied"})
+"""S3 says AccessDenied for a key that is not there to whoever may not list the bucket, as no function may."""
 
 T = TypeVar("T")
 

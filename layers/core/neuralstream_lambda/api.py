@@ -203,7 +203,8 @@ def _serve(route: Route, event: Event, context: LambdaContext) -> dict[str, Any]
         )
     if route.body is not None:
         try:
-            arguments["body"] = route.body.validate_json(_body(route, event))
+            # No body is JSON's null: what a route with an optional body accepts.
+            arguments["body"] = route.body.validate_json(_body(route, event) or "null")
         except ValidationError as error:
             raise from_validation(error, "body") from None
     return _answer(route.call(**arguments), route.status)

@@ -7,17 +7,25 @@ dependency is down.
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from neuralstream_core.settings import RedisSettings, TableSettings
+from neuralstream_core.settings import RedisSettings, StoreSettings, TableSettings
 from neuralstream_core.table import Table
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
+    from neuralstream_core.features import OnlineStore
     from neuralstream_core.redis.port import RedisPort
 
-__all__ = ["keys_table", "redis_port", "s3_client", "serving_table", "table"]
+__all__ = ["feature_store", "keys_table", "redis_port", "s3_client", "serving_table", "table"]
+
+
+_S3: Final[dict[str, Any]] = {
+    "signature_version": "s3v4",
+    "s3": {"addressing_style": "virtual"},
+}
+"""For presigned addresses: SigV4 alone signs size and checksum, and the host must be the region's own."""
 
 
 @cache
@@ -33,6 +41,7 @@ def _boto(service: str, connect_s: float, read_s: float, attempts: int) -> Any:
             read_timeout=read_s,
             retries={"total_max_attempts": attempts, "mode": "standard"},
             max_pool_connections=16,
+            **(_S3 if service == "s3" else {}),
         ),
     )
 
@@ -55,6 +64,16 @@ def table(settings: TableSettings) -> Table:
 def serving_table(name: str) -> Table:
     """The registry table for who has a last known answer to fall back on: it gives up early."""
     return Table(_boto("dynamodb", 0.5, 0.8, 2), name)
+
+
+@cache
+def feature_store(settings: StoreSettings) -> OnlineStore:
+    """The online store, with a catalog that falls back on the views it knows."""
+    from neuralstream_core.features import Catalog, OnlineStore
+    from neuralstream_core.time import system_clock
+
+    catalog = Catalog(serving_table(settings.table), settings.namespace, system_clock)
+    return OnlineStore(redis_port(settings), catalog, system_clock, settings.namespace)
 
 
 @cache

@@ -1,0 +1,182 @@
+"""Lineage as OpenLineage run events (spec 2-0-2, https://openlineage.io/spec/2-0-2/OpenLineage.json).
+
+A version is the output of a run of the job ``{model}.train``: START and COMPLETE (FAIL if its artifact
+was rejected). A batch job is a run of ``{model}.predict`` that reads the version and the input. Run ids
+are UUIDs derived from what they stand for, so the same history always gives the same events.
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Iterable
+from typing import Any, Final
+
+from neuralstream_core import __version__
+from neuralstream_core.registry.lineage import lineage_of
+from neuralstream_core.registry.records import EventKind, EventRecord, Status, VersionRecord
+from neuralstream_core.time import iso, to_micros
+
+__all__ = ["run_events"]
+
+PRODUCER: Final = f"urn:neuralstream:registry:{__version__}"
+SCHEMA: Final = "https://openlineage.io/spec/2-0-2/OpenLineage.json#/$defs/RunEvent"
+_FACETS: Final = "https://openlineage.io/spec/facets"
+_IDS: Final = uuid.UUID("6f0e6a0e-7f5c-5d0c-9a52-0e2f5c1b7a11")
+_URI: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=%]+\Z")
+_BATCH: Final = {
+    EventKind.BATCH_STARTED: "START",
+    EventKind.BATCH_FINISHED: "COMPLETE",
+    EventKind.BATCH_FAILED: "FAIL",
+}
+
+
+def run_events(
+    namespace: str,
+    model: str,
+    versions: Iterable[VersionRecord],
+    events: Iterable[EventRecord],
+) -> list[dict[str, Any]]:
+    """One list of run events, in order of time."""
+    found = [event for version in versions for event in _training(namespace, version)]
+    found += [_batch(namespace, model, event) for event in events if event.kind in _BATCH]
+    return sorted(found, key=lambda event: str(event["eventTime"]))
+
+
+def _training(namespace: str, version: VersionRecord) -> Iterable[dict[str, Any]]:
+    made = lineage_of(version)
+    home = _home(namespace)
+    facts = _facet(
+        "TrainingRunFacet",
+        trainingRunId=made.run_id,
+        params=made.params,
+        metrics=made.metrics,
+        parents=made.parents,
+        createdBy=made.created_by,
+    )
+    run = {
+        "runId": _run_id(namespace, version.model, version.version),
+        "facets": {"neuralstream_training": facts},
+    }
+    job: dict[str, Any] = {"namespace": home, "name": f"{version.model}.train"}
+    if made.code is not None:
+        job["facets"] = _code(made.code)
+    inputs = [_training_data(home, dataset) for dataset in made.datasets]
+    for use in made.feature_views:
+        fields = [
+            {"name": ref.feature, "type": ref.dtype}
+            for ref in version.features
+            if ref.view == use.view
+        ]
+        inputs.append(
+            {
+                "namespace": home,
+                "name": f"features/{use.view}",
+                "facets": {
+                    "version": _version(str(use.schema_version)),
+                    "schema": _standard("1-1-1/SchemaDatasetFacet", fields=fields),
+                },
+            }
+        )
+    common = {
+        "eventTime": iso(to_micros(version.created_at)),
+        "producer": PRODUCER,
+        "schemaURL": SCHEMA,
+        "run": run,
+        "job": job,
+        "inputs": inputs,
+    }
+    yield {**common, "eventType": "START", "outputs": []}
+    if version.status is Status.READY:
+        yield {**common, "eventType": "COMPLETE", "outputs": [_model(home, version)]}
+    elif version.status is Status.REJECTED:
+        yield {**common, "eventType": "FAIL", "outputs": []}
+
+
+def _batch(namespace: str, model: str, event: EventRecord) -> dict[str, Any]:
+    home = _home(namespace)
+    job_id = str(event.data.get("job_id", event.revision))
+    inputs = (
+        [{"namespace": home, "name": f"models/{model}/{event.version}"}] if event.version else []
+    )
+    if source := event.data.get("input"):
+        inputs.append(_located(home, str(source)))
+    target = event.data.get("output")
+    return {
+        "eventType": _BATCH[event.kind],
+        "eventTime": iso(to_micros(event.at)),
+        "producer": PRODUCER,
+        "schemaURL": SCHEMA,
+        "run": {"runId": _run_id(namespace, model, f"job {job_id}")},
+        "job": {"namespace": home, "name": f"{model}.predict"},
+        "inputs": inputs,
+        "outputs": [_located(home, str(target))] if target else [],
+    }
+
+
+def _model(home: str, version: VersionRecord) -> dict[str, Any]:
+    facets = {"version": _version(f"sha256:{version.digest}")}
+    if version.signature is not None:
+        fields = [{"name": t.name, "type": t.datatype} for t in version.signature.outputs]
+        facets["schema"] = _standard("1-1-1/SchemaDatasetFacet", fields=fields)
+    return {
+        "namespace": home,
+        "name": f"models/{version.model}/{version.version}",
+        "facets": facets,
+    }
+
+
+def _training_data(home: str, dataset: dict[str, Any]) -> dict[str, Any]:
+    uri = dataset.get("uri")
+    found = _located(home, uri) if uri else {"namespace": home, "name": dataset["name"]}
+    facets: dict[str, Any] = {
+        "neuralstream_dataset": _facet(
+            "DatasetFacet",
+            dataset=dataset["name"],
+            start=dataset.get("start"),
+            end=dataset.get("end"),
+        )
+    }
+    if digest := dataset.get("digest"):
+        facets["version"] = _version(digest)
+    return {**found, "facets": facets}
+
+
+def _located(home: str, uri: str) -> dict[str, Any]:
+    """A dataset by the naming rules of the spec: ``s3://bucket`` is the namespace, the key the name."""
+    scheme, found, rest = uri.partition("://")
+    bucket, _, key = rest.partition("/")
+    if not found or not key:
+        return {"namespace": home, "name": uri}
+    return {"namespace": f"{scheme}://{bucket}", "name": key}
+
+
+def _code(code: dict[str, Any]) -> dict[str, Any]:
+    repo = code["repo"]
+    if not _URI.match(repo):  # the standard facet's url must be one
+        return {"neuralstream_code": _facet("CodeFacet", **code)}
+    more = {"version": code.get("commit"), "path": code.get("path")}
+    given = {name: value for name, value in more.items() if value is not None}
+    facet = _standard("1-0-1/SourceCodeLocationJobFacet", type="git", url=repo, **given)
+    return {"sourceCodeLocation": facet}
+
+
+def _version(value: str) -> dict[str, Any]:
+    return _standard("1-0-1/DatasetVersionDatasetFacet", datasetVersion=value)
+
+
+def _standard(path: str, **fields: Any) -> dict[str, Any]:
+    url = f"{_FACETS}/{path}.json#/$defs/{path.rpartition('/')[2]}"
+    return {"_producer": PRODUCER, "_schemaURL": url, **fields}
+
+
+def _facet(kind: str, /, **fields: Any) -> dict[str, Any]:
+    return {"_producer": PRODUCER, "_schemaURL": f"urn:neuralstream:facet:{kind}:1", **fields}
+
+
+def _home(namespace: str) -> str:
+    return f"neuralstream://{namespace}"
+
+
+def _run_id(namespace: str, model: str, what: str) -> str:
+    return str(uuid.uuid5(_IDS, f"{namespace} {model} {what}"))
