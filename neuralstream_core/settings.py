@@ -14,7 +14,7 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-__all__ = ["BaseSettings", "BucketSettings", "RedisSettings", "TableSettings"]
+__all__ = ["BaseSettings", "BucketSettings", "RedisSettings", "StoreSettings", "TableSettings"]
 
 PREFIX = "NEURALSTREAM_"
 
@@ -72,6 +72,10 @@ class TableSettings(BaseSettings):
     """The DynamoDB table that holds views, models, versions, events and jobs."""
 
     table: str = Field(min_length=3, max_length=255)
+
+
+class StoreSettings(RedisSettings, TableSettings):
+    """What a function needs that reads or writes features."""
 
 
 class BucketSettings(BaseSettings):

@@ -29,6 +29,8 @@ __all__ = ["Catalog", "Deletion", "Views", "view_key"]
 _SORT: Final = "META"
 _ATTEMPTS: Final = 10
 _REFRESHES_A_SECOND: Final = 20
+_OUTAGE_SECONDS: Final = 10.0
+"""How much longer the last known view serves before the table is tried again, once it was down."""
 
 
 def view_key(namespace: str, name: str) -> tuple[str, str]:
@@ -97,9 +99,12 @@ class Catalog:
         """The view as the table has it now, for who found the cached one wanting (a feature it does not
         know, an entity it cannot find). At most twenty times a second; the cached one otherwise.
         """
-        if monotonic() - self._refreshed < 1 / _REFRESHES_A_SECOND:
+        now = monotonic()
+        entry = self._cache.get(name)
+        table_is_down = entry is not None and entry.fetched > now
+        if table_is_down or now - self._refreshed < 1 / _REFRESHES_A_SECOND:
             return self.get(name)
-        self._refreshed = monotonic()
+        self._refreshed = now
         return self.fetch(name)
 
     def fetch(self, name: str) -> FeatureView:
@@ -110,7 +115,7 @@ class Catalog:
         except Unavailable:
             if entry is None:
                 raise
-            entry.fetched = monotonic()  # the next try in `refresh_seconds`, not with every request
+            entry.fetched = monotonic() + _OUTAGE_SECONDS  # not with every request: a try is slow
             return entry.view
         if item is None or item.get("deleting"):
             self._cache.pop(name, None)

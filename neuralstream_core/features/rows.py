@@ -51,18 +51,13 @@ class WriteResult(NamedTuple):
         written: rows of which at least one value was stored.
         stale: rows all of whose values were older than what is stored; nothing changed.
         cells_written: values stored.
-        cells_stale: values older than what is stored, in stale rows and in partly written ones.
+        cells_stale: values in written rows that were older than what is stored, and not stored.
     """
 
     written: int
     stale: int
     cells_written: int
     cells_stale: int
-
-    @property
-    def partly_stale(self) -> bool:
-        """Whether a written row held values older than what is stored."""
-        return self.cells_stale > 0
 
 
 class ViewRead(NamedTuple):

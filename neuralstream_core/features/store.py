@@ -12,7 +12,7 @@ Keys of namespace ``ns``, whose only characters outside of an entity id are lett
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from neuralstream_core.features.block import Block
     from neuralstream_core.redis.port import RedisPort, Reply
 
-__all__ = ["DEFAULT_RETENTION_SECONDS", "Batch", "DeleteProgress", "OnlineStore"]
+__all__ = ["DEFAULT_RETENTION_SECONDS", "Batch", "DeleteProgress", "ManyRows", "OnlineStore"]
 
 DEFAULT_RETENTION_SECONDS: Final = 400 * 86_400
 """How long a row of a view without a TTL stays after its last write."""
@@ -44,6 +44,33 @@ class Batch(NamedTuple):
     codec: Codec
     rows: list[Packed]
     source: Sequence[Mapping[str, Any]]
+
+
+class ManyRows(NamedTuple):
+    """Rows of one view.
+
+    Attributes:
+        view: as it was read.
+        entities: whose rows.
+        rows: in the order of ``entities``; ``None`` for one never written.
+        missing: a row of NOT_FOUND, which stands for such an entity.
+    """
+
+    view: FeatureView
+    entities: Sequence[Entity]
+    rows: list[Row | None]
+    missing: Row
+
+    @property
+    def only(self) -> Row:
+        """The row of a read of one entity.
+
+        Raises:
+            NotFound: it was never written.
+        """
+        if (row := self.rows[0]) is None:
+            raise NotFound(f"view {self.view.name} has no such entity", code="entity_not_found")
+        return row
 
 
 class DeleteProgress(NamedTuple):
@@ -175,42 +202,51 @@ class OnlineStore:
             NotFound: the entity was never written.
             Invalid: an unknown feature, or an entity of the wrong form.
         """
-        row = self.read_many(view, [entity], features)[0]
-        if row is None:
-            raise NotFound(f"view {view} has no such entity", code="entity_not_found")
-        return row
+        return self.read_many(view, [entity], features).only
 
     def read_many(
-        self, view: str, entities: Sequence[Entity], features: Sequence[str] | None = None
-    ) -> list[Row | None]:
-        """Rows of one view in the order of ``entities``; ``None`` for one never written."""
+        self,
+        view: str,
+        entities: Sequence[Entity] | Callable[[FeatureView], Sequence[Entity]],
+        features: Sequence[str] | None = None,
+    ) -> ManyRows:
+        """Rows of one view in the order of ``entities``, which may depend on the view.
+
+        A request that the cached view cannot answer (an unknown feature, no such entity) is tried once
+        more with the view as it is in the table now.
+
+        Raises:
+            Invalid: an unknown feature, or an entity of the wrong form.
+        """
         wanted = None if features is None else tuple(features)
         codec = self._codec(view)
-        rows = self._rows(codec, entities, wanted)
-        if rows is None or all(row is None for row in rows):
-            newer = self._latest(view)
-            if newer is not codec or rows is None:
-                rows = self._rows(newer, entities, wanted, strict=True)
-        return rows or []
+        refused: Invalid | None = None
+        try:
+            found = self._read_many(codec, entities, wanted)
+            if any(row is not None for row in found.rows):
+                return found
+        except Invalid as error:
+            refused = error
+        newer = self._latest(view)
+        if newer is not codec:
+            return self._read_many(newer, entities, wanted)
+        if refused is not None:
+            raise refused
+        return found
 
-    def _rows(
+    def _read_many(
         self,
         codec: Codec,
-        entities: Sequence[Entity],
+        entities: Sequence[Entity] | Callable[[FeatureView], Sequence[Entity]],
         features: tuple[str, ...] | None,
-        *,
-        strict: bool = False,
-    ) -> list[Row | None] | None:
-        try:
-            decoder = codec.decoder(features)
-        except Invalid:
-            if strict:
-                raise
-            return None
+    ) -> ManyRows:
+        decoder = codec.decoder(features)
+        wanted = entities(codec.view) if callable(entities) else entities
+        keys = codec.keys(wanted)
         now = self._clock()
-        found = self._port.mget([codec.key(entity) for entity in entities])
         decode = decoder.decode
-        return [None if row is None else decode(row, now) for row in found]
+        rows = [None if row is None else decode(row, now) for row in self._port.mget(keys)]
+        return ManyRows(codec.view, wanted, rows, decoder.missing)
 
     def read_rows(self, reads: Sequence[ViewRead]) -> list[Row]:
         """One entity per read, any number of views, one flight: the real-time way.
@@ -315,7 +351,7 @@ def _result(rows: Sequence[Packed], replies: Sequence[Reply]) -> WriteResult:
         count = _count(reply)
         if count == ALL_STALE:
             stale_rows += 1
-            stale_cells += row.cells
+            cells -= row.cells
         else:
             stale_cells += count
     return WriteResult(len(rows) - stale_rows, stale_rows, cells - stale_cells, stale_cells)

@@ -37,8 +37,8 @@ def messages_of(event: Mapping[str, Any]) -> list[Message]:
     """The messages of an event of any of these sources."""
     if "detail" in event:
         return from_eventbridge(event)
-    first = next(iter(event["Records"]), {})
-    return from_kinesis(event) if "kinesis" in first else from_sqs(event)
+    is_stream = any("kinesis" in record for record in event["Records"][:1])
+    return from_kinesis(event) if is_stream else from_sqs(event)
 
 
 def batch_failures(ids: list[str]) -> dict[str, Any]:

@@ -1,0 +1,200 @@
+"""What the feature store answers, as JSON has it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Any
+
+from pydantic import BaseModel, Field, SerializerFunctionWrapHandler, model_serializer
+
+from neuralstream_core.features.entity import entity_json
+from neuralstream_core.features.rows import Entity, Row, WriteResult
+from neuralstream_core.features.schema import Feature, FeatureView
+from neuralstream_core.features.store import ManyRows
+from neuralstream_core.features.values import Dtype
+from neuralstream_core.time import iso
+
+__all__ = [
+    "BatchAnswer",
+    "BatchRow",
+    "RowAnswer",
+    "ViewAnswer",
+    "ViewDeletion",
+    "ViewList",
+    "WriteAnswer",
+]
+
+StatusMap = Annotated[
+    dict[str, str],
+    Field(description="NULL, EXPIRED or NOT_FOUND, for every feature that is not present"),
+]
+EventTime = Annotated[
+    str | None, Field(description="newest event time among these features; null if there is none")
+]
+
+
+class _WithoutNulls(BaseModel):
+    """Optional fields that have no value are left out."""
+
+    @model_serializer(mode="wrap")
+    def _drop(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {k: v for k, v in handler(self).items() if v is not None}
+
+
+class FeatureAnswer(_WithoutNulls):
+    """One column of a view."""
+
+    name: str
+    dtype: Dtype
+    shape: list[int] | None = None
+    description: str | None = None
+    default: Any = None
+
+    @classmethod
+    def of(cls, feature: Feature) -> FeatureAnswer:
+        return cls(
+            name=feature.name,
+            dtype=feature.dtype,
+            shape=None if feature.shape is None else list(feature.shape),
+            description=feature.description or None,
+            default=feature.default,
+        )
+
+
+class ViewAnswer(BaseModel):
+    """A feature view."""
+
+    name: str
+    entity: str | list[str]
+    features: list[FeatureAnswer]
+    ttl_seconds: int | None
+    description: str
+    owner: str
+    tags: dict[str, str]
+    schema_version: int
+    created_at: str
+    updated_at: str
+
+    @classmethod
+    def of(cls, view: FeatureView) -> ViewAnswer:
+        return cls(
+            name=view.name,
+            entity=entity_json(view.keys[0] if len(view.keys) == 1 else view.keys),
+            features=[FeatureAnswer.of(feature) for feature in view.features],
+            ttl_seconds=view.ttl_seconds,
+            description=view.description,
+            owner=view.owner,
+            tags=view.tags,
+            schema_version=view.schema_version,
+            created_at=view.created_at.isoformat().replace("+00:00", "Z"),
+            updated_at=view.updated_at.isoformat().replace("+00:00", "Z"),
+        )
+
+
+class ViewList(_WithoutNulls):
+    """One page of views; ``next_token`` asks for the next one."""
+
+    views: list[ViewAnswer]
+    next_token: str | None = None
+
+
+class ViewDeletion(BaseModel):
+    """``deleting``: rows remain, repeat the request."""
+
+    name: str
+    status: Annotated[str, Field(description="deleted or deleting")]
+    rows_removed: int
+
+
+class WriteAnswer(_WithoutNulls):
+    """``written + stale`` is the number of rows."""
+
+    feature_view: str
+    written: Annotated[int, Field(description="rows of which at least one value was stored")]
+    stale: Annotated[
+        int, Field(description="rows all of whose values are older than the stored ones")
+    ]
+    stale_cells: Annotated[
+        int | None,
+        Field(
+            description="older values in the written rows, which were not stored; absent if none"
+        ),
+    ] = None
+
+    @classmethod
+    def of(cls, view: str, result: WriteResult) -> WriteAnswer:
+        return cls(
+            feature_view=view,
+            written=result.written,
+            stale=result.stale,
+            stale_cells=result.cells_stale or None,
+        )
+
+
+class BatchRow(BaseModel):
+    """One entity's features."""
+
+    entity_id: str | list[str]
+    features: dict[str, Any]
+    status: StatusMap
+    event_timestamp: EventTime
+
+
+class RowAnswer(BaseModel):
+    """One entity's features of one view."""
+
+    feature_view: str
+    entity_id: str | list[str]
+    features: dict[str, Any]
+    status: StatusMap
+    event_timestamp: EventTime
+
+    @classmethod
+    def of(cls, read: ManyRows) -> RowAnswer:
+        """The answer of a read of one entity.
+
+        Raises:
+            NotFound: it was never written.
+        """
+        row = read.only
+        times = _timestamps(read.view, row.names)
+        return cls.model_construct(
+            feature_view=read.view.name, **_fields(read.entities[0], row, times)
+        )
+
+
+class BatchAnswer(BaseModel):
+    """Rows in the order of the request, duplicates kept."""
+
+    feature_view: str
+    results: list[BatchRow]
+
+    @classmethod
+    def of(cls, read: ManyRows) -> BatchAnswer:
+        times = _timestamps(read.view, read.missing.names)
+        build: Callable[..., BatchRow] = BatchRow.model_construct
+        results = [
+            build(**_fields(entity, read.missing if row is None else row, times))
+            for entity, row in zip(read.entities, read.rows, strict=True)
+        ]
+        return cls.model_construct(feature_view=read.view.name, results=results)
+
+
+def _timestamps(view: FeatureView, names: tuple[str, ...]) -> list[str]:
+    return [name for name in names if view.feature(name).dtype is Dtype.TIMESTAMP]
+
+
+def _fields(entity: Entity, row: Row, timestamps: list[str]) -> dict[str, Any]:
+    features = dict(zip(row.names, row.values, strict=True))
+    for name in timestamps:
+        if (value := features[name]) is not None:
+            features[name] = iso(value)
+    newest = row.event_time
+    return {
+        "entity_id": entity_json(entity),
+        "features": features,
+        "status": {
+            name: status.name for name, status in zip(row.names, row.status, strict=True) if status
+        },
+        "event_timestamp": None if newest is None else iso(newest),
+    }

@@ -1,0 +1,199 @@
+"""What callers send about rows, over HTTP or in a message."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final, Self
+
+from pydantic import Field, WithJsonSchema, model_validator
+
+from neuralstream_core.errors import FieldError, Invalid
+from neuralstream_core.features.entity import parse_entity, parse_path
+from neuralstream_core.features.rows import Entity
+from neuralstream_core.features.schema import FeatureView
+from neuralstream_core.features.store import Batch, OnlineStore
+from neuralstream_core.features.values import BadValue
+from neuralstream_core.types import MAX_BATCH, MAX_ENTITY_ID, Frozen, Name, PageToken, Query
+
+__all__ = [
+    "MAX_ROWS",
+    "BatchRequest",
+    "RowPath",
+    "Subset",
+    "ViewPage",
+    "ViewPath",
+    "WriteRequest",
+]
+
+MAX_ROWS: Final = 10_000
+"""Rows one write may have."""
+
+_ID: Final = {"type": "string", "minLength": 1, "maxLength": MAX_ENTITY_ID}
+EntityForm = Annotated[
+    Any,
+    WithJsonSchema(
+        {
+            "anyOf": [
+                _ID,
+                {"type": "array", "items": _ID},
+                {"type": "object", "additionalProperties": _ID},
+            ],
+            "description": "an id; for a composite entity a list in key order, or an object by key",
+        }
+    ),
+]
+Values = Annotated[
+    Any,
+    WithJsonSchema(
+        {
+            "type": "object",
+            "minProperties": 1,
+            "description": "value by feature name; null sets NULL; a feature left out keeps its value",
+        }
+    ),
+]
+Moment = Annotated[
+    Any,
+    WithJsonSchema(
+        {
+            "anyOf": [{"type": "string", "format": "date-time"}, {"type": "null"}],
+            "description": "ISO 8601 with a zone, at most 5 minutes ahead; now when absent",
+        }
+    ),
+]
+RowForm = Annotated[
+    Any,
+    WithJsonSchema(
+        {
+            "type": "object",
+            "required": ["entity_id", "features"],
+            "additionalProperties": False,
+            "properties": {
+                "entity_id": {"anyOf": [_ID, {"type": "array"}, {"type": "object"}]},
+                "features": {"type": "object", "minProperties": 1},
+                "event_timestamp": {
+                    "anyOf": [{"type": "string", "format": "date-time"}, {"type": "null"}]
+                },
+            },
+        }
+    ),
+]
+
+
+class WriteRequest(Frozen):
+    """One row (``entity_id``, ``features``) or many (``rows``) of one view.
+
+    The rows themselves are checked against the view when they are packed, in one pass.
+    """
+
+    feature_view: Name
+    entity_id: EntityForm = None
+    features: Values = None
+    event_timestamp: Moment = None
+    rows: Annotated[list[RowForm], Field(min_length=1, max_length=MAX_ROWS)] | None = None
+
+    @model_validator(mode="after")
+    def _one_form(self) -> Self:
+        single = self.model_fields_set & {"entity_id", "features", "event_timestamp"}
+        if self.rows is not None and single:
+            raise ValueError(f"give rows or {', '.join(sorted(single))}, not both")
+        if self.rows is None and not {"entity_id", "features"} <= self.model_fields_set:
+            raise ValueError("give entity_id and features, or rows")
+        return self
+
+    def prepare(self, store: OnlineStore) -> Batch:
+        """The rows, checked and packed.
+
+        Raises:
+            Invalid: names every wrong place as it stands in this request.
+            NotFound: no such view.
+        """
+        if self.rows is not None:
+            return store.prepare(self.feature_view, self.rows)
+        row = {"entity_id": self.entity_id, "features": self.features}
+        if self.event_timestamp is not None:
+            row["event_timestamp"] = self.event_timestamp
+        return store.prepare(self.feature_view, [row], where="")
+
+
+class BatchRequest(Frozen):
+    """Many entities of one view."""
+
+    feature_view: Name
+    entity_ids: Annotated[list[EntityForm], Field(max_length=MAX_BATCH)]
+    features: Annotated[list[Name], Field(min_length=1, max_length=1000)] | None = None
+
+    def entities(self, view: FeatureView) -> list[Entity]:
+        """The entities in request order.
+
+        Raises:
+            Invalid: names each ``entity_ids.3`` that does not fit the view.
+        """
+        if len(view.keys) == 1 and all(
+            type(raw) is str and 0 < len(raw) <= MAX_ENTITY_ID for raw in self.entity_ids
+        ):
+            return self.entity_ids
+        found: list[Entity] = []
+        errors: list[FieldError] = []
+        for i, raw in enumerate(self.entity_ids):
+            try:
+                found.append(parse_entity(view.keys, raw))
+            except BadValue as error:
+                errors.append(FieldError(f"entity_ids.{i}", str(error)))
+        if errors:
+            raise Invalid(f"{errors[0].loc}: {errors[0].msg}", code="invalid_entity", errors=errors)
+        return found
+
+
+class ViewPath(Query):
+    """``/features/views/{name}``."""
+
+    name: Name
+
+
+class ViewPage(Query):
+    """``?limit=…&next_token=…``."""
+
+    limit: Annotated[int, Field(ge=1, le=1000)] = 100
+    next_token: PageToken | None = None
+
+
+class RowPath(Query):
+    """``/features/{feature_view}/{entity_id+}``."""
+
+    feature_view: Name
+    entity_id: Annotated[
+        str,
+        Field(
+            min_length=1,
+            description="any characters; parts of a composite entity joined with `,`, in which "
+            "`\\` escapes `,` and `\\`",
+        ),
+    ]
+
+    def entities(self, view: FeatureView) -> list[Entity]:
+        """The one entity that the path names."""
+        try:
+            return [parse_path(view.keys, self.entity_id)]
+        except BadValue as error:
+            raise Invalid.at("path.entity_id", str(error), code="invalid_entity") from None
+
+
+class Subset(Query):
+    """``?features=a,b``."""
+
+    features: (
+        Annotated[
+            str,
+            Field(
+                min_length=1,
+                max_length=64 * 1024,
+                description="comma-separated names; all when absent",
+            ),
+        ]
+        | None
+    ) = None
+
+    @property
+    def names(self) -> list[str] | None:
+        """The wanted features; ``None`` for all."""
+        return None if self.features is None else self.features.split(",")
