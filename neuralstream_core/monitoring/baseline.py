@@ -195,6 +195,7 @@ def _derive(series: Series, column: Column, dtype: str, bins: int = BINS) -> Ser
         found["categories"] = tuple(ranked[:TOP_CATEGORIES])
         found["rare"] = tuple(ranked[TOP_CATEGORIES:MAX_CATEGORIES])
         found["closed"] = 0 < len(ranked) <= MAX_CATEGORIES
+        found["novel"] = sum(1 for k in texts.values() if k == 1)
     elif series.type == "numeric" and column.numbers is not None:
         present = component(column.numbers[column.state == PRESENT], series.component)
         if len(present):
@@ -205,7 +206,13 @@ def _derive(series: Series, column: Column, dtype: str, bins: int = BINS) -> Ser
 def _bins(present: NDArray[np.float64], bins: int, dtype: str) -> dict[str, Any]:
     low, high = float(present.min()), float(present.max())
     slack = _SLACK.get(dtype, 0.0) * max(abs(low), abs(high))
-    return {"cuts": quantile_cuts(present, bins), "low": low - slack, "high": high + slack}
+    ends = np.count_nonzero(present == low), np.count_nonzero(present == high)
+    return {
+        "cuts": quantile_cuts(present, bins),
+        "low": low - slack,
+        "high": high + slack,
+        "novel": sum(1 for k in ends if k == 1),
+    }
 
 
 def _counted(series: Series, column: Column) -> Series:
@@ -235,6 +242,7 @@ def _from_histogram(series: Series, given: Mapping[str, Any], where: str, dtype:
                 "cuts": tuple(edges[1:-1]),
                 "low": edges[0] - slack,
                 "high": edges[-1] + slack,
+                "novel": 2,
                 "reference": (*counts, 0, 0, *tail),
             }
         )
@@ -262,6 +270,7 @@ def _from_histogram(series: Series, given: Mapping[str, Any], where: str, dtype:
             "categories": tuple(top),
             "rare": tuple(rest[: MAX_CATEGORIES - len(top)]),
             "closed": len(ranked) <= MAX_CATEGORIES,
+            "novel": sum(1 for k in texts.values() if k == 1),
             "reference": (
                 *(texts.get(text, 0) for text in top),
                 sum(texts.get(text, 0) for text in rest),

@@ -90,6 +90,10 @@ class Series(Record):
     """Known categories without a counter of their own."""
     closed: bool = True
     """Every category of the baseline is listed, so anything else is ``unknown``."""
+    novel: int = 0
+    """Baseline values that no other baseline value vouches for: a category seen once, a smallest or
+    largest value seen once. So many of the baseline would have been unknown or outside to the rest
+    of it, which is what a new sample has to be compared with."""
     reference: tuple[int, ...] | None = None
     """The baseline's count in each slot; ``None`` when the version has no baseline for it."""
 

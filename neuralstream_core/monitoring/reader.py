@@ -1,0 +1,171 @@
+"""Counters back out of Redis, and out of the archive where Redis no longer has them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, Protocol
+
+import numpy as np
+
+from neuralstream_core.errors import Unavailable
+from neuralstream_core.monitoring import layout
+from neuralstream_core.monitoring.layout import Service
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from neuralstream_core.monitoring.profile import Profile
+    from neuralstream_core.monitoring.windows import Slice, Window
+    from neuralstream_core.redis.port import Command, RedisPort
+
+__all__ = ["ArchivedHours", "CounterReader", "Counts", "RawHour"]
+
+_KEYS_A_FLIGHT: Final = 200
+
+
+@dataclass(slots=True)
+class RawHour:
+    """The counters of one version in one slice of time, as Redis holds them.
+
+    Attributes:
+        series: strings by the first 16 digits of the profile's digest.
+    """
+
+    service: bytes = b""
+    errors: Mapping[bytes, bytes] = field(default_factory=dict)
+    series: dict[str, bytes] = field(default_factory=dict)
+
+    @property
+    def weight(self) -> int:
+        """How much was counted: the larger of two copies of a closed hour is the complete one."""
+        requests = int.from_bytes(self.service[-4:], "big") if self.service else 0
+        return requests + sum(int.from_bytes(data[-4:], "big") for data in self.series.values())
+
+
+class ArchivedHours(Protocol):
+    """Hours kept outside Redis."""
+
+    def hours(self, model: str, version: str, hours: Iterable[int]) -> Mapping[int, RawHour]:
+        """Those of ``hours`` that were archived."""
+
+
+@dataclass(slots=True)
+class Counts:
+    """What one version did in one window.
+
+    Attributes:
+        series: int64 slots by profile digest.
+        saturated: digests and ``"service"`` whose counters had reached their ceiling.
+    """
+
+    service: Service
+    series: dict[str, NDArray[np.int64]]
+    saturated: set[str]
+
+    def rows(self) -> int:
+        """Answered rows, under whichever profile they were counted."""
+        return sum(int(slots[-1]) for slots in self.series.values())
+
+
+class CounterReader:
+    """Reads what `neuralstream_core.monitoring.recorder` wrote.
+
+    Raises (every method):
+        Unavailable: Redis or the archive cannot be reached.
+    """
+
+    def __init__(
+        self, port: RedisPort, namespace: str, archive: ArchivedHours | None = None
+    ) -> None:
+        self._port = port
+        self._namespace = namespace
+        self._archive = archive
+
+    def active(self, window: Window) -> set[tuple[str, str]]:
+        """``(model, version)`` with counters in Redis in the window's hours."""
+        hours = list(window.hours)
+        found: set[tuple[str, str]] = set()
+        for i in range(0, len(hours), _KEYS_A_FLIGHT):
+            commands: list[Command] = [
+                (b"SMEMBERS", layout.index_key(self._namespace, hour))
+                for hour in hours[i : i + _KEYS_A_FLIGHT]
+            ]
+            for reply in self._port.flight(commands):
+                if not isinstance(reply, list):
+                    raise _refused(reply)
+                for member in reply:
+                    if isinstance(member, bytes):
+                        model, _, version = member.decode().rpartition(":")
+                        found.add((model, version))
+        return found
+
+    def read(self, model: str, version: str, profiles: Sequence[Profile], window: Window) -> Counts:
+        """All counts of a version in a window, under each of ``profiles``."""
+        raws = self.raw(model, version, [p.digest for p in profiles], window.slices)
+        if self._archive is not None and not window.minutes:
+            self._fill(model, version, raws)
+        counts = Counts(Service(), {p.digest: np.zeros(p.size, np.int64) for p in profiles}, set())
+        for raw in raws.values():
+            if raw.service:
+                counts.service.add_string(raw.service)
+            counts.service.add_errors(raw.errors)
+            for profile in profiles:
+                data = raw.series.get(profile.digest[:16])
+                if data:
+                    slots = layout.read_series(data, profile.size)
+                    if (slots == layout.U32_MAX).any():
+                        counts.saturated.add(profile.digest)
+                    counts.series[profile.digest] += slots
+        if counts.service.saturated:
+            counts.saturated.add("service")
+        return counts
+
+    def raw(
+        self, model: str, version: str, digests: Sequence[str], slices: Sequence[Slice]
+    ) -> dict[Slice, RawHour]:
+        """The stored strings of each slice, empty where there are none."""
+        per_slice = 1 + len(digests)
+        keys: list[bytes] = []
+        hashes: list[Command] = []
+        for hour, minute in slices:
+            where = (self._namespace, model, version, hour, minute)
+            keys.append(layout.service_key(*where))
+            keys += [layout.series_key(*where, digest) for digest in digests]
+            hashes.append((b"HGETALL", layout.errors_key(*where)))
+        strings: list[bytes | None] = []
+        for i in range(0, len(keys), _KEYS_A_FLIGHT):
+            strings += self._port.mget(keys[i : i + _KEYS_A_FLIGHT])
+        errors: list[object] = []
+        for i in range(0, len(hashes), _KEYS_A_FLIGHT):
+            errors += self._port.flight(hashes[i : i + _KEYS_A_FLIGHT])
+        found: dict[Slice, RawHour] = {}
+        for i, at in enumerate(slices):
+            service, *series = strings[i * per_slice : (i + 1) * per_slice]
+            found[at] = RawHour(
+                service or b"",
+                _pairs(errors[i]),
+                {d[:16]: data for d, data in zip(digests, series, strict=True) if data},
+            )
+        return found
+
+    def _fill(self, model: str, version: str, raws: dict[Slice, RawHour]) -> None:
+        """Take the archive's copy of an hour where it holds more; an hour is never added up twice."""
+        if self._archive is None:
+            return
+        lacking = [hour for (hour, _), raw in raws.items() if not raw.weight]
+        if not lacking:
+            return
+        for hour, archived in self._archive.hours(model, version, lacking).items():
+            if archived.weight > raws[hour, None].weight:
+                raws[hour, None] = archived
+
+
+def _pairs(reply: object) -> dict[bytes, bytes]:
+    if not isinstance(reply, list):
+        raise _refused(reply)
+    return dict(zip(reply[::2], reply[1::2], strict=True))
+
+
+def _refused(reply: object) -> Unavailable:
+    return Unavailable(f"the cache refused to read counters: {reply}", dependency="redis")
