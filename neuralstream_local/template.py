@@ -233,10 +233,11 @@ class Template:
                 return self._value(argument if isinstance(argument, str) else ".".join(argument))
             case "Fn::Sub":
                 text, own = argument if isinstance(argument, list) else (argument, {})
-                return _VARIABLE.sub(
+                filled = _VARIABLE.sub(
                     lambda m: str(self.resolve(own[m[1]]) if m[1] in own else self._value(m[1])),
                     text,
                 )
+                return filled.replace("${!", "${")
             case "Fn::If":
                 return self.resolve(argument[1] if self._holds(argument[0]) else argument[2])
             case "Fn::Equals":

@@ -1,0 +1,133 @@
+"""The HTTP server over real sockets: keep-alive, pipelining, chunks, limits, and bytes that are not HTTP."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+import threading
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from neuralstream_local.http_server import MAX_BODY, HttpServer, Response
+
+
+def _echo(request):
+    seen = {
+        "method": request.method,
+        "path": request.path,
+        "query": request.query,
+        "headers": request.headers,
+        "size": len(request.body),
+        "body": request.body.decode("latin-1")[:1000],
+    }
+    return Response(200, json.dumps(seen).encode(), [("content-type", "application/json")])
+
+
+@pytest.fixture(scope="module")
+def port():
+    server = HttpServer(_echo, 0)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield server.port
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def _raw(port, data, end=True):
+    """Everything the server says to ``data`` until it closes."""
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        connection.sendall(data)
+        if end:
+            connection.shutdown(socket.SHUT_WR)
+        answer = b""
+        while part := connection.recv(65536):
+            answer += part
+        return answer
+
+
+def test_one_connection_serves_many_requests(port):
+    connection = http.client.HTTPConnection("127.0.0.1", port)
+    for i in range(5):
+        connection.request("POST", f"/p/{i}?q=%20", b"x" * i, {"X-One": "1"})
+        seen = json.loads(connection.getresponse().read())
+        assert (seen["path"], seen["query"], seen["size"]) == (f"/p/{i}", "q=%20", i)
+        assert ["x-one", "1"] in seen["headers"]
+    connection.close()
+
+
+def test_pipelined_requests_are_answered_in_order(port):
+    answer = _raw(port, b"".join(b"GET /%d HTTP/1.1\r\nhost: a\r\n\r\n" % i for i in range(3)))
+
+    assert [answer.index(b'"path": "/%d"' % i) for i in range(3)] == sorted(
+        answer.index(b'"path": "/%d"' % i) for i in range(3)
+    )
+    assert answer.count(b"HTTP/1.1 200 OK") == 3
+
+
+def test_a_request_in_single_bytes_is_the_same_request(port):
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for byte in b"POST /slow HTTP/1.1\r\ncontent-length: 3\r\nconnection: close\r\n\r\nabc":
+            connection.sendall(bytes([byte]))
+        answer = b""
+        while part := connection.recv(65536):
+            answer += part
+
+    assert b'"body": "abc"' in answer
+
+
+def test_chunks_are_joined(port):
+    answer = _raw(
+        port,
+        b"POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\nconnection: close\r\n\r\n"
+        b"3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n",
+    )
+
+    assert b'"body": "abcde"' in answer
+
+
+def test_a_waiting_client_is_told_to_continue(port):
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        connection.sendall(b"POST / HTTP/1.1\r\ncontent-length: 2\r\nexpect: 100-continue\r\n\r\n")
+        assert connection.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        connection.sendall(b"ok")
+        assert b'"body": "ok"' in connection.recv(65536)
+
+
+def test_head_gets_the_length_without_the_body(port):
+    answer = _raw(port, b"HEAD / HTTP/1.1\r\nconnection: close\r\n\r\n")
+
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert b"content-length: " in head
+    assert body == b""
+
+
+@pytest.mark.parametrize("announced", [True, False])
+def test_a_body_beyond_ten_megabytes_is_refused(port, announced):
+    body = b"x" * (MAX_BODY + 1)
+    connection = http.client.HTTPConnection("127.0.0.1", port)
+    connection.request("POST", "/", body if announced else iter([body]), encode_chunked=True)
+    answer = connection.getresponse()
+
+    assert answer.status == 413
+    assert json.loads(answer.read()) == {"message": "Request Entity Too Large"}
+    connection.close()
+
+
+def test_headers_beyond_ten_kilobytes_are_refused(port):
+    assert b" 431 " in _raw(port, b"GET / HTTP/1.1\r\nx: " + b"y" * 11_000 + b"\r\n\r\n")
+
+
+@settings(
+    max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
+)
+@given(data=st.binary(min_size=1, max_size=200))
+def test_bytes_that_are_not_http_never_break_the_server(port, data):
+    answer = _raw(port, data)
+
+    assert answer == b"" or answer.startswith(b"HTTP/1.1 ")
+    assert _raw(port, b"GET /ok HTTP/1.1\r\nconnection: close\r\n\r\n").startswith(b"HTTP/1.1 200")

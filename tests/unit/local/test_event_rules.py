@@ -1,0 +1,31 @@
+"""Which stream records a function gets."""
+
+from __future__ import annotations
+
+import pytest
+
+from neuralstream_local.pumps import matches
+
+OUTBOX = {"dynamodb": {"NewImage": {"outbox": {"M": {"kind": {"S": [{"exists": True}]}}}}}}
+
+
+@pytest.mark.parametrize(
+    ("pattern", "record", "wanted"),
+    [
+        (OUTBOX, {"dynamodb": {"NewImage": {"outbox": {"M": {"kind": {"S": "start_job"}}}}}}, True),
+        (OUTBOX, {"dynamodb": {"NewImage": {"other": {"S": "x"}}}}, False),
+        (OUTBOX, {"eventName": "REMOVE", "dynamodb": {"Keys": {}}}, False),
+        ({"eventName": ["INSERT", "MODIFY"]}, {"eventName": "MODIFY"}, True),
+        ({"eventName": ["INSERT"]}, {"eventName": "MODIFY"}, False),
+        ({"a": [{"exists": False}]}, {}, True),
+        ({"a": [{"prefix": "JOB#"}]}, {"a": "JOB#1"}, True),
+        ({"a": [{"prefix": "JOB#"}]}, {"a": "VIEW#1"}, False),
+    ],
+)
+def test_filters_select_records(pattern, record, wanted):
+    assert matches(pattern, record) is wanted
+
+
+def test_an_unknown_rule_is_not_passed_over():
+    with pytest.raises(ValueError, match="numeric"):
+        matches({"a": [{"numeric": [">", 1]}]}, {"a": 2})
