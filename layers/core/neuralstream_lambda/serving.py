@@ -14,9 +14,10 @@ from neuralstream_lambda.wiring import redis_port, s3_client, serving_table
 
 if TYPE_CHECKING:
     from neuralstream_core.monitoring.profile import Profile
+    from neuralstream_core.monitoring.recorder import RedisRecorder
     from neuralstream_core.serving.engine import Engine
 
-__all__ = ["ServingSettings", "engine"]
+__all__ = ["ServingSettings", "engine", "recorder"]
 
 
 class ServingSettings(RedisSettings, TableSettings, BucketSettings):
@@ -28,11 +29,27 @@ CATALOG_SECONDS = 30.0
 
 
 @cache
+def recorder(settings: ServingSettings) -> RedisRecorder:
+    """Where predictions are counted."""
+    from neuralstream_core.monitoring.profile import Profile
+    from neuralstream_core.monitoring.recorder import RedisRecorder
+    from neuralstream_core.registry.artifacts import ArtifactStore
+
+    def profile(digest: str) -> Profile | None:
+        try:
+            store = ArtifactStore(s3_client(), settings.data_bucket)
+            return Profile.from_json(store.get_profile(digest))
+        except (NeuralStreamError, ValueError):
+            return None
+
+    return RedisRecorder(redis_port(settings), profile, settings.namespace, system_clock)
+
+
+@cache
 def engine(settings: ServingSettings) -> Engine:
     """Router, model cache, online store and recorder; opens nothing until the first request."""
     from neuralstream_core.features.catalog import Catalog
     from neuralstream_core.features.store import OnlineStore
-    from neuralstream_core.monitoring.recorder import RedisRecorder
     from neuralstream_core.registry.artifacts import ArtifactStore
     from neuralstream_core.registry.registry import Registry
     from neuralstream_core.serving.engine import Engine
@@ -47,15 +64,6 @@ def engine(settings: ServingSettings) -> Engine:
     def artifact(digest: str) -> bytes:
         return ArtifactStore(s3_client(), settings.data_bucket).get(digest)
 
-    def profile(digest: str) -> Profile | None:
-        from neuralstream_core.monitoring.profile import Profile
-
-        try:
-            store = ArtifactStore(s3_client(), settings.data_bucket)
-            return Profile.from_json(store.get_profile(digest))
-        except (NeuralStreamError, ValueError):
-            return None
-
     return Engine(
         Router(registry.routing, registry.version),
         Models(artifact, DiskCache(Path(tempfile.gettempdir()) / "neuralstream-models")),
@@ -65,6 +73,6 @@ def engine(settings: ServingSettings) -> Engine:
             system_clock,
             namespace,
         ),
-        RedisRecorder(port, profile, namespace, system_clock),
+        recorder(settings),
         system_clock,
     )

@@ -1,0 +1,80 @@
+"""Many predictions: up to a thousand at once, and jobs from file to file.
+
+`lambda_handler` serves the routes and the schedule; `task_handler` does the steps of a job for the
+state machine of ``statemachines/batch_predict.asl.json``.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import Field, StringConstraints
+
+from neuralstream_core.serving.batch import JobPage, JobRecord
+from neuralstream_core.serving.batch.requests import BatchAnswer, BatchBody, ScheduledJob, job_spec
+from neuralstream_core.types import Name, PageToken, Query
+from neuralstream_lambda.api import Answer, Api, Caller
+from neuralstream_lambda.batch import BatchSettings, jobs, predict_rows, run_task, submit
+from neuralstream_lambda.scopes import Scope
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools.utilities.typing import LambdaContext
+
+
+api = Api("batch_predict")
+settings = BatchSettings.from_env(os.environ)
+
+
+class ModelPath(Query):
+    model_name: Annotated[Name, Field(description="the model")]
+
+
+class JobPath(Query):
+    job_id: Annotated[str, StringConstraints(pattern=r"^job-[0-9a-v]{26}$")]
+
+
+class Paging(Query):
+    limit: Annotated[int, Field(ge=1, le=100)] = 50
+    next_token: PageToken | None = None
+
+
+@api.route("POST /predict/{model_name}/batch", Scope.PREDICT, answer=BatchAnswer | JobRecord)
+def predict_batch(path: ModelPath, body: BatchBody, caller: Caller) -> Answer:
+    """Predict for up to 1000 entities at once, or start a job that reads and writes files."""
+    if body.entity_ids is not None:
+        return Answer(predict_rows(settings, path.model_name, body))
+    job = submit(
+        settings,
+        job_spec(path.model_name, body),
+        caller.principal,
+        key=caller.headers.get("idempotency-key"),
+    )
+    return Answer(job, status=202, headers={"location": f"/jobs/{job.job_id}"})
+
+
+@api.route("GET /jobs", Scope.PREDICT)
+def list_jobs(query: Paging) -> JobPage:
+    """Batch jobs, newest first."""
+    return jobs(settings).list(limit=query.limit, token=query.next_token)
+
+
+@api.route("GET /jobs/{job_id}", Scope.PREDICT)
+def get_job(path: JobPath) -> JobRecord:
+    """A batch job: status, progress, counts, output and failures."""
+    return jobs(settings).get(path.job_id)
+
+
+def lambda_handler(event: Mapping[str, Any], context: LambdaContext) -> dict[str, Any]:
+    """API Gateway's events, and a schedule's ``{"model","input","output",…}``."""
+    if "routeKey" in event:
+        return api.handler(event, context)
+    scheduled = ScheduledJob.model_validate(event)
+    job = submit(settings, scheduled, "schedule", key=scheduled.idempotency_key)
+    return {"job_id": job.job_id, "status": job.status}
+
+
+def task_handler(event: Mapping[str, Any], _context: LambdaContext) -> dict[str, Any]:
+    """One step of a job."""
+    return run_task(settings, event)

@@ -1,0 +1,330 @@
+"""The record of a batch job: asked for, running, done or failed.
+
+Items, all under partition key ``JOB#{ns}#{id}``: ``JOB`` is the record (listed newest first on GSI1
+under ``JOBS#{ns}``), ``CHUNK#{n}`` marks a chunk whose result stands. A new record carries an
+``outbox`` attribute in the same write, which `DispatchFunction` turns into one execution of the state
+machine; the first task removes it.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import secrets
+from enum import StrEnum
+from typing import Annotated, Any, Final
+
+from pydantic import AwareDatetime, Field
+
+from neuralstream_core.errors import ConditionFailed, Conflict, NotFound
+from neuralstream_core.serving.batch.locations import InputFormat, OutputFormat
+from neuralstream_core.table import Item, Table
+from neuralstream_core.time import Clock, Micros, iso
+from neuralstream_core.types import Frozen, Name, Record, VersionName
+
+__all__ = [
+    "DEFAULT_FAILED_FRACTION",
+    "Failure",
+    "Fraction",
+    "JobPage",
+    "JobRecord",
+    "JobSpec",
+    "JobStatus",
+    "Jobs",
+    "Outcome",
+    "Pins",
+    "Progress",
+    "S3Uri",
+]
+
+S3Uri = Annotated[str, Field(min_length=6, max_length=1024, description="s3://bucket/key")]
+Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+
+DEFAULT_FAILED_FRACTION: Final = 0.01
+_MARKER_DAYS: Final = 30
+_MAX_DETAIL: Final = 2000
+
+
+class JobStatus(StrEnum):
+    PENDING = "PENDING"
+    RUNNING = "RUNNING"
+    SUCCEEDED = "SUCCEEDED"
+    FAILED = "FAILED"
+
+    @property
+    def done(self) -> bool:
+        return self in (JobStatus.SUCCEEDED, JobStatus.FAILED)
+
+
+class JobSpec(Frozen):
+    """What a job is asked to do."""
+
+    model: Name
+    input: S3Uri
+    output: S3Uri
+    input_format: InputFormat | None = Field(
+        default=None, description="when the extension does not say"
+    )
+    output_format: OutputFormat = "jsonl"
+    version: VersionName | None = Field(
+        default=None, description="instead of production and its split"
+    )
+    max_failed_fraction: Fraction = Field(
+        default=DEFAULT_FAILED_FRACTION,
+        description="the job fails when more than this share of its rows failed",
+    )
+
+
+class Pins(Record):
+    """What was true when the job started; every chunk and every retry works with exactly this."""
+
+    as_of: Micros
+    """Moment at which expiry of feature values is decided."""
+    size: int
+    etag: str
+    salt: str
+    allocation: tuple[tuple[VersionName, int], ...]
+    """Which of the 10,000 buckets each version answers for (`neuralstream_core.serving.routing`)."""
+
+
+class Progress(Record):
+    """How far a running job is; counts chunks and rows whose results stand."""
+
+    chunks: int = 0
+    chunks_done: int = 0
+    rows: int = 0
+    failed: int = 0
+
+
+class Failure(Record):
+    """Why a job failed."""
+
+    code: str
+    detail: str
+
+
+class Outcome(Record):
+    """What a finished job left: counts and where to look."""
+
+    manifest: str | None = None
+    rows: int
+    failed: int
+    versions: dict[VersionName, int] = Field(default_factory=dict)
+    errors: list[str] = Field(
+        default_factory=list, description="files of failed rows; the first 100"
+    )
+    reasons: dict[str, int] = Field(default_factory=dict, description="failed rows by error code")
+
+
+class JobRecord(Record):
+    """One job as stored and answered."""
+
+    job_id: str
+    model: Name
+    status: JobStatus
+    input: str
+    input_format: InputFormat
+    output: str = Field(description="folder of this job's own files, below the output asked for")
+    output_format: OutputFormat
+    version: VersionName | None = None
+    max_failed_fraction: float
+    progress: Progress = Field(default_factory=Progress)
+    outcome: Outcome | None = None
+    failure: Failure | None = None
+    created_at: AwareDatetime
+    created_by: str
+    started_at: AwareDatetime | None = None
+    finished_at: AwareDatetime | None = None
+
+
+class JobPage(Record):
+    """Jobs, newest first."""
+
+    jobs: list[JobRecord]
+    next_token: str | None = None
+
+
+class Jobs:
+    """Job records of one namespace."""
+
+    def __init__(self, table: Table, namespace: str, clock: Clock) -> None:
+        self._table, self._namespace, self._clock = table, namespace, clock
+
+    def submit(
+        self, spec: JobSpec, input_format: InputFormat, actor: str, *, key: str | None = None
+    ) -> JobRecord:
+        """Store a new job and, in the same write, the call that starts it.
+
+        Args:
+            key: idempotency key; the same key and spec twice make one job.
+
+        Raises:
+            Conflict: ``key`` was used for another spec.
+        """
+        now = self._clock()
+        job_id = _keyed_id(self._namespace, key) if key else _new_id(now)
+        output = f"{spec.output.rstrip('/')}/{job_id}/"
+        item: Item = {
+            **self._key(job_id),
+            "GSI1PK": f"JOBS#{self._namespace}",
+            "GSI1SK": f"{now:020d}#{job_id}",
+            "job_id": job_id,
+            "model": spec.model,
+            "status": JobStatus.PENDING,
+            "input": spec.input,
+            "input_format": input_format,
+            "output": output,
+            "output_format": spec.output_format,
+            "version": spec.version,
+            "max_failed_fraction": spec.max_failed_fraction,
+            "created_at": iso(now),
+            "created_by": actor,
+            "chunks_done": 0,
+            "rows_done": 0,
+            "rows_failed": 0,
+            "outbox": {"kind": "start_job", "job_id": job_id},
+        }
+        try:
+            self._table.put(item, condition="attribute_not_exists(PK)")
+        except ConditionFailed:
+            earlier = self._item(job_id)
+            same = ("model", "input", "input_format", "output_format", "version")
+            if any(earlier.get(k) != item[k] for k in (*same, "output", "max_failed_fraction")):
+                raise Conflict(
+                    "this idempotency key was used for a different job", code="idempotency_conflict"
+                ) from None
+            return _record(earlier)
+        return _record(item)
+
+    def get(self, job_id: str) -> JobRecord:
+        """One job.
+
+        Raises:
+            NotFound: no such job.
+        """
+        return _record(self._item(job_id))
+
+    def list(self, *, limit: int = 50, token: str | None = None) -> JobPage:
+        """A page of jobs, newest first."""
+        page = self._table.query(
+            f"JOBS#{self._namespace}", index=True, limit=limit, token=token, newest_first=True
+        )
+        return JobPage(jobs=[_record(item) for item in page], next_token=page.next_token)
+
+    def begin(self, job_id: str, pins: Pins) -> tuple[JobRecord, Pins]:
+        """The job is running; the pins of the first call stand for every later one.
+
+        Raises:
+            NotFound: no such job.
+            Conflict: the job is already done.
+        """
+        try:
+            item = self._table.update(
+                *self._pair(job_id),
+                "SET #status = :running, started_at = if_not_exists(started_at, :now),"
+                " pins = if_not_exists(pins, :pins) REMOVE outbox",
+                values={
+                    ":running": JobStatus.RUNNING,
+                    ":pending": JobStatus.PENDING,
+                    ":now": iso(self._clock()),
+                    ":pins": pins.model_dump(),
+                },
+                names={"#status": "status"},
+                condition="#status IN (:pending, :running)",
+            )
+        except ConditionFailed:
+            raise Conflict(
+                f"{job_id} is already {self.get(job_id).status}", code="job_done"
+            ) from None
+        return _record(item), Pins.model_validate(item["pins"])
+
+    def planned(self, job_id: str, chunks: int) -> None:
+        """The input is cut into so many chunks."""
+        self._table.update(
+            *self._pair(job_id),
+            "SET chunks = :chunks",
+            values={":chunks": chunks},
+            condition="attribute_exists(PK)",
+        )
+
+    def chunk_done(self, job_id: str, chunk: int, rows: int, failed: int) -> bool:
+        """Count a chunk's result once, however often the chunk ran; ``False`` when it was counted."""
+        marker: Item = {
+            "PK": self._pair(job_id)[0],
+            "SK": f"CHUNK#{chunk:06d}",
+            "expires_at": self._clock() // 1_000_000 + _MARKER_DAYS * 86400,
+        }
+        try:
+            self._table.put(marker, condition="attribute_not_exists(PK)")
+        except ConditionFailed:
+            return False
+        self._table.update(
+            *self._pair(job_id),
+            "ADD chunks_done :one, rows_done :rows, rows_failed :failed",
+            values={":one": 1, ":rows": rows, ":failed": failed},
+        )
+        return True
+
+    def finish(self, job_id: str, outcome: Outcome | None, failure: Failure | None) -> JobRecord:
+        """The job is done: failed when there is a ``failure``. The first verdict stands."""
+        values: Item = {
+            ":status": JobStatus.SUCCEEDED if failure is None else JobStatus.FAILED,
+            ":pending": JobStatus.PENDING,
+            ":running": JobStatus.RUNNING,
+            ":now": iso(self._clock()),
+            ":outcome": None if outcome is None else outcome.model_dump(),
+            ":failure": None if failure is None else _bounded(failure).model_dump(),
+        }
+        try:
+            item = self._table.update(
+                *self._pair(job_id),
+                "SET #status = :status, finished_at = :now, outcome = :outcome, failure = :failure"
+                " REMOVE outbox",
+                values=values,
+                names={"#status": "status"},
+                condition="#status IN (:pending, :running)",
+            )
+        except ConditionFailed:
+            return self.get(job_id)
+        return _record(item)
+
+    def _item(self, job_id: str) -> Item:
+        item = self._table.get(*self._pair(job_id))
+        if item is None:
+            raise NotFound(f"no job {job_id}", code="job_not_found")
+        return item
+
+    def _pair(self, job_id: str) -> tuple[str, str]:
+        return f"JOB#{self._namespace}#{job_id}", "JOB"
+
+    def _key(self, job_id: str) -> Item:
+        pk, sk = self._pair(job_id)
+        return {"PK": pk, "SK": sk}
+
+
+def _record(item: Item) -> JobRecord:
+    fields: dict[str, Any] = dict(item)
+    fields["progress"] = {
+        "chunks": item.get("chunks", 0),
+        "chunks_done": item["chunks_done"],
+        "rows": item["rows_done"],
+        "failed": item["rows_failed"],
+    }
+    return JobRecord.model_validate(fields)
+
+
+def _bounded(failure: Failure) -> Failure:
+    return Failure(code=failure.code[:128], detail=failure.detail[:_MAX_DETAIL])
+
+
+def _new_id(now: Micros) -> str:
+    """Sortable by time, unique without coordination, fit for an execution name and a key."""
+    return _encoded(now.to_bytes(8) + secrets.token_bytes(8))
+
+
+def _keyed_id(namespace: str, key: str) -> str:
+    return _encoded(hashlib.sha256(f"{namespace}\0{key}".encode()).digest()[:16])
+
+
+def _encoded(data: bytes) -> str:
+    return "job-" + base64.b32hexencode(data).decode().rstrip("=").lower()

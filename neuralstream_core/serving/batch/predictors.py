@@ -1,0 +1,104 @@
+"""How a job predicts: the serving engine with its clock stopped and its counts held back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from neuralstream_core.monitoring.observation import AnyObservation, Recorder
+from neuralstream_core.serving.batch.cells import Entity, RowError
+from neuralstream_core.serving.batch.chunks import Answers, Predictor
+from neuralstream_core.time import Micros
+
+if TYPE_CHECKING:
+    from neuralstream_core.serving.columns import Columns
+    from neuralstream_core.serving.engine import Engine
+
+__all__ = ["EngineAt", "EnginePredictor", "HeldRecorder"]
+
+EngineAt: TypeAlias = "Callable[[Micros, Recorder], Engine]"
+"""An engine that sees the feature store as of a moment and reports to the given recorder."""
+
+
+class HeldRecorder:
+    """Keeps observations until what they count is final, so that a retried chunk counts once."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self._recorder = recorder
+        self._held: list[AnyObservation] = []
+
+    def record(self, observation: AnyObservation) -> None:
+        """Keep."""
+        self._held.append(observation)
+
+    def failure(self, model: str, version: str | None, code: str) -> None:
+        """Dropped: the task fails as a whole and is tried again, nobody was answered."""
+
+    def release(self) -> None:
+        """Hand everything on."""
+        held, self._held = self._held, []
+        for observation in held:
+            self._recorder.record(observation)
+
+
+class EnginePredictor(Predictor):
+    """A `Predictor` over `neuralstream_core.serving.engine.Engine`."""
+
+    def __init__(self, engine_at: EngineAt, recorder: Recorder, model: str, as_of: Micros) -> None:
+        self._held = HeldRecorder(recorder)
+        self._engine = engine_at(as_of, self._held)
+        self._model = model
+
+    def predict(
+        self,
+        version: str,
+        entities: Sequence[Entity],
+        others: Mapping[str, Sequence[str]],
+        features: Mapping[str, Sequence[Any]],
+    ) -> Answers:
+        """See `Predictor.predict`."""
+        return answers(
+            self._engine.predict_columns(
+                self._model,
+                entities,
+                keys=others or None,
+                overrides={name: _column(values) for name, values in features.items()} or None,
+                version=version,
+                job=True,
+            )
+        )
+
+    def count(self) -> None:
+        """See `Predictor.count`."""
+        self._held.release()
+
+
+def answers(columns: Columns) -> Answers:
+    """The engine's columns as Python values with ``None`` at failed rows."""
+    bad = {row: RowError(error.code, error.detail) for row, error in columns.errors.items()}
+    by_class = {
+        name: _blanked(scores.tolist(), bad)
+        for name, scores in (columns.probabilities or {}).items()
+    }
+    probability = columns.probability
+    return Answers(
+        _blanked(columns.prediction.tolist(), bad),
+        None if probability is None else _blanked(probability.tolist(), bad),
+        by_class,
+        bad,
+    )
+
+
+def _blanked(values: list[Any], bad: Mapping[int, RowError]) -> list[Any]:
+    for row in bad:
+        values[row] = None
+    return values
+
+
+def _column(values: Sequence[Any]) -> Any:
+    """Floats as an array, in which the engine reads NaN as missing; anything else value by value."""
+    if set(map(type, values)) <= {float, type(None)} and any(v is not None for v in values):
+        import numpy as np
+
+        return np.array(values, dtype=np.float64)
+    return values

@@ -1,0 +1,192 @@
+"""``POST /predict/{model_name}/batch``: its body, which has two forms, and the answer of the first."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from math import isnan
+from typing import TYPE_CHECKING, Annotated, Any, Self
+
+from pydantic import BaseModel, Field, StringConstraints, model_validator
+
+from neuralstream_core.errors import FieldError, Invalid
+from neuralstream_core.features.entity import entity_json, parse_entity
+from neuralstream_core.features.rows import Entity
+from neuralstream_core.serving.batch.jobs import DEFAULT_FAILED_FRACTION, Fraction, JobSpec, S3Uri
+from neuralstream_core.serving.batch.locations import InputFormat, OutputFormat
+from neuralstream_core.serving.requests import AnyEntity
+from neuralstream_core.time import Micros, iso
+from neuralstream_core.types import (
+    MAX_BATCH,
+    MAX_NAME,
+    EntityId,
+    Frozen,
+    Name,
+    UtcTime,
+    VersionName,
+)
+
+if TYPE_CHECKING:
+    from neuralstream_core.serving.columns import Columns
+
+__all__ = [
+    "BatchAnswer",
+    "BatchBody",
+    "BatchPrediction",
+    "ScheduledJob",
+    "batch_json",
+    "canonical",
+    "job_spec",
+]
+
+_JOB_FIELDS = frozenset({"input", "output", "input_format", "output_format", "max_failed_fraction"})
+_ROW_FIELDS = frozenset({"entity_ids", "feature_view", "entities", "features"})
+
+Column = Annotated[list[Any], Field(max_length=MAX_BATCH)]
+
+
+class BatchBody(Frozen):
+    """Either ``entity_ids``, answered at once, or ``input`` and ``output``, which make a job."""
+
+    entity_ids: Annotated[list[AnyEntity], Field(max_length=MAX_BATCH)] | None = None
+    feature_view: Name | None = Field(
+        default=None, description="the view the entities belong to; unqualified names resolve in it"
+    )
+    entities: (
+        Annotated[
+            dict[Name, Annotated[list[EntityId], Field(max_length=MAX_BATCH)]],
+            Field(max_length=16),
+        ]
+        | None
+    ) = Field(default=None, description="further entity keys, one list in the order of entity_ids")
+    features: (
+        Annotated[
+            dict[
+                Annotated[str, StringConstraints(min_length=1, max_length=2 * MAX_NAME + 1)], Column
+            ],
+            Field(max_length=1000),
+        ]
+        | None
+    ) = Field(
+        default=None,
+        description="values that override the store or only the request can give, one list each",
+    )
+    version: VersionName | None = Field(default=None, description="pins a version")
+    input: S3Uri | None = Field(default=None, description="a .csv, .jsonl or .parquet of entities")
+    output: S3Uri | None = Field(default=None, description="folder under which the job writes")
+    input_format: InputFormat | None = None
+    output_format: OutputFormat = "jsonl"
+    max_failed_fraction: Fraction = DEFAULT_FAILED_FRACTION
+
+    @model_validator(mode="after")
+    def _one_form(self) -> Self:
+        given = self.model_fields_set
+        if self.entity_ids is not None:
+            if wrong := sorted(given & _JOB_FIELDS):
+                raise ValueError(f"entity_ids and {wrong[0]} do not go together")
+            counts = {**(self.entities or {}), **(self.features or {})}
+            for name, column in counts.items():
+                if len(column) != len(self.entity_ids):
+                    raise ValueError(
+                        f"{name[:MAX_NAME]} has {len(column)} values for {len(self.entity_ids)} entities"
+                    )
+        elif self.input is None or self.output is None:
+            raise ValueError("give entity_ids, or input and output")
+        elif wrong := sorted(given & _ROW_FIELDS):
+            raise ValueError(f"input and {wrong[0]} do not go together")
+        return self
+
+
+class ScheduledJob(JobSpec):
+    """What a schedule delivers; ``idempotency_key`` makes a second delivery harmless."""
+
+    idempotency_key: Annotated[str, StringConstraints(min_length=1, max_length=256)] | None = None
+
+
+class BatchPrediction(BaseModel):
+    """One row of the answer: a prediction or an error."""
+
+    entity_id: str | list[str]
+    version: str
+    prediction: Any = None
+    probability: float | None = None
+    probabilities: dict[str, float] | None = None
+    error: dict[str, str] | None = Field(default=None, description="`code` and `detail`")
+
+
+class BatchAnswer(BaseModel):
+    """Predictions in the order of ``entity_ids``."""
+
+    model: str
+    predictions: list[BatchPrediction]
+    count: int
+    failed: int
+    latency_ms: float
+    timestamp: UtcTime
+
+
+def job_spec(model: str, body: BatchBody) -> JobSpec:
+    """The job that the second form of the body asks for."""
+    return JobSpec.model_validate(
+        {
+            "model": model,
+            **{k: v for k, v in body.model_dump().items() if k in JobSpec.model_fields},
+        }
+    )
+
+
+def canonical(raw: list[Any], keys: tuple[str, ...]) -> list[Entity]:
+    """Entities of a request in the form the engine takes.
+
+    Args:
+        keys: of the primary view.
+
+    Raises:
+        Invalid: names every entity that does not fit.
+    """
+    if len(keys) == 1 and set(map(type, raw)) == {str}:
+        return raw
+    found: list[Entity] = []
+    errors: list[FieldError] = []
+    for at, entity in enumerate(raw):
+        try:
+            found.append(parse_entity(keys, entity))
+        except ValueError as error:
+            errors.append(FieldError(f"entity_ids.{at}", str(error)))
+    if errors:
+        raise Invalid(f"{errors[0].loc}: {errors[0].msg}", code="invalid_entity", errors=errors)
+    return found
+
+
+def batch_json(model: str, entities: list[Entity], columns: Columns, at: Micros) -> str:
+    """The JSON of a `BatchAnswer`."""
+    predictions = columns.prediction.tolist()
+    probability = None if columns.probability is None else columns.probability.tolist()
+    by_class = {name: scores.tolist() for name, scores in (columns.probabilities or {}).items()}
+    version = columns.version.tolist()
+    rows: list[Mapping[str, Any]] = []
+    for i, entity in enumerate(entities):
+        row: dict[str, Any] = {
+            "entity_id": entity_json(entity),
+            "version": columns.versions[version[i]],
+        }
+        if (error := columns.errors.get(i)) is not None:
+            row["error"] = {"code": error.code, "detail": error.detail}
+        else:
+            row["prediction"] = predictions[i]
+            if probability is not None and not isnan(probability[i]):
+                row["probability"] = probability[i]
+            if by_class:
+                row["probabilities"] = {name: scores[i] for name, scores in by_class.items()}
+        rows.append(row)
+    return json.dumps(
+        {
+            "model": model,
+            "predictions": rows,
+            "count": len(entities),
+            "failed": len(columns.errors),
+            "latency_ms": round(columns.seconds[0] * 1000, 3),
+            "timestamp": iso(at),
+        },
+        allow_nan=False,
+    )
