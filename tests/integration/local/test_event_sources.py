@@ -1,0 +1,209 @@
+"""Queues, streams and Step Functions reach the functions as they do on AWS."""
+
+from __future__ import annotations
+
+import json
+import threading
+import uuid
+
+import boto3
+import pytest
+
+from neuralstream_local.pumps import pump_queue, pump_stream, start
+from neuralstream_local.template import QueueEvent, StreamEvent
+from tests.support.poll import eventually
+
+
+@pytest.fixture
+def stop():
+    event = threading.Event()
+    yield event
+    event.set()
+
+
+@pytest.fixture
+def queue(aws):
+    """A queue whose messages go to a dead letter queue after two receives."""
+    sqs = aws.client("sqs")
+    name = f"q-{uuid.uuid4().hex}"
+    dead = sqs.create_queue(QueueName=f"{name}-dead")["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=dead, AttributeNames=["QueueArn"])["Attributes"][
+        "QueueArn"
+    ]
+    redrive = json.dumps({"deadLetterTargetArn": arn, "maxReceiveCount": 2})
+    url = sqs.create_queue(QueueName=name, Attributes={"RedrivePolicy": redrive})["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"][
+        "QueueArn"
+    ]
+    return sqs, url, dead, arn
+
+
+def _waiting(sqs, url):
+    names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+    counts = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"]
+    return sum(int(counts[name]) for name in names)
+
+
+def test_a_queue_delivers_batches_and_only_failures_come_back(queue, stop):
+    sqs, url, dead, arn = queue
+    batches = []
+
+    def function(event):
+        batches.append([record["body"] for record in event["Records"]])
+        failed = [r["messageId"] for r in event["Records"] if r["body"] == "bad"]
+        return {"batchItemFailures": [{"itemIdentifier": i} for i in failed]}
+
+    for body in [*(f"row {i}" for i in range(24)), "bad"]:
+        sqs.send_message(QueueUrl=url, MessageBody=body)
+    start(pump_queue, QueueEvent("F", arn, 100, 0.2, True), function, stop)
+
+    assert eventually(lambda: _waiting(sqs, dead) == 1, seconds=20)
+    bodies = [body for batch in batches for body in batch]
+    assert sorted(set(bodies)) == sorted({*(f"row {i}" for i in range(24)), "bad"})
+    assert bodies.count("bad") == 2
+    assert len(bodies) == 26
+    assert max(map(len, batches)) > 10
+    assert _waiting(sqs, url) == 0
+
+
+def test_a_function_that_raises_gets_the_whole_batch_again(queue, stop):
+    sqs, url, dead, arn = queue
+    calls = []
+
+    def function(event):
+        calls.append(len(event["Records"]))
+        if len(calls) == 1:
+            raise RuntimeError("as asked")
+
+    for i in range(3):
+        sqs.send_message(QueueUrl=url, MessageBody=str(i))
+    start(pump_queue, QueueEvent("F", arn, 10, 0.2, True), function, stop)
+
+    assert eventually(lambda: calls and _waiting(sqs, url) == 0, seconds=20)
+    assert sum(calls) == 6
+    assert _waiting(sqs, dead) == 0
+
+
+def test_a_stream_delivers_matching_records_in_order_and_retries_the_failed_one(table, stop):
+    pattern = {"dynamodb": {"NewImage": {"outbox": {"M": {"kind": {"S": [{"exists": True}]}}}}}}
+    seen, refused = [], []
+
+    def function(event):
+        failures = []
+        for record in event["Records"]:
+            image = record["dynamodb"]["NewImage"]
+            number = int(image["outbox"]["M"]["n"]["N"])
+            if number == 3 and len(refused) < 2:
+                refused.append(number)
+                failures.append({"itemIdentifier": record["dynamodb"]["SequenceNumber"]})
+                break
+            seen.append((number, record["eventName"], record["eventSource"]))
+        return {"batchItemFailures": failures}
+
+    start(pump_stream, StreamEvent("F", table.name, 4, (pattern,), 5, True), function, stop)
+    for n in range(6):
+        table.put({"PK": f"other {n}", "SK": "x"})
+        table.put({"PK": "job", "SK": str(n), "outbox": {"kind": "start_job", "n": n}})
+    table.update("job", "0", "SET outbox.n = :n", values={":n": 6})
+
+    assert eventually(lambda: len(seen) == 7, seconds=20)
+    assert [n for n, _, _ in seen] == list(range(7))
+    assert refused == [3, 3]
+    assert seen[0][1:] == ("INSERT", "aws:dynamodb")
+    assert seen[6][1] == "MODIFY"
+
+
+def test_a_record_that_always_fails_is_given_up_and_the_rest_goes_on(table, stop):
+    seen = []
+
+    def function(event):
+        for record in event["Records"]:
+            if record["dynamodb"]["Keys"]["SK"]["S"] == "0":
+                return {
+                    "batchItemFailures": [{"itemIdentifier": record["dynamodb"]["SequenceNumber"]}]
+                }
+            seen.append(record["dynamodb"]["Keys"]["SK"]["S"])
+        return None
+
+    for n in range(3):
+        table.put({"PK": "job", "SK": str(n)})
+    start(pump_stream, StreamEvent("F", table.name, 10, (), 1, True), function, stop)
+
+    assert eventually(lambda: seen == ["1", "2"], seconds=20)
+
+
+def _lambda(stack, **arguments):
+    answer = stack.client("lambda").invoke(**arguments)
+    return answer, json.loads(answer["Payload"].read() or b"null")
+
+
+def test_any_aws_client_can_invoke_a_function(stack):
+    event = {"identitySource": ["not a key"], "routeKey": "GET /models"}
+    answer, payload = _lambda(
+        stack, FunctionName="neuralstream-local-authorizer", Payload=json.dumps(event)
+    )
+
+    assert answer["StatusCode"] == 200
+    assert "FunctionError" not in answer
+    assert payload["isAuthorized"] in {True, False}
+
+
+def test_a_function_that_raises_is_reported_as_lambda_does(stack):
+    answer, payload = _lambda(stack, FunctionName="neuralstream-local-authorizer", Payload=b"{}")
+
+    assert answer["FunctionError"] == "Unhandled"
+    assert payload["errorType"] == "KeyError"
+
+
+def test_an_unknown_function_is_not_found(stack):
+    client = stack.client("lambda")
+
+    with pytest.raises(client.exceptions.ResourceNotFoundException):
+        client.invoke(FunctionName="nobody")
+
+
+def test_step_functions_call_the_local_functions(stack):
+    states = stack.client("stepfunctions")
+    arn = "arn:aws:lambda:us-east-1:123456789012:function:neuralstream-local-authorizer:live"
+    definition = {
+        "StartAt": "Ask",
+        "States": {
+            "Ask": {
+                "Type": "Task",
+                "Resource": "arn:aws:states:::lambda:invoke",
+                "Parameters": {"FunctionName": arn, "Payload.$": "$"},
+                "OutputPath": "$.Payload",
+                "End": True,
+            }
+        },
+    }
+    machine = states.create_state_machine(
+        name=f"m-{uuid.uuid4().hex}",
+        definition=json.dumps(definition),
+        roleArn="arn:aws:iam::123456789012:role/any",
+    )["stateMachineArn"]
+    execution = states.start_execution(
+        stateMachineArn=machine, input=json.dumps({"identitySource": ["not a key"]})
+    )["executionArn"]
+
+    def finished():
+        described = states.describe_execution(executionArn=execution)
+        return described["status"] != "RUNNING" and described
+
+    described = eventually(finished, seconds=20)
+    assert described["status"] == "SUCCEEDED"
+    assert "isAuthorized" in json.loads(described["output"])
+
+
+def test_the_storage_of_the_template_is_there(stack):
+    tables = stack.client("dynamodb").list_tables()["TableNames"]
+    assert {"neuralstream-local", "neuralstream-local-keys"} <= set(tables)
+    buckets = {b["Name"] for b in stack.client("s3").list_buckets()["Buckets"]}
+    assert "neuralstream-local-data" in buckets
+    queues = [url.rpartition("/")[2] for url in stack.client("sqs").list_queues()["QueueUrls"]]
+    assert "neuralstream-local-IngestQueue" in queues
+
+
+def test_clients_without_arguments_reach_the_emulation(aws):
+    assert boto3.client("sts").meta.endpoint_url == aws.endpoint
+    assert boto3.client("sts").get_caller_identity()["Account"] == "123456789012"
