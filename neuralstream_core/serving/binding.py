@@ -12,7 +12,7 @@ A float feature never goes into an integer input (it would be cut off), text onl
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
@@ -112,6 +112,16 @@ class Binding:
                         tensor[absent, at : at + size] = "" if text else np.nan
             inputs[slot.name] = tensor.reshape(n, *slot.shape)
         return inputs
+
+    def split(self, inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+        """The way back: one column per feature, ``(n,)`` or ``(n, size)``."""
+        columns: list[np.ndarray] = [np.zeros(0)] * len(self.features)
+        for slot in self.slots:
+            tensor = inputs[slot.name].reshape(-1, slot.width)
+            for place, at in zip(slot.features, slot.offsets, strict=True):
+                size = self.features[place].size
+                columns[place] = tensor[:, at] if size == 1 else tensor[:, at : at + size]
+        return columns
 
 
 def bind(signature: Signature, features: Sequence[FeatureRef]) -> Binding:

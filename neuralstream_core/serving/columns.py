@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from neuralstream_core.features.block import Block
     from neuralstream_core.features.store import OnlineStore
 
-__all__ = ["Columns", "RowError", "predict_columns"]
+__all__ = ["Columns", "RowError", "observe_tensors", "predict_columns"]
 
 
 class RowError(NamedTuple):
@@ -404,6 +404,44 @@ def _record(
             )
         )
         requests = 0
+
+
+def observe_tensors(
+    route: Route,
+    plan: Plan,
+    inputs: Mapping[str, np.ndarray],
+    predictions: Predictions,
+    seconds: tuple[float, float, float],
+    *,
+    cold: bool,
+    pinned: bool,
+) -> Observation:
+    """What monitoring is told of an inference on the caller's own tensors.
+
+    They are taken apart into the version's features again, if it lists any.
+    """
+    prediction, score = _answers(plan, predictions)
+    columns = plan.binding.split(inputs) if plan.binding is not None else []
+    status = np.zeros((len(prediction), len(columns)), np.uint8)
+    for place, column in enumerate(columns):
+        if column.dtype.kind == "f":
+            absent = np.isnan(column.reshape(len(column), -1)).any(axis=1)
+            status[absent, place] = Status.NULL
+    return Observation(
+        model=plan.version.model,
+        version=plan.version.version,
+        profile=plan.version.profile,
+        features=plan.features,
+        columns=columns,
+        status=status if status.any() else None,
+        prediction=prediction,
+        score=score,
+        timings=seconds,
+        cold=cold,
+        stale_routing=route.stale,
+        pinned=pinned,
+        classes=plan.classes,
+    )
 
 
 def _joined(

@@ -6,7 +6,7 @@ nothing else. `Engine.predict_columns` does the same for many rows in columns.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,7 @@ from neuralstream_core.serving.entities import primary, view_entities
 from neuralstream_core.serving.models import Models
 from neuralstream_core.serving.plan import Outcome, Part, Plan, missing_features, typed
 from neuralstream_core.serving.router import Route, Router
+from neuralstream_core.serving.runtimes import Predictions
 from neuralstream_core.time import Clock, Micros
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ class Prediction:
         entity: canonical: a string, or a tuple in the primary view's key order.
         values: what the model saw, one per feature; ``None`` where a cell was missing.
         status: cell statuses, or ``None`` when every cell is present.
+        predictions: the runtime's own answer, one row.
         seconds: (total, features, inference).
         degraded: the online store was down and declared defaults were used.
     """
@@ -49,6 +51,7 @@ class Prediction:
     outcome: Outcome
     values: Sequence[Any]
     status: Sequence[int] | None
+    predictions: Predictions
     seconds: tuple[float, float, float]
     at: Micros
     degraded: bool = False
@@ -169,6 +172,64 @@ class Engine:
             cold=cold,
         )
 
+    def infer(
+        self,
+        model: str,
+        tensors: Callable[[Plan], Mapping[str, np.ndarray]],
+        *,
+        version: str | None = None,
+        entity: str | None = None,
+    ) -> tuple[Plan, Predictions]:
+        """Predict from tensors the caller already has; no features are read.
+
+        Args:
+            tensors: makes the model's inputs, once it is known which version answers.
+            entity: chooses the version by its bucket; without it and without ``version`` the
+                production version answers, or else the oldest of the split.
+
+        Raises:
+            NotFound, Conflict, Invalid, Unavailable: as `predict`.
+        """
+        begin = perf_counter()
+        route = self.router.get(model)
+        chosen: VersionRecord | None = None
+        try:
+            chosen = self.choose(route, version, entity)
+            plan = self.models.get(chosen)
+            inputs = tensors(plan)
+            before = perf_counter()
+            predictions = plan.runtime.run(inputs)
+            after = perf_counter()
+        except NeuralStreamError as error:
+            self._recorder.failure(model, chosen.version if chosen else None, error.code)
+            raise
+        from neuralstream_core.serving.columns import observe_tensors
+
+        cold, self._cold = self._cold, False
+        self._recorder.record(
+            observe_tensors(
+                route,
+                plan,
+                inputs,
+                predictions,
+                (perf_counter() - begin, 0.0, after - before),
+                cold=cold,
+                pinned=version is not None,
+            )
+        )
+        return plan, predictions
+
+    def choose(
+        self, route: Route, version: str | None = None, entity: str | None = None
+    ) -> VersionRecord:
+        """The version that answers; see `infer`."""
+        if version is not None:
+            return self.router.version(route, version)
+        if entity is not None:
+            return route.versions[route.serving.one(entity)]
+        production = route.model.production_version
+        return route.versions[production or route.serving.versions[0]]
+
     def _predict(
         self,
         route: Route,
@@ -213,7 +274,9 @@ class Engine:
         seconds = (perf_counter() - begin, read - reading, inferred - read)
         if not degraded:
             self._record(route, plan, values, status, outcome, seconds, pinned=pinned)
-        return Prediction(plan, entity, outcome, values, status, seconds, self._clock(), degraded)
+        return Prediction(
+            plan, entity, outcome, values, status, predictions, seconds, self._clock(), degraded
+        )
 
     def _record(
         self,

@@ -1,0 +1,249 @@
+"""The Open Inference Protocol V2 over JSON: tensors in, tensors out.
+
+https://github.com/kserve/open-inference-protocol/blob/main/specification/protocol/inference_rest.md
+
+Two things beyond it: ``parameters.entity_id`` in place of ``inputs`` fetches the entity's features, and
+``null`` in a floating-point tensor is NaN, which JSON cannot say. The binary tensor extension is not
+offered; a client asks for JSON tensors (``binary_data=False``).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from itertools import chain
+from math import prod
+from typing import Annotated, Any, Final, Literal, TypeAlias
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from neuralstream_core.errors import Invalid
+from neuralstream_core.registry.records import Signature, Tensor, VersionRecord
+from neuralstream_core.serving.plan import not_finite
+from neuralstream_core.serving.runtimes import DATATYPES, Predictions, Runtime
+
+__all__ = [
+    "MAX_ELEMENTS",
+    "InferAnswer",
+    "InferBody",
+    "ModelMetadata",
+    "TensorMetadata",
+    "decode",
+    "encode",
+    "metadata",
+    "version_name",
+]
+
+MAX_ELEMENTS: Final = 1_000_000
+"""Elements all inputs of a request may have together."""
+
+_TYPES: Final[dict[str, frozenset[type]]] = {
+    "FP64": frozenset({int, float, type(None)}),
+    "FP32": frozenset({int, float, type(None)}),
+    "FP16": frozenset({int, float, type(None)}),
+    "BOOL": frozenset({bool}),
+    "BYTES": frozenset({str}),
+}
+_WHOLE: Final = frozenset({int})
+_FLOATS: Final = frozenset({"FP64", "FP32", "FP16"})
+
+ShortText: TypeAlias = Annotated[str, StringConstraints(max_length=1024)]
+Parameters: TypeAlias = Annotated[dict[ShortText, Any], Field(max_length=64)]
+
+
+class _Wire(BaseModel):
+    """Base of the protocol's messages; an extension this server does not know is ignored."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
+
+
+class InputTensor(_Wire):
+    name: ShortText
+    shape: Annotated[list[Annotated[int, Field(ge=0)]], Field(max_length=8)]
+    datatype: ShortText
+    parameters: Parameters = Field(default_factory=dict)
+    data: list[Any]
+
+
+class OutputRequest(_Wire):
+    name: ShortText
+    parameters: Parameters = Field(default_factory=dict)
+
+
+class InferBody(_Wire):
+    """An inference request. ``parameters.entity_id`` in place of ``inputs`` fetches the features."""
+
+    id: ShortText | None = None
+    parameters: Parameters = Field(default_factory=dict)
+    inputs: Annotated[list[InputTensor], Field(max_length=512)] = Field(default_factory=list)
+    outputs: Annotated[list[OutputRequest], Field(max_length=512)] = Field(default_factory=list)
+
+    @property
+    def entity_id(self) -> str | None:
+        """The entity of the extension.
+
+        Raises:
+            Invalid: it is not a string.
+        """
+        entity = self.parameters.get("entity_id")
+        if entity is not None and not isinstance(entity, str):
+            raise Invalid.at("parameters.entity_id", "must be a string")
+        return entity
+
+
+class OutputTensor(_Wire):
+    name: str
+    shape: list[int]
+    datatype: str
+    data: list[Any]
+
+
+class InferAnswer(_Wire):
+    """An inference response."""
+
+    model_name: str
+    model_version: str
+    id: str | None = None
+    outputs: list[OutputTensor]
+
+
+class TensorMetadata(_Wire):
+    name: str
+    datatype: str
+    shape: list[int]
+
+
+class ModelMetadata(_Wire):
+    """What a model takes and gives."""
+
+    name: str
+    versions: list[str]
+    platform: Literal["onnx_onnxv1", "neuralstream_linear"]
+    inputs: list[TensorMetadata]
+    outputs: list[TensorMetadata]
+
+
+def version_name(text: str) -> str:
+    """The protocol's version, ``"1"`` or ``"v1"``, as the registry's ``"v1"``."""
+    return text if text.startswith("v") else f"v{text}"
+
+
+def metadata(version: VersionRecord, versions: Sequence[str]) -> ModelMetadata:
+    """The metadata of a version; ``versions`` are those that serve now."""
+    signature = version.signature
+    return ModelMetadata(
+        name=version.model,
+        versions=list(versions),
+        platform="onnx_onnxv1" if version.format == "onnx" else "neuralstream_linear",
+        inputs=[_tensor(tensor) for tensor in signature.inputs] if signature else [],
+        outputs=[_tensor(tensor) for tensor in signature.outputs] if signature else [],
+    )
+
+
+def _tensor(tensor: Tensor) -> TensorMetadata:
+    return TensorMetadata(name=tensor.name, datatype=tensor.datatype, shape=list(tensor.shape))
+
+
+def decode(body: InferBody, signature: Signature) -> dict[str, np.ndarray]:
+    """The request's tensors, held against what the model takes.
+
+    Raises:
+        Invalid: a tensor is missing, unknown, of another datatype or shape, or its data does not fit.
+    """
+    wanted = {tensor.name: tensor for tensor in signature.inputs}
+    given = {tensor.name: tensor for tensor in body.inputs}
+    if len(given) != len(body.inputs):
+        raise Invalid.at("inputs", "an input is given twice")
+    for name in given.keys() - wanted.keys():
+        raise Invalid.at("inputs", f"the model has no input {name!r}; it takes {_named(wanted)}")
+    for name in wanted.keys() - given.keys():
+        raise Invalid.at("inputs", f"the input {name!r} is missing")
+    if sum(prod(tensor.shape) for tensor in body.inputs) > MAX_ELEMENTS:
+        raise Invalid.at("inputs", f"at most {MAX_ELEMENTS} elements a request")
+    inputs = {name: _decoded(given[name], tensor) for name, tensor in wanted.items()}
+    rows = {len(array) for array in inputs.values()}
+    if len(rows) != 1 or rows == {0}:
+        raise Invalid.at("inputs", "every input needs the same number of rows, at least one")
+    return inputs
+
+
+def _decoded(given: InputTensor, wanted: Tensor) -> np.ndarray:
+    loc = f"inputs.{given.name[:128]}"
+    if given.datatype not in DATATYPES:
+        raise Invalid.at(loc, f"unknown datatype; use one of {', '.join(DATATYPES)}")
+    if not _convertible(given.datatype, wanted.datatype):
+        raise Invalid.at(loc, f"the model takes {wanted.datatype}, not {given.datatype}")
+    if len(given.shape) != len(wanted.shape) or any(
+        free >= 0 and free != size for free, size in zip(wanted.shape, given.shape, strict=True)
+    ):
+        raise Invalid.at(loc, f"the model takes the shape {list(wanted.shape)}, not {given.shape}")
+    cells = _flat(given.data, given.shape, loc)
+    allowed = _TYPES.get(given.datatype, _WHOLE)
+    if not allowed.issuperset(map(type, cells)):
+        raise Invalid.at(loc, f"data that is not {given.datatype}")
+    try:
+        return np.array(cells, dtype=DATATYPES[wanted.datatype]).reshape(given.shape)
+    except (OverflowError, ValueError, TypeError):
+        raise Invalid.at(loc, f"data beyond the range of {wanted.datatype}") from None
+
+
+def _convertible(given: str, wanted: str) -> bool:
+    if given == wanted:
+        return True
+    if "BYTES" in (given, wanted) or "BOOL" in (given, wanted):
+        return False
+    return wanted in _FLOATS or given not in _FLOATS
+
+
+def _flat(data: list[Any], shape: Sequence[int], loc: str) -> list[Any]:
+    """Row-major cells of flat or nested data."""
+    if data and isinstance(data[0], list):
+        for size in shape[1:]:
+            if not all(isinstance(part, list) and len(part) == size for part in data):
+                raise Invalid.at(loc, f"nested data does not have the shape {list(shape)}")
+            data = list(chain.from_iterable(data))
+    if len(data) != prod(shape):
+        raise Invalid.at(loc, f"{len(data)} elements for the shape {list(shape)}")
+    return data
+
+
+def encode(
+    version: VersionRecord,
+    body: InferBody,
+    runtime: Runtime,
+    predictions: Predictions,
+) -> str:
+    """The JSON of an `InferAnswer` with the outputs the request asks for, all by default.
+
+    Raises:
+        Invalid: it asks for an output the model does not have, or an answer is not a number.
+    """
+    tensors = runtime.tensors(predictions)
+    wanted = [request.name for request in body.outputs] or list(tensors)
+    declared = {tensor.name: tensor.datatype for tensor in runtime.signature.outputs}
+    outputs: list[dict[str, Any]] = []
+    for name in wanted:
+        if name not in tensors:
+            raise Invalid.at("outputs", f"the model has no output {name[:128]!r}")
+        array = tensors[name]
+        outputs.append(
+            {
+                "name": name,
+                "shape": list(array.shape),
+                "datatype": declared[name],
+                "data": array.ravel().tolist(),
+            }
+        )
+    answer: dict[str, Any] = {"model_name": version.model, "model_version": version.version}
+    if body.id is not None:
+        answer["id"] = body.id
+    answer["outputs"] = outputs
+    try:
+        return json.dumps(answer, allow_nan=False)
+    except ValueError:
+        raise not_finite() from None
+
+
+def _named(tensors: dict[str, Tensor]) -> str:
+    return ", ".join(repr(name) for name in list(tensors)[:20])

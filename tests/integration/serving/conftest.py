@@ -1,0 +1,227 @@
+"""A registry, an online store and an engine on real storage, and functions/predict on top of them."""
+
+from __future__ import annotations
+
+import base64
+import importlib.util
+import json
+import os
+import sys
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from neuralstream_core.features import Catalog, OnlineStore, ViewSpec
+from neuralstream_core.monitoring.observation import AnyObservation
+from neuralstream_core.redis import RedisPort
+from neuralstream_core.registry.artifacts import ArtifactStore
+from neuralstream_core.registry.attempts import By, countdown
+from neuralstream_core.registry.records import FeatureRef, Format, Signature, VersionRecord
+from neuralstream_core.registry.registrar import Registrar
+from neuralstream_core.registry.registry import Registry
+from neuralstream_core.registry.requests import Registration
+from neuralstream_core.registry.views import CatalogViews
+from neuralstream_core.serving.binding import bind
+from neuralstream_core.serving.engine import Engine
+from neuralstream_core.serving.models import DiskCache, Models
+from neuralstream_core.serving.router import Router
+from neuralstream_core.serving.runtimes import load
+from neuralstream_core.table import Table
+from neuralstream_core.time import system_clock
+
+ROOT = Path(__file__).parents[3]
+NAMESPACE = "test"
+
+
+class InProcess:
+    """A validator that tries artifacts right here: these come from the tests themselves."""
+
+    def validate(self, kind: Format, data: bytes, features: Sequence[FeatureRef], /) -> Signature:
+        runtime = load(kind, data)
+        if features:
+            bind(runtime.signature, features)
+        return runtime.signature
+
+
+class NoProfiles:
+    """No version here has a baseline."""
+
+    def profile(self, *_: Any) -> bytes:
+        raise NotImplementedError
+
+
+@dataclass
+class Kept:
+    """A recorder that keeps what it is told."""
+
+    observations: list[AnyObservation] = field(default_factory=list)
+    failures: list[tuple[str, str | None, str]] = field(default_factory=list)
+
+    def record(self, observation: AnyObservation) -> None:
+        self.observations.append(observation)
+
+    def failure(self, model: str, version: str | None, code: str) -> None:
+        self.failures.append((model, version, code))
+
+
+@dataclass
+class World:
+    """What a test declares views, rows and models in, and the engine that serves them."""
+
+    table: Table
+    artifacts: ArtifactStore
+    port: RedisPort
+    disk: Path
+
+    def __post_init__(self) -> None:
+        self.catalog = Catalog(self.table, NAMESPACE, system_clock)
+        self.store = OnlineStore(self.port, self.catalog, system_clock, NAMESPACE)
+        self.registry = Registry(self.table, NAMESPACE, system_clock)
+        self.registrar = Registrar(
+            self.registry,
+            self.artifacts,
+            CatalogViews(self.catalog),
+            InProcess(),
+            NoProfiles(),
+        )
+        self.recorder = Kept()
+        self.models = Models(self.artifacts.get, DiskCache(self.disk))
+        self.router = Router(self.registry.routing, self.registry.version, soft=0.0, hard=0.0)
+        self.engine = Engine(self.router, self.models, self.store, self.recorder, system_clock)
+
+    def view(self, name: str, features: Mapping[str, Any], entity: Any = "user_id") -> None:
+        """Declare a view: name → dtype, or ``(dtype, size)`` for a vector."""
+        spec = {
+            "entity": entity,
+            "features": [
+                {"name": f, "dtype": kind}
+                if isinstance(kind, str)
+                else {"name": f, "dtype": kind[0], "shape": [kind[1]]}
+                for f, kind in features.items()
+            ],
+        }
+        self.catalog.put(name, ViewSpec.model_validate(spec))
+
+    def write(self, view: str, rows: Mapping[Any, Mapping[str, Any]]) -> None:
+        """Write rows by entity."""
+        self.store.write(
+            view, [{"entity_id": entity, "features": dict(cells)} for entity, cells in rows.items()]
+        )
+
+    def register(
+        self, model: str, data: bytes, features: Sequence[Any], *, kind: str = "onnx", **more: Any
+    ) -> VersionRecord:
+        """Register the next version."""
+        body = {
+            "format": kind,
+            "artifact_base64": base64.b64encode(data).decode(),
+            "features": list(features),
+            **more,
+        }
+        registration = Registration.model_validate_json(json.dumps(body))
+        return self.registrar.register(model, registration, by()).version
+
+    def serve(
+        self, model: str, data: bytes, features: Sequence[Any], *, kind: str = "onnx", **more: Any
+    ) -> VersionRecord:
+        """Register the next version and put it into production."""
+        version = self.register(model, data, features, kind=kind, **more)
+        self.registry.promote(model, version.version, by())
+        return version
+
+
+def by() -> By:
+    """Somebody."""
+    return By("tests", None, countdown(20.0))
+
+
+@pytest.fixture
+def world(table: Table, s3: Any, bucket: str, redis_port: RedisPort, tmp_path: Path) -> World:
+    return World(table, ArtifactStore(s3, bucket), redis_port, tmp_path / "models")
+
+
+@dataclass
+class Function:
+    """functions/predict, imported anew with its own environment."""
+
+    module: Any
+
+    def __call__(
+        self, key: str, path: Mapping[str, str] | None = None, body: Any = None
+    ) -> tuple[int, Any]:
+        """Status and JSON of one request by an all-scopes caller."""
+        answer = self.answer(key, path, body)
+        return answer["statusCode"], json.loads(answer["body"] or "null")
+
+    def answer(
+        self, key: str, path: Mapping[str, str] | None = None, body: Any = None
+    ) -> dict[str, Any]:
+        """The whole answer."""
+        answer: dict[str, Any] = self.module.lambda_handler(event(key, path, body), Context())
+        return answer
+
+
+class Context:
+    """What the handler needs of Lambda's context."""
+
+    aws_request_id = "request"
+
+    @staticmethod
+    def get_remaining_time_in_millis() -> int:
+        return 10_000
+
+
+def event(key: str, path: Mapping[str, str] | None = None, body: Any = None) -> dict[str, Any]:
+    """An API Gateway payload 2.0 event."""
+    return {
+        "version": "2.0",
+        "routeKey": key,
+        "pathParameters": dict(path or {}),
+        "headers": {"content-type": "application/json"},
+        "requestContext": {
+            "requestId": "r-1",
+            "authorizer": {"lambda": {"principal": "tests", "scopes": "predict"}},
+        },
+        "body": body if isinstance(body, str) else json.dumps(body),
+        "isBase64Encoded": False,
+    }
+
+
+def load_function(environ: Mapping[str, str]) -> Function:
+    """Import functions/predict/app.py with ``environ``."""
+    before = {name: os.environ.get(name) for name in environ}
+    os.environ.update(environ)
+    try:
+        spec = importlib.util.spec_from_file_location(
+            f"predict_{uuid.uuid4().hex}", ROOT / "functions" / "predict" / "app.py"
+        )
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[spec.name] = module
+        spec.loader.exec_module(module)
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+    return Function(module)
+
+
+@pytest.fixture
+def function(table_name: str, bucket: str, redis_settings: Any) -> Function:
+    """functions/predict on the same storage as ``world``."""
+    return load_function(
+        {
+            "NEURALSTREAM_NAMESPACE": NAMESPACE,
+            "NEURALSTREAM_REDIS_HOST": redis_settings.redis_host,
+            "NEURALSTREAM_REDIS_PORT": str(redis_settings.redis_port),
+            "NEURALSTREAM_TABLE": table_name,
+            "NEURALSTREAM_DATA_BUCKET": bucket,
+        }
+    )
