@@ -57,10 +57,16 @@ def client_environ(endpoint: str) -> dict[str, str]:
 
 
 class InvokeFront:
-    """WSGI: Lambda invocations go to the function host, once it has registered, all else to moto."""
+    """WSGI: Lambda invocations go to the function host, once it has registered, all else to moto.
+
+    DynamoDB calls are let through one at a time: moto's transactions and conditional writes are not
+    atomic among threads (a failed transaction puts back a copy of the whole table, with whatever others
+    wrote meanwhile undone).
+    """
 
     def __init__(self, moto: WsgiApp) -> None:
         self._moto = moto
+        self._one_at_a_time = threading.Lock()
         self._functions: SplitResult | None = None
 
     def __call__(
@@ -71,6 +77,9 @@ class InvokeFront:
             self._functions = urlsplit(_body(environ).decode())
             start_response("204 No Content", [])
             return []
+        if environ.get("HTTP_X_AMZ_TARGET", "").startswith("DynamoDB_"):
+            with self._one_at_a_time:
+                return list(self._moto(environ, start_response))
         if self._functions is None or not _INVOKE.match(path):
             return self._moto(environ, start_response)
         connection = http.client.HTTPConnection(
