@@ -43,7 +43,12 @@ def _client(service: str, endpoint: str) -> Any:
     return boto3.client(
         service,
         endpoint_url=endpoint,
-        config=Config(connect_timeout=2, read_timeout=20, retries={"total_max_attempts": 2}),
+        config=Config(
+            connect_timeout=2,
+            read_timeout=20,
+            retries={"total_max_attempts": 2},
+            max_pool_connections=40,  # as many as the widest race has callers
+        ),
     )
 
 
