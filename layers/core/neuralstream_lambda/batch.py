@@ -31,9 +31,6 @@ if TYPE_CHECKING:
 
 __all__ = ["BatchSettings", "jobs", "predict_rows", "run_task", "submit"]
 
-MAX_CONCURRENCY: Final = 32
-"""Chunks at once: each keeps one connection to Redis busy."""
-
 
 class BatchSettings(ServingSettings):
     """What predicts, and which buckets jobs may use."""
@@ -135,7 +132,6 @@ def _run(settings: BatchSettings, task: Task) -> dict[str, Any]:
                 "chunks": planned.chunks,
                 "bucket": planned.manifest.bucket,
                 "key": planned.manifest.key,
-                "max_concurrency": MAX_CONCURRENCY,
             }
         case "chunk":
             if task.chunk is None:

@@ -13,12 +13,25 @@ from neuralstream_core.settings import RedisSettings, StoreSettings, TableSettin
 from neuralstream_core.table import Table
 
 if TYPE_CHECKING:
+    from mypy_boto3_events import EventBridgeClient
     from mypy_boto3_s3 import S3Client
+    from mypy_boto3_sns import SNSClient
+    from mypy_boto3_stepfunctions import SFNClient
 
     from neuralstream_core.features import OnlineStore
     from neuralstream_core.redis.port import RedisPort
 
-__all__ = ["feature_store", "keys_table", "redis_port", "s3_client", "serving_table", "table"]
+__all__ = [
+    "events_client",
+    "feature_store",
+    "keys_table",
+    "redis_port",
+    "s3_client",
+    "serving_table",
+    "sns_client",
+    "states_client",
+    "table",
+]
 
 
 _S3: Final[dict[str, Any]] = {
@@ -86,4 +99,22 @@ def keys_table(name: str) -> Table:
 def s3_client() -> S3Client:
     """S3 for artifacts and job files."""
     client: S3Client = _boto("s3", 1.0, 10.0, 3)
+    return client
+
+
+def states_client() -> SFNClient:
+    """Step Functions, to start jobs."""
+    client: SFNClient = _boto("stepfunctions", 1.0, 5.0, 3)
+    return client
+
+
+def events_client() -> EventBridgeClient:
+    """EventBridge, to announce what changed."""
+    client: EventBridgeClient = _boto("events", 1.0, 5.0, 3)
+    return client
+
+
+def sns_client() -> SNSClient:
+    """SNS, to tell people."""
+    client: SNSClient = _boto("sns", 1.0, 5.0, 3)
     return client
