@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
 from neuralstream_core.errors import ArtifactRejected, NotFound
 from neuralstream_core.registry.artifacts import ArtifactStore
 from neuralstream_core.registry.attempts import By, countdown
-from neuralstream_core.registry.records import Signature, Tensor
+from neuralstream_core.registry.records import EventKind, Signature, Status, Tensor, number_of
 from neuralstream_core.registry.registrar import Registered, Registrar
-from neuralstream_core.registry.registry import Registry
+from neuralstream_core.registry.registry import Listing, Registry
 from neuralstream_core.registry.requests import Registration
 from neuralstream_core.registry.views import Column, View
 from neuralstream_core.table import Table
 from neuralstream_core.time import system_clock
 
+T = TypeVar("T")
 NAMESPACE = "tests"
 SIGNATURE = Signature(
     kind="regressor",
@@ -62,6 +66,12 @@ class StoredViews:
 
     def item(self, name: str) -> dict[str, Any] | None:
         return self.table.get(f"VIEW#{NAMESPACE}#{name}", "META")
+
+    def delete(self, name: str) -> None:
+        """As the catalog does: only while nothing depends on it."""
+        self.table.delete(
+            f"VIEW#{NAMESPACE}#{name}", "META", condition="attribute_not_exists(dependents)"
+        )
 
     def view(self, name: str) -> View:
         item = self.item(name)
@@ -124,3 +134,71 @@ def announced(data: bytes, **more: Any) -> Registration:
 @pytest.fixture
 def house(table: Table, s3: Any, bucket: str) -> House:
     return House(table, s3, bucket)
+
+
+@dataclass
+class Told:
+    """What an audit trail says happened, event by event."""
+
+    stages: dict[str, str] = field(default_factory=dict)
+    production: str | None = None
+    split: dict[str, float] | None = None
+    ready: set[str] = field(default_factory=set)
+
+
+def replay(house: House, model: str = "m") -> Told:
+    """The state that the audit trail alone leads to; its revisions must be 1, 2, 3, …"""
+    events = every(lambda token: house.registry.events(model, token=token, limit=50))
+    assert [event.revision for event in events] == list(range(1, len(events) + 1))
+    told = Told()
+    for event in events:
+        if event.version and (
+            event.kind is EventKind.READY or event.data.get("status") == Status.READY
+        ):
+            told.ready.add(event.version)
+        told.stages |= {version: stage.value for version, stage in event.stages.items()}
+        in_production = [v for v, stage in told.stages.items() if stage == "production"]
+        assert in_production == ([event.production_version] if event.production_version else [])
+        told.production, told.split = event.production_version, event.ab_split
+    return told
+
+
+def observe(house: House, model: str = "m") -> Told:
+    """The state as the queries give it."""
+    found = house.registry.model(model)
+    versions = every(lambda token: house.registry.versions(model, token=token, limit=50))
+    assert found.latest_version == (versions[0].version if versions else None)
+    numbers = [number_of(version.version) for version in versions]
+    assert numbers == list(range(len(versions), 0, -1))
+    return Told(
+        {version.version: version.stage.value for version in versions},
+        found.production_version,
+        found.ab_split,
+        {version.version for version in versions if version.status is Status.READY},
+    )
+
+
+def every(page: Callable[[str | None], Listing[T]]) -> list[T]:
+    """All records of a paged listing."""
+    records: list[T] = []
+    token: str | None = None
+    while True:
+        found = page(token)
+        records += found.records
+        if (token := found.next_token) is None:
+            return records
+
+
+def race(count: int, run: Callable[[int], T]) -> list[T | Exception]:
+    """``run(0)`` … ``run(count - 1)`` at once, each in a thread; what each gave or raised."""
+    start = threading.Barrier(count)
+
+    def go(number: int) -> T | Exception:
+        start.wait()
+        try:
+            return run(number)
+        except Exception as error:  # noqa: BLE001 - the outcome of a race is what the test is about
+            return error
+
+    with ThreadPoolExecutor(count) as pool:
+        return list(pool.map(go, range(count)))

@@ -1,0 +1,92 @@
+"""Many callers at once: whatever the order, one truth and a trail that tells it."""
+
+from __future__ import annotations
+
+from neuralstream_core.errors import Conflict
+from neuralstream_core.registry.records import EventKind, Status
+from tests.support.registry import House, ada, announced, every, observe, race, replay
+
+
+def test_32_registrations_at_once_are_v1_to_v32(house: House) -> None:
+    outcomes = race(32, lambda n: house.register(data=b"model %d" % n, by=ada(seconds=60)))
+
+    names = [outcome.version.version for outcome in outcomes]
+    assert sorted(names, key=lambda v: int(v[1:])) == [f"v{n}" for n in range(1, 33)]
+    for n, outcome in enumerate(outcomes):
+        stored = house.registry.version("m", outcome.version.version)
+        assert house.artifacts.get(stored.digest) == b"model %d" % n
+    assert replay(house) == observe(house)
+
+
+def test_16_promotions_at_once_follow_one_another(house: House) -> None:
+    for n in range(16):
+        house.register(data=b"%d" % n)
+
+    outcomes = race(16, lambda n: house.registry.promote("m", f"v{n + 1}", ada(seconds=60)))
+
+    # All succeed, in the order of their events: each archived the one before it, the last one stays.
+    events = every(lambda token: house.registry.events("m", token=token))
+    promoted = [event for event in events if event.kind is EventKind.PROMOTED]
+    assert sorted(e.event.revision for e in outcomes) == [e.revision for e in promoted]
+    assert [e.data["replaced"] for e in promoted] == [None, *(e.version for e in promoted[:-1])]
+    assert observe(house).production == promoted[-1].version
+    assert list(observe(house).stages.values()).count("production") == 1
+    assert replay(house) == observe(house)
+
+
+def test_of_promotions_that_expect_the_same_production_one_wins(house: House) -> None:
+    for n in range(16):
+        house.register(data=b"%d" % n)
+
+    outcomes = race(
+        16,
+        lambda n: house.registry.promote(
+            "m", f"v{n + 1}", ada(seconds=60), expected_production=None
+        ),
+    )
+
+    won = [outcome for outcome in outcomes if not isinstance(outcome, Exception)]
+    lost = [outcome for outcome in outcomes if isinstance(outcome, Exception)]
+    assert len(won) == 1
+    assert {(type(error), error.code) for error in lost} == {(Conflict, "production_changed")}
+    assert observe(house).production == won[0].event.version
+    assert replay(house) == observe(house)
+
+
+def test_one_idempotency_key_registers_once_however_often_it_is_sent_at_once(house: House) -> None:
+    outcomes = race(8, lambda _: house.register(by=ada("key-1", 60)))
+
+    assert {outcome.version.version for outcome in outcomes} == {"v1"}
+    assert sum(not outcome.replayed for outcome in outcomes) == 1
+    assert observe(house).stages == {"v1": "staging"}
+
+
+def test_an_upload_completed_twice_at_once_is_settled_once(house: House) -> None:
+    registered = house.registrar.register("m", announced(b"model"), ada())
+    house.s3.put_object(Bucket=house.bucket, Key=registered.version.upload_key, Body=b"model")
+
+    outcomes = race(4, lambda _: house.registrar.complete("m", "v1", ada(seconds=60)))
+
+    assert {outcome.status for outcome in outcomes} == {Status.READY}
+    events = every(lambda token: house.registry.events("m", token=token))
+    assert [e.kind for e in events] == [EventKind.REGISTERED, EventKind.READY]
+
+
+def test_a_view_is_never_deleted_under_a_version_that_needs_it(house: House) -> None:
+    for n in range(6):
+        house.views.put(f"users{n}", "age")
+
+    def delete_or_register(n: int) -> bool:
+        view = f"users{n // 2}"
+        if n % 2:
+            house.register(f"m{n}", features=[f"{view}:age"], by=ada(seconds=60))
+        else:
+            house.views.delete(view)
+        return True
+
+    outcomes = race(12, delete_or_register)
+
+    for n in range(6):
+        deleted, registered = outcomes[2 * n] is True, outcomes[2 * n + 1] is True
+        assert (house.views.item(f"users{n}") is None) == deleted
+        assert deleted != registered
