@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 import numpy as np
 
@@ -133,7 +133,7 @@ class Verdict:
     psi: float | None
     threshold: float | None
     alert_threshold: float | None
-    set_by: str | None
+    set_by: Literal["practical", "sample_size"] | None
     groups: Sequence[Group]
     missing: RateTest
     unknown: RateTest

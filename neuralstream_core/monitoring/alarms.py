@@ -1,0 +1,179 @@
+"""The alarm of each version: what scheduled evaluation has concluded, with hysteresis.
+
+Owned items, ``PK = DRIFT#{namespace}#{model}``, ``SK = VERSION#{version}``: the present status, since
+when, the statuses of the last windows, and until when windows have been evaluated. A change of status is
+written together with an ``outbox`` attribute, which the dispatcher turns into an event.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final
+
+from neuralstream_core.errors import ConditionFailed
+from neuralstream_core.monitoring.answers import Alarm
+from neuralstream_core.monitoring.decision import Status
+from neuralstream_core.time import from_micros, iso
+
+if TYPE_CHECKING:
+    from neuralstream_core.table import Item, Table
+    from neuralstream_core.time import Micros
+
+__all__ = ["Alarms", "State", "alarm_key", "next_status"]
+
+_WINDOWS: Final = 3
+
+
+def alarm_key(namespace: str, model: str) -> str:
+    """Partition key of a model's alarms."""
+    return f"DRIFT#{namespace}#{model}"
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What is known of one version's drift.
+
+    Attributes:
+        status: the alarm as announced.
+        since: when it came to be.
+        recent: statuses of the last windows, the latest last.
+        until: end of the last window evaluated.
+        sequence: how many changes there have been; part of an event's identity.
+    """
+
+    status: Status = Status.OK
+    since: Micros = 0
+    recent: tuple[Status, ...] = ()
+    until: Micros = 0
+    sequence: int = 0
+
+
+def next_status(state: State, observed: Status) -> tuple[Status, tuple[Status, ...]]:
+    """The alarm after one more window.
+
+    Opens when two of the last three windows are alarming, with the worst they agree on; clears after
+    two windows in a row without. A window that could not be judged changes nothing.
+
+    Returns:
+        the status and the statuses of the last windows.
+    """
+    if observed in (Status.INSUFFICIENT_DATA, Status.NO_REFERENCE):
+        return state.status, state.recent
+    recent = (*state.recent, observed)[-_WINDOWS:]
+    ranks = sorted((status.rank for status in recent), reverse=True)
+    agreed = next(s for s in Status if s.rank == ranks[1]) if len(ranks) > 1 else Status.OK
+    if not state.status.alarming:
+        return (agreed if agreed.alarming else Status.OK), recent
+    if len(recent) > 1 and not recent[-1].alarming and not recent[-2].alarming:
+        return Status.OK, recent
+    if agreed.alarming and agreed.rank > state.status.rank:
+        return agreed, recent
+    lately = recent[-2:]
+    if len(lately) == 2 and all(s is Status.WARNING for s in lately):
+        return Status.WARNING, recent
+    return state.status, recent
+
+
+class Alarms:
+    """The stored alarms of a namespace.
+
+    Raises (every method):
+        Unavailable: the table cannot be reached.
+    """
+
+    def __init__(self, table: Table, namespace: str) -> None:
+        self._table = table
+        self._namespace = namespace
+
+    def get(self, model: str) -> Mapping[str, Alarm]:
+        """Alarms of a model, by version."""
+        return {version: _alarm(state) for version, state in self.states(model).items()}
+
+    def states(self, model: str) -> Mapping[str, State]:
+        """All that is known of a model, by version."""
+        items = self._table.query_all(alarm_key(self._namespace, model), prefix="VERSION#")
+        return {item["SK"].removeprefix("VERSION#"): _read(item) for item in items}
+
+    def advance(
+        self,
+        model: str,
+        version: str,
+        state: State,
+        observed: Status,
+        until: Micros,
+        now: Micros,
+        details: Mapping[str, Any],
+    ) -> State | None:
+        """Take one more window into account and store the result.
+
+        Args:
+            details: goes into the event if the status changes.
+
+        Returns:
+            the new state; ``None`` when another evaluation was there first.
+        """
+        status, recent = next_status(state, observed)
+        changed = status is not state.status
+        after = replace(
+            state,
+            status=status,
+            since=now if changed or not state.since else state.since,
+            recent=recent,
+            until=until,
+            sequence=state.sequence + changed,
+        )
+        item = _item(self._namespace, model, version, after)
+        if changed:
+            item["outbox"] = {
+                "kind": "drift_changed",
+                "id": f"{self._namespace}:{model}:{version}:{after.sequence}",
+                "namespace": self._namespace,
+                "model": model,
+                "version": version,
+                "status": str(status),
+                "previous": str(state.status),
+                "at": iso(now),
+                **details,
+            }
+        try:
+            self._table.put(
+                item,
+                condition="attribute_not_exists(PK) OR #until = :before",
+                names={"#until": "until"},
+                values={":before": state.until},
+            )
+        except ConditionFailed:
+            return None
+        return after
+
+
+def _item(namespace: str, model: str, version: str, state: State) -> Item:
+    return {
+        "PK": alarm_key(namespace, model),
+        "SK": f"VERSION#{version}",
+        "status": str(state.status),
+        "since": state.since,
+        "recent": [str(status) for status in state.recent],
+        "until": state.until,
+        "sequence": state.sequence,
+    }
+
+
+def _read(item: Item) -> State:
+    recent: Sequence[str] = item["recent"]
+    return State(
+        status=Status(item["status"]),
+        since=int(item["since"]),
+        recent=tuple(Status(name) for name in recent),
+        until=int(item["until"]),
+        sequence=int(item["sequence"]),
+    )
+
+
+def _alarm(state: State) -> Alarm:
+    return Alarm(
+        status=state.status,
+        since=from_micros(state.since),
+        evaluated=from_micros(state.until) if state.until else None,
+    )

@@ -1,0 +1,233 @@
+"""What `/monitoring/…` answers: registry, counters and profiles brought together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from neuralstream_core.errors import NotFound
+from neuralstream_core.monitoring.answers import (
+    Alarm,
+    DriftReport,
+    DriftSummaries,
+    DriftSummary,
+    ModelsStats,
+    ModelStats,
+    Span,
+    SplitCheck,
+)
+from neuralstream_core.monitoring.decision import DEFAULT_RULE, Rule
+from neuralstream_core.monitoring.drift import drift_report
+from neuralstream_core.monitoring.layout import MINUTE, NO_VERSION
+from neuralstream_core.monitoring.stats import split_check, version_stats
+from neuralstream_core.monitoring.windows import Window, window_between
+from neuralstream_core.time import Clock, from_micros, system_clock, to_micros
+
+if TYPE_CHECKING:
+    from neuralstream_core.monitoring.alarms import Alarms
+    from neuralstream_core.monitoring.profile import Profile
+    from neuralstream_core.monitoring.profiles import Profiles
+    from neuralstream_core.monitoring.reader import CounterReader, Counts
+    from neuralstream_core.registry.records import ModelRecord, VersionRecord
+    from neuralstream_core.registry.registry import Registry
+
+__all__ = ["MAX_VERSIONS", "Reports", "VersionCounts"]
+
+MAX_VERSIONS: Final = 200
+"""Versions in one report over all models, those with traffic first."""
+
+
+@dataclass(frozen=True, slots=True)
+class VersionCounts:
+    """A version with its counts, and the profiles they were read under (the present one first)."""
+
+    record: VersionRecord
+    profiles: Sequence[Profile]
+    counts: Counts
+
+
+@dataclass(slots=True)
+class _ModelCounts:
+    model: ModelRecord
+    versions: list[VersionCounts]
+    unrouted: dict[str, int] = field(default_factory=dict)
+
+
+class Reports:
+    """Reports of one namespace.
+
+    Raises (every method):
+        NotFound: no such model or version.
+        Unavailable: the registry, Redis, the archive or a profile cannot be reached.
+    """
+
+    def __init__(
+        self,
+        registry: Registry,
+        reader: CounterReader,
+        profiles: Profiles,
+        alarms: Alarms,
+        *,
+        rule: Rule = DEFAULT_RULE,
+        clock: Clock = system_clock,
+    ) -> None:
+        self._registry = registry
+        self._reader = reader
+        self._profiles = profiles
+        self._alarms = alarms
+        self._rule = rule
+        self._clock = clock
+
+    def drift(self, model: str, version: str | None, window: Window) -> DriftReport:
+        """Drift of a version; of the one in production, or else the latest, when none is named."""
+        if version is None:
+            found = self._registry.model(model)
+            version = found.production_version or found.latest_version
+            if version is None:
+                raise NotFound(f"model {model} has no version", code="version_not_found")
+        seen = self._read(self._registry.version(model, version), window)
+        return self._drift(seen, window, self._alarms.get(model).get(version))
+
+    def drifts(self, window: Window) -> DriftSummaries:
+        """Every version with traffic in the window, in short."""
+        summaries: list[DriftSummary] = []
+        for model, version in self.active(window):
+            if version == NO_VERSION:
+                continue
+            try:
+                seen = self._read(self._registry.version(model, version), window)
+            except NotFound:
+                continue
+            report = self._drift(seen, window, None)
+            summaries.append(
+                DriftSummary(
+                    model=model,
+                    version=version,
+                    status=report.status,
+                    rows=report.rows,
+                    drifted=[s.feature for s in report.series if s.status.alarming],
+                )
+            )
+        summaries.sort(key=lambda s: (-s.status.rank, s.model, s.version))
+        return DriftSummaries(window=_span(window), models=summaries)
+
+    def stats(self, model: str, window: Window) -> ModelStats:
+        """Statistics of one model's versions with traffic, and of those that should have some."""
+        record = self._registry.model(model)
+        versions = {v for m, v in self.active(window) if m == model}
+        return self._stats(record, versions, window)
+
+    def all_stats(self, window: Window) -> ModelsStats:
+        """Statistics of every model with traffic."""
+        found: list[ModelStats] = []
+        by_model: dict[str, set[str]] = {}
+        for model, version in self.active(window):
+            by_model.setdefault(model, set()).add(version)
+        for model, versions in sorted(by_model.items()):
+            try:
+                record = self._registry.model(model)
+            except NotFound:
+                continue
+            found.append(self._stats(record, versions, window))
+        return ModelsStats(models=found)
+
+    def active(self, window: Window) -> list[tuple[str, str]]:
+        """Versions with traffic in the window, at most `MAX_VERSIONS`."""
+        return sorted(self._reader.active(window))[:MAX_VERSIONS]
+
+    def counts(self, model: str, version: str, window: Window) -> VersionCounts:
+        """The counts of one version."""
+        return self._read(self._registry.version(model, version), window)
+
+    # -- parts -----------------------------------------------------------------------------------
+
+    def _read(self, record: VersionRecord, window: Window) -> VersionCounts:
+        profiles = self._profiles.of(record)
+        counts = self._reader.read(record.model, record.version, profiles, window)
+        return VersionCounts(record, profiles, counts)
+
+    def _drift(self, seen: VersionCounts, window: Window, alarm: Alarm | None) -> DriftReport:
+        profile = seen.profiles[0]
+        return drift_report(
+            seen.record.model,
+            seen.record.version,
+            window,
+            profile,
+            seen.counts.series[profile.digest],
+            rule=self._rule,
+            alarm=alarm,
+        )
+
+    def _gather(self, model: ModelRecord, versions: Iterable[str], window: Window) -> _ModelCounts:
+        found = _ModelCounts(model, [])
+        wanted = {*versions, *(model.ab_split or ())} - {NO_VERSION}
+        if model.production_version is not None:
+            wanted.add(model.production_version)
+        for name in sorted(wanted, key=lambda v: int(v[1:])):
+            try:
+                record = self._registry.version(model.name, name)
+            except NotFound:
+                continue
+            found.versions.append(self._read(record, window))
+        if NO_VERSION in versions:
+            unrouted = self._reader.read(model.name, NO_VERSION, [], window)
+            found.unrouted = unrouted.service.request_errors
+        return found
+
+    def _stats(self, model: ModelRecord, versions: Iterable[str], window: Window) -> ModelStats:
+        seen = self._gather(model, versions, window)
+        routed = {
+            v.record.version: v.counts.rows() - v.counts.service.counters["pinned"]
+            for v in seen.versions
+        }
+        total = sum(routed.values())
+        configured = model.ab_split or (
+            {model.production_version: 1.0} if model.production_version is not None else {}
+        )
+        return ModelStats(
+            model=model.name,
+            window=_span(window),
+            versions=[
+                version_stats(
+                    v.record.version,
+                    v.record.stage,
+                    v.counts,
+                    v.profiles,
+                    traffic_share=routed[v.record.version] / total if total else None,
+                    configured_share=configured.get(v.record.version, 0.0),
+                )
+                for v in seen.versions
+            ],
+            unrouted=seen.unrouted,
+            split=self._split(model, seen, routed, window),
+        )
+
+    def _split(
+        self, model: ModelRecord, seen: _ModelCounts, routed: dict[str, int], window: Window
+    ) -> SplitCheck | None:
+        """The check over the part of the window in which this split was in force."""
+        if model.ab_split is None:
+            return None
+        # Any change of the model may have been one of its split; the minute of it is mixed.
+        changed = -(-to_micros(model.updated_at) // MINUTE) * MINUTE
+        start = window.start
+        if changed > window.start:
+            now = self._clock()
+            if changed + MINUTE > min(now, window.end):
+                return None
+            since = window_between(changed, window.end, now)
+            if not since.minutes:
+                since = Window(-(-changed // 3_600_000_000) * 3_600_000_000, window.end, False)
+                if since.start >= since.end:
+                    return None
+            start = since.start
+            routed = {}
+            for v in seen.versions:
+                counts = self._reader.read(model.name, v.record.version, v.profiles, since)
+                routed[v.record.version] = counts.rows() - counts.service.counters["pinned"]
+        return split_check(routed, model.ab_split, start)
+
+
+def _span(window: Window) -> Span:
+    return Span(start=from_micros(window.start), end=from_micros(window.end))

@@ -1,0 +1,146 @@
+"""Statistics reports: traffic, errors, latency, predictions, missing features, the split."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from neuralstream_core.monitoring.answers import (
+    FeatureQuality,
+    Latency,
+    PredictionStats,
+    SplitCheck,
+    VersionStats,
+)
+from neuralstream_core.monitoring.latency import PARTS, SCALES, mean, quantile
+from neuralstream_core.monitoring.statistics import goodness_of_fit
+from neuralstream_core.time import from_micros
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from neuralstream_core.monitoring.profile import Profile
+    from neuralstream_core.monitoring.reader import Counts
+    from neuralstream_core.time import Micros
+
+__all__ = ["MISMATCH", "latency_of", "split_check", "version_stats"]
+
+MISMATCH: Final = 0.001
+"""p below which the observed split is called a mismatch."""
+
+
+def version_stats(
+    version: str,
+    stage: str | None,
+    counts: Counts,
+    profiles: Sequence[Profile],
+    *,
+    traffic_share: float | None,
+    configured_share: float | None,
+) -> VersionStats:
+    """The statistics of one version.
+
+    Args:
+        profiles: those under which ``counts`` were read.
+    """
+    service = counts.service
+    features = _qualities(counts, profiles)
+    cells = sum(k.sum() for k in features.values())
+    return VersionStats(
+        version=version,
+        stage=stage,
+        requests=service.counters["requests"],
+        rows=counts.rows(),
+        failed=service.counters["failed"],
+        failed_rows=service.counters["failed_rows"],
+        errors=dict(sorted(service.request_errors.items())),
+        row_errors=dict(sorted(service.row_errors.items())),
+        latency_ms=latency_of(service.latency),
+        cold_starts=service.counters["cold"],
+        stale_routing=service.counters["stale_routing"],
+        lost=service.counters["lost"],
+        saturated=bool(counts.saturated),
+        predictions=_predictions(counts, profiles),
+        missing_rate=float(sum(k[1] for k in features.values()) / cells) if cells else None,
+        expired_rate=float(sum(k[2] for k in features.values()) / cells) if cells else None,
+        features={
+            name: FeatureQuality(
+                missing=float(k[1] / k.sum()),
+                expired=float(k[2] / k.sum()),
+                invalid=float(k[3] / k.sum()),
+            )
+            for name, k in features.items()
+            if k.sum()
+        },
+        traffic_share=traffic_share,
+        configured_share=configured_share,
+    )
+
+
+def latency_of(buckets: NDArray[np.int64]) -> dict[str, Latency]:
+    """Percentiles in milliseconds of each part."""
+    found: dict[str, Latency] = {}
+    for part, scale in zip(PARTS, SCALES, strict=True):
+        counts = buckets[scale.first : scale.first + scale.size].tolist()
+        found[part] = Latency(
+            p50=_ms(quantile(scale, counts, 0.50)),
+            p95=_ms(quantile(scale, counts, 0.95)),
+            p99=_ms(quantile(scale, counts, 0.99)),
+            mean=_ms(mean(scale, counts)),
+        )
+    return found
+
+
+def split_check(
+    routed: Mapping[str, int], configured: Mapping[str, float], start: Micros
+) -> SplitCheck | None:
+    """Whether routed rows follow the split; ``None`` when there are none.
+
+    Args:
+        routed: answered rows that the split assigned, by version.
+        configured: weights that sum to 1.
+        start: since when ``routed`` counts.
+    """
+    names = sorted(configured)
+    observed = np.asarray([routed.get(name, 0) for name in names], np.int64)
+    n = int(observed.sum())
+    if not n:
+        return None
+    statistic, p = goodness_of_fit(observed, np.asarray([configured[name] for name in names]))
+    return SplitCheck(
+        start=from_micros(start), n=n, chi2=min(statistic, 1e300), p=p, mismatch=p < MISMATCH
+    )
+
+
+def _qualities(counts: Counts, profiles: Sequence[Profile]) -> dict[str, NDArray[np.int64]]:
+    """Cells by state (present, missing, expired, invalid) of every feature."""
+    found: dict[str, NDArray[np.int64]] = {}
+    for profile in profiles:
+        slots = counts.series[profile.digest]
+        for series, start in zip(profile.series, profile.offsets, strict=False):
+            if series.kind != "feature":
+                continue
+            states = slots[start + series.missing_slot : start + series.size]
+            present = slots[start : start + series.values].sum()
+            kept = found.setdefault(series.name, np.zeros(4, np.int64))
+            kept += np.concatenate(([present], states))
+    return found
+
+
+def _predictions(counts: Counts, profiles: Sequence[Profile]) -> list[PredictionStats]:
+    """The distribution under the profile that holds most of the window's rows."""
+    profile = max(profiles, key=lambda p: int(counts.series[p.digest][-1]))
+    slots = counts.series[profile.digest]
+    found: list[PredictionStats] = []
+    for series, start in zip(profile.series, profile.offsets, strict=False):
+        if series.kind == "prediction":
+            values = slots[start : start + series.values].tolist()
+            bins = [(label, k) for label, k in zip(series.labels(), values, strict=False) if k]
+            found.append(PredictionStats(series=series.name, n=sum(values), bins=bins))
+    return found
+
+
+def _ms(seconds: float | None) -> float | None:
+    return None if seconds is None else seconds * 1000
