@@ -13,14 +13,16 @@ from __future__ import annotations
 import argparse
 import inspect
 import json
+import re
 import sys
 import tomllib
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Final
+from types import UnionType
+from typing import TYPE_CHECKING, Annotated, Any, Final, Union, get_args, get_origin
 
 from pydantic import TypeAdapter
-from pydantic.errors import PydanticInvalidForJsonSchema, PydanticSchemaGenerationError
 
+from neuralstream_core import errors
 from neuralstream_lambda import PUBLIC, Answer, Api, Route
 from neuralstream_lambda.problems import problem
 from neuralstream_local.functions import load
@@ -34,14 +36,23 @@ __all__ = ["build", "main", "routes"]
 
 TARGET: Final = ROOT / "functions" / "console" / "openapi.json"
 _REF: Final = "#/components/schemas/{model}"
-_PROBLEMS: Final = {
-    401: "no valid API key",
-    403: "the key lacks the route's scope",
-    404: "a named thing does not exist",
-    409: "the request contradicts the present state; nothing was changed",
-    413: "a size limit is exceeded",
-    422: "the request is invalid; `errors` names each place, nothing was changed",
-    503: "a dependency is down; `Retry-After` says when to try again",
+_ERRORS: Final[dict[str, tuple[errors.NeuralStreamError, str]]] = {
+    "Invalid": (
+        errors.Invalid("-"),
+        "the request is invalid; `errors` names each place, nothing was changed",
+    ),
+    "Unauthenticated": (errors.Unauthenticated("-"), "no valid API key"),
+    "Forbidden": (errors.Forbidden("-"), "the key lacks the route's scope"),
+    "NotFound": (errors.NotFound("-"), "a named thing does not exist"),
+    "Conflict": (
+        errors.Conflict("-"),
+        "the request contradicts the present state; nothing was changed",
+    ),
+    "TooLarge": (errors.TooLarge("-"), "a size limit is exceeded"),
+    "Unavailable": (
+        errors.Unavailable("-", dependency="-"),
+        "a dependency is down; `Retry-After` says when to try again",
+    ),
 }
 _PROBLEM_SCHEMA: Final = {
     "type": "object",
@@ -69,7 +80,7 @@ _PROBLEM_SCHEMA: Final = {
 }
 _PLAIN_ERROR_SCHEMA: Final = {
     "type": "object",
-    "title": "InferenceError",
+    "title": "V2Error",
     "description": "The error form of the Open Inference Protocol V2.",
     "required": ["error"],
     "properties": {"error": {"type": "string"}},
@@ -109,7 +120,7 @@ def build() -> dict[str, Any]:
         operation = _operation(route, schemas, names)
         paths.setdefault(route.template.replace("+}", "}"), {})[route.method.lower()] = operation
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    return {
+    document = {
         "openapi": "3.1.0",
         "info": {
             "title": "NeuralStream",
@@ -123,8 +134,9 @@ def build() -> dict[str, Any]:
             "schemas": {
                 **schemas.definitions,
                 "Problem": _PROBLEM_SCHEMA,
-                "InferenceError": _PLAIN_ERROR_SCHEMA,
+                "V2Error": _PLAIN_ERROR_SCHEMA,
             },
+            "responses": _error_responses(found),
             "securitySchemes": {
                 "apiKey": {
                     "type": "apiKey",
@@ -137,6 +149,42 @@ def build() -> dict[str, Any]:
         },
         "tags": [{"name": tag} for tag in dict.fromkeys(t for r in found for t in r.tags)],
     }
+    return _tidy(document)
+
+
+def _tidy(document: dict[str, Any]) -> dict[str, Any]:
+    """Without definitions that nothing refers to, with readable names, without ``default: null``."""
+    schemas = document["components"]["schemas"]
+    used: set[str] = set()
+    waiting = _references([document["paths"], document["components"]["responses"]])
+    while waiting:
+        used |= waiting
+        waiting = {n for name in waiting for n in _references(schemas[name])} - used
+    document["components"]["schemas"] = {
+        _readable(name): schema for name, schema in sorted(schemas.items()) if name in used
+    }
+    cleaned: dict[str, Any] = _cleaned(document)
+    return cleaned
+
+
+def _references(node: Any) -> set[str]:
+    return set(re.findall(r'"#/components/schemas/([^"]+)"', json.dumps(node)))
+
+
+def _readable(name: str) -> str:
+    """``neuralstream_core__features__answers__BatchAnswer`` (one of two) as ``FeaturesBatchAnswer``."""
+    parts = name.split("__")
+    return name if len(parts) < 3 else parts[1].title() + parts[-1]
+
+
+def _cleaned(node: Any) -> Any:
+    if isinstance(node, dict):
+        cleaned = {k: _cleaned(v) for k, v in node.items() if not (k == "default" and v is None)}
+        if isinstance(ref := cleaned.get("$ref"), str):
+            base, _, name = ref.rpartition("/")
+            cleaned["$ref"] = f"{base}/{_readable(name)}"
+        return cleaned
+    return [_cleaned(item) for item in node] if isinstance(node, list) else node
 
 
 class _Schemas:
@@ -169,17 +217,18 @@ class _Schemas:
 
 
 def _adapter(annotation: Any) -> TypeAdapter[Any] | None:
-    """A schema source for a return annotation; ``None`` where the answer is not JSON of one shape."""
-    if annotation is None or annotation is type(None):
+    """A schema source for what a route answers; ``None`` where that is not JSON of a declared shape.
+
+    ``Annotated[Answer, Model]`` answers a ``Model``; ``Model | Answer`` mostly does.
+    """
+    if get_origin(annotation) is Annotated and get_args(annotation)[0] is Answer:
+        annotation = get_args(annotation)[1]
+    if get_origin(annotation) in {Union, UnionType}:
+        shapes = [shape for shape in get_args(annotation) if shape is not Answer]
+        annotation = Union[tuple(shapes)]  # noqa: UP007 - made of a list
+    if annotation in {None, type(None), Answer, bytes}:
         return None
-    if isinstance(annotation, type) and issubclass(annotation, Answer | bytes):
-        return None
-    try:
-        adapter = TypeAdapter(annotation)
-        adapter.json_schema()
-    except (PydanticSchemaGenerationError, PydanticInvalidForJsonSchema):
-        return None
-    return adapter
+    return TypeAdapter(annotation)
 
 
 def _operation(route: Route, schemas: _Schemas, names: set[str]) -> dict[str, Any]:
@@ -232,35 +281,52 @@ def _responses(route: Route, schemas: _Schemas) -> dict[str, Any]:
     success: dict[str, Any] = {"description": "done"}
     if answer is not None:
         success["content"] = {"application/json": {"schema": answer}}
-    responses = {str(route.status): success}
-    for status in sorted(_possible(route)):
-        responses[str(status)] = {
-            "description": _PROBLEMS[status],
-            "content": _error_content(route),
-        }
-    return responses
+    responses = {str(status): success for status in _successes(route)}
+    for name in _possible(route):
+        status = route.problem(_ERRORS[name][0])["statusCode"]
+        responses[str(status)] = {"$ref": f"#/components/responses/{_form(route)}{name}"}
+    return dict(sorted(responses.items()))
 
 
-def _possible(route: Route) -> set[int]:
+def _form(route: Route) -> str:
+    return "" if route.problem is problem else "V2"
+
+
+def _error_responses(found: list[Route]) -> dict[str, Any]:
+    """Every designed error in every form that a route answers it in."""
+    made = {}
+    for route in {_form(route): route for route in found}.values():
+        schema = "V2Error" if _form(route) else "Problem"
+        for name, (error, description) in _ERRORS.items():
+            media_type = route.problem(error)["headers"]["content-type"]
+            made[_form(route) + name] = {
+                "description": description,
+                "content": {media_type: {"schema": {"$ref": f"#/components/schemas/{schema}"}}},
+            }
+    return made
+
+
+def _successes(route: Route) -> list[int]:
+    """The declared status, and those that the route's own code gives an `Answer`."""
+    named = re.findall(r"status=([^,)]*)", inspect.getsource(route.call))
+    own = {int(number) for text in named for number in re.findall(r"\b2\d\d\b", text)}
+    return sorted(own | {route.status})
+
+
+def _possible(route: Route) -> list[str]:
     """The designed errors a route may answer."""
-    statuses = {503}
+    names = ["Unavailable"]
     if route.scope != PUBLIC:
-        statuses |= {401, 403}
+        names += ["Unauthenticated", "Forbidden"]
     if route.path is not None:
-        statuses |= {404, 422}
-    if route.query is not None:
-        statuses.add(422)
+        names.append("NotFound")
+    if route.path is not None or route.query is not None or route.body is not None:
+        names.append("Invalid")
     if route.body is not None:
-        statuses |= {413, 422}
+        names.append("TooLarge")
     if route.method != "GET":
-        statuses.add(409)
-    return statuses
-
-
-def _error_content(route: Route) -> dict[str, Any]:
-    if route.problem is problem:
-        return {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
-    return {"application/json": {"schema": {"$ref": "#/components/schemas/InferenceError"}}}
+        names.append("Conflict")
+    return names
 
 
 def _accepts_null(schema: dict[str, Any]) -> bool:
