@@ -185,7 +185,7 @@ def _register(
         "metrics": facts["metrics"][artifact],
         "description": description,
         "lineage": {
-            "dataset": {"name": "nycflights13", "time_range": {"start": start, "end": end}},
+            "dataset": {"name": "nycflights13", "start": start, "end": end},
             "code": {"repo": "examples/flights", "path": "prepare.py"},
             "parents": parents or [],
         },

