@@ -28,7 +28,10 @@ def main() -> None:
         "handler": callable(getattr(app, handler)),
         "modules": sorted(set(sys.modules) - before),
         "packages": [
-            name for name in imported if name not in sys.stdlib_module_names and name != "app"
+            name
+            for name in imported
+            if name not in sys.stdlib_module_names
+            and not name.startswith(("app", "_sysconfigdata"))
         ],
         "variables": sorted(type(settings).variables()) if settings is not None else [],
         "required": sorted(
