@@ -31,13 +31,15 @@ class Keep:
         self._port = port
         self.keys: list[bytes] = []
         self.calls: list[Any] = []
+        self.keeping = True
 
     def mget(self, keys: Any) -> Any:
         self.keys = list(keys)
         return self._port.mget(keys)
 
     def run(self, script: Any, calls: Any) -> Any:
-        self.calls = list(calls)
+        if self.keeping:
+            self.calls += [call for call in calls if len(call[1]) > 1]
         return self._port.run(script, calls)
 
     def __getattr__(self, name: str) -> Any:
