@@ -5,8 +5,10 @@ from __future__ import annotations
 import base64
 import hashlib
 import threading
-from collections.abc import Callable
+import uuid
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -22,6 +24,7 @@ from neuralstream_core.registry.requests import Registration
 from neuralstream_core.registry.views import Column, View
 from neuralstream_core.table import Table
 from neuralstream_core.time import system_clock
+from tests.support.aws import Aws
 
 T = TypeVar("T")
 NAMESPACE = "tests"
@@ -95,6 +98,7 @@ class House:
     """A registry and what it stands on; ``on`` gives one whose clients are other objects."""
 
     table: Table
+    dynamodb: Any
     s3: Any
     bucket: str
     clock: Clock = field(default_factory=Clock)
@@ -106,7 +110,38 @@ class House:
         self.registrar = Registrar(self.registry, self.artifacts, self.views, Accepts(), Sums())
 
     def on(self, dynamodb: Any, s3: Any) -> House:
-        return House(Table(dynamodb, self.table.name), s3, self.bucket, self.clock)
+        return House(Table(dynamodb, self.table.name), dynamodb, s3, self.bucket, self.clock)
+
+    @contextmanager
+    def copy(self) -> Iterator[House]:
+        """The same items in a table of their own, for the time being."""
+        name = f"copy-{uuid.uuid4().hex}"
+        keys = ("PK", "SK", "GSI1PK", "GSI1SK")
+        shapes = [
+            [{"AttributeName": pk, "KeyType": "HASH"}, {"AttributeName": sk, "KeyType": "RANGE"}]
+            for pk, sk in (keys[:2], keys[2:])
+        ]
+        self.dynamodb.create_table(
+            TableName=name,
+            BillingMode="PAY_PER_REQUEST",
+            AttributeDefinitions=[{"AttributeName": k, "AttributeType": "S"} for k in keys],
+            KeySchema=shapes[0],
+            GlobalSecondaryIndexes=[
+                {
+                    "IndexName": "GSI1",
+                    "KeySchema": shapes[1],
+                    "Projection": {"ProjectionType": "ALL"},
+                }
+            ],
+        )
+        puts = [
+            {"PutRequest": {"Item": item}}
+            for item in self.dynamodb.scan(TableName=self.table.name)["Items"]
+        ]
+        if puts:
+            self.dynamodb.batch_write_item(RequestItems={name: puts})  # at most 25
+        yield House(Table(self.dynamodb, name), self.dynamodb, self.s3, self.bucket, self.clock)
+        self.dynamodb.delete_table(TableName=name)
 
     def register(self, model: str = "m", data: bytes = b"model", **more: Any) -> Registered:
         by = more.pop("by", None) or ada()
@@ -132,8 +167,8 @@ def announced(data: bytes, **more: Any) -> Registration:
 
 
 @pytest.fixture
-def house(table: Table, s3: Any, bucket: str) -> House:
-    return House(table, s3, bucket)
+def house(aws: Aws, table: Table, s3: Any, bucket: str) -> House:
+    return House(table, aws.client("dynamodb"), s3, bucket)
 
 
 @dataclass

@@ -1,0 +1,51 @@
+"""A client whose calls a test can cut short: passed in where a boto3 client goes, nothing is patched."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+Hook = Callable[[str], None]
+
+
+def _nothing(_operation: str) -> None:
+    """The hook that lets every call pass."""
+
+
+class Interposed:
+    """Every call of ``client`` runs ``before(operation)``, the call itself, then ``after(operation)``; what
+    a hook raises, the caller sees: before, as if the call never left; after, as if its answer was lost."""
+
+    def __init__(self, client: Any, before: Hook = _nothing, after: Hook = _nothing) -> None:
+        self._client = client
+        self._before = before
+        self._after = after
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._client, name)
+        if name in ("meta", "generate_presigned_url"):  # no call of the service
+            return found
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            self._before(name)
+            answer = found(*args, **kwargs)
+            self._after(name)
+            return answer
+
+        return call
+
+
+class Died(BaseException):
+    """The process ends here; nothing in the product may catch it."""
+
+
+class Cut:
+    """A hook that ends the process at its ``at``-th call."""
+
+    def __init__(self, at: int) -> None:
+        self._left = at
+
+    def __call__(self, _operation: str) -> None:
+        self._left -= 1
+        if self._left == 0:
+            raise Died
