@@ -1,1 +1,6 @@
-pytest_plugins = ["tests.support.redis", "tests.support.aws", "tests.support.stack"]
+pytest_plugins = [
+    "tests.support.redis",
+    "tests.support.aws",
+    "tests.support.stack",
+    "tests.support.jobs",
+]

@@ -1,0 +1,296 @@
+"""A job from submission to its committed output, on real Redis and an AWS emulation."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from neuralstream_core.errors import Conflict, Invalid, NotFound
+from tests.support.jobs import JobHouse, linear
+
+
+def csv(*ids: str) -> str:
+    return "entity_id\n" + "".join(f"{i}\n" for i in ids)
+
+
+def test_every_row_of_a_csv_gets_its_prediction_in_input_order(job_house: JobHouse) -> None:
+    job_house.users()
+    job = job_house.run(job_house.put("in/a.csv", csv("u3", "u1", "u3", "u99")))
+    assert job.status == "SUCCEEDED"
+    assert [(r["entity_id"], r["version"], r["prediction"]) for r in job_house.rows(job)] == [
+        ("u3", "v1", 10.0),
+        ("u1", "v1", 4.0),
+        ("u3", "v1", 10.0),
+        ("u99", "v1", 298.0),
+    ]
+    assert job.outcome is not None
+    assert (job.outcome.rows, job.outcome.failed, job.outcome.versions) == (4, 0, {"v1": 4})
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
+@pytest.mark.parametrize("output", ["jsonl", "parquet"])
+def test_formats_agree(job_house: JobHouse, kind: str, output: str) -> None:
+    job_house.users()
+    ids = [f"u{i}" for i in range(50)]
+    if kind == "csv":
+        data: bytes = csv(*ids).encode()
+    elif kind == "jsonl":
+        data = "".join(json.dumps({"entity_id": i}) + "\n" for i in ids).encode()
+    else:
+        out = io.BytesIO()
+        pq.write_table(
+            pa.table({"entity_id": ids, "other": list(range(50))}), out, row_group_size=20
+        )
+        data = out.getvalue()
+    job = job_house.run(job_house.put(f"in/a.{kind}", data), output_format=output)
+    parts = [job_house.get(part["uri"]) for part in job_house.manifest(job)["parts"]]
+    rows = (
+        [row for part in parts for row in pq.read_table(io.BytesIO(part)).to_pylist()]
+        if output == "parquet"
+        else job_house.rows(job)
+    )
+    assert [(r["entity_id"], r["prediction"]) for r in rows] == [
+        (f"u{i}", 3.0 * i + 1) for i in range(50)
+    ]
+
+
+def test_the_manifest_lists_what_was_written(job_house: JobHouse) -> None:
+    job_house.users()
+    job = job_house.run(job_house.put("in/a.csv", csv("u1", "u2")))
+    for part in job_house.manifest(job)["parts"]:
+        data = job_house.get(part["uri"])
+        assert (len(data), hashlib.sha256(data).hexdigest()) == (part["bytes"], part["sha256"])
+    assert job_house.manifest(job)["rows"] == 2
+
+
+def test_bad_rows_are_reported_with_line_and_reason_and_keep_their_place(
+    job_house: JobHouse,
+) -> None:
+    job_house.users()
+    text = (
+        'entity_id,note\nu1,x\n,empty id\nnobody,y\nu2,too,many\n"u3","a\nb"\nu4,"bad"quote\nu5,z\n'
+    )
+    job = job_house.run(job_house.put("in/a.csv", text), max_failed_fraction=1.0)
+    assert [
+        (r.get("entity_id"), r.get("prediction"), r.get("error")) for r in job_house.rows(job)
+    ] == [
+        ("u1", 4.0, None),
+        (None, None, "missing_entity"),
+        ("nobody", None, "missing_features"),
+        (None, None, "invalid_csv"),
+        ("u3", 10.0, None),
+        (None, None, "invalid_csv"),
+        ("u5", 16.0, None),
+    ]
+    errors = job_house.errors(job)
+    assert [(e["line"], e["code"]) for e in errors] == [
+        (3, "missing_entity"),
+        (4, "missing_features"),
+        (5, "invalid_csv"),
+        (8, "invalid_csv"),
+    ]
+    assert "user:a" in errors[1]["reason"]
+    assert "3 fields" in errors[2]["reason"]
+    assert job.outcome is not None
+    assert job.outcome.reasons == {"invalid_csv": 2, "missing_entity": 1, "missing_features": 1}
+
+
+def test_more_failures_than_allowed_fail_the_job_and_commit_nothing(job_house: JobHouse) -> None:
+    job_house.users()
+    job = job_house.run(
+        job_house.put("in/a.csv", csv("u1", "x", "y", "u2")), max_failed_fraction=0.4
+    )
+    assert job.status == "FAILED"
+    assert job.failure is not None
+    assert job.failure.code == "too_many_failed_rows"
+    assert "2 of 4 rows failed" in job.failure.detail
+    assert not [key for key in job_house.keys() if key.endswith("/manifest.json")]
+    events = job_house.registry.events("sum").records
+    assert [event.kind for event in events][0] == "batch_failed"
+
+
+def test_exactly_the_allowed_share_may_fail(job_house: JobHouse) -> None:
+    job_house.users()
+    job = job_house.run(
+        job_house.put("in/a.csv", csv("u1", "x", "y", "u2")), max_failed_fraction=0.5
+    )
+    assert job.status == "SUCCEEDED"
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
+def test_an_input_without_rows_succeeds_with_no_rows(job_house: JobHouse, kind: str) -> None:
+    job_house.users()
+    out = io.BytesIO()
+    pq.write_table(pa.table({"entity_id": pa.array([], pa.string())}), out)
+    data = {"csv": b"entity_id\n", "jsonl": b"", "parquet": out.getvalue()}[kind]
+    job = job_house.run(job_house.put(f"in/a.{kind}", data))
+    assert job.status == "SUCCEEDED"
+    assert job_house.manifest(job)["rows"] == 0
+
+
+def test_request_time_columns_reach_the_model(job_house: JobHouse) -> None:
+    job_house.users()
+    job_house.serve("mixed", linear([1.0, 10.0]), ["user:a", "request:amount"])
+    text = "entity_id,amount\nu1,0.5\nu2,\nu3,many\nu4,2\n"
+    job = job_house.run(job_house.put("in/a.csv", text), "mixed", max_failed_fraction=1.0)
+    rows = job_house.rows(job)
+    assert [r.get("prediction") for r in rows] == [6.0, None, None, 24.0]
+    assert [r.get("error") for r in rows] == [None, "missing_features", "invalid_feature", None]
+
+
+def test_a_column_named_view_and_feature_overrides_the_store(job_house: JobHouse) -> None:
+    job_house.users()
+    text = "entity_id,user:a,a\nu1,100,7\nu2,200,7\n"
+    job = job_house.run(job_house.put("in/a.csv", text))
+    assert [r["prediction"] for r in job_house.rows(job)] == [103.0, 205.0]
+
+
+def test_composite_entities_come_from_their_key_columns(job_house: JobHouse) -> None:
+    job_house.view("pair", ["user", "item"], score="float64")
+    job_house.write("pair", {("u", "1"): {"score": 1.0}, ("u", "2"): {"score": 2.0}})
+    job_house.serve("pairs", linear([1.0]), ["pair:score"])
+    job = job_house.run(job_house.put("in/a.csv", "item,user\n2,u\n1,u\n"), "pairs")
+    assert [(r["user"], r["item"], r["prediction"]) for r in job_house.rows(job)] == [
+        ("u", "2", 2.0),
+        ("u", "1", 1.0),
+    ]
+    lines = (
+        '{"entity_id":["u","2"]}\n{"entity_id":{"item":"1","user":"u"}}\n{"user":"u","item":2}\n'
+    )
+    job = job_house.run(job_house.put("in/a.jsonl", lines), "pairs")
+    assert [r["prediction"] for r in job_house.rows(job)] == [2.0, 1.0, 2.0]
+
+
+def test_views_of_different_entities_take_their_own_key_columns(job_house: JobHouse) -> None:
+    job_house.users()
+    job_house.view("shop", "shop_id", size="float64")
+    job_house.write("shop", {"s1": {"size": 1000.0}, "s2": {"size": 2000.0}})
+    job_house.serve("both", linear([1.0, 1.0]), ["user:a", "shop:size"])
+    text = "user_id,shop_id\nu1,s2\nu2,s1\n"
+    job = job_house.run(job_house.put("in/a.csv", text), "both")
+    assert [(r["entity_id"], r["shop_id"], r["prediction"]) for r in job_house.rows(job)] == [
+        ("u1", "s2", 2001.0),
+        ("u2", "s1", 1002.0),
+    ]
+
+
+def test_a_split_is_pinned_when_the_job_is_planned(job_house: JobHouse) -> None:
+    from tests.support.jobs import by
+
+    job_house.users(200)
+    job_house.register("sum", linear([0.0, 0.0], -1.0), ["user:a", "user:b"])
+    job_house.registry.set_split("sum", {"v1": 0.5, "v2": 0.5}, by())
+    ids = [f"u{i}" for i in range(200)]
+    job = job_house.submit(job_house.put("in/a.csv", csv(*ids)))
+    planned = job_house.task("plan", job.job_id)
+    job_house.registry.end_split("sum", by())
+    for chunk in job_house.chunks(planned):
+        job_house.task("chunk", job.job_id, chunk=chunk)
+    job_house.task("finish", job.job_id)
+    done = job_house.job(job.job_id)
+    assert done.outcome is not None
+    assert set(done.outcome.versions) == {"v1", "v2"}
+    rows = job_house.rows(done)
+    assert [r["entity_id"] for r in rows] == ids
+    for i, row in enumerate(rows):
+        assert row["prediction"] == (3.0 * i + 1 if row["version"] == "v1" else -1.0)
+
+
+def test_labels_and_probabilities_of_a_multi_class_model(job_house: JobHouse) -> None:
+    job_house.users()
+    job_house.serve(
+        "kinds",
+        linear([[1.0, 0.0], [0.0, 1.0], [0.0, 0.0]], [0.0, 0.0, 0.5], classes=["x", "y", "z"]),
+        ["user:a", "user:b"],
+    )
+    for output in ("jsonl", "parquet"):
+        source = job_house.put("in/a.csv", csv("u0", "u9", "nobody"))
+        job = job_house.run(source, "kinds", output_format=output, max_failed_fraction=1.0)
+        part = job_house.get(job_house.manifest(job)["parts"][0]["uri"])
+        rows: list[Any] = (
+            [json.loads(line) for line in part.splitlines()]
+            if output == "jsonl"
+            else pq.read_table(io.BytesIO(part)).to_pylist()
+        )
+        assert [r.get("prediction") for r in rows] == ["z", "y", None]
+        assert sum(rows[1]["probabilities"].values()) == pytest.approx(1.0)
+        assert rows[1]["probability"] == rows[1]["probabilities"]["y"]
+        assert rows[2].get("probabilities") is None
+
+
+def test_a_job_lands_once_in_the_history_of_its_model(job_house: JobHouse) -> None:
+    job_house.users()
+    job = job_house.run(job_house.put("in/a.csv", csv("u1")))
+    job_house.task("finish", job.job_id)
+    events = [e for e in job_house.registry.events("sum").records if e.kind == "batch_finished"]
+    assert len(events) == 1
+    assert events[0].data["rows"] == 1
+
+
+def test_an_input_replaced_under_a_running_job_fails_it(job_house: JobHouse) -> None:
+    job_house.users()
+    source = job_house.put("in/a.csv", csv("u1"))
+    job = job_house.submit(source)
+    planned = job_house.task("plan", job.job_id)
+    job_house.put("in/a.csv", csv("u2"))
+    with pytest.raises(Conflict):
+        job_house.task("chunk", job.job_id, chunk=job_house.chunks(planned)[0])
+    failed = job_house.job(job.job_id)
+    assert failed.status == "FAILED"
+    assert failed.failure is not None
+    assert failed.failure.code == "input_changed"
+
+
+def test_what_cannot_be_planned_fails_with_its_reason(job_house: JobHouse) -> None:
+    job_house.users()
+    for data, reason in (
+        ('entity_id\n"u1\n', "never closed"),
+        ("id,x\nu1,1\n", "no column entity_id"),
+        ("entity_id,entity_id\nu1,u1\n", "twice"),
+    ):
+        job = job_house.submit(job_house.put("in/a.csv", data))
+        with pytest.raises(Invalid):
+            job_house.task("plan", job.job_id)
+        failed = job_house.job(job.job_id)
+        assert failed.failure is not None
+        assert reason in failed.failure.detail
+
+
+def test_submission_refuses_what_could_never_run(job_house: JobHouse) -> None:
+    job_house.users()
+    source = job_house.put("in/a.csv", csv("u1"))
+    with pytest.raises(NotFound):
+        job_house.submit(source, "unknown")
+    with pytest.raises(NotFound):
+        job_house.submit(source, version="v9")
+    with pytest.raises(NotFound):
+        job_house.submit(source.replace("a.csv", "b.csv"))
+    for bad in ("s3://elsewhere/a.csv", "https://x/a.csv", source.replace("in/", "artifacts/")):
+        with pytest.raises(Invalid):
+            job_house.submit(bad)
+    with pytest.raises(Invalid):
+        job_house.submit(job_house.put("in/a.txt", "x"))
+    with pytest.raises(Invalid):
+        job_house.submit(source, output="s3://elsewhere/out/")
+
+
+def test_a_second_job_with_the_same_output_touches_nothing_of_the_first(
+    job_house: JobHouse,
+) -> None:
+    job_house.users()
+    source = job_house.put("in/a.csv", csv("u1", "u2"))
+    first = job_house.run(source)
+    before = {
+        key: job_house.get(f"s3://{job_house.settings.data_bucket}/{key}")
+        for key in job_house.keys()
+    }
+    second = job_house.run(source)
+    assert first.output != second.output
+    for key, data in before.items():
+        assert job_house.get(f"s3://{job_house.settings.data_bucket}/{key}") == data

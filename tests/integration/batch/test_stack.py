@@ -1,0 +1,103 @@
+"""The state machine of statemachines/ on the laptop stack: submit over HTTP, watch it, read the output."""
+
+from __future__ import annotations
+
+import base64
+import json
+import uuid
+from typing import Any
+
+from tests.support.jobs import linear
+from tests.support.poll import eventually
+from tests.support.stack import RunningStack
+
+BUCKET = "neuralstream-local-data"
+
+
+def serve(stack: RunningStack, users: int) -> str:
+    """A view with ``users`` rows and a model over it in production; the name of both."""
+    name = f"n{uuid.uuid4().hex[:12]}"
+    features = [{"name": "a", "dtype": "float64"}, {"name": "b", "dtype": "float64"}]
+    view = {"entity": "user_id", "features": features}
+    assert stack.request("PUT", f"/features/views/{name}", view).status == 201
+    for start in range(0, users, 1000):
+        rows = [
+            {"entity_id": f"u{i}", "features": {"a": float(i), "b": 2.0 * i}}
+            for i in range(start, min(users, start + 1000))
+        ]
+        answer = stack.request("POST", "/features/write", {"feature_view": name, "rows": rows})
+        assert answer.status == 200, answer.data
+    version = {
+        "format": "linear",
+        "artifact_base64": base64.b64encode(linear([1.0, 1.0], 1.0)).decode(),
+        "features": [f"{name}:a", f"{name}:b"],
+    }
+    answer = stack.request("POST", f"/models/{name}/versions", version)
+    assert answer.status in (200, 201), answer.data
+    assert stack.request("POST", f"/models/{name}/promote/v1", {}).status == 200
+    return name
+
+
+def finished(stack: RunningStack, job_id: str) -> Any:
+    """The job once it is done."""
+
+    def done() -> Any:
+        job = stack.request("GET", f"/jobs/{job_id}").json()
+        return job if job["status"] in ("SUCCEEDED", "FAILED") else None
+
+    return eventually(done, seconds=40)
+
+
+def submit(stack: RunningStack, model: str, key: str, data: bytes, **more: Any) -> str:
+    stack.client("s3").put_object(Bucket=BUCKET, Key=key, Body=data)
+    body = {"input": f"s3://{BUCKET}/{key}", "output": f"s3://{BUCKET}/out/{model}/", **more}
+    answer = stack.request("POST", f"/predict/{model}/batch", body)
+    assert answer.status == 202, answer.data
+    assert answer.json()["status"] == "PENDING"
+    job_id: str = answer.json()["job_id"]
+    assert answer.headers["location"] == f"/jobs/{job_id}"
+    return job_id
+
+
+def read(stack: RunningStack, uri: str) -> bytes:
+    bucket, _, key = uri.removeprefix("s3://").partition("/")
+    data: bytes = stack.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read()
+    return data
+
+
+def test_a_job_runs_through_the_state_machine_to_its_committed_output(stack: RunningStack) -> None:
+    model = serve(stack, 500)
+    ids = [f"u{i % 500}" for i in range(60_000)]
+    data = ("entity_id\n" + "\n".join(ids) + "\n").encode()
+    job = finished(stack, submit(stack, model, f"in/{model}.csv", data))
+    assert job["status"] == "SUCCEEDED", job
+    assert (job["outcome"]["rows"], job["outcome"]["failed"]) == (60_000, 0)
+    progress = job["progress"]
+    assert (progress["chunks_done"], progress["rows"]) == (progress["chunks"], 60_000)
+    manifest = json.loads(read(stack, job["outcome"]["manifest"]))
+    rows = [
+        json.loads(line)
+        for part in manifest["parts"]
+        for line in read(stack, part["uri"]).splitlines()
+    ]
+    assert [row["entity_id"] for row in rows] == ids
+    assert rows[7]["prediction"] == 22.0
+    listed = stack.request("GET", "/jobs?limit=100").json()["jobs"]
+    assert job["job_id"] in [each["job_id"] for each in listed]
+    events = stack.request("GET", f"/models/{model}/lineage").json()["events"]
+    assert [e for e in events if e["kind"] == "batch_finished"]
+
+
+def test_a_job_that_cannot_be_planned_ends_as_failed_with_its_reason(stack: RunningStack) -> None:
+    model = serve(stack, 2)
+    job = finished(stack, submit(stack, model, f"in/{model}.csv", b"id\nu1\n"))
+    assert (job["status"], job["failure"]["code"]) == ("FAILED", "missing_column")
+
+
+def test_an_empty_input_and_too_many_failures_end_as_they_should(stack: RunningStack) -> None:
+    model = serve(stack, 2)
+    job = finished(stack, submit(stack, model, f"in/{model}.jsonl", b""))
+    assert (job["status"], job["outcome"]["rows"]) == ("SUCCEEDED", 0)
+    lines = b'{"entity_id":"u1"}\nnot json\n'
+    job = finished(stack, submit(stack, model, f"in/{model}.jsonl", lines))
+    assert (job["status"], job["failure"]["code"]) == ("FAILED", "too_many_failed_rows")
