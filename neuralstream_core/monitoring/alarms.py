@@ -40,6 +40,7 @@ class State:
         recent: statuses of the last windows, the latest last.
         until: end of the last window evaluated.
         sequence: how many changes there have been; part of an event's identity.
+        metered: end of the last hour whose traffic was handed to CloudWatch.
     """
 
     status: Status = Status.OK
@@ -47,6 +48,7 @@ class State:
     recent: tuple[Status, ...] = ()
     until: Micros = 0
     sequence: int = 0
+    metered: Micros = 0
 
 
 def next_status(state: State, observed: Status) -> tuple[Status, tuple[Status, ...]]:
@@ -95,6 +97,21 @@ class Alarms:
         items = self._table.query_all(alarm_key(self._namespace, model), prefix="VERSION#")
         return {item["SK"].removeprefix("VERSION#"): _read(item) for item in items}
 
+    def meter(self, model: str, version: str, state: State, until: Micros) -> State | None:
+        """Claim the hours up to ``until`` for metrics; ``None`` when another run has them."""
+        pk, sk = alarm_key(self._namespace, model), f"VERSION#{version}"
+        try:
+            self._table.update(
+                pk,
+                sk,
+                "SET metered = :until REMOVE outbox",
+                condition="attribute_not_exists(metered) OR metered = :before",
+                values={":until": until, ":before": state.metered},
+            )
+        except ConditionFailed:
+            return None
+        return replace(state, metered=until)
+
     def advance(
         self,
         model: str,
@@ -139,7 +156,7 @@ class Alarms:
         try:
             self._table.put(
                 item,
-                condition="attribute_not_exists(PK) OR #until = :before",
+                condition="attribute_not_exists(#until) OR #until = :before",
                 names={"#until": "until"},
                 values={":before": state.until},
             )
@@ -157,17 +174,19 @@ def _item(namespace: str, model: str, version: str, state: State) -> Item:
         "recent": [str(status) for status in state.recent],
         "until": state.until,
         "sequence": state.sequence,
+        "metered": state.metered,
     }
 
 
 def _read(item: Item) -> State:
-    recent: Sequence[str] = item["recent"]
+    recent: Sequence[str] = item.get("recent", ())
     return State(
-        status=Status(item["status"]),
-        since=int(item["since"]),
+        status=Status(item.get("status", Status.OK)),
+        since=int(item.get("since", 0)),
         recent=tuple(Status(name) for name in recent),
-        until=int(item["until"]),
-        sequence=int(item["sequence"]),
+        until=int(item.get("until", 0)),
+        sequence=int(item.get("sequence", 0)),
+        metered=int(item.get("metered", 0)),
     )
 
 

@@ -36,7 +36,8 @@ ProfileSource = Callable[[str], Profile | None]
 
 _MAX_PLANS: Final = 256
 _MAX_CODE: Final = 64
-_PROFILE_RETRY: Final = 30.0
+_PROFILE_RETRY: Final = 10.0
+_PROFILE_WAIT: Final = 0.2
 _LOG_EVERY: Final = 60.0
 
 _AT = {name: layout.COUNTERS_AT + i for i, name in enumerate(layout.COUNTERS)}
@@ -66,6 +67,7 @@ class RedisRecorder:
         self._targets: dict[tuple[str, str, str | None], _Target] = {}
         self._breaker = _Breaker()
         self._lock = threading.Lock()
+        self._loading: dict[str, _Loading] = {}
         self._unsent: dict[tuple[str, str], int] = {}
         self._logged = -_LOG_EVERY
         self.lost = 0
@@ -203,11 +205,16 @@ class RedisRecorder:
         return self._keep((model, version, digest), target)
 
     def _load(self, digest: str) -> Profile | None:
-        try:
-            return self._profiles(digest)
-        except Exception:  # noqa: BLE001 - without its profile a version is still counted, only not in bins
-            _log.warning("a monitoring profile could not be read", exc_info=True)
-            return None
+        """The profile, if it arrives soon; a slow S3 must not hold up a prediction.
+
+        What arrives later is there for the next try.
+        """
+        with self._lock:
+            loading = self._loading.get(digest)
+            if loading is None or loading.failed:
+                loading = self._loading[digest] = _Loading(self._profiles, digest)
+        loading.join(_PROFILE_WAIT)
+        return loading.profile
 
     def _keep(self, key: tuple[str, str, str | None], target: _Target) -> _Target:
         if len(self._targets) >= _MAX_PLANS:
@@ -242,6 +249,25 @@ class RedisRecorder:
     def _take_unsent(self, target: _Target) -> int:
         with self._lock:
             return self._unsent.pop((target.model, target.version), 0)
+
+
+class _Loading(threading.Thread):
+    """One profile on its way."""
+
+    def __init__(self, profiles: ProfileSource, digest: str) -> None:
+        super().__init__(name="monitoring-profile", daemon=True)
+        self._profiles = profiles
+        self._digest = digest
+        self.profile: Profile | None = None
+        self.failed = False
+        self.start()
+
+    def run(self) -> None:
+        try:
+            self.profile = self._profiles(self._digest)
+        except Exception:  # noqa: BLE001 - without its profile a version is still counted, only not in bins
+            _log.warning("a monitoring profile could not be read", exc_info=True)
+        self.failed = self.profile is None
 
 
 class _Target:
@@ -381,6 +407,8 @@ _latency_pieces: dict[int, bytes] = {}
 def _latencies(timings: tuple[float, float, float]) -> list[bytes]:
     found: list[bytes] = []
     for scale, seconds in zip(SCALES, timings, strict=True):
+        if seconds <= 0:  # a part that this request did not have
+            continue
         place = scale.first + scale.bucket(seconds)
         piece = _latency_pieces.get(place)
         if piece is None:

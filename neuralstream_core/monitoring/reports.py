@@ -19,9 +19,10 @@ from neuralstream_core.monitoring.answers import (
 )
 from neuralstream_core.monitoring.decision import DEFAULT_RULE, Rule
 from neuralstream_core.monitoring.drift import drift_report
-from neuralstream_core.monitoring.layout import MINUTE, NO_VERSION
+from neuralstream_core.monitoring.layout import HOUR, MINUTE, NO_VERSION
+from neuralstream_core.monitoring.prometheus import exposition
 from neuralstream_core.monitoring.stats import split_check, version_stats
-from neuralstream_core.monitoring.windows import Window, window_between
+from neuralstream_core.monitoring.windows import Window, named_window, window_between
 from neuralstream_core.time import Clock, from_micros, system_clock, to_micros
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ __all__ = ["MAX_VERSIONS", "Reports", "VersionCounts"]
 
 MAX_VERSIONS: Final = 200
 """Versions in one report over all models, those with traffic first."""
+_DAY: Final = 24 * HOUR
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +134,29 @@ class Reports:
             found.append(self._stats(record, versions, window))
         return ModelsStats(models=found)
 
+    def metrics(self) -> str:
+        """Prometheus text: counters since 00:00 UTC, drift of the last hour."""
+        now = self._clock()
+        today = Window(now // _DAY * _DAY, now, minutes=False)
+        hour = named_window("1h", now)
+        recent = set(self.active(hour))
+        versions: list[VersionCounts] = []
+        drifts: list[DriftReport] = []
+        unrouted: dict[str, dict[str, int]] = {}
+        for model, version in sorted({*self.active(today), *recent}):
+            if version == NO_VERSION:
+                counts = self._reader.read(model, NO_VERSION, [], today)
+                unrouted[model] = counts.service.request_errors
+                continue
+            try:
+                record = self._registry.version(model, version)
+            except NotFound:
+                continue
+            versions.append(self._read(record, today))
+            if (model, version) in recent and versions[-1].profiles[0].has_reference:
+                drifts.append(self._drift(self._read(record, hour), hour, None))
+        return exposition(versions, unrouted, drifts)
+
     def active(self, window: Window) -> list[tuple[str, str]]:
         """Versions with traffic in the window, at most `MAX_VERSIONS`."""
         return sorted(self._reader.active(window))[:MAX_VERSIONS]
@@ -218,7 +243,7 @@ class Reports:
                 return None
             since = window_between(changed, window.end, now)
             if not since.minutes:
-                since = Window(-(-changed // 3_600_000_000) * 3_600_000_000, window.end, False)
+                since = Window(-(-changed // HOUR) * HOUR, window.end, False)
                 if since.start >= since.end:
                     return None
             start = since.start

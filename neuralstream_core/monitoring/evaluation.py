@@ -1,0 +1,184 @@
+"""Scheduled drift evaluation: closed hours, each judged once, one announcement a change.
+
+Windows are consecutive and disjoint, so that two alarming ones are two independent witnesses. A window is
+the shortest run of closed hours since the last one that has enough rows, at most a day of them.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from neuralstream_core.errors import NotFound
+from neuralstream_core.monitoring import emf
+from neuralstream_core.monitoring.alarms import Alarms, State
+from neuralstream_core.monitoring.decision import DEFAULT_RULE, Rule, Status
+from neuralstream_core.monitoring.drift import drift_report
+from neuralstream_core.monitoring.layout import HOUR, MINUTE, NO_VERSION
+from neuralstream_core.monitoring.stats import latency_of
+from neuralstream_core.monitoring.windows import last_hours
+from neuralstream_core.time import Clock, Micros, iso, system_clock, to_micros
+
+if TYPE_CHECKING:
+    from neuralstream_core.monitoring.answers import DriftReport
+    from neuralstream_core.monitoring.profile import Profile
+    from neuralstream_core.monitoring.profiles import Profiles
+    from neuralstream_core.monitoring.reader import CounterReader, Counts
+    from neuralstream_core.registry.records import VersionRecord
+    from neuralstream_core.registry.registry import Registry
+
+__all__ = ["Evaluation"]
+
+_PATIENCE: Final = 24
+"""Hours that are put together at most until there are enough rows."""
+_GRACE: Final = 2 * MINUTE
+_SERIES_TOLD: Final = 10
+
+
+def _print(text: str) -> None:
+    sys.stdout.write(text + "\n")
+
+
+class Evaluation:
+    """Judges what has closed since the last run.
+
+    Args:
+        emit: takes one line of metrics (`neuralstream_core.monitoring.emf`).
+
+    Raises (every method):
+        Unavailable: the registry, Redis, the archive or a profile cannot be reached; what was already
+            judged is stored, and the next run goes on from there.
+    """
+
+    def __init__(
+        self,
+        registry: Registry,
+        reader: CounterReader,
+        profiles: Profiles,
+        alarms: Alarms,
+        *,
+        rule: Rule = DEFAULT_RULE,
+        clock: Clock = system_clock,
+        emit: Callable[[str], None] = _print,
+    ) -> None:
+        self._registry = registry
+        self._reader = reader
+        self._profiles = profiles
+        self._alarms = alarms
+        self._rule = rule
+        self._clock = clock
+        self._emit = emit
+
+    def run(self) -> dict[str, int]:
+        """Evaluate every version with traffic; says how many windows and changes there were."""
+        now = self._clock()
+        closed = (now - _GRACE) // HOUR
+        windows = changes = 0
+        active = self._reader.active(last_hours(closed - _PATIENCE, closed))
+        states: dict[str, Any] = {}
+        for model, version in sorted(active):
+            if version == NO_VERSION:
+                continue
+            if model not in states:
+                states[model] = self._alarms.states(model)
+            state = states[model].get(version, State())
+            judged, changed = self._version(model, version, state, closed, now)
+            windows += judged
+            changes += changed
+        return {"versions": len(active), "windows": windows, "changes": changes}
+
+    def _version(
+        self, model: str, version: str, state: State, closed: int, now: Micros
+    ) -> tuple[int, int]:
+        try:
+            record = self._registry.version(model, version)
+        except NotFound:
+            return 0, 0
+        profiles = self._profiles.of(record)
+        profile = profiles[0]
+        state = self._meter(record, profiles, state, closed)
+        start = max(state.until // HOUR, closed - _PATIENCE)
+        slots = None
+        judged = changes = 0
+        for hour in range(start, closed):
+            counts = self._reader.read(model, version, profiles, last_hours(hour, hour + 1))
+            here = counts.series[profile.digest]
+            slots = here if slots is None else slots + here
+            window = last_hours(start, hour + 1)
+            report = drift_report(model, version, window, profile, slots, rule=self._rule)
+            if report.status is Status.INSUFFICIENT_DATA or report.status is Status.NO_REFERENCE:
+                continue
+            after = self._alarms.advance(
+                model, version, state, report.status, window.end, now, _details(report)
+            )
+            if after is None:
+                break  # another run has judged this window
+            judged += 1
+            changes += after.sequence - state.sequence
+            self._emit(_drift_metrics(report, after))
+            state, start, slots = after, hour + 1, None
+        return judged, changes
+
+    def _meter(
+        self, record: VersionRecord, profiles: Sequence[Profile], state: State, closed: int
+    ) -> State:
+        """Hand the traffic of newly closed hours to CloudWatch, each hour once."""
+        first = max(state.metered // HOUR, closed - _PATIENCE)
+        if first >= closed:
+            return state
+        model, version = record.model, record.version
+        after = self._alarms.meter(model, version, state, closed * HOUR)
+        if after is None:
+            return state
+        for hour in range(first, closed):
+            counts = self._reader.read(model, version, profiles, last_hours(hour, hour + 1))
+            if counts.service.counters["requests"] or counts.rows():
+                self._emit(_service_metrics(model, version, hour, counts))
+        return after
+
+
+def _details(report: DriftReport) -> dict[str, Any]:
+    return {
+        "window": {
+            "start": iso(to_micros(report.window.start)),
+            "end": iso(to_micros(report.window.end)),
+        },
+        "rows": report.rows,
+        "series": [
+            {"feature": s.feature, "status": str(s.status), "psi": s.psi, "reasons": s.reasons}
+            for s in report.series[:_SERIES_TOLD]
+            if s.status.alarming
+        ],
+    }
+
+
+def _drift_metrics(report: DriftReport, state: State) -> str:
+    level = {Status.WARNING: 1, Status.DRIFT: 2}
+    return emf.line(
+        to_micros(report.window.end),
+        {"model": report.model, "version": report.version},
+        {
+            "DriftStatus": (level.get(state.status, 0), "None"),
+            "DriftObserved": (level.get(report.status, 0), "None"),
+            "DriftedSeries": (sum(s.status.alarming for s in report.series), "Count"),
+            "MaxPsi": (max((s.psi for s in report.series if s.psi is not None), default=0), "None"),
+        },
+    )
+
+
+def _service_metrics(model: str, version: str, hour: int, counts: Counts) -> str:
+    counters = counts.service.counters
+    metrics: dict[str, tuple[float, emf.Unit]] = {
+        "Requests": (counters["requests"], "Count"),
+        "Errors": (counters["failed"], "Count"),
+        "Predictions": (counts.rows(), "Count"),
+        "FailedRows": (counters["failed_rows"], "Count"),
+        "ColdStarts": (counters["cold"], "Count"),
+        "RecordingLost": (counters["lost"], "Count"),
+    }
+    for part, latency in latency_of(counts.service.latency).items():
+        if latency.p50 is not None and latency.p99 is not None:
+            metrics[f"{part.title()}LatencyP50"] = (latency.p50, "Milliseconds")
+            metrics[f"{part.title()}LatencyP99"] = (latency.p99, "Milliseconds")
+    return emf.line(hour * HOUR, {"model": model, "version": version}, metrics)
