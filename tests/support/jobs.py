@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -122,7 +122,8 @@ class JobHouse:
         bucket, _, key = uri.removeprefix("s3://").partition("/")
         return self.s3.get_object(Bucket=bucket, Key=key)["Body"].read()
 
-    def keys(self, prefix: str = "out/") -> list[str]:
+    def written(self, prefix: str = "out/") -> list[str]:
+        """Keys of the objects below ``prefix``."""
         listed = self.s3.list_objects_v2(Bucket=self.settings.data_bucket, Prefix=prefix)
         return sorted(entry["Key"] for entry in listed.get("Contents", []))
 
@@ -189,5 +190,5 @@ def batch_settings(table_name: str, bucket: str, redis_settings: RedisSettings) 
 @pytest.fixture
 def job_house(
     batch_settings: BatchSettings, table: Table, s3: Any, redis_port: RedisPort
-) -> Iterator[JobHouse]:
-    yield JobHouse(batch_settings, table, s3, redis_port)
+) -> JobHouse:
+    return JobHouse(batch_settings, table, s3, redis_port)

@@ -110,9 +110,9 @@ def test_more_failures_than_allowed_fail_the_job_and_commit_nothing(job_house: J
     assert job.failure is not None
     assert job.failure.code == "too_many_failed_rows"
     assert "2 of 4 rows failed" in job.failure.detail
-    assert not [key for key in job_house.keys() if key.endswith("/manifest.json")]
+    assert not [key for key in job_house.written() if key.endswith("/manifest.json")]
     events = job_house.registry.events("sum").records
-    assert [event.kind for event in events][0] == "batch_failed"
+    assert "batch_failed" in [event.kind for event in events]
 
 
 def test_exactly_the_allowed_share_may_fail(job_house: JobHouse) -> None:
@@ -288,7 +288,7 @@ def test_a_second_job_with_the_same_output_touches_nothing_of_the_first(
     first = job_house.run(source)
     before = {
         key: job_house.get(f"s3://{job_house.settings.data_bucket}/{key}")
-        for key in job_house.keys()
+        for key in job_house.written()
     }
     second = job_house.run(source)
     assert first.output != second.output
