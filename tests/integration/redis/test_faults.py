@@ -372,3 +372,55 @@ def test_slots_that_move_under_load_are_followed(cluster):
     assert not load.wrong
     assert sum(load.refused) == 0, "a resharding is no outage"
     assert not isinstance(port.mget([b"load:0:0"])[0], ReplyError)
+
+
+def test_what_is_left_of_a_cluster_still_serves_its_own_keys(cluster):
+    """A node is dead and has no replica; elsewhere a slot has no owner at all."""
+    port = connect(settings_for(cluster))
+    keys = [b"k%d" % i for i in range(300)]
+    port.flight([("SET", key, key) for key in keys])
+    owners = {key: owner(cluster, key) for key in keys}
+    orphan = next(key for key in keys if owners[key] is cluster.nodes[1])
+    (slot,) = talk(cluster.port, ("CLUSTER", "KEYSLOT", orphan.decode()))
+    for node in cluster.nodes:
+        talk(node.port, ("CLUSTER", "DELSLOTS", slot))
+    eventually(lambda: answers(port, orphan) is None)
+    with pytest.raises(Unavailable):
+        port.mget([keys[0], orphan])
+    with pytest.raises(Unavailable):
+        port.ping()
+
+    cluster.nodes[2].kill()
+    alive = [key for key in keys if owners[key] is not cluster.nodes[2] and key != orphan]
+    dead = next(key for key in keys if owners[key] is cluster.nodes[2])
+    assert eventually(lambda: values(port, alive)) == alive
+    with pytest.raises(Unavailable):
+        port.mget([alive[0], dead])
+    cursor, _ = port.scan(None, b"*", 10)
+    while (following := step(port, cursor)) is not None:
+        cursor = following
+    assert cursor is not None, "the scan stands before the dead node and can go on later"
+    port.close()
+
+
+def owner(cluster, key):
+    """The node that answers for ``key`` itself."""
+    return next(
+        node
+        for node in cluster.nodes
+        if "MOVED" not in str(talk(node.port, ("GET", key.decode()))[0])
+    )
+
+
+def step(port, cursor):
+    try:
+        return port.scan(cursor, b"*", 10)[0]
+    except Unavailable:
+        return None
+
+
+def values(port, keys):
+    try:
+        return port.mget(keys)
+    except Unavailable:
+        return None

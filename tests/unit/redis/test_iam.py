@@ -1,5 +1,8 @@
 """IAM tokens: against a recorded signature, and against botocore at the present moment."""
 
+import os
+import subprocess
+import sys
 from datetime import UTC, datetime
 from urllib.parse import parse_qs, urlsplit
 
@@ -80,3 +83,63 @@ def test_a_missing_cache_name_is_a_mistake_in_the_settings_and_not_an_outage():
 
 def test_keys_do_not_print():
     assert "wJalr" not in repr(KEYS)
+
+
+CREDENTIALS = """
+from neuralstream_core.redis.iam import environment_credentials
+found = environment_credentials()
+print(found.access_key, found.secret_key, found.session_token)
+"""
+FILE = "[default]\naws_access_key_id = AKIDFILE\naws_secret_access_key = from-file\n"
+
+
+@pytest.mark.parametrize(
+    ("environ", "expected"),
+    [
+        (
+            {
+                "AWS_ACCESS_KEY_ID": "AKIDENV",
+                "AWS_SECRET_ACCESS_KEY": "s",
+                "AWS_SESSION_TOKEN": "t",
+            },
+            "AKIDENV s t",
+        ),
+        ({}, "AKIDFILE from-file None"),
+    ],
+)
+def test_keys_come_from_the_environment_else_from_where_botocore_finds_them(
+    environ, expected, tmp_path
+):
+    (tmp_path / "credentials").write_text(FILE)
+    clean = {name: v for name, v in os.environ.items() if not name.startswith("AWS_")}
+    done = subprocess.run(
+        [sys.executable, "-c", CREDENTIALS],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**clean, "AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "credentials"), **environ},
+    )
+    assert done.stdout.strip() == expected
+
+
+def test_without_any_keys_the_cache_is_unavailable(tmp_path):
+    clean = {name: v for name, v in os.environ.items() if not name.startswith("AWS_")}
+    environ = {
+        "AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "none"),
+        "AWS_CONFIG_FILE": str(tmp_path / "none"),
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
+    code = (
+        "from neuralstream_core.errors import Unavailable\n"
+        "from neuralstream_core.redis.iam import environment_credentials\n"
+        "try:\n    environment_credentials()\n"
+        "except Unavailable as error:\n    print(error.dependency)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**clean, **environ},
+    )
+    assert done.stdout.strip() == "redis"
