@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -17,7 +17,7 @@ from neuralstream_core.errors import ArtifactRejected, Unavailable
 from neuralstream_core.registry.records import FeatureRef, Format, Signature
 from neuralstream_core.registry.trial import Outcome, Task
 
-__all__ = ["ProcessValidator"]
+__all__ = ["ProcessValidator", "trial_environment"]
 
 MEMORY: Final = 1024 * 1024 * 1024
 """Bytes an artifact may take to load and run, besides the runtime itself."""
@@ -77,7 +77,7 @@ class ProcessValidator:
                     stdout=subprocess.PIPE,
                     stderr=subprocess.DEVNULL,
                     timeout=self._seconds,
-                    env=_environment(),
+                    env=trial_environment(os.environ),
                     check=False,
                 )
             except subprocess.TimeoutExpired:
@@ -103,8 +103,9 @@ class ProcessValidator:
         return f"its trial ended with status {status}"
 
 
-def _environment() -> dict[str, str]:
-    kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
+def trial_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """The environment variables of the child: what Python needs to start, nothing that grants access."""
+    kept = {name: environ[name] for name in _KEPT if name in environ}
     path = os.pathsep.join(str(Path(entry).resolve()) for entry in sys.path)
     return {
         **kept,

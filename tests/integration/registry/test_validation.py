@@ -1,0 +1,95 @@
+"""What is no usable model is refused with its reason, in bounded memory and time, and nothing of it runs."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import resource
+from pathlib import Path
+
+import pytest
+
+from neuralstream_core.errors import ArtifactRejected
+from neuralstream_core.registry.records import FeatureRef, Format
+from neuralstream_core.registry.validation import ProcessValidator, trial_environment
+from tests.support import artifacts
+
+AGE = FeatureRef(view="users", feature="age")
+SIZE = FeatureRef(view="users", feature="size", dtype="int64")
+WORD = FeatureRef(view="users", feature="word", dtype="string")
+VECTOR = FeatureRef(view="users", feature="embedding", dtype="float32", size=2)
+
+
+class RunsOnLoad:
+    """What a pickle can hold."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> object:
+        return os.mkdir, (str(self.path),)
+
+
+@pytest.mark.parametrize(
+    ("kind", "data", "features"),
+    [
+        (Format.ONNX, artifacts.double_sum(), (AGE, SIZE)),
+        (Format.ONNX, artifacts.double_sum(), (VECTOR,)),
+        (Format.LINEAR, artifacts.linear(), (AGE, SIZE)),
+        (Format.ONNX, artifacts.double_sum(), ()),
+    ],
+    ids=["onnx", "vector", "linear", "no features"],
+)
+def test_a_good_artifact_gives_its_signature(
+    kind: Format, data: bytes, features: tuple[FeatureRef, ...]
+) -> None:
+    signature = ProcessValidator().validate(kind, data, features)
+    assert signature.kind == "regressor"
+    assert [tensor.shape for tensor in signature.inputs] == [(-1, 2)]
+
+
+@pytest.mark.parametrize(
+    ("kind", "data", "features", "reason"),
+    [
+        (Format.ONNX, artifacts.double_sum()[:-7], (AGE, SIZE), "not a readable ONNX model"),
+        (Format.LINEAR, artifacts.linear()[:-30], (AGE, SIZE), "not a readable .npz"),
+        (Format.LINEAR, artifacts.zip_bomb(), (AGE,), "at most"),
+        (Format.ONNX, artifacts.double_sum(), (AGE,), "takes 2 values a row"),
+        (Format.ONNX, artifacts.double_sum(), (AGE, SIZE, SIZE), "3 features were given"),
+        (Format.ONNX, artifacts.double_sum(), (AGE, WORD), "does not fit the input"),
+        (Format.ONNX, artifacts.linear(), (AGE, SIZE), "not a readable ONNX model"),
+        (Format.ONNX, b"", (AGE, SIZE), "refused"),
+    ],
+    ids=["cut onnx", "cut npz", "zip bomb", "few", "many", "text", "other format", "empty"],
+)
+def test_a_bad_artifact_is_refused_with_its_reason(
+    kind: Format, data: bytes, features: tuple[FeatureRef, ...], reason: str
+) -> None:
+    with pytest.raises(ArtifactRejected, match=reason):
+        ProcessValidator().validate(kind, data, features)
+
+
+@pytest.mark.parametrize("kind", Format)
+def test_a_pickle_is_refused_and_never_loaded(kind: Format, tmp_path: Path) -> None:
+    sign = tmp_path / "executed"
+    with pytest.raises(ArtifactRejected, match="not a readable"):
+        ProcessValidator().validate(kind, pickle.dumps(RunsOnLoad(sign)), (AGE,))
+    assert not sign.exists()
+
+
+def test_a_model_that_needs_10_gb_is_refused_within_the_limit() -> None:
+    with pytest.raises(ArtifactRejected, match="MiB of memory"):
+        ProcessValidator().validate(Format.ONNX, artifacts.greedy(10), (AGE, SIZE))
+    resident = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
+    assert resident < 2 * 1024**3
+
+
+def test_a_model_that_never_ends_is_ended() -> None:
+    with pytest.raises(ArtifactRejected):
+        ProcessValidator(seconds=3).validate(Format.ONNX, artifacts.endless(), (AGE, SIZE))
+
+
+def test_the_trial_sees_no_credentials() -> None:
+    given = {"PATH": "/bin", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_SESSION_TOKEN": "token"}
+    assert "PATH" in trial_environment(given)
+    assert not [name for name in trial_environment(given) if name.startswith("AWS")]
