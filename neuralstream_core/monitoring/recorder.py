@@ -171,7 +171,8 @@ class RedisRecorder:
             service.insert(0, increment(32, _AT["lost"], unsent))
         try:
             minute = target.at(self._clock())
-            minute.sent(self._port.flight(minute.commands(service, series, errors)), rows)
+            commands = minute.commands(service, series, errors)
+            minute.sent(self._port.flight(commands, patient=False), rows)
         except BaseException:
             if unsent:
                 self._put_unsent(target.model, target.version, unsent)

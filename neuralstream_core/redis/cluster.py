@@ -102,9 +102,9 @@ class Cluster:
                     values[i] = None  # as MGET answers for a key of another type
         return cast("list[bytes | None]", values)
 
-    def flight(self, commands: Sequence[Command]) -> list[Reply]:
+    def flight(self, commands: Sequence[Command], *, patient: bool = True) -> list[Reply]:
         keys = [_bytes(command[1]) for command in commands]
-        return self._slices(commands, keys, None)
+        return self._slices(commands, keys, None, patient=patient)
 
     def run(self, script: Script, calls: Sequence[Call]) -> list[Reply]:
         sha, keys = script.sha, [key for key, _ in calls]
@@ -160,12 +160,18 @@ class Cluster:
     # ------------------------------------------------------------------ one flight
 
     def _slices(
-        self, commands: Sequence[Command], keys: Sequence[Key], script: Script | None
+        self,
+        commands: Sequence[Command],
+        keys: Sequence[Key],
+        script: Script | None,
+        *,
+        patient: bool = True,
     ) -> list[Reply]:
         replies: list[Reply] = []
         for i in range(0, len(commands), FLIGHT):
             items = list(map(pack, commands[i : i + FLIGHT]))
-            replies += self._exchange(keys[i : i + FLIGHT], items, b"".join, script)
+            part = keys[i : i + FLIGHT]
+            replies += self._exchange(part, items, b"".join, script, patient=patient)
         return replies
 
     def _exchange(
@@ -174,6 +180,8 @@ class Cluster:
         items: Sequence[bytes],
         wire: Callable[[Sequence[bytes]], bytes],
         script: Script | None,
+        *,
+        patient: bool = True,
     ) -> list[Reply]:
         """The reply to each item, through failover and resharding as far as time allows.
 
@@ -188,6 +196,8 @@ class Cluster:
         if trip.error is None and not trip.redirects:
             following = [iter(answers or ()).__next__ for answers in trip.answers]
             return [following[number]() for number in numbers]
+        if trip.error is not None and trip.silence and not patient:
+            raise unavailable(trip.error)
 
         replies: list[Reply] = [None] * len(keys)
         todo: Sequence[int] = range(len(keys))

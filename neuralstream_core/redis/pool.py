@@ -111,7 +111,9 @@ class Pool:
             except IndexError:  # another thread took the last one
                 return
 
-    def exchange(self, payload: bytes, count: int, script: Script | None = None) -> list[Reply]:
+    def exchange(
+        self, payload: bytes, count: int, script: Script | None = None, *, patient: bool = True
+    ) -> list[Reply]:
         """Send ``payload``, which holds ``count`` commands, and read the replies.
 
         A connection that turns out to be broken is replaced once. ``script`` is loaded first over a
@@ -131,7 +133,7 @@ class Pool:
         try:
             replies = self._once(connection, payload, count, script)
         except BROKEN as error:
-            if is_timeout(error) and not connection.reused:
+            if is_timeout(error) and not (connection.reused and patient):
                 raise unavailable(error) from error
             self.clear()  # they are as old as the one that broke
         except ReplyError as error:

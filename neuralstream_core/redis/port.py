@@ -75,8 +75,11 @@ class RedisPort(Protocol):
     def mget(self, keys: Sequence[Key]) -> list[bytes | None]:
         """Values in the order of ``keys``: one command a node, all nodes in one flight."""
 
-    def flight(self, commands: Sequence[Command]) -> list[Reply]:
+    def flight(self, commands: Sequence[Command], *, patient: bool = True) -> list[Reply]:
         """All commands in one pipelined flight per node, replies in the order of ``commands``.
+
+        When a reply times out on a connection that had been idle, the flight is tried once more,
+        unless not ``patient``: for what must neither wait twice nor be applied twice.
 
         A command that Redis itself refused has a `ReplyError` as its reply.
         """

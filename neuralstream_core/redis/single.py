@@ -34,8 +34,8 @@ class SingleNode:
             found += _values(values)
         return found
 
-    def flight(self, commands: Sequence[Command]) -> list[Reply]:
-        return self._slices(commands, None)
+    def flight(self, commands: Sequence[Command], *, patient: bool = True) -> list[Reply]:
+        return self._slices(commands, None, patient=patient)
 
     def run(self, script: Script, calls: Sequence[Call]) -> list[Reply]:
         sha = script.sha
@@ -46,15 +46,17 @@ class SingleNode:
                 replies[i] = reply
         return replies
 
-    def _slices(self, commands: Sequence[Command], script: Script | None) -> list[Reply]:
+    def _slices(
+        self, commands: Sequence[Command], script: Script | None, *, patient: bool = True
+    ) -> list[Reply]:
         if len(commands) <= FLIGHT:
             if not commands:
                 return []
             payload = b"".join(map(pack, commands))
-            return self._pool.exchange(payload, len(commands), script)
+            return self._pool.exchange(payload, len(commands), script, patient=patient)
         replies: list[Reply] = []
         for i in range(0, len(commands), FLIGHT):
-            replies += self._slices(commands[i : i + FLIGHT], script)
+            replies += self._slices(commands[i : i + FLIGHT], script, patient=patient)
         return replies
 
     def scan(
