@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-from functools import partial
+from functools import cache, partial
 from time import perf_counter
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BaseModel, Field
 
@@ -29,12 +29,21 @@ from neuralstream_lambda.scopes import Scope
 from neuralstream_lambda.serving import ServingSettings, engine
 from neuralstream_lambda.wiring import redis_port
 
+if TYPE_CHECKING:
+    from neuralstream_core.serving.engine import Engine
+
 api = Api("predict")
 settings = ServingSettings.from_env(os.environ)
 
 
 V2_BODY = 5 * 1024 * 1024
 """Bytes; API Gateway hands at most 6 MB to a function."""
+
+
+@cache
+def serving() -> Engine:
+    """The engine of this process."""
+    return engine(settings)
 
 
 class ModelPath(Query):
@@ -49,7 +58,7 @@ DEGRADED = {"x-neuralstream-degraded": "feature-defaults"}
 def predict(path: ModelPath, body: PredictBody) -> Answer:
     """Predict for one entity: its features are fetched, its version is chosen, the answer is counted."""
     started = perf_counter()
-    prediction = engine(settings).predict(
+    prediction = serving().predict(
         path.model_name,
         body.entity_id,
         feature_view=body.feature_view,
@@ -171,27 +180,24 @@ def v2_version_infer(path: V2Version, body: InferBody) -> Answer:
 
 
 def _metadata(model: str, version: str | None) -> ModelMetadata:
-    serving = engine(settings)
-    route = serving.router.get(model)
+    route = serving().router.get(model)
     return metadata(
-        serving.choose(route, version), route.serving.versions if route.assigner else []
+        serving().choose(route, version), route.serving.versions if route.assigner else []
     )
 
 
 def _ready(model: str, version: str | None) -> ModelReady:
-    serving = engine(settings)
-    serving.models.get(serving.choose(serving.router.get(model), version))
+    serving().models.get(serving().choose(serving().router.get(model), version))
     return ModelReady(name=model, ready=True)
 
 
 def _infer(model: str, version: str | None, body: InferBody) -> Answer:
-    serving = engine(settings)
     entity = body.entity_id
     if entity is not None and not body.inputs:
-        prediction = serving.predict(model, entity, version=version)
+        prediction = serving().predict(model, entity, version=version)
         plan, predictions = prediction.plan, prediction.predictions
     else:
-        plan, predictions = serving.infer(
+        plan, predictions = serving().infer(
             model, lambda plan: decode(body, plan.runtime.signature), version=version, entity=entity
         )
     return Answer(encode(plan.version, body, plan.runtime, predictions))

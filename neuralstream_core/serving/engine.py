@@ -21,6 +21,7 @@ from neuralstream_core.serving.plan import Outcome, Part, Plan, missing_features
 from neuralstream_core.serving.router import Route, Router
 from neuralstream_core.serving.runtimes import Predictions
 from neuralstream_core.time import Clock, Micros
+from neuralstream_core.types import MAX_ENTITY_ID
 
 if TYPE_CHECKING:
     import numpy as np
@@ -381,6 +382,8 @@ class Engine:
     ) -> Entity:
         """``entity_id`` in canonical form, which the bucket is computed from."""
         if isinstance(entity_id, str):
+            if entity_id.isascii() and 0 < len(entity_id) <= MAX_ENTITY_ID:
+                return entity_id
             return primary(entity_id, None, self._keys)
         view = feature_view
         if view is None and plan is not None and plan.parts:

@@ -16,7 +16,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import monotonic
 from typing import Final
@@ -140,8 +140,12 @@ class Models:
                 self._loaded.move_to_end(version.digest)
                 entry.used_at = self._now()
                 plan = entry.plans.get(key)
-                if plan is not None and (plan.version is version or plan.version == version):
-                    return plan
+                if plan is not None:
+                    if plan.version is version:
+                        return plan
+                    if plan.version == version:  # read again since; compared once, not every time
+                        plan = entry.plans[key] = replace(plan, version=version)
+                        return plan
         runtime = entry.runtime if entry is not None else self._load(version)
         try:
             plan = make_plan(version, runtime)

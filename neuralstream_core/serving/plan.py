@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -27,9 +28,9 @@ class Part:
     places: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Outcome:
-    """One row's answer.
+    """One row's answer. Not frozen, because one is built for every request.
 
     Attributes:
         prediction: a label, a number, or a list of a model with several outputs.
@@ -63,6 +64,9 @@ class Plan:
     lookup: Mapping[str, tuple[int, ...]]
     fill: tuple[tuple[Any] | None, ...]
     classes: tuple[str | int | bool, ...] | None
+    classifies: bool
+    head: str
+    """How an answer of this version begins, as JSON up to the entity id."""
 
     @property
     def bound(self) -> Binding:
@@ -116,20 +120,19 @@ class Plan:
         candidates = ", ".join(self.features[place].label for place in places)
         raise Invalid.at(f"features.{name}", f"ambiguous: {candidates}", code="ambiguous_feature")
 
-    def outcome(self, predictions: Predictions, row: int = 0) -> Outcome:
-        """One row's answer.
+    def outcome(self, predictions: Predictions) -> Outcome:
+        """The answer of predictions of exactly one row.
 
         Raises:
             Invalid: it is not a finite number.
         """
-        value = predictions.values[row]
-        prediction = value.tolist() if isinstance(value, np.generic | np.ndarray) else value
+        prediction = predictions.values.tolist()[0]
         scores = predictions.probabilities
         if scores is None:
-            if self.runtime.signature.kind == "regressor" and not np.isfinite(value).all():
-                raise not_finite()
-            return Outcome(prediction, None, None)
-        given: list[float] = scores[row].tolist()
+            if self.classifies or np.isfinite(predictions.values).all():
+                return Outcome(prediction, None, None)
+            raise not_finite()
+        given: list[float] = scores.tolist()[0]
         if len(given) <= 2:
             probability = given[-1]
             by_class = None
@@ -178,6 +181,8 @@ def make_plan(version: VersionRecord, runtime: Runtime) -> Plan:
             for ref, can_be_null in zip(features, nullable, strict=True)
         ),
         classes=runtime.signature.classes,
+        classifies=runtime.signature.kind == "classifier",
+        head=json.dumps({"model": version.model, "version": version.version, "entity_id": 0})[:-2],
     )
 
 

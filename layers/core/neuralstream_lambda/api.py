@@ -21,7 +21,7 @@ import base64
 import binascii
 import inspect
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal, get_type_hints
 
@@ -73,9 +73,11 @@ class Caller:
     """Milliseconds until Lambda ends this invocation."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Answer:
     """An answer whose status, headers or media type are not the usual ones.
+
+    Not frozen: it is built on the real-time path, and a frozen one costs three times as much to build.
 
     ``body`` may be a pydantic model, ``bytes``/``str`` (sent as they are) or JSON-compatible data.
     """
@@ -192,9 +194,18 @@ class Api:
 
 def _serve(route: Route, event: Event, context: LambdaContext) -> dict[str, Any]:
     arguments: dict[str, Any] = {}
-    caller = _authorize(route, event, context)
+    granted = event["requestContext"].get("authorizer", {}).get("lambda") or {}
+    scopes = str(granted.get("scopes", "")).split()
+    if route.scope != PUBLIC:
+        _authorize(route, granted, scopes)
     if route.wants_caller:
-        arguments["caller"] = caller
+        arguments["caller"] = Caller(
+            principal=granted.get("principal", "anonymous"),
+            scopes=frozenset(scopes),
+            request_id=_request_id(event),
+            headers=event.get("headers") or {},
+            remaining_ms=context.get_remaining_time_in_millis,
+        )
     if route.path is not None:
         arguments["path"] = _validated(route.path, event.get("pathParameters") or {}, "path")
     if route.query is not None:
@@ -210,28 +221,19 @@ def _serve(route: Route, event: Event, context: LambdaContext) -> dict[str, Any]
     return _answer(route.call(**arguments), route.status)
 
 
-def _authorize(route: Route, event: Event, context: LambdaContext) -> Caller:
-    granted = event["requestContext"].get("authorizer", {}).get("lambda") or {}
-    scopes = frozenset(str(granted.get("scopes", "")).split())
-    if route.scope != PUBLIC:
-        if granted.get("unavailable"):
-            raise Unavailable(
-                "keys cannot be checked just now", dependency="keys", retry_after=_DECISION_SECONDS
-            )
-        if not granted.get("principal"):
-            raise Unauthenticated(
-                "this route needs a valid key in the x-api-key header",
-                code="unknown_key" if granted.get("unknown") else None,
-            )
-        if route.scope not in scopes:
-            raise Forbidden(f"the key lacks the scope {route.scope}", code="missing_scope")
-    return Caller(
-        principal=granted.get("principal", "anonymous"),
-        scopes=scopes,
-        request_id=_request_id(event),
-        headers=event.get("headers") or {},
-        remaining_ms=context.get_remaining_time_in_millis,
-    )
+def _authorize(route: Route, granted: Mapping[str, Any], scopes: Sequence[str]) -> None:
+    """Hold what the authorizer granted against what the route needs."""
+    if granted.get("unavailable"):
+        raise Unavailable(
+            "keys cannot be checked just now", dependency="keys", retry_after=_DECISION_SECONDS
+        )
+    if not granted.get("principal"):
+        raise Unauthenticated(
+            "this route needs a valid key in the x-api-key header",
+            code="unknown_key" if granted.get("unknown") else None,
+        )
+    if route.scope not in scopes:
+        raise Forbidden(f"the key lacks the scope {route.scope}", code="missing_scope")
 
 
 def _validated(model: type[BaseModel], raw: Mapping[str, str], where: str) -> BaseModel:

@@ -79,6 +79,9 @@ class OnnxRuntime:
             classes=findings.classes if kind == "classifier" else None,
         )
         self._widths = widths
+        # The Python wrapper only checks the names again, which the native session does itself, and
+        # takes as long as a small model; without the attribute the wrapper does.
+        self._run = getattr(self._session, "_sess", self._session).run
         trial = self._trial()
         check_trial(self.signature, trial)
         self.signature = self._completed(trial)
@@ -86,7 +89,7 @@ class OnnxRuntime:
     def run(self, inputs: Mapping[str, np.ndarray]) -> Predictions:
         """See `Runtime.run`."""
         try:
-            return self._read(self._session.run(self._fetch, inputs))
+            return self._read(self._run(self._fetch, inputs, None))
         except Exception as error:  # noqa: BLE001 - the runtime's exceptions share no base but Exception
             raise Invalid(
                 f"the model refused the inputs: {_reason(error)}", code="inference_failed"
