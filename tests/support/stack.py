@@ -61,6 +61,7 @@ class RunningStack:
     running: Stack
     url: str = field(init=False)
     aws_endpoint: str = field(init=False)
+    _clients: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.url = self.running.url
@@ -72,7 +73,12 @@ class RunningStack:
         return request(self.url, method, path, body, headers)
 
     def client(self, service: str) -> Any:
-        """A boto3 client of the stack's own AWS emulation."""
+        """A boto3 client of the stack's own AWS emulation; built once a service."""
+        if service not in self._clients:
+            self._clients[service] = self._build(service)
+        return self._clients[service]
+
+    def _build(self, service: str) -> Any:
         import boto3
 
         environ = self.running.environ

@@ -1,0 +1,33 @@
+"""GET /docs and GET /openapi.json."""
+
+from __future__ import annotations
+
+import gzip
+import re
+
+
+def test_the_page_holds_everything_it_needs(stack):
+    answer = stack.request("GET", "/docs")
+    page = answer.data.decode()
+
+    assert answer.status == 200
+    assert answer.headers["content-type"].startswith("text/html")
+    assert "SwaggerUIBundle" in page
+    assert 'url: "openapi.json"' in page
+    assert not re.findall(r"<(?:script|link|img)[^>]+(?:src|href)=[\"']?https?:", page)
+
+
+def test_the_page_comes_compressed_to_who_takes_it(stack):
+    small = stack.request("GET", "/docs", headers={"accept-encoding": "gzip, br"})
+
+    assert small.headers["content-encoding"] == "gzip"
+    assert len(small.data) < 600_000
+    assert gzip.decompress(small.data) == stack.request("GET", "/docs").data
+
+
+def test_the_document_is_served_as_json(stack):
+    answer = stack.request("GET", "/openapi.json")
+
+    assert answer.headers["content-type"] == "application/json"
+    assert answer.json()["openapi"] == "3.1.0"
+    assert "/predict/{model_name}" in answer.json()["paths"]
