@@ -205,12 +205,12 @@ def _derive(series: Series, column: Column, dtype: str, bins: int = BINS) -> Ser
 
 def _bins(present: NDArray[np.float64], bins: int, dtype: str) -> dict[str, Any]:
     low, high = float(present.min()), float(present.max())
-    slack = _SLACK.get(dtype, 0.0) * max(abs(low), abs(high))
+    slack = _SLACK.get(dtype, 0.0)
     ends = np.count_nonzero(present == low), np.count_nonzero(present == high)
     return {
         "cuts": quantile_cuts(present, bins),
-        "low": low - slack,
-        "high": high + slack,
+        "low": low - slack * abs(low),
+        "high": high + slack * abs(high),
         "novel": sum(1 for k in ends if k == 1),
     }
 
@@ -236,12 +236,12 @@ def _from_histogram(series: Series, given: Mapping[str, Any], where: str, dtype:
     tail = [missing, 0, 0]
     if series.type == "numeric":
         edges, counts = _edges(given, where)
-        slack = _SLACK.get(dtype, 0.0) * max(abs(edges[0]), abs(edges[-1]))
+        slack = _SLACK.get(dtype, 0.0)
         return series.model_copy(
             update={
                 "cuts": tuple(edges[1:-1]),
-                "low": edges[0] - slack,
-                "high": edges[-1] + slack,
+                "low": edges[0] - slack * abs(edges[0]),
+                "high": edges[-1] + slack * abs(edges[-1]),
                 "novel": 2,
                 "reference": (*counts, 0, 0, *tail),
             }
