@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from neuralstream_core.serving.batch.planning import Planner, Served
     from neuralstream_core.serving.engine import Engine
 
-__all__ = ["BatchSettings", "jobs", "predict_rows", "run_task", "submit"]
+__all__ = ["BatchSettings", "jobs", "predict_rows", "predictor", "run_task", "submit"]
 
 
 class BatchSettings(ServingSettings):
@@ -194,7 +194,7 @@ def _worker(settings: BatchSettings) -> ChunkWorker:
         Objects(s3_client()),
         Buckets.of(settings.data_bucket, settings.job_buckets),
         settings.data_bucket,
-        lambda model, as_of: _predictor(settings, model, as_of),
+        lambda model, as_of: predictor(settings, model, as_of),
     )
 
 
@@ -211,7 +211,7 @@ def _finisher(settings: BatchSettings) -> Finisher:
     )
 
 
-def _predictor(settings: BatchSettings, model: str, as_of: Micros) -> Predictor:
+def predictor(settings: BatchSettings, model: str, as_of: Micros) -> Predictor:
     from neuralstream_core.features.store import OnlineStore
     from neuralstream_core.serving.batch.predictors import EnginePredictor
     from neuralstream_core.serving.engine import Engine

@@ -85,12 +85,11 @@ class ChunkWorker:
         versions: dict[str, int] = {}
         predictor = self._open(plan.model, plan.pins.as_of)
         routed = _Routed(plan, predictor)
-        for block in self._rows(plan, chunk, at):
-            for rows in block.slices(SLICE):
-                predicted = routed.predict(rows)
-                part.add(rows, predicted)
-                errors.add(rows, predicted.bad)
-                _tally(versions, predicted)
+        for rows in self._rows(plan, chunk, at):
+            predicted = routed.predict(rows)
+            part.add(rows, predicted)
+            errors.add(rows, predicted.bad)
+            _tally(versions, predicted)
         result = self._write(plan, chunk, part, errors, versions)
         self._objects.write(
             workspace.result(chunk.chunk),
@@ -112,13 +111,15 @@ class ChunkWorker:
             yield from parquet_rows(file, reader, batch=SLICE, first_row=chunk.first_line)
             return
         blocks = self._objects.stream(at, chunk.start, chunk.end, plan.pins.etag)
-        for records in split(
-            blocks, quoted=plan.input_format == "csv", first_line=chunk.first_line
-        ):
-            if plan.input_format == "csv":
-                yield csv_rows(records, reader, plan.columns)
-            else:
-                yield jsonl_rows(records, reader)
+        quoted = plan.input_format == "csv"
+        for block in split(blocks, quoted=quoted, first_line=chunk.first_line):
+            # parsed a slice at a time: a whole block's rows would keep the garbage collector busy
+            for records in block.slices(SLICE):
+                yield (
+                    csv_rows(records, reader, plan.columns)
+                    if quoted
+                    else jsonl_rows(records, reader)
+                )
 
     def _write(
         self,

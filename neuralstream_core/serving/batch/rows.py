@@ -45,23 +45,6 @@ class Rows:
     def empty(cls) -> Rows:
         return cls(np.empty(0, np.int64), [], {}, {}, {})
 
-    def slices(self, size: int) -> Iterator[Rows]:
-        """The same rows in pieces of at most ``size``."""
-        if len(self) <= size:
-            yield self
-            return
-        for start in range(0, len(self), size):
-            end = start + size
-            yield Rows(
-                self.lines[start:end],
-                self.entities[start:end],
-                {name: column[start:end] for name, column in self.others.items()},
-                {name: column[start:end] for name, column in self.features.items()},
-                {i - start: why for i, why in self.bad.items() if start <= i < end}
-                if self.bad
-                else {},
-            )
-
 
 @dataclass(frozen=True, slots=True)
 class Reader:
@@ -136,8 +119,8 @@ def csv_rows(records: Records, reader: Reader, header: Sequence[str]) -> Rows:
                 rows.append(blank)
             else:
                 rows.append(row)
-    columns = zip(*rows, strict=True) if rows else [() for _ in header]
-    cells = dict(zip(header, columns, strict=True))
+    wanted = {*reader.keys, *reader.others, *reader.features}
+    cells = {name: [row[at] for row in rows] for at, name in enumerate(header) if name in wanted}
     return reader.rows(records.lines, cells, bad, text=True)
 
 

@@ -41,6 +41,11 @@ class Records:
     data: list[bytes | None]
     lines: npt.NDArray[np.int64]
 
+    def slices(self, size: int) -> Iterator[Records]:
+        """The same records in pieces of at most ``size``."""
+        for start in range(0, len(self.data), size):
+            yield Records(self.data[start : start + size], self.lines[start : start + size])
+
 
 @dataclass(frozen=True, slots=True)
 class Cut:

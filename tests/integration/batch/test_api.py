@@ -1,0 +1,224 @@
+"""functions/batch_predict over API Gateway events: rows at once, jobs, the schedule."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import sys
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.jobs import JobHouse, by, linear
+
+ROOT = Path(__file__).parents[3]
+
+
+class Context:
+    """What the handler needs of Lambda's context."""
+
+    @staticmethod
+    def get_remaining_time_in_millis() -> int:
+        return 10_000
+
+
+class Function:
+    """functions/batch_predict, imported anew on the storage of a house."""
+
+    def __init__(self, house: JobHouse) -> None:
+        variables = {
+            f"NEURALSTREAM_{name.upper()}": str(value)
+            for name, value in house.settings.model_dump().items()
+        }
+        before = {name: os.environ.get(name) for name in variables}
+        os.environ.update(variables)
+        try:
+            spec = importlib.util.spec_from_file_location(
+                f"batch_{uuid.uuid4().hex}", ROOT / "functions" / "batch_predict" / "app.py"
+            )
+            assert spec is not None
+            assert spec.loader is not None
+            self.module = importlib.util.module_from_spec(spec)
+            sys.modules[spec.name] = self.module
+            spec.loader.exec_module(self.module)
+        finally:
+            for name, value in before.items():
+                if value is None:
+                    os.environ.pop(name, None)
+                else:
+                    os.environ[name] = value
+
+    def __call__(
+        self,
+        key: str,
+        path: Mapping[str, str] | None = None,
+        body: Any = None,
+        query: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> tuple[int, Any]:
+        event = {
+            "routeKey": key,
+            "pathParameters": dict(path or {}),
+            "queryStringParameters": dict(query or {}),
+            "headers": dict(headers or {}),
+            "requestContext": {
+                "requestId": "r",
+                "authorizer": {"lambda": {"principal": "ann", "scopes": "predict"}},
+            },
+            "body": json.dumps(body),
+        }
+        answer = self.module.lambda_handler(event, Context())
+        return answer["statusCode"], json.loads(answer["body"] or "null")
+
+    def batch(self, model: str, body: Any, **headers: str) -> tuple[int, Any]:
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        return self("POST /predict/{model_name}/batch", {"model_name": model}, body, headers=named)
+
+
+@pytest.fixture
+def function(job_house: JobHouse) -> Function:
+    return Function(job_house)
+
+
+def test_rows_at_once_answer_each_entity_in_order(job_house: JobHouse, function: Function) -> None:
+    job_house.users()
+    status, answer = function.batch("sum", {"entity_ids": ["u2", "nobody", "u2", "u0"]})
+    assert status == 200
+    assert (answer["model"], answer["count"], answer["failed"]) == ("sum", 4, 1)
+    rows = answer["predictions"]
+    assert [row["entity_id"] for row in rows] == ["u2", "nobody", "u2", "u0"]
+    assert [row.get("prediction") for row in rows] == [7.0, None, 7.0, 1.0]
+    assert rows[1]["error"]["code"] == "missing_features"
+    assert "user:a" in rows[1]["error"]["detail"]
+    assert answer["latency_ms"] > 0
+
+
+def test_rows_take_values_by_column_and_a_pinned_version(
+    job_house: JobHouse, function: Function
+) -> None:
+    job_house.users()
+    job_house.register("sum", linear([0.0, 0.0], -1.0), ["user:a", "user:b"])
+    body = {"entity_ids": ["u1", "u2"], "features": {"a": [10.0, None]}}
+    _, answer = function.batch("sum", body)
+    assert [row.get("prediction") for row in answer["predictions"]] == [13.0, None]
+    _, answer = function.batch("sum", {"entity_ids": ["u1"], "version": "v2"})
+    assert (answer["predictions"][0]["version"], answer["predictions"][0]["prediction"]) == (
+        "v2",
+        -1.0,
+    )
+
+
+def test_rows_of_composite_entities(job_house: JobHouse, function: Function) -> None:
+    job_house.view("pair", ["user", "item"], score="float64")
+    job_house.write("pair", {("u", "1"): {"score": 1.0}, ("u", "2"): {"score": 2.0}})
+    job_house.serve("pairs", linear([1.0]), ["pair:score"])
+    ids = [["u", "2"], {"item": "1", "user": "u"}]
+    _, answer = function.batch("pairs", {"entity_ids": ids})
+    assert [(r["entity_id"], r["prediction"]) for r in answer["predictions"]] == [
+        (["u", "2"], 2.0),
+        (["u", "1"], 1.0),
+    ]
+    status, problem = function.batch("pairs", {"entity_ids": [["u", "2"], ["u"]]})
+    assert (status, problem["errors"][0]["loc"]) == (422, "entity_ids.1")
+
+
+def test_a_batch_shares_out_a_split_as_single_predictions_do(
+    job_house: JobHouse, function: Function
+) -> None:
+    job_house.users(300)
+    job_house.register("sum", linear([0.0, 0.0], -1.0), ["user:a", "user:b"])
+    job_house.registry.set_split("sum", {"v1": 0.7, "v2": 0.3}, by())
+    ids = [f"u{i}" for i in range(300)]
+    _, answer = function.batch("sum", {"entity_ids": ids})
+    versions = {row["entity_id"]: row["version"] for row in answer["predictions"]}
+    assert set(versions.values()) == {"v1", "v2"}
+    _, again = function.batch("sum", {"entity_ids": ids[::-1]})
+    assert {row["entity_id"]: row["version"] for row in again["predictions"]} == versions
+    for i, row in enumerate(answer["predictions"]):
+        assert row["prediction"] == (3.0 * i + 1 if row["version"] == "v1" else -1.0)
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "loc"),
+    [
+        ({"entity_ids": ["u"] * 1001}, 413, None),
+        ({}, 422, "body"),
+        ({"entity_ids": ["u1"], "input": "s3://b/a.csv"}, 422, "body"),
+        ({"entity_ids": ["u1"], "features": {"a": [1.0, 2.0]}}, 422, "body"),
+        ({"input": "s3://bucket/a.csv"}, 422, "body"),
+        ({"entity_ids": [""]}, 422, "entity_ids.0"),
+        ({"entity_ids": ["u1"], "features": {"zz": [1.0]}}, 422, "features.zz"),
+        ({"entity_ids": ["u1"], "version": "v9"}, 404, None),
+        ({"input": "s3://elsewhere/a.csv", "output": "s3://elsewhere/"}, 422, "input"),
+        (
+            {"input": "s3://b/a.csv", "output": "s3://b/", "max_failed_fraction": 2},
+            422,
+            "max_failed_fraction",
+        ),
+    ],
+)
+def test_wrong_requests_are_named(
+    job_house: JobHouse, function: Function, body: Any, status: int, loc: str | None
+) -> None:
+    job_house.users(3)
+    found, problem = function.batch("sum", body)
+    assert found == status, problem
+    if loc is not None:
+        assert any(error["loc"].startswith(loc) for error in problem["errors"]), problem
+
+
+def test_no_entities_are_no_predictions(job_house: JobHouse, function: Function) -> None:
+    job_house.users(3)
+    status, answer = function.batch("sum", {"entity_ids": []})
+    assert (status, answer["predictions"], answer["count"]) == (200, [], 0)
+
+
+def test_a_job_is_accepted_listed_and_read(job_house: JobHouse, function: Function) -> None:
+    job_house.users(3)
+    source = job_house.put("in/a.csv", "entity_id\nu1\n")
+    output = f"s3://{job_house.settings.data_bucket}/out/"
+    body = {"input": source, "output": output, "output_format": "parquet"}
+    ids = []
+    for _ in range(3):
+        status, job = function.batch("sum", body)
+        assert (status, job["status"]) == (202, "PENDING")
+        ids.append(job["job_id"])
+    assert len(set(ids)) == 3
+    _, page = function("GET /jobs", query={"limit": "2"})
+    _, rest = function("GET /jobs", query={"limit": "2", "next_token": page["next_token"]})
+    assert [job["job_id"] for job in page["jobs"] + rest["jobs"]] == ids[::-1]
+    _, job = function("GET /jobs/{job_id}", {"job_id": ids[0]})
+    assert (job["output"], job["created_by"]) == (f"{output}{ids[0]}/", "ann")
+    status, problem = function("GET /jobs/{job_id}", {"job_id": "job-" + "0" * 26})
+    assert (status, problem["code"]) == (404, "job_not_found")
+
+
+def test_an_idempotency_key_makes_one_job(job_house: JobHouse, function: Function) -> None:
+    job_house.users(3)
+    source = job_house.put("in/a.csv", "entity_id\nu1\n")
+    body = {"input": source, "output": f"s3://{job_house.settings.data_bucket}/out/"}
+    _, first = function.batch("sum", body, idempotency_key="k")
+    status, second = function.batch("sum", body, idempotency_key="k")
+    assert (status, second["job_id"]) == (202, first["job_id"])
+    status, problem = function.batch(
+        "sum", {**body, "output_format": "parquet"}, idempotency_key="k"
+    )
+    assert (status, problem["code"]) == (409, "idempotency_conflict")
+
+
+def test_a_schedule_starts_the_same_job(job_house: JobHouse, function: Function) -> None:
+    job_house.users(3)
+    event = {
+        "model": "sum",
+        "input": job_house.put("in/a.csv", "entity_id\nu1\n"),
+        "output": f"s3://{job_house.settings.data_bucket}/out/",
+    }
+    answer = function.module.lambda_handler(event, Context())
+    assert answer["status"] == "PENDING"
+    item = job_house.table.get(f"JOB#jobs#{answer['job_id']}", "JOB")
+    assert item is not None
+    assert item["outbox"] == {"kind": "start_job", "job_id": answer["job_id"]}

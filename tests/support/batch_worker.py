@@ -1,0 +1,57 @@
+"""A chunk worker as a process of its own, which says at every slice that it is there: to be killed.
+
+Reads one JSON line ``{"settings","job_id","chunk"}`` and writes ``slice`` before each slice it predicts.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from neuralstream_core.serving.batch.cells import Entity
+from neuralstream_core.serving.batch.chunks import Answers, ChunkWorker, Predictor
+from neuralstream_core.serving.batch.locations import Buckets
+from neuralstream_core.serving.batch.manifest import Chunk
+from neuralstream_core.serving.batch.objects import Objects
+from neuralstream_lambda.batch import BatchSettings, jobs, predictor
+from neuralstream_lambda.wiring import s3_client
+
+
+class Announcing:
+    """A predictor that announces each slice."""
+
+    def __init__(self, inner: Predictor) -> None:
+        self._inner = inner
+
+    def predict(
+        self,
+        version: str,
+        entities: Sequence[Entity],
+        others: Mapping[str, Sequence[str]],
+        features: Mapping[str, Sequence[Any]],
+    ) -> Answers:
+        print("slice", flush=True)  # noqa: T201 - the protocol
+        return self._inner.predict(version, entities, others, features)
+
+    def count(self) -> None:
+        self._inner.count()
+
+
+def main() -> None:
+    order = json.loads(sys.stdin.readline())
+    settings = BatchSettings.model_validate(order["settings"])
+    worker = ChunkWorker(
+        jobs(settings),
+        Objects(s3_client()),
+        Buckets(settings.data_bucket),
+        settings.data_bucket,
+        lambda model, as_of: Announcing(predictor(settings, model, as_of)),
+    )
+    worker.run(order["job_id"], Chunk.model_validate(order["chunk"]))
+    print("done", flush=True)  # noqa: T201 - the protocol
+
+
+if __name__ == "__main__":
+    main()
