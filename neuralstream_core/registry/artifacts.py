@@ -30,6 +30,7 @@ MAX_ARTIFACT: Final = 256 * 1024 * 1024
 UPLOAD_SECONDS: Final = 3600
 """How long an upload address works."""
 
+_BINARY: Final = "application/octet-stream"
 _MISSING: Final = frozenset({"404", "NoSuchKey", "NotFound", "403", "AccessDenied"})
 """S3 says AccessDenied for a key that is not there to whoever may not list the bucket, as no function may."""
 
@@ -63,7 +64,7 @@ class ArtifactStore:
     def put(self, data: bytes) -> str:
         """Store an artifact and return its digest; storing it again changes nothing."""
         digest = hashlib.sha256(data).hexdigest()
-        self._put(f"artifacts/sha256/{digest}", data, digest, "application/octet-stream")
+        self._put(f"artifacts/sha256/{digest}", data, digest, _BINARY)
         return digest
 
     def get_profile(self, digest: str) -> bytes:
@@ -88,11 +89,16 @@ class ArtifactStore:
                 "Bucket": self._bucket,
                 "Key": key,
                 "ContentLength": size,
+                "ContentType": _BINARY,
                 "ChecksumSHA256": checksum,
             },
             ExpiresIn=UPLOAD_SECONDS,
         )
-        headers = {"content-length": str(size), "x-amz-checksum-sha256": checksum}
+        headers = {
+            "content-length": str(size),
+            "content-type": _BINARY,
+            "x-amz-checksum-sha256": checksum,
+        }
         return Upload("PUT", url, headers)
 
     def put_upload(self, key: str, data: bytes) -> None:
