@@ -1,0 +1,259 @@
+"""Recording on real servers: exact, in bounded memory, and gone in time."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+
+import numpy as np
+import pytest
+
+from neuralstream_core.monitoring import layout
+from neuralstream_core.monitoring.counting import count
+from neuralstream_core.monitoring.layout import HOUR
+from neuralstream_core.monitoring.profile import bare_profile
+from neuralstream_core.monitoring.reader import CounterReader
+from neuralstream_core.monitoring.recorder import RedisRecorder
+from neuralstream_core.monitoring.windows import Window, named_window
+from neuralstream_core.redis import connect
+from neuralstream_core.time import system_clock
+from tests.support.monitoring import NAMESPACE, Clockwork, Watched
+from tests.support.redis import settings_for
+
+WATCHED = Watched()
+
+
+def hours(clock):
+    return Window(clock.now // HOUR * HOUR, clock.now + 1, minutes=False)
+
+
+def keys_of(port, pattern=b"*"):
+    cursor, found = None, []
+    while True:
+        cursor, keys = port.scan(cursor, pattern, 100)
+        found += keys
+        if cursor is None:
+            return found
+
+
+def test_every_row_is_found_again_in_minutes_and_in_hours(any_port):
+    clock = Clockwork()
+    rng = np.random.default_rng(2)
+    recorder = WATCHED.recorder(any_port, clock)
+    rows = [WATCHED.row(rng) for _ in range(50)]
+    for i, row in enumerate(rows):
+        row.cold = i == 0
+        row.pinned = i % 10 == 0
+        recorder.record(row)
+    expected = count(
+        WATCHED.profile,
+        list(np.array([row.values for row in rows]).T),
+        [1] * 20,
+        None,
+        [row.prediction for row in rows],
+        [row.score for row in rows],
+        50,
+    )
+    for window in (named_window("1h", clock.now), hours(clock)):
+        counts = WATCHED.counts(any_port, window)
+        assert counts.series[WATCHED.profile.digest].tolist() == expected.tolist()
+        assert counts.rows() == 50
+        counters = counts.service.counters
+        assert (counters["requests"], counters["cold"], counters["pinned"]) == (50, 1, 5)
+        assert counts.service.latency.sum() == 150
+        assert not counts.saturated
+
+
+def test_a_batch_counts_as_its_rows_and_one_request(any_port):
+    rng = np.random.default_rng(3)
+    clock = Clockwork()
+    recorder = WATCHED.recorder(any_port, clock)
+    status = np.zeros((1000, 20), np.uint8)
+    status[:100, 0], status[:10, 1], status[:5, 2] = 1, 2, 3
+    batch = WATCHED.batch(rng, 1000, status=status, errors={"missing_features": 7})
+    recorder.record(batch)
+    recorder.record(WATCHED.batch(rng, 10, requests=0, timings=None))
+    counts = WATCHED.counts(any_port, hours(clock))
+    assert counts.rows() == 1010
+    assert counts.service.counters["requests"] == 1
+    assert counts.service.counters["failed_rows"] == 7
+    assert counts.service.row_errors == {"missing_features": 7}
+    assert counts.service.latency.sum() == 3
+    slots = counts.series[WATCHED.profile.digest]
+    states = []
+    for series, start in list(zip(WATCHED.profile.series, WATCHED.profile.offsets, strict=False))[
+        :3
+    ]:
+        first = start + series.missing_slot
+        states.append(slots[first : first + 3].tolist())
+    assert states == [[100, 0, 0], [0, 10, 0], [5, 0, 0]]
+
+
+def test_a_batch_in_which_every_row_failed_is_counted(any_port):
+    clock = Clockwork()
+    empty = WATCHED.batch(
+        np.random.default_rng(0), 0, errors={"invalid": 3}, columns=[[] for _ in range(20)]
+    )
+    WATCHED.recorder(any_port, clock).record(empty)
+    counts = WATCHED.counts(any_port, hours(clock))
+    assert (counts.rows(), counts.service.counters["failed_rows"]) == (0, 3)
+    assert counts.service.counters["requests"] == 1
+
+
+def test_failures_are_counted_by_code_with_and_without_a_version(any_port):
+    clock = Clockwork()
+    recorder = WATCHED.recorder(any_port, clock)
+    for code in ("missing_features", "missing_features", "redis_unavailable"):
+        recorder.failure("m", "v1", code)
+    recorder.failure("m", None, "no_production_version")
+    counts = WATCHED.counts(any_port, hours(clock))
+    assert counts.service.request_errors == {"missing_features": 2, "redis_unavailable": 1}
+    assert counts.service.counters["failed"] == counts.service.counters["requests"] == 3
+    reader = CounterReader(any_port, NAMESPACE)
+    nameless = reader.read("m", layout.NO_VERSION, [], hours(clock))
+    assert nameless.service.request_errors == {"no_production_version": 1}
+    assert reader.active(hours(clock)) == {("m", "v1"), ("m", "-")}
+
+
+def test_a_version_without_a_baseline_is_counted_all_the_same(any_port):
+    clock = Clockwork()
+    recorder = RedisRecorder(any_port, WATCHED.profiles, NAMESPACE, clock)
+    rng = np.random.default_rng(4)
+    for label in ("no", "yes", "yes"):
+        recorder.record(WATCHED.row(rng, profile=None, prediction=label, classes=["no", "yes"]))
+    bare = bare_profile(WATCHED.features, ["no", "yes"])
+    counts = CounterReader(any_port, NAMESPACE).read("m", "v1", [bare], hours(clock))
+    prediction = next(i for i, s in enumerate(bare.series) if s.name == "prediction")
+    start = bare.offsets[prediction]
+    assert counts.series[bare.digest][start : start + 2].tolist() == [1, 2]
+
+
+def _record_many(args):
+    settings, seed, rows = args
+    port = connect(settings)
+    watched = Watched()
+    recorder = watched.recorder(port)
+    rng = np.random.default_rng(seed)
+    for _ in range(rows):
+        recorder.record(watched.row(rng))
+        recorder.record(watched.batch(rng, 20))
+    recorder.failure("m", "v1", "invalid")
+    port.close()
+    return recorder.lost
+
+
+@pytest.mark.parametrize("where", ["redis_server", "redis_cluster"])
+def test_eight_processes_at_once_lose_and_double_nothing(where, request):
+    server = request.getfixturevalue(where)
+    server.flush()
+    settings = settings_for(server)
+    rows = 60
+    with ProcessPoolExecutor(8, mp_context=get_context("spawn")) as pool:
+        lost = list(pool.map(_record_many, [(settings, seed, rows) for seed in range(8)]))
+    assert lost == [0] * 8
+    port = connect(settings)
+    counts = WATCHED.counts(port)
+    port.close()
+    assert counts.rows() == 8 * rows * 21
+    assert counts.service.counters["requests"] == 8 * (2 * rows + 1)
+    slots = counts.series[WATCHED.profile.digest]
+    for series, start in zip(WATCHED.profile.series, WATCHED.profile.offsets, strict=False):
+        assert slots[start : start + series.size].sum() == 8 * rows * 21
+
+
+def test_threads_of_one_process_share_a_recorder(redis_port):
+    recorder = WATCHED.recorder(redis_port)
+    ready = threading.Barrier(8)
+
+    def work(seed):
+        rng = np.random.default_rng(seed)
+        ready.wait()
+        for _ in range(50):
+            recorder.record(WATCHED.row(rng))
+
+    threads = [threading.Thread(target=work, args=(seed,)) for seed in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert recorder.lost == 0
+    assert WATCHED.counts(redis_port).rows() == 400
+
+
+def test_an_hour_of_a_version_takes_less_than_8_kilobytes(redis_port):
+    clock = Clockwork()
+    rng = np.random.default_rng(5)
+    recorder = WATCHED.recorder(redis_port, clock)
+    for _ in range(300):
+        timings = tuple(rng.lognormal(-6, 1.5, 3))
+        recorder.record(WATCHED.row(rng, timings=timings))
+    recorder.record(WATCHED.batch(rng, 5000))
+    hour = [key for key in keys_of(redis_port) if key.endswith(b"s") or b"}d:" in key]
+    hour.append(layout.index_key(NAMESPACE, clock.now // HOUR))
+    sizes = redis_port.flight([(b"MEMORY", b"USAGE", key) for key in hour])
+    assert len(hour) == 3
+    assert sum(sizes) <= 8192
+
+
+def test_every_key_expires(any_port):
+    clock = Clockwork()
+    recorder = WATCHED.recorder(any_port, clock)
+    rng = np.random.default_rng(6)
+    recorder.failure("m", "v1", "invalid")
+    recorder.failure("m", None, "invalid")
+    recorder.record(WATCHED.row(rng))
+    recorder.record(WATCHED.batch(rng, 3, errors={"invalid": 1}))
+    keys = keys_of(any_port)
+    lives = any_port.flight([(b"TTL", key) for key in keys])
+    assert len(keys) == 11
+    assert all(0 < life <= layout.HOUR_SECONDS for life in lives)
+
+
+def test_a_string_that_was_evicted_expires_again(redis_port):
+    clock = Clockwork()
+    recorder = WATCHED.recorder(redis_port, clock)
+    rng = np.random.default_rng(6)
+    recorder.record(WATCHED.row(rng))
+    redis_port.flight([(b"DEL", key) for key in keys_of(redis_port)])
+    recorder.record(WATCHED.row(rng))
+    recorder.record(WATCHED.row(rng))
+    lives = redis_port.flight([(b"TTL", key) for key in keys_of(redis_port)])
+    assert min(lives) > 0
+
+
+def test_a_full_counter_stays_full_and_says_so(redis_port):
+    clock = Clockwork()
+    recorder = WATCHED.recorder(redis_port, clock)
+    rng = np.random.default_rng(7)
+    recorder.record(WATCHED.row(rng))
+    where = (NAMESPACE, "m", "v1", clock.now // HOUR, None)
+    rows = layout.series_key(*where, WATCHED.profile.digest)
+    requests = layout.service_key(*where)
+    redis_port.flight(
+        [
+            (b"SETRANGE", rows, 4 * WATCHED.profile.rows_slot, b"\xff\xff\xff\xff"),
+            (b"SETRANGE", requests, layout.SERVICE_BYTES - 4, b"\xff\xff\xff\xff"),
+        ]
+    )
+    recorder.record(WATCHED.row(rng))
+    counts = WATCHED.counts(redis_port, hours(clock))
+    assert counts.rows() == layout.U32_MAX
+    assert counts.saturated == {WATCHED.profile.digest, "service"}
+
+
+def test_minutes_add_up_to_their_hour(redis_port):
+    clock = Clockwork(system_clock() // HOUR * HOUR)
+    recorder = WATCHED.recorder(redis_port, clock)
+    rng = np.random.default_rng(8)
+    for _ in range(5):
+        recorder.record(WATCHED.row(rng))
+        clock.forward(minutes=7)
+    start = clock.now // HOUR * HOUR
+    window = Window(start, start + HOUR, minutes=True)
+    counts = WATCHED.counts(redis_port, window)
+    assert counts.rows() == 5
+    assert WATCHED.counts(redis_port, Window(start, start + HOUR, minutes=False)).rows() == 5
+    assert (
+        WATCHED.counts(redis_port, Window(start, start + 8 * 60_000_000, minutes=True)).rows() == 2
+    )
