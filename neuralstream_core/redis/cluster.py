@@ -17,6 +17,7 @@ from neuralstream_core.redis.connection import (
     Options,
     is_timeout,
     pack,
+    pack_keys,
 )
 from neuralstream_core.redis.pool import Pool, outage_in, unavailable
 from neuralstream_core.redis.port import Call, Command, Key, Reply, ReplyError, Script
@@ -373,13 +374,7 @@ def _bytes(value: bytes | str | int) -> bytes:
 
 
 def _gets(keys: Sequence[Key]) -> bytes:
-    """A pipeline of GETs. Keys of one length share everything between them."""
-    sizes = set(map(len, keys))
-    if len(sizes) == 1:
-        between = b"\r\n*2\r\n$3\r\nGET\r\n$%d\r\n" % sizes.pop()
-        return between[2:] + between.join(keys) + b"\r\n"
-    heads = {size: b"*2\r\n$3\r\nGET\r\n$%d\r\n" % size for size in sizes}
-    return b"".join([heads[len(key)] + key + b"\r\n" for key in keys])
+    return pack_keys(b"*2\r\n$3\r\nGET\r\n", keys)
 
 
 def _read_cursor(cursor: bytes | None) -> tuple[int, str, int, bytes]:

@@ -12,18 +12,18 @@ import socket
 import struct
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 import hiredis
 
-from neuralstream_core.redis.port import Command, Packed, Reply, ReplyError, Script
+from neuralstream_core.redis.port import Command, Key, Packed, Reply, ReplyError, Script
 
 if TYPE_CHECKING:
     import ssl
 
-__all__ = ["BROKEN", "Address", "Connection", "Options", "is_timeout", "pack"]
+__all__ = ["BROKEN", "Address", "Connection", "Options", "is_timeout", "pack", "pack_keys"]
 
 Address = tuple[str, int]
 """Host and port."""
@@ -38,6 +38,19 @@ _pack = cast("Callable[[Command], bytes]", hiredis.pack_command)
 def pack(command: Command) -> bytes:
     """One command in wire form."""
     return command[0] if type(command) is Packed else _pack(command)
+
+
+def pack_keys(before: bytes, keys: Sequence[Key]) -> bytes:
+    """``before`` and one key in wire form, for each key; faster than hiredis, which knows no keys.
+
+    Keys of one length share everything between them, so one join packs them all.
+    """
+    sizes = set(map(len, keys))
+    if len(sizes) == 1:
+        between = b"\r\n%b$%d\r\n" % (before, sizes.pop())
+        return between[2:] + between.join(keys) + b"\r\n"
+    heads = {size: b"\r\n%b$%d\r\n" % (before, size) for size in sizes}
+    return b"".join([heads[len(key)] + key for key in keys])[2:] + b"\r\n"
 
 
 _MORE: Any = object()
@@ -97,7 +110,7 @@ class Connection:
         self._patience = options.read_timeout
         self._buffer = bytearray(_BUFFER_BYTES)
         reader = hiredis.Reader(replyError=self._on_error, notEnoughData=_MORE)
-        self._feed: Callable[[bytearray, int, int], None] = cast("Any", reader.feed)
+        self._feed: Callable[[bytearray | bytes, int, int], None] = cast("Any", reader.feed)
         self._gets, self._pending = reader.gets, reader.has_data
         try:
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -173,26 +186,26 @@ class Connection:
                 three times that, or a connection that ended.
             hiredis.ProtocolError: this is not a Redis server, or replies were mixed up.
         """
-        replies: list[Reply] = []
-        gets, add = self._gets, replies.append
+        # The replies become the elements of an array that no server sent: hiredis then builds the
+        # list in C, at half the cost of fetching them one by one.
+        header = b"*%d\r\n" % count
+        self._feed(header, 0, len(header))
         deadline = 0.0
         while True:
             size = self._recv_into(self._buffer)
             if not size:
                 raise ConnectionResetError("the server closed the connection")
             self._feed(self._buffer, 0, size)
-            while (reply := gets()) is not _MORE:
-                add(reply)
-            if len(replies) >= count:
+            if (replies := self._gets()) is not _MORE:
                 break
             now = time.monotonic()
             if not deadline:
                 deadline = now + 3 * self._patience
             elif now > deadline:
                 raise TimeoutError("the reply did not arrive in time")
-        if len(replies) != count or self._pending():
+        if self._pending():
             raise hiredis.ProtocolError("more replies than commands")
-        return replies
+        return cast("list[Reply]", replies)
 
     def close(self) -> None:
         """Close the socket, without a TLS farewell that could block."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import cast
 
-from neuralstream_core.redis.connection import Address, Options, pack
+from neuralstream_core.redis.connection import Address, Options, pack, pack_keys
 from neuralstream_core.redis.pool import Pool, unavailable
 from neuralstream_core.redis.port import Call, Command, Key, Reply, ReplyError, Script
 
@@ -25,10 +25,10 @@ class SingleNode:
         if len(keys) <= FLIGHT:
             if not keys:
                 return []
-            (values,) = self._pool.exchange(pack((b"MGET", *keys)), 1)
+            (values,) = self._pool.exchange(_mget(keys), 1)
             return _values(values)
         slices = range(0, len(keys), FLIGHT)
-        payload = b"".join(pack((b"MGET", *keys[i : i + FLIGHT])) for i in slices)
+        payload = b"".join(_mget(keys[i : i + FLIGHT]) for i in slices)
         found: list[bytes | None] = []
         for values in self._pool.exchange(payload, len(slices)):
             found += _values(values)
@@ -74,6 +74,10 @@ class SingleNode:
 
     def close(self) -> None:
         self._pool.clear()
+
+
+def _mget(keys: Sequence[Key]) -> bytes:
+    return b"*%d\r\n$4\r\nMGET\r\n" % (len(keys) + 1) + pack_keys(b"", keys)
 
 
 def _values(reply: Reply) -> list[bytes | None]:
