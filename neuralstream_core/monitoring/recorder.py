@@ -101,6 +101,11 @@ class RedisRecorder:
         except Exception as error:  # noqa: BLE001 - as in record
             self._lose(model, version, repr(error), unexpected=error)
 
+    @property
+    def pending(self) -> int:
+        """Lost requests that no counter in Redis knows of yet."""
+        return sum(self._unsent.copy().values())
+
     def prepare(
         self,
         model: str,
