@@ -46,6 +46,7 @@ MAX_PAGE: Final = 200
 _PAGES_SCANNED: Final = 10
 
 R = TypeVar("R")
+RecordT = TypeVar("RecordT", ModelRecord, VersionRecord)
 Tag: TypeAlias = tuple[str, str | None]
 """A tag's key and, unless any will do, its value."""
 
@@ -244,29 +245,23 @@ class Registry:
 
     def edit_model(self, model: str, edit: ModelEdit, by: By) -> Committed:
         """Set a model's description, tags and gates."""
-        fields = {name: getattr(edit, name) for name in edit.model_fields_set}
-        fields = {name: value for name, value in fields.items() if value is not None}
+        changes = edit.changes()
         return self.change(
-            Command(model, "edit_model", by, edit.model_dump_json().encode()),
-            lambda m, _: Change(
-                model=m.model_copy(update=fields),
-                kind=EventKind.EDITED,
-                data=edit.model_dump(mode="json", include=set(fields)),
-            ),
+            Command(model, "edit_model", by, _payload(changes)),
+            lambda m, _: Change(model=_edited(m, changes), kind=EventKind.EDITED, data=changes),
         )
 
     def edit_version(self, model: str, version: str, edit: VersionEdit, by: By) -> Committed:
         """Set a version's description and tags."""
-        fields = {name: getattr(edit, name) for name in edit.model_fields_set}
-        fields = {name: value for name, value in fields.items() if value is not None}
+        changes = edit.changes()
         return self.change(
-            Command(model, f"edit_version {version}", by, edit.model_dump_json().encode()),
+            Command(model, "edit_version", by, _payload(version, changes)),
             lambda m, versions: Change(
                 model=m,
                 kind=EventKind.EDITED,
                 version=version,
-                versions=[versions(version).model_copy(update=fields)],
-                data=edit.model_dump(mode="json", include=set(fields)),
+                versions=[_edited(versions(version), changes)],
+                data=changes,
             ),
         )
 
@@ -371,6 +366,10 @@ class Registry:
             if token is None or len(records) == limit:
                 break
         return Listing(records, token)
+
+
+def _edited(record: RecordT, changes: Mapping[str, Any]) -> RecordT:
+    return type(record).model_validate({**record.model_dump(), **changes})
 
 
 def _carries(tags: Mapping[str, str], tag: Tag) -> bool:

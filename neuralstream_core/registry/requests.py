@@ -16,7 +16,7 @@ from pydantic import (
 )
 from pydantic import StringConstraints as Text
 
-from neuralstream_core.registry.records import Digest, Format, Gate, MissingPolicy
+from neuralstream_core.registry.records import Digest, Format, MissingPolicy
 from neuralstream_core.types import MAX_NAME, Description, Frozen, Tags
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "Code",
     "Dataset",
     "FeatureSpec",
+    "GateSpec",
     "Lineage",
     "ModelEdit",
     "Reason",
@@ -198,21 +199,48 @@ class Registration(Frozen):
         return self
 
 
-class ModelEdit(Frozen):
+class GateSpec(Frozen):
+    """Bounds of a metric, both inclusive; at least one."""
+
+    min: float | None = None
+    max: float | None = None
+
+    @model_validator(mode="after")
+    def _bounds(self) -> Self:
+        if self.min is None and self.max is None:
+            raise ValueError("give min, max or both")
+        if self.min is not None and self.max is not None and self.min > self.max:
+            raise ValueError("min is greater than max")
+        return self
+
+
+class _Edit(Frozen):
+    @model_validator(mode="after")
+    def _something(self) -> Self:
+        if not self.changes():
+            raise ValueError("nothing to change")
+        return self
+
+    def changes(self) -> dict[str, Any]:
+        """The fields to set, as a record takes them."""
+        return {name: value for name, value in self.model_dump().items() if value is not None}
+
+
+class ModelEdit(_Edit):
     """The body of ``PATCH /models/{name}``; what is left out stays."""
 
     description: Annotated[Description, Bounded] | None = None
     tags: Annotated[Tags, Bounded] | None = None
     require: (
         Annotated[
-            dict[Annotated[str, Text(pattern=r"^metrics\.[A-Za-z0-9_./@-]{1,128}$")], Gate],
+            dict[Annotated[str, Text(pattern=r"^metrics\.[A-Za-z0-9_./@-]{1,128}$")], GateSpec],
             Field(max_length=50),
         ]
         | None
     ) = None
 
 
-class VersionEdit(Frozen):
+class VersionEdit(_Edit):
     """The body of ``PATCH /models/{name}/versions/{version}``; what is left out stays."""
 
     description: Annotated[Description, Bounded] | None = None

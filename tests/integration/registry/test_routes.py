@@ -299,6 +299,10 @@ def test_a_bad_registration_is_refused_at_its_place_and_registers_nothing(
         (422, "GET", "/versions?next_token=%00", None),
         (422, "GET", "/lineage?format=xml", None),
         (422, "PATCH", "", {"require": {"auc": {"min": 1}}}),
+        (422, "PATCH", "", {"require": {"metrics.auc": {"minimum": 1}}}),
+        (422, "PATCH", "", {"require": {"metrics.auc": {}}}),
+        (422, "PATCH", "", {}),
+        (422, "PATCH", "/versions/v1", {"stage": "production"}),
         (422, "PATCH", "", {"description": "x" * 3000}),
     ],
 )
