@@ -179,7 +179,8 @@ class Router:
         with entry.lock:
             pending = entry.pending
             if pending is None:
-                if entry.route is not None and self._now() - entry.tried_at < RETRY_SECONDS:
+                failed = entry.route is not None and entry.error is not None
+                if failed and self._now() - entry.tried_at < RETRY_SECONDS:
                     return
                 entry.tried_at = self._now()
                 pending = entry.pending = threading.Event()
@@ -194,7 +195,7 @@ class Router:
     def _fetch(self, model: str, entry: _Entry, pending: threading.Event) -> None:
         try:
             routing = self._read(model)
-            entry.route = _route(routing)
+            entry.route, entry.error = _route(routing), None
             entry.read_at = self._now()
         except NotFound as error:
             entry.route, entry.error = None, error
