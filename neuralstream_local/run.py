@@ -7,6 +7,7 @@ Environment: ``PORT`` (default 8000; the AWS emulation listens on the next one),
 from __future__ import annotations
 
 import importlib
+import json
 import os
 import signal
 import socket
@@ -42,8 +43,10 @@ def main(environ: Mapping[str, str]) -> int:
         leave.set()
         raise KeyboardInterrupt
 
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, on_signal)
+    signal.signal(signal.SIGINT, on_signal)
+    signal.signal(signal.SIGTERM, on_signal)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup means: stay
+        signal.signal(signal.SIGHUP, on_signal)
     stack: Stack | None = None
     try:
         port, example, auth = _options(environ)
@@ -155,8 +158,6 @@ def _curls(url: str, loaded: str) -> list[str]:
 
 
 def _example_request() -> str:
-    import json
-
     from examples.flights.load import held_out, request_of
 
     return json.dumps({**request_of(held_out()[0]), "return_features": True})
