@@ -11,6 +11,7 @@ from pydantic import AwareDatetime, Field
 
 from neuralstream_core import __version__
 from neuralstream_core.errors import Invalid, Unavailable
+from neuralstream_core.monitoring.adoption import Adoptions
 from neuralstream_core.monitoring.alarms import Alarms
 from neuralstream_core.monitoring.answers import (
     DriftReport,
@@ -177,6 +178,13 @@ def _check_registry() -> None:
 lambda_handler = api.handler
 
 
+def adopt() -> dict[str, int]:
+    models = {model for model, _ in reports().active(named_window("24h", system_clock()))}
+    adoptions = Adoptions(table(settings), settings.namespace, system_clock)
+    port = redis_port(settings)
+    return adoptions.run(sorted(models), port, registry(), artifacts().put_profile)
+
+
 def scheduled_handler(event: Mapping[str, Any], _context: LambdaContext) -> dict[str, Any]:
     """``{"task": "archive"}`` or ``{"task": "evaluate"}``; answers what it did.
 
@@ -187,7 +195,7 @@ def scheduled_handler(event: Mapping[str, Any], _context: LambdaContext) -> dict
         case "archive":
             done = archive().run(reader(), registry(), profiles(), system_clock())
         case "evaluate":
-            done = evaluation().run()
+            done = adopt() | evaluation().run()
         case other:
             raise ValueError(f"no such task: {other!r}")
     logger("monitoring").info("scheduled task", extra={"task": event["task"], **done})

@@ -35,6 +35,7 @@ __all__ = [
     "SERVICE_BYTES",
     "U32_MAX",
     "Service",
+    "capture_key",
     "errors_key",
     "index_key",
     "read_series",
@@ -98,6 +99,11 @@ def errors_key(namespace: str, model: str, version: str, hour: int, minute: int 
 def index_key(namespace: str, hour: int) -> bytes:
     """Set of ``model:version`` with counters in an hour."""
     return f"{{{namespace}:m:{hour}}}x".encode()
+
+
+def capture_key(namespace: str, model: str, version: str) -> bytes:
+    """List of rows that are to become a baseline (`adoption`)."""
+    return f"{{{namespace}:m:{model}:{version}:}}c".encode()
 
 
 def _suffix(minute: int | None) -> str:

@@ -16,23 +16,21 @@ from typing import TYPE_CHECKING, Final
 
 from neuralstream_core.errors import Unavailable
 from neuralstream_core.monitoring import layout
-from neuralstream_core.monitoring._plan import RowPlan
-from neuralstream_core.monitoring._wire import bitfield, bitfield_head, command, increment
+from neuralstream_core.monitoring._samples import sample_columns, sample_row
+from neuralstream_core.monitoring._targets import Loading, ProfileSource, Target
+from neuralstream_core.monitoring._wire import command, increment
 from neuralstream_core.monitoring.latency import BITS, SCALES
 from neuralstream_core.monitoring.observation import AnyObservation, Observation, RowObservation
 from neuralstream_core.monitoring.profile import Profile, bare_profile
-from neuralstream_core.time import Clock, Micros, system_clock
+from neuralstream_core.time import Clock, system_clock
 
 if TYPE_CHECKING:
-    from neuralstream_core.redis.port import Packed, RedisPort, Reply
+    from neuralstream_core.redis.port import RedisPort
     from neuralstream_core.registry.records import FeatureRef
 
 __all__ = ["ProfileSource", "RedisRecorder"]
 
 _log = logging.getLogger("neuralstream.monitoring")
-
-ProfileSource = Callable[[str], Profile | None]
-"""From a digest to its profile; ``None`` when it cannot be had now."""
 
 _MAX_PLANS: Final = 256
 _MAX_CODE: Final = 64
@@ -64,10 +62,10 @@ class RedisRecorder:
         self._profiles = profiles
         self._namespace = namespace
         self._clock = clock
-        self._targets: dict[tuple[str, str, str | None], _Target] = {}
+        self._targets: dict[tuple[str, str, str | None], Target] = {}
         self._breaker = _Breaker()
         self._lock = threading.Lock()
-        self._loading: dict[str, _Loading] = {}
+        self._loading: dict[str, Loading] = {}
         self._unsent: dict[tuple[str, str], int] = {}
         self._logged = -_LOG_EVERY
         self.lost = 0
@@ -92,7 +90,7 @@ class RedisRecorder:
         try:
             target = self._targets.get((model, version, "")) or self._keep(
                 (model, version, ""),
-                _Target(self._namespace, model, version, bare_profile((), None), 0),
+                Target(self._namespace, model, version, bare_profile((), None), 0),
             )
             field = b"r:" + code[:_MAX_CODE].encode()
             self._send(target, [_ONE["failed"], _ONE["requests"]], None, errors=[(field, b"1")])
@@ -122,7 +120,7 @@ class RedisRecorder:
 
     # -- one request ---------------------------------------------------------------------------
 
-    def _record_row(self, target: _Target, seen: RowObservation) -> None:
+    def _record_row(self, target: Target, seen: RowObservation) -> None:
         series = target.plan.increments(seen.values, seen.status, seen.prediction, seen.score)
         service = _latencies(seen.timings)
         if seen.cold:
@@ -132,9 +130,9 @@ class RedisRecorder:
         if seen.pinned:
             service.append(_ONE["pinned"])
         service.append(_ONE["requests"])
-        self._send(target, service, series)
+        self._send(target, service, series, sample=lambda: sample_row(seen))
 
-    def _record_columns(self, target: _Target, seen: Observation) -> None:
+    def _record_columns(self, target: Target, seen: Observation) -> None:
         from neuralstream_core.monitoring.counting import count
 
         rows = seen.rows
@@ -159,15 +157,18 @@ class RedisRecorder:
             (b"w:" + code[:_MAX_CODE].encode(), b"%d" % k)
             for code, k in (seen.errors or {}).items()
         ]
-        self._send(target, service, series, errors, max(rows, 1))
+        self._send(
+            target, service, series, errors, max(rows, 1), sample=lambda: sample_columns(seen)
+        )
 
     def _send(
         self,
-        target: _Target,
+        target: Target,
         service: list[bytes],
         series: list[bytes] | None,
         errors: Sequence[tuple[bytes, bytes]] = (),
         rows: int = 1,
+        sample: Callable[[], list[bytes]] | None = None,
     ) -> None:
         if not self._breaker.allows():
             raise Unavailable("recording is paused", dependency="redis")
@@ -177,6 +178,8 @@ class RedisRecorder:
         try:
             minute = target.at(self._clock())
             commands = minute.commands(service, series, errors)
+            if minute.capturing and sample is not None and (found := sample()):
+                commands.append(command(b"RPUSHX", minute.capture, *found))
             minute.sent(self._port.flight(commands, patient=False), rows)
         except BaseException:
             if unsent:
@@ -187,7 +190,7 @@ class RedisRecorder:
 
     # -- what a version's requests share -----------------------------------------------------------
 
-    def _target(self, seen: AnyObservation) -> _Target:
+    def _target(self, seen: AnyObservation) -> Target:
         target = self._targets.get((seen.model, seen.version, seen.profile))
         if target is not None and (target.final or time.monotonic() < target.retry_at):
             return target
@@ -200,13 +203,14 @@ class RedisRecorder:
         digest: str | None,
         features: Sequence[FeatureRef],
         classes: Sequence[str | int | bool] | None,
-    ) -> _Target:
+    ) -> Target:
         profile = None if digest is None else self._load(digest)
         final = digest is None or profile is not None
         if profile is None:
             profile = bare_profile(features, classes)
-        target = _Target(self._namespace, model, version, profile, len(features))
+        target = Target(self._namespace, model, version, profile, len(features))
         target.final = final
+        target.adoptable = digest is None
         target.retry_at = time.monotonic() + _PROFILE_RETRY
         return self._keep((model, version, digest), target)
 
@@ -218,11 +222,11 @@ class RedisRecorder:
         with self._lock:
             loading = self._loading.get(digest)
             if loading is None or loading.failed:
-                loading = self._loading[digest] = _Loading(self._profiles, digest)
+                loading = self._loading[digest] = Loading(self._profiles, digest)
         loading.join(_PROFILE_WAIT)
         return loading.profile
 
-    def _keep(self, key: tuple[str, str, str | None], target: _Target) -> _Target:
+    def _keep(self, key: tuple[str, str, str | None], target: Target) -> Target:
         if len(self._targets) >= _MAX_PLANS:
             self._targets.clear()
         self._targets[key] = target
@@ -252,129 +256,9 @@ class RedisRecorder:
             if (model, version) in self._unsent or len(self._unsent) < _MAX_PLANS:
                 self._unsent[model, version] = self._unsent.get((model, version), 0) + k
 
-    def _take_unsent(self, target: _Target) -> int:
+    def _take_unsent(self, target: Target) -> int:
         with self._lock:
             return self._unsent.pop((target.model, target.version), 0)
-
-
-class _Loading(threading.Thread):
-    """One profile on its way."""
-
-    def __init__(self, profiles: ProfileSource, digest: str) -> None:
-        super().__init__(name="monitoring-profile", daemon=True)
-        self._profiles = profiles
-        self._digest = digest
-        self.profile: Profile | None = None
-        self.failed = False
-        self.start()
-
-    def run(self) -> None:
-        try:
-            self.profile = self._profiles(self._digest)
-        except Exception:  # noqa: BLE001 - without its profile a version is still counted, only not in bins
-            _log.warning("a monitoring profile could not be read", exc_info=True)
-        self.failed = self.profile is None
-
-
-class _Target:
-    """What all requests of one version share: its compiled profile and the present minute's keys."""
-
-    __slots__ = ("final", "minute", "model", "namespace", "plan", "profile", "retry_at", "version")
-
-    def __init__(
-        self, namespace: str, model: str, version: str, profile: Profile, features: int
-    ) -> None:
-        self.namespace = namespace
-        self.model = model
-        self.version = version
-        self.profile = profile
-        self.plan = RowPlan(profile, features)
-        self.final = True
-        self.retry_at = 0.0
-        self.minute = _Minute(self, 0)
-
-    def at(self, now: Micros) -> _Minute:
-        """The keys of the minute that ``now`` is in."""
-        number = now // layout.MINUTE
-        if self.minute.number != number:
-            self.minute = _Minute(self, number)
-        return self.minute
-
-
-class _Minute:
-    """Prepared commands of one version and minute: the minute's own strings and its hour's."""
-
-    __slots__ = ("_expiring", "_expiry", "_heads", "number")
-
-    def __init__(self, target: _Target, number: int) -> None:
-        self.number = number
-        hour = number // 60
-        self._heads = (
-            _Head(target, hour, number % 60, layout.MINUTE_SECONDS),
-            _Head(target, hour, None, layout.HOUR_SECONDS),
-        )
-        index = layout.index_key(target.namespace, hour)
-        self._expiry = [
-            *(command(b"EXPIRE", h.service, h.seconds) for h in self._heads),
-            *(command(b"EXPIRE", h.series, h.seconds) for h in self._heads),
-            command(b"SADD", index, f"{target.model}:{target.version}".encode()),
-            command(b"EXPIRE", index, b"%d" % layout.HOUR_SECONDS),
-        ]
-        self._expiring = False
-
-    def commands(
-        self,
-        service: list[bytes],
-        series: list[bytes] | None,
-        errors: Sequence[tuple[bytes, bytes]],
-    ) -> list[Packed]:
-        """One flight: the same increments to the minute and to the hour."""
-        found: list[Packed] = []
-        for head in self._heads:
-            found.append(bitfield(head.service, head.service_head, service))
-            if series is not None:
-                found.append(bitfield(head.series, head.series_head, series))
-            if errors:
-                found += [command(b"HINCRBY", head.errors, code, k) for code, k in errors]
-                found.append(command(b"EXPIRE", head.errors, head.seconds))
-        if not self._expiring:
-            found += self._expiry
-        return found
-
-    def sent(self, replies: list[Reply], rows: int) -> None:
-        """Look at the replies of `commands`.
-
-        Expiries are set with this process's first update of a string and remembered. A string whose
-        last counter holds no more than was just added has come into being with this flight; if that
-        is not the first one, it had been evicted or lost in a failover, and its expiry with it.
-
-        Raises:
-            Unavailable: Redis refused one of the commands.
-        """
-        known, self._expiring = self._expiring, True
-        for reply in replies:
-            if isinstance(reply, list):
-                last = reply[-1]
-                if known and isinstance(last, int) and last <= rows:
-                    self._expiring = False
-            elif isinstance(reply, Exception):
-                self._expiring = False
-                raise Unavailable(f"the cache refused a count: {reply}", dependency="redis")
-
-
-class _Head:
-    """One minute's or one hour's keys and the fixed part of the commands to them."""
-
-    __slots__ = ("errors", "seconds", "series", "series_head", "service", "service_head")
-
-    def __init__(self, target: _Target, hour: int, minute: int | None, seconds: int) -> None:
-        where = (target.namespace, target.model, target.version, hour, minute)
-        self.seconds = b"%d" % seconds
-        self.service = layout.service_key(*where)
-        self.service_head = bitfield_head(self.service)
-        self.series = layout.series_key(*where, target.profile.digest)
-        self.series_head = bitfield_head(self.series)
-        self.errors = layout.errors_key(*where)
 
 
 class _Breaker:
