@@ -1,8 +1,9 @@
 """Lineage as OpenLineage run events (spec 2-0-2, https://openlineage.io/spec/2-0-2/OpenLineage.json).
 
 A version is the output of a run of the job ``{model}.train``: START and COMPLETE (FAIL if its artifact
-was rejected). A batch job is a run of ``{model}.predict`` that reads the version and the input. Run ids
-are UUIDs derived from what they stand for, so the same history always gives the same events.
+was rejected). A batch job is a run of ``{model}.predict`` that reads the versions and the input; its START
+bears the time at which its end was recorded. Run ids are UUIDs derived from what they stand for, so the
+same history always gives the same events.
 """
 
 from __future__ import annotations
@@ -25,7 +26,6 @@ _FACETS: Final = "https://openlineage.io/spec/facets"
 _IDS: Final = uuid.UUID("6f0e6a0e-7f5c-5d0c-9a52-0e2f5c1b7a11")
 _URI: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=%]+\Z")
 _BATCH: Final = {
-    EventKind.BATCH_STARTED: "START",
     EventKind.BATCH_FINISHED: "COMPLETE",
     EventKind.BATCH_FAILED: "FAIL",
 }
@@ -39,7 +39,9 @@ def run_events(
 ) -> list[dict[str, Any]]:
     """One list of run events, in order of time."""
     found = [event for version in versions for event in _training(namespace, version)]
-    found += [_batch(namespace, model, event) for event in events if event.kind in _BATCH]
+    for event in events:
+        if event.kind in _BATCH:
+            found += _batch(namespace, model, event)
     return sorted(found, key=lambda event: str(event["eventTime"]))
 
 
@@ -93,25 +95,26 @@ def _training(namespace: str, version: VersionRecord) -> Iterable[dict[str, Any]
         yield {**common, "eventType": "FAIL", "outputs": []}
 
 
-def _batch(namespace: str, model: str, event: EventRecord) -> dict[str, Any]:
+def _batch(namespace: str, model: str, event: EventRecord) -> Iterable[dict[str, Any]]:
     home = _home(namespace)
     job_id = str(event.data.get("job_id", event.revision))
-    inputs = (
-        [{"namespace": home, "name": f"models/{model}/{event.version}"}] if event.version else []
-    )
+    versions = event.data.get("versions") or ([event.version] if event.version else [])
+    inputs = [{"namespace": home, "name": f"models/{model}/{version}"} for version in versions]
     if source := event.data.get("input"):
         inputs.append(_located(home, str(source)))
     target = event.data.get("output")
-    return {
-        "eventType": _BATCH[event.kind],
+    outputs = [_located(home, str(target))] if target else []
+    common = {
         "eventTime": iso(to_micros(event.at)),
         "producer": PRODUCER,
         "schemaURL": SCHEMA,
         "run": {"runId": _run_id(namespace, model, f"job {job_id}")},
         "job": {"namespace": home, "name": f"{model}.predict"},
         "inputs": inputs,
-        "outputs": [_located(home, str(target))] if target else [],
+        "outputs": outputs,
     }
+    yield {**common, "eventType": "START"}
+    yield {**common, "eventType": _BATCH[event.kind]}
 
 
 def _model(home: str, version: VersionRecord) -> dict[str, Any]:

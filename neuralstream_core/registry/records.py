@@ -76,7 +76,6 @@ class EventKind(StrEnum):
     SPLIT_ENDED = "split_ended"
     BASELINE_ADOPTED = "baseline_adopted"
     EDITED = "edited"
-    BATCH_STARTED = "batch_started"
     BATCH_FINISHED = "batch_finished"
     BATCH_FAILED = "batch_failed"
 

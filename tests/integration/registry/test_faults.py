@@ -100,7 +100,7 @@ def test_losing_every_race_ends_with_unavailable(house: House) -> None:
 
     def overtake(operation: str) -> None:
         if operation == "transact_write_items":
-            house.registry.record_event("m", EventKind.BATCH_STARTED, ada())
+            house.registry.record_event("m", EventKind.BATCH_FAILED, ada())
 
     with pytest.raises(Unavailable):
         faulty(house, overtake).registry.promote("m", "v1", ada(seconds=0.2))

@@ -33,7 +33,7 @@ def test_what_is_not_there_is_not_found(house: House) -> None:
         lambda: house.registry.events("m"),
         lambda: house.registry.version("m", "v1"),
         lambda: house.registry.promote("m", "v1", ada()),
-        lambda: house.registry.record_event("m", EventKind.BATCH_STARTED, ada()),
+        lambda: house.registry.record_event("m", EventKind.BATCH_FAILED, ada()),
     ):
         with pytest.raises(NotFound):
             call()
