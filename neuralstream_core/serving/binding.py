@@ -77,7 +77,9 @@ class Binding:
             Invalid: a value does not fit its input's type.
         """
         try:
-            return self._row(values)
+            # a float64 beyond float32 becomes infinity, which trees compare rightly
+            with np.errstate(over="ignore"):
+                return self._row(values)
         except (OverflowError, ValueError, TypeError):
             raise _misfit() from None
 
@@ -103,7 +105,8 @@ class Binding:
                 size = self.features[place].size
                 column = columns[place]
                 try:
-                    tensor[:, at : at + size] = column.reshape(n, size)
+                    with np.errstate(over="ignore"):  # as in `row`
+                        tensor[:, at : at + size] = column.reshape(n, size)
                 except (OverflowError, ValueError, TypeError):
                     raise _misfit() from None
                 if missing is not None and self.nullable[place]:

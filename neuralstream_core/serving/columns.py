@@ -359,6 +359,11 @@ def _answers(
     return values, scores[np.arange(len(values)), picked].astype(np.float64)
 
 
+def _first(prediction: NDArray[Any]) -> NDArray[Any]:
+    """What monitoring follows of a model with several outputs: the first."""
+    return prediction if prediction.ndim == 1 else prediction[:, 0]
+
+
 def _record(
     recorder: Recorder,
     route: Route,
@@ -392,7 +397,7 @@ def _record(
                 features=plan.features,
                 columns=group.columns if whole else [c[picked] for c in group.columns],
                 status=status if status.any() else None,
-                prediction=group.prediction[keep] if len(group.prediction) else [],
+                prediction=_first(group.prediction)[keep] if len(group.prediction) else [],
                 score=None if group.probability is None else group.probability[keep],
                 timings=seconds,
                 cold=cold,
@@ -434,7 +439,7 @@ def observe_tensors(
         features=plan.features,
         columns=columns,
         status=status if status.any() else None,
-        prediction=prediction,
+        prediction=_first(prediction),
         score=score,
         timings=seconds,
         cold=cold,

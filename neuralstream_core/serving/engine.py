@@ -300,7 +300,7 @@ class Engine:
                 plan.features,
                 values,
                 status,
-                outcome.prediction,
+                _first(outcome.prediction),
                 outcome.probability,
                 seconds,
                 cold=cold,
@@ -418,6 +418,11 @@ def overrides(plan: Plan, features: Mapping[str, Any], feature_view: str | None)
     if errors:
         raise Invalid(f"{errors[0].loc}: {errors[0].msg}", code=code, errors=errors)
     return given
+
+
+def _first(prediction: Any) -> Any:
+    """What monitoring follows of a model with several outputs: the first."""
+    return prediction[0] if type(prediction) is list else prediction
 
 
 def _filled(plan: Plan, values: Sequence[Any], status: Sequence[int]) -> list[Any]:

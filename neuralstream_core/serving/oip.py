@@ -183,8 +183,9 @@ def _decoded(given: InputTensor, wanted: Tensor) -> np.ndarray:
     if not allowed.issuperset(map(type, cells)):
         raise Invalid.at(loc, f"data that is not {given.datatype}")
     try:
-        return np.array(cells, dtype=DATATYPES[wanted.datatype]).reshape(given.shape)
-    except (OverflowError, ValueError, TypeError):
+        with np.errstate(over="raise"):
+            return np.array(cells, dtype=DATATYPES[wanted.datatype]).reshape(given.shape)
+    except (ArithmeticError, ValueError, TypeError):
         raise Invalid.at(loc, f"data beyond the range of {wanted.datatype}") from None
 
 
