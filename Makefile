@@ -9,6 +9,8 @@ PYTHON ?= $(shell for p in python3.12 python3.11 python3 python3.13 python3.14 \
 	&& { echo "$$p"; break; }; done)
 PY := .venv/bin/python
 WORKERS ?= auto
+COMPILE = $(PY) -m uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-emit-find-links \
+	--no-header --no-annotate $(if $(UPGRADE),--upgrade)
 
 export PYTHONPATH := $(CURDIR):$(CURDIR)/layers/core
 
@@ -24,6 +26,10 @@ run: venv-local  ## the whole stack on 127.0.0.1:8000 (PORT=9000, EXAMPLE=none, 
 test: venv-dev  ## every test, against real Redis and an AWS emulation (ARGS=... goes to pytest)
 	@exec env PYTHONDONTWRITEBYTECODE=1 $(PY) -m pytest -n $(WORKERS) $(ARGS)
 
+test-bundle: venv-dev  ## build with SAM and run the built functions under the Lambda runtime emulator (Python 3.12)
+	@mkdir -p .run && tests/bundle/prepare
+	@$(PY) -m pytest tests/bundle $(ARGS)
+
 lint: venv-dev  ## ruff: style and mistakes
 	$(PY) -m ruff format --check .
 	$(PY) -m ruff check .
@@ -34,16 +40,19 @@ typecheck: venv-dev  ## mypy, strict
 openapi: venv-local  ## write functions/console/openapi.json from the routes (CHECK=1: only compare)
 	$(PY) -m neuralstream_local.openapi $(if $(CHECK),--check)
 
-lock: venv-dev  ## compile requirements/*.in to *.txt, with hashes
-	for name in local dev; do $(PY) -m uv pip compile -q --universal --python-version 3.11 --generate-hashes \
-		--no-emit-index-url --no-emit-find-links --no-header --no-annotate $(if $(UPGRADE),--upgrade) \
-		requirements/$$name.in -o requirements/$$name.txt || exit 1; done
+lock: venv-dev  ## compile every *.in to a lock file with hashes (UPGRADE=1: to the newest versions)
+	for name in requirements/local requirements/dev; do \
+		$(COMPILE) --python-version 3.11 $$name.in -o $$name.txt || exit 1; done
+	for name in requirements/bundle requirements/checkov requirements/runtime \
+		layers/core/requirements layers/batch/requirements; do \
+		$(COMPILE) --python-version 3.12 $$name.in -o $$name.txt || exit 1; done
+	$(COMPILE) --python-version 3.12 --no-deps layers/inference/requirements.in -o layers/inference/requirements.txt
 
 bench: venv-dev  ## the benchmarks of benchmarks/README.md
 	$(MAKE) -C benchmarks
 
 clean:  ## remove the environment, logs and caches
-	rm -rf .venv .venv.lock .run .aws-sam .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-bundle .venv-checkov .venv.lock .run .aws-sam .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 venv-local:
