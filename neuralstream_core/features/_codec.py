@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from neuralstream_core.features._decode import Decoder
 from neuralstream_core.features._encode import Encoder
@@ -14,6 +14,9 @@ from neuralstream_core.features.rows import Entity
 from neuralstream_core.features.schema import FeatureView
 from neuralstream_core.time import Micros
 from neuralstream_core.types import MAX_ENTITY_ID
+
+if TYPE_CHECKING:
+    from neuralstream_core.features.block import Selection
 
 __all__ = ["Codec"]
 
@@ -27,10 +30,13 @@ class Codec:
     def __init__(self, view: FeatureView, namespace: str, retention_ms: int) -> None:
         self.view = view
         self.layout = Layout(view.features, view.schema_version)
-        self.prefix = f"{namespace}:f:{view.generation}:".encode()
+        self._text = f"{namespace}:f:{view.generation}:"
+        self._joint = "\0" + self._text
+        self.prefix = self._text.encode()
         self._retention_ms = retention_ms
         self._single = len(view.keys) == 1
         self._decoders: dict[tuple[str, ...] | None, Decoder] = {}
+        self._selections: dict[tuple[str, ...] | None, Selection] = {}
 
     @cached_property
     def encoder(self) -> Encoder:
@@ -56,6 +62,18 @@ class Codec:
             return list(range(self.layout.cells))
         return self.view.positions(features)
 
+    def selection(self, features: tuple[str, ...] | None) -> Selection:
+        """The same for blocks."""
+        selection = self._selections.get(features)
+        if selection is None:
+            from neuralstream_core.features.block import Selection
+
+            if len(self._selections) >= _MAX_DECODERS:
+                self._selections.clear()
+            selection = Selection(self.view, self.layout, self.positions(features))
+            self._selections[features] = selection
+        return selection
+
     def key(self, entity: Entity) -> bytes:
         """The Redis key of one entity's row.
 
@@ -70,9 +88,32 @@ class Codec:
         return self.prefix + entity_bytes(self.view.keys, entity)
 
     def keys(self, entities: Sequence[Entity]) -> list[bytes]:
-        """The keys of many entities."""
+        """The keys of many entities, which may hold ids that no row can have: `check` the missing ones.
+
+        Raises:
+            Invalid: an entity is not of the view's form.
+        """
+        if self._single and entities:
+            # Joined, encoded and split again: a third of the time of one by one.
+            try:
+                text = self._text + self._joint.join(entities)  # type: ignore[arg-type]
+                keys = text.encode().split(b"\0")
+            except (TypeError, UnicodeEncodeError):
+                keys = []
+            if len(keys) == len(entities):
+                return keys
         key = self.key
         return [key(entity) for entity in entities]
+
+    def check(self, entities: Sequence[Entity], rows: Sequence[bytes | None]) -> None:
+        """Refuse an entity that has no row because it can have none.
+
+        Raises:
+            Invalid: an empty or overlong id.
+        """
+        for entity, row in zip(entities, rows, strict=True):
+            if row is None:
+                self.key(entity)
 
     def expiry(self, now: Micros) -> Callable[[Micros], int]:
         """From a row's event time to the life of its key, in milliseconds from ``now``.

@@ -34,6 +34,8 @@ class Decoder:
         features = view.features
         self.names = tuple(features[i].name for i in positions)
         self._positions = positions
+        self._mask = sum(1 << i for i in set(positions))
+        self._layout_cells = layout.cells
         self._ttl = view.ttl_micros
         count = len(positions)
         nothing = (None,) * count
@@ -82,9 +84,9 @@ class Decoder:
                 self._all_present,
                 times,
             )
-        return self._cell_by_cell(row, now)
+        return self._any_row(row, now)
 
-    def _cell_by_cell(self, row: bytes, now: Micros) -> Row:
+    def _any_row(self, row: bytes, now: Micros) -> Row:
         form, _, _, cells, distinct, width = HEAD.unpack_from(row)
         if form != FORMAT:
             raise unreadable()
@@ -96,8 +98,25 @@ class Decoder:
         after = at + width
         index, step = after, index_width(cells)
         times_at = after + (cells * step if distinct else 0)
-        texts = self._texts(row, at, times_at + 8 * distinct, cells) if self._strings else {}
         oldest = None if self._ttl is None else now - self._ttl
+        mask = self._mask
+        if (
+            self._unpack is not None
+            and known & mask == mask
+            and not null & mask
+            and self._layout_cells <= cells <= 256
+        ):
+            # A merged row (or a longer one) that has all that was asked for.
+            moments = (newest,) * self._count
+            if distinct:
+                table = struct.unpack_from(f"<{distinct}q", row, times_at)
+                moments = tuple([table[row[index + i]] for i in self._positions])
+            if oldest is None or min(moments) >= oldest:
+                found = self._unpack(row, at - 8)
+                order = self._order or range(1, self._count + 1)
+                return Row(self.names, tuple([found[i] for i in order]), self._all_present, moments)
+
+        texts = self._texts(row, at, times_at + 8 * distinct, cells) if self._strings else {}
         values: list[Any] = []
         status: list[Status] = []
         times: list[Micros | None] = []
@@ -124,8 +143,8 @@ class Decoder:
                 if dtype is Dtype.STRING:
                     values.append(texts[i].decode())
                 else:
-                    found = form_of.unpack_from(row, at + offset)
-                    values.append(found[0] if size is None else list(found))
+                    packed = form_of.unpack_from(row, at + offset)
+                    values.append(packed[0] if size is None else list(packed))
         return Row(self.names, tuple(values), tuple(status), tuple(times))
 
     def _texts(self, row: bytes, values_at: int, tail: int, cells: int) -> dict[int, bytes]:

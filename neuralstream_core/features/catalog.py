@@ -81,7 +81,8 @@ class Catalog:
         self._clock = clock
         self._refresh = refresh_seconds
         self._cache: dict[str, _Entry] = {}
-        self._refreshed = 0.0
+        self._asked = monotonic()
+        self._allowance = float(_REFRESHES_A_SECOND)
 
     def get(self, name: str) -> FeatureView:
         """The view ``name``.
@@ -97,14 +98,18 @@ class Catalog:
 
     def latest(self, name: str) -> FeatureView:
         """The view as the table has it now, for who found the cached one wanting (a feature it does not
-        know, an entity it cannot find). At most twenty times a second; the cached one otherwise.
+        know, an entity it cannot find). At most twenty times a second on average, so that wrong requests
+        cannot make the table's load; the cached one otherwise.
         """
         now = monotonic()
         entry = self._cache.get(name)
+        earned = (now - self._asked) * _REFRESHES_A_SECOND
+        self._allowance = min(self._allowance + earned, _REFRESHES_A_SECOND)
+        self._asked = now
         table_is_down = entry is not None and entry.fetched > now
-        if table_is_down or now - self._refreshed < 1 / _REFRESHES_A_SECOND:
+        if table_is_down or self._allowance < 1:
             return self.get(name)
-        self._refreshed = now
+        self._allowance -= 1
         return self.fetch(name)
 
     def fetch(self, name: str) -> FeatureView:

@@ -257,7 +257,9 @@ class OnlineStore:
         keys = codec.keys(wanted)
         now = self._clock()
         decode = decoder.decode
-        rows = [None if row is None else decode(row, now) for row in self._port.mget(keys)]
+        found = self._port.mget(keys)
+        codec.check(wanted, found)
+        rows = [None if row is None else decode(row, now) for row in found]
         return ManyRows(codec.view, wanted, rows, decoder.missing)
 
     def read_rows(self, reads: Sequence[ViewRead]) -> list[Row]:
@@ -277,8 +279,8 @@ class OnlineStore:
         from neuralstream_core.features.block import build_block
 
         codecs = [self._codec(read.view) for read in reads]
-        positions = [
-            codec.positions(read.features) for codec, read in zip(codecs, reads, strict=True)
+        selections = [
+            codec.selection(read.features) for codec, read in zip(codecs, reads, strict=True)
         ]
         keys: list[bytes] = []
         for codec, read in zip(codecs, reads, strict=True):
@@ -287,10 +289,13 @@ class OnlineStore:
         found = self._port.mget(keys)
         blocks: list[Block] = []
         at = 0
-        for codec, read, chosen in zip(codecs, reads, positions, strict=True):
+        for codec, selection, read in zip(codecs, selections, reads, strict=True):
             end = at + len(read.entities)
-            rows = found if len(reads) == 1 else found[at:end]
-            blocks.append(build_block(codec.view, codec.layout, chosen, rows, now))
+            rows = found[at:end]
+            block = build_block(selection, rows, now)
+            if not block.complete:
+                codec.check(read.entities, rows)
+            blocks.append(block)
             at = end
         return blocks
 

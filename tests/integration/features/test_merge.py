@@ -67,7 +67,7 @@ def test_any_history_ends_as_the_model_says(redis_port: RedisPort, data: st.Data
             assert list(zip(found.values, found.status, found.event_times, strict=True)) == (
                 model.read(names)
             )
-            block = build_block(reader.view, reader.layout, [*range(len(names))], [raw, None], NOW)
+            block = build_block(reader.selection(None), [raw, None], NOW)
             assert block.status[0].tolist() == list(found.status)
             assert block.event_times[0].tolist() == [t or 0 for t in found.event_times]
             for j, name in enumerate(block.names):
@@ -92,6 +92,6 @@ def test_rows_of_any_length_keep_a_time_for_every_cell(redis_port: RedisPort, co
     found = codec.decoder(None).decode(raw, NOW)
     assert found.values == tuple(range(count))
     assert found.event_times == tuple(NOW - i for i in range(count))
-    block = build_block(codec.view, codec.layout, [*range(count)], [raw], NOW)
+    block = build_block(codec.selection(None), [raw], NOW)
     assert block.event_times[0].tolist() == list(found.event_times)
     assert block.matrix()[0].tolist() == list(range(count))

@@ -89,7 +89,7 @@ def test_a_block_agrees_with_its_rows(data: st.DataObject) -> None:
         : data.draw(st.integers(1, len(chosen)))
     ]
     names = tuple(chosen[i].name for i in subset)
-    block = build_block(codec.view, codec.layout, list(subset), raws, NOW)
+    block = build_block(codec.selection(names), raws, NOW)
     rows = [codec.decoder(names).decode(raw, NOW) for raw in raws]
 
     assert block.names == names
@@ -127,7 +127,7 @@ def test_a_newer_row_is_readable_by_who_knows_only_its_beginning(data: st.DataOb
     (raw,) = packed(newer, [row])
     found = older.decoder(None).decode(raw, NOW)
     assert list(zip(found.values, found.status, strict=True)) == expected(beginning, row)
-    block = build_block(older.view, older.layout, list(range(len(beginning))), [raw, None], NOW)
+    block = build_block(older.selection(None), [raw, None], NOW)
     assert block.status[0].tolist() == list(found.status)
 
 
@@ -146,7 +146,7 @@ def test_a_row_in_an_unknown_format_is_not_misread() -> None:
     with pytest.raises(Exception, match="unknown format"):
         codec.decoder(None).decode(strange, NOW)
     with pytest.raises(Exception, match="unknown format"):
-        build_block(codec.view, codec.layout, [0], [strange], NOW)
+        build_block(codec.selection(None), [strange], NOW)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf"), 10**400, None])
