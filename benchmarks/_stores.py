@@ -89,9 +89,9 @@ def registry() -> Iterator[Table]:
         child.stop()
 
 
-def store(port: RedisPort, table: Table) -> OnlineStore:
+def store(port: RedisPort, table: Table, namespace: str = NAMESPACE) -> OnlineStore:
     """A store as the functions build it: its catalog asks the table again every few seconds."""
-    return OnlineStore(port, Catalog(table, NAMESPACE, system_clock), system_clock, NAMESPACE)
+    return OnlineStore(port, Catalog(table, namespace, system_clock), system_clock, namespace)
 
 
 def view(online: OnlineStore, width: int) -> str:

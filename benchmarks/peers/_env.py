@@ -22,7 +22,8 @@ def ensure(peer: str) -> Path:
         print(f"installing {peer} into {home.relative_to(ROOT)} …", flush=True)
         subprocess.run([sys.executable, "-m", "venv", "--clear", home], check=True)
         subprocess.run(
-            [python, "-m", "pip", "install", "-q", "--require-hashes", "-r", lock], check=True
+            [python, "-m", "pip", "install", "-q", "--no-deps", "--require-hashes", "-r", lock],
+            check=True,
         )
         stamp.write_bytes(lock.read_bytes())
     return python
