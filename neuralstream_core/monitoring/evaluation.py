@@ -7,7 +7,7 @@ the shortest run of closed hours since the last one that has enough rows, at mos
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from neuralstream_core.errors import NotFound
@@ -22,10 +22,8 @@ from neuralstream_core.time import Clock, Micros, iso, system_clock, to_micros
 
 if TYPE_CHECKING:
     from neuralstream_core.monitoring.answers import DriftReport
-    from neuralstream_core.monitoring.profile import Profile
     from neuralstream_core.monitoring.profiles import Profiles
     from neuralstream_core.monitoring.reader import CounterReader, Counts
-    from neuralstream_core.registry.records import VersionRecord
     from neuralstream_core.registry.registry import Registry
 
 __all__ = ["Evaluation"]
@@ -97,12 +95,14 @@ class Evaluation:
             return 0, 0
         profiles = self._profiles.of(record)
         profile = profiles[0]
-        state = self._meter(record, profiles, state, closed)
+        first = max(min(state.until, state.metered) // HOUR, closed - _PATIENCE)
+        hours = self._reader.hourly(model, version, profiles, range(first, closed))
+        state = self._meter(model, version, state, hours, closed)
         start = max(state.until // HOUR, closed - _PATIENCE)
         slots = None
         judged = changes = 0
         for hour in range(start, closed):
-            counts = self._reader.read(model, version, profiles, last_hours(hour, hour + 1))
+            counts = hours[hour]
             here = counts.series[profile.digest]
             slots = here if slots is None else slots + here
             window = last_hours(start, hour + 1)
@@ -121,19 +121,18 @@ class Evaluation:
         return judged, changes
 
     def _meter(
-        self, record: VersionRecord, profiles: Sequence[Profile], state: State, closed: int
+        self, model: str, version: str, state: State, hours: Mapping[int, Counts], closed: int
     ) -> State:
         """Hand the traffic of newly closed hours to CloudWatch, each hour once."""
-        first = max(state.metered // HOUR, closed - _PATIENCE)
-        if first >= closed:
+        if state.metered >= closed * HOUR:
             return state
-        model, version = record.model, record.version
         after = self._alarms.meter(model, version, state, closed * HOUR)
         if after is None:
             return state
-        for hour in range(first, closed):
-            counts = self._reader.read(model, version, profiles, last_hours(hour, hour + 1))
-            if counts.service.counters["requests"] or counts.rows():
+        for hour, counts in hours.items():
+            if hour * HOUR >= state.metered and (
+                counts.service.counters["requests"] or counts.rows()
+            ):
                 self._emit(_service_metrics(model, version, hour, counts))
         return after
 

@@ -105,21 +105,15 @@ class CounterReader:
         raws = self.raw(model, version, [p.digest for p in profiles], window.slices)
         if self._archive is not None and not window.minutes:
             self._fill(model, version, raws)
-        counts = Counts(Service(), {p.digest: np.zeros(p.size, np.int64) for p in profiles}, set())
-        for raw in raws.values():
-            if raw.service:
-                counts.service.add_string(raw.service)
-            counts.service.add_errors(raw.errors)
-            for profile in profiles:
-                data = raw.series.get(profile.digest[:16])
-                if data:
-                    slots = layout.read_series(data, profile.size)
-                    if (slots == layout.U32_MAX).any():
-                        counts.saturated.add(profile.digest)
-                    counts.series[profile.digest] += slots
-        if counts.service.saturated:
-            counts.saturated.add("service")
-        return counts
+        return _sum(raws.values(), profiles)
+
+    def hourly(
+        self, model: str, version: str, profiles: Sequence[Profile], hours: range
+    ) -> dict[int, Counts]:
+        """Counts of each hour by itself, from Redis alone."""
+        slices: list[Slice] = [(hour, None) for hour in hours]
+        raws = self.raw(model, version, [p.digest for p in profiles], slices)
+        return {hour: _sum([raw], profiles) for (hour, _), raw in raws.items()}
 
     def raw(
         self, model: str, version: str, digests: Sequence[str], slices: Sequence[Slice]
@@ -159,6 +153,24 @@ class CounterReader:
         for hour, archived in self._archive.hours(model, version, lacking).items():
             if archived.weight > raws[hour, None].weight:
                 raws[hour, None] = archived
+
+
+def _sum(raws: Iterable[RawHour], profiles: Sequence[Profile]) -> Counts:
+    counts = Counts(Service(), {p.digest: np.zeros(p.size, np.int64) for p in profiles}, set())
+    for raw in raws:
+        if raw.service:
+            counts.service.add_string(raw.service)
+        counts.service.add_errors(raw.errors)
+        for profile in profiles:
+            data = raw.series.get(profile.digest[:16])
+            if data:
+                slots = layout.read_series(data, profile.size)
+                if (slots == layout.U32_MAX).any():
+                    counts.saturated.add(profile.digest)
+                counts.series[profile.digest] += slots
+    if counts.service.saturated:
+        counts.saturated.add("service")
+    return counts
 
 
 def _pairs(reply: object) -> dict[bytes, bytes]:

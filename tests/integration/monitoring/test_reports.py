@@ -1,0 +1,200 @@
+"""What a person and Prometheus read, on real storage."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from neuralstream_core.errors import NotFound
+from neuralstream_core.monitoring.decision import Status
+from neuralstream_core.monitoring.layout import HOUR, MINUTE
+from neuralstream_core.monitoring.windows import Window, named_window
+from neuralstream_core.time import from_micros
+from tests.support.monitoring import Clockwork, Watched
+
+V1, V2 = Watched(), Watched(version="v2")
+
+
+def last(bench, name="1h"):
+    return named_window(name, bench.clock.now)
+
+
+@pytest.fixture
+def served(bench):
+    """Production v1 with ordinary traffic."""
+    bench.add_model(production_version="v1", latest_version="v1")
+    bench.add_version(V1)
+    rng = np.random.default_rng(1)
+    bench.recorder.record(V1.batch(rng, 1000))
+    return bench
+
+
+def test_ordinary_traffic_is_no_drift(served):
+    report = served.reports.drift("m", None, last(served))
+    assert (report.version, report.status, report.rows) == ("v1", Status.OK, 1000)
+    assert {s.kind for s in report.series} == {"feature", "prediction"}
+    assert len(report.series) == 22
+    assert all(s.ks[0] <= s.ks[1] and 0 <= s.js < 0.2 for s in report.series if s.ks)
+    assert report.alarm is None
+
+
+def test_drift_names_the_feature_that_moved_first(served):
+    rng = np.random.default_rng(2)
+    columns = list(rng.normal(size=(20, 2000)))
+    columns[7] = columns[7] + 1.5
+    columns[3][:400] = np.nan
+    served.recorder.record(V1.batch(rng, 2000, columns=columns))
+    report = served.reports.drift("m", "v1", last(served))
+    assert report.status is Status.DRIFT
+    assert [s.feature for s in report.series if s.status.alarming] == ["v:f7", "v:f3"]
+    first, second = report.series[:2]
+    assert first.bins[0].current > first.bins[0].reference
+    assert "distribution" in first.reasons
+    assert second.reasons == ["missing"]
+    assert second.missing.current == pytest.approx(400 / 3000)
+
+
+def test_drift_of_a_prediction_is_one_more_series(served):
+    rng = np.random.default_rng(3)
+    batch = V1.batch(rng, 3000, prediction=np.ones(3000, int), score=rng.random(3000) / 2 + 0.5)
+    served.recorder.record(batch)
+    report = served.reports.drift("m", "v1", last(served))
+    assert [s.feature for s in report.series if s.status.alarming] == ["probability", "prediction"]
+
+
+def test_every_named_window_reads_the_same_traffic(served):
+    for name in ("15m", "1h", "24h", "7d"):
+        assert served.reports.drift("m", "v1", last(served, name)).rows == 1000
+
+
+def test_a_window_of_before_is_empty(served):
+    start = served.clock.now // HOUR * HOUR - 5 * HOUR
+    report = served.reports.drift("m", "v1", Window(start, start + HOUR, minutes=False))
+    assert (report.status, report.rows) == (Status.INSUFFICIENT_DATA, 0)
+
+
+def test_unknown_names_are_not_found(bench):
+    bench.add_model()
+    for model, version in (("nope", None), ("m", "v9"), ("m", None)):
+        with pytest.raises(NotFound):
+            bench.reports.drift(model, version, last(bench))
+    with pytest.raises(NotFound):
+        bench.reports.stats("nope", last(bench))
+
+
+def test_the_list_of_all_puts_the_worst_first(served):
+    served.add_model("other", production_version="v1")
+    other = Watched(model="other")
+    served.add_version(other)
+    rng = np.random.default_rng(4)
+    served.recorder.record(other.batch(rng, 1000, columns=list(rng.normal(2, 1, (20, 1000)))))
+    served.recorder.failure("m", None, "invalid")
+    listed = served.reports.drifts(last(served)).models
+    assert [(s.model, s.status) for s in listed] == [("other", Status.DRIFT), ("m", Status.OK)]
+    assert len(listed[0].drifted) == 20
+
+
+def test_statistics_of_a_version(served):
+    rng = np.random.default_rng(5)
+    status = [0] * 20
+    status[0], status[1] = 1, 2
+    for i in range(10):
+        served.recorder.record(V1.row(rng, status=status, cold=i == 0, stale_routing=i < 2))
+    served.recorder.failure("m", "v1", "missing_features")
+    served.recorder.failure("m", None, "no_production_version")
+    report = served.reports.stats("m", last(served))
+    (version,) = report.versions
+    assert (version.requests, version.rows, version.failed) == (12, 1010, 1)
+    assert version.errors == {"missing_features": 1}
+    assert report.unrouted == {"no_production_version": 1}
+    assert (version.cold_starts, version.stale_routing, version.lost) == (1, 2, 0)
+    assert version.features["v:f0"].missing == pytest.approx(10 / 1010)
+    assert version.features["v:f1"].expired == pytest.approx(10 / 1010)
+    assert version.latency_ms["total"].p50 == pytest.approx(4, rel=0.011)
+    assert version.latency_ms["inference"].p50 == pytest.approx(0.02, rel=0.011)
+    assert version.latency_ms["total"].p99 == pytest.approx(20, rel=0.011)
+    assert sum(k for _, k in version.predictions[0].bins) == 1010
+    assert (version.traffic_share, version.configured_share) == (1.0, 1.0)
+    assert report.split is None
+
+
+def split_of(bench, first, second, **model):
+    bench.add_model(ab_split={"v1": 0.9, "v2": 0.1}, production_version="v1", **model)
+    bench.add_version(V1)
+    bench.add_version(V2)
+    rng = np.random.default_rng(6)
+    bench.recorder.record(V1.batch(rng, first))
+    bench.recorder.record(V2.batch(rng, second))
+    bench.recorder.record(V2.batch(rng, 5000, pinned=True))
+    return bench.reports.stats("m", last(bench))
+
+
+def test_a_split_that_holds_is_no_mismatch(bench):
+    report = split_of(bench, 9020, 980)
+    assert report.split.n == 10_000
+    assert not report.split.mismatch
+    assert [v.traffic_share for v in report.versions] == pytest.approx([0.902, 0.098])
+    assert [v.configured_share for v in report.versions] == [0.9, 0.1]
+
+
+def test_a_split_that_does_not_hold_is_flagged(bench):
+    report = split_of(bench, 8500, 1500)
+    assert report.split.mismatch
+    assert report.split.p < 1e-6
+
+
+def test_traffic_of_before_a_split_is_not_held_against_it(bench):
+    bench.clock = Clockwork(bench.clock.now // MINUTE * MINUTE)
+    bench.__post_init__()
+    split_of(bench, 5000, 0)
+    changed = from_micros(bench.clock.now + 1)
+    bench.clock.forward(minutes=10.5)
+    report = split_of(bench, 900, 100, updated_at=changed)
+    assert report.split.n == 1000
+    assert not report.split.mismatch
+
+
+def test_prometheus_can_read_the_metrics_and_they_are_the_same_numbers(served):
+    served.add_model("quoted", production_version="v1")
+    rng = np.random.default_rng(7)
+    for _ in range(20):
+        served.recorder.record(V1.row(rng))
+    served.recorder.failure("m", "v1", "missing_features")
+    served.recorder.failure("m", None, "invalid")
+    text = served.reports.metrics()
+    families = {f.name: f for f in text_string_to_metric_families(text)}
+
+    def value(family, sample, **labels):
+        found = [
+            s.value
+            for s in families[family].samples
+            if s.name == sample and labels.items() <= s.labels.items()
+        ]
+        assert len(found) == 1, (sample, labels, found)
+        return found[0]
+
+    name = "neuralstream_requests"
+    assert value(name, name + "_total", model="m", version="v1") == 22
+    assert value("neuralstream_predictions", "neuralstream_predictions_total") == 1020
+    errors = "neuralstream_errors"
+    assert value(errors, errors + "_total", code="missing_features") == 1
+    assert value(errors, errors + "_total", version="", code="invalid") == 1
+    latency = "neuralstream_latency_seconds"
+    assert value(latency, latency + "_count", part="total") == 21
+    assert value(latency, latency + "_bucket", part="total", le="+Inf") == 21
+    assert value(latency, latency + "_bucket", part="total", le="0.01") == 20
+    assert value(latency, latency + "_sum", part="total") == pytest.approx(0.1, rel=0.011)
+    assert value("neuralstream_drift_status", "neuralstream_drift_status") == 0
+    psi = [s.labels["feature"] for s in families["neuralstream_feature_psi"].samples]
+    assert sorted(psi) == sorted([*(f"v:f{i}" for i in range(20)), "prediction", "probability"])
+    buckets = [
+        s.value
+        for s in families[latency].samples
+        if s.name.endswith("_bucket") and s.labels["part"] == "total"
+    ]
+    assert buckets == sorted(buckets)
+
+
+def test_metrics_of_nothing_are_still_valid(bench):
+    assert list(text_string_to_metric_families(bench.reports.metrics()))
