@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Annotated, Any
 
 from pydantic import BaseModel, Field, SerializerFunctionWrapHandler, model_serializer
+from typing_extensions import TypedDict
 
 from neuralstream_core.features.entity import entity_json
 from neuralstream_core.features.rows import Entity, Row, WriteResult
@@ -131,7 +131,7 @@ class WriteAnswer(_WithoutNulls):
         )
 
 
-class BatchRow(BaseModel):
+class BatchRow(TypedDict):
     """One entity's features."""
 
     entity_id: str | list[str]
@@ -172,9 +172,8 @@ class BatchAnswer(BaseModel):
     @classmethod
     def of(cls, read: ManyRows) -> BatchAnswer:
         times = _timestamps(read.view, read.missing.names)
-        build: Callable[..., BatchRow] = BatchRow.model_construct
         results = [
-            build(**_fields(entity, read.missing if row is None else row, times))
+            _fields(entity, read.missing if row is None else row, times)
             for entity, row in zip(read.entities, read.rows, strict=True)
         ]
         return cls.model_construct(feature_view=read.view.name, results=results)
@@ -184,7 +183,7 @@ def _timestamps(view: FeatureView, names: tuple[str, ...]) -> list[str]:
     return [name for name in names if view.feature(name).dtype is Dtype.TIMESTAMP]
 
 
-def _fields(entity: Entity, row: Row, timestamps: list[str]) -> dict[str, Any]:
+def _fields(entity: Entity, row: Row, timestamps: list[str]) -> BatchRow:
     features = dict(zip(row.names, row.values, strict=True))
     for name in timestamps:
         if (value := features[name]) is not None:

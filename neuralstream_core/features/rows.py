@@ -96,4 +96,6 @@ class Row(NamedTuple):
     @property
     def event_time(self) -> Micros | None:
         """The newest event time among the asked cells."""
-        return max((t for t in self.event_times if t is not None), default=None)
+        times = set(self.event_times)
+        times.discard(None)
+        return max(times) if times else None  # type: ignore[type-var]  # no None is left
