@@ -12,7 +12,7 @@ import os
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from neuralstream_core.settings import TableSettings
+from neuralstream_core.settings import BaseSettings
 from neuralstream_core.table import unmarshal
 from neuralstream_lambda.logs import logger
 from neuralstream_lambda.wiring import events_client, sns_client, states_client
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
 
-class Settings(TableSettings):
+class Settings(BaseSettings):
     """Whom to call."""
 
     state_machine_arn: str

@@ -67,10 +67,10 @@ def routes(function: str) -> dict[str, dict[str, Any]]:
 
 
 def statements(function: str) -> list[dict[str, Any]]:
-    """The statements of a function's own role."""
+    """The statements of a function's own role, those a parameter adds included."""
     role = template()["Resources"][f"{function}Role"]["Properties"]
     return [
-        statement
+        statement.get("Fn::If", [None, statement])[1]
         for policy in role["Policies"]
         for statement in policy["PolicyDocument"]["Statement"]
     ]

@@ -77,7 +77,6 @@ def outside(aws: Aws) -> Outside:
 def load(outside: Outside, **more: str) -> ModuleType:
     """functions/dispatch with its environment."""
     environ = {
-        "NEURALSTREAM_TABLE": "table",
         "NEURALSTREAM_STATE_MACHINE_ARN": outside.machine,
         "NEURALSTREAM_ALERTS_TOPIC_ARN": outside.topic,
         "NEURALSTREAM_EVENT_BUS": outside.name,

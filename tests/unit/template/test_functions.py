@@ -33,8 +33,8 @@ LIGHT = {
 }
 MAY_IMPORT = {
     "Authorizer": LIGHT,
-    "BatchPredict": LIGHT | {"numpy"},
-    "BatchTask": LIGHT | {"numpy"},
+    "BatchPredict": LIGHT | {"hiredis", "numpy"},
+    "BatchTask": LIGHT | {"hiredis", "numpy"},
     "Console": LIGHT,
     "Dispatch": LIGHT,
     "FeatureIngest": LIGHT | {"hiredis", "numpy", "redis"},
@@ -43,7 +43,7 @@ MAY_IMPORT = {
     "Monitoring": LIGHT | {"hiredis", "numpy", "redis"},
     "MonitoringScheduled": LIGHT | {"hiredis", "numpy", "redis"},
     "Predict": LIGHT | {"hiredis", "numpy", "onnxruntime", "redis"},
-    "Registry": LIGHT | {"numpy"},
+    "Registry": LIGHT | {"hiredis", "numpy"},
 }
 """What a function may import before its first request. Anything else waits until it is needed, as
 every package here is paid for in each cold start (boto3 alone: 100 to 400 ms)."""

@@ -22,7 +22,7 @@ def identity_statements():
                 documents.append(properties["PolicyDocument"])
             for document in documents:
                 for statement in document["Statement"]:
-                    yield name, statement
+                    yield name, statement.get("Fn::If", [None, statement])[1]
 
 
 IDENTITY_STATEMENTS = list(identity_statements())

@@ -1,0 +1,163 @@
+"""Fixtures: the built functions, running, with state of their own."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from tests.bundle.emulator import BUILD, Emulated
+from tests.bundle.recording import Recording
+from tests.support.aws import Aws
+from tests.support.template import ROOT, functions
+
+ALL_SCOPES = "features:read features:write models:read models:write predict monitoring"
+
+
+@dataclass
+class Bundle:
+    """Built functions by logical id, started when first asked for."""
+
+    aws: Aws
+    recording: Recording
+    variables: dict[str, str]
+    names: dict[str, str]
+    running: dict[str, Emulated] = field(default_factory=dict)
+
+    def function(self, name: str) -> Emulated:
+        if name not in self.running:
+            declared = functions()[name].get("Environment", {}).get("Variables", {})
+            environ = {variable: self.variables[variable] for variable in declared}
+            environ |= self.aws.environ | {
+                "AWS_ENDPOINT_URL": self.recording.endpoint,
+                "AWS_ACCESS_KEY_ID": name,
+            }
+            self.running[name] = Emulated(name, environ)
+        return self.running[name]
+
+    def http(
+        self, function: str, key: str, body: Any = None, /, **parameters: str
+    ) -> tuple[int, Any]:
+        """Call one route of a function as API Gateway would; the status and the parsed body."""
+        method, _, template = key.partition(" ")
+        path = template
+        for parameter, value in parameters.items():
+            path = path.replace(f"{{{parameter}}}", value).replace(f"{{{parameter}+}}", value)
+        event: dict[str, Any] = {
+            "version": "2.0",
+            "routeKey": key,
+            "rawPath": path,
+            "rawQueryString": "",
+            "headers": {"content-type": "application/json"},
+            "requestContext": {
+                "requestId": "bundle",
+                "http": {"method": method, "path": path},
+                "authorizer": {"lambda": {"principal": "bundle", "scopes": ALL_SCOPES}},
+            },
+            "pathParameters": {k: v for k, v in parameters.items() if f"{{{k}" in template},
+            "queryStringParameters": {
+                k: v for k, v in parameters.items() if f"{{{k}" not in template
+            },
+            "isBase64Encoded": False,
+        }
+        if body is not None:
+            event["body"] = json.dumps(body)
+        answer = self.function(function).invoke(event)
+        assert "statusCode" in answer, answer
+        return answer["statusCode"], json.loads(answer["body"]) if answer.get("body") else None
+
+    def references(self) -> dict[str, str]:
+        """What CloudFormation would put in place of the references in the policies."""
+        return {
+            "Table.Arn": f"arn:aws:dynamodb:us-east-1:123456789012:table/{self.names['table']}",
+            "KeysTable.Arn": f"arn:aws:dynamodb:us-east-1:123456789012:table/{self.names['keys']}",
+            "DataBucket.Arn": f"arn:aws:s3:::{self.names['bucket']}",
+            "AlertsTopic": self.variables["NEURALSTREAM_ALERTS_TOPIC_ARN"],
+            "AWS::Partition": "aws",
+            "AWS::Region": "us-east-1",
+            "AWS::AccountId": "123456789012",
+            "AWS::StackName": self.names["stack"],
+        }
+
+
+@pytest.fixture(scope="session")
+def bundle(aws: Aws, redis_server: Any) -> Iterator[Bundle]:
+    """Every built function, on one table, keys table, bucket and cache."""
+    assert BUILD.is_dir(), "nothing is built: make test-bundle builds first"
+    stack = f"bundle-{uuid.uuid4().hex[:8]}"
+    names = {"stack": stack, "table": f"{stack}-table", "keys": f"{stack}-keys", "bucket": stack}
+    for table in (names["table"], names["keys"]):
+        _create_table(aws, table)
+    aws.client("s3").create_bucket(Bucket=names["bucket"])
+    topic = aws.client("sns").create_topic(Name=f"{stack}-alerts")["TopicArn"]
+    machine = aws.client("stepfunctions").create_state_machine(
+        name=f"{stack}-batch-predict",
+        definition=json.dumps({"StartAt": "Done", "States": {"Done": {"Type": "Succeed"}}}),
+        roleArn="arn:aws:iam::123456789012:role/batch",
+    )["stateMachineArn"]
+    redis_server.flush()
+    recording = Recording(aws.endpoint)
+    running = Bundle(
+        aws,
+        recording,
+        {
+            "NEURALSTREAM_NAMESPACE": "default",
+            "NEURALSTREAM_REDIS_HOST": redis_server.host,
+            "NEURALSTREAM_REDIS_PORT": str(redis_server.port),
+            "NEURALSTREAM_REDIS_TLS": "false",
+            "NEURALSTREAM_REDIS_CLUSTER": "false",
+            "NEURALSTREAM_REDIS_IAM_USER": "",
+            "NEURALSTREAM_REDIS_CACHE_NAME": "",
+            "NEURALSTREAM_TABLE": names["table"],
+            "NEURALSTREAM_KEYS_TABLE": names["keys"],
+            "NEURALSTREAM_DATA_BUCKET": names["bucket"],
+            "NEURALSTREAM_JOB_BUCKETS": "",
+            "NEURALSTREAM_STATE_MACHINE_ARN": machine,
+            "NEURALSTREAM_ALERTS_TOPIC_ARN": topic,
+            "NEURALSTREAM_EVENT_BUS": "default",
+        },
+        names,
+    )
+    yield running
+    for function in running.running.values():
+        function.close()
+    recording.close()
+
+
+def _create_table(aws: Aws, name: str) -> None:
+    keys = ("PK", "SK", "GSI1PK", "GSI1SK")
+    aws.client("dynamodb").create_table(
+        TableName=name,
+        BillingMode="PAY_PER_REQUEST",
+        AttributeDefinitions=[{"AttributeName": key, "AttributeType": "S"} for key in keys],
+        KeySchema=_schema("PK", "SK"),
+        GlobalSecondaryIndexes=[
+            {
+                "IndexName": "GSI1",
+                "KeySchema": _schema("GSI1PK", "GSI1SK"),
+                "Projection": {"ProjectionType": "ALL"},
+            }
+        ],
+    )
+
+
+def _schema(partition: str, sort: str) -> list[dict[str, str]]:
+    return [
+        {"AttributeName": partition, "KeyType": "HASH"},
+        {"AttributeName": sort, "KeyType": "RANGE"},
+    ]
+
+
+@pytest.fixture(scope="session")
+def event_of() -> Any:
+    """The committed event of a function."""
+
+    def read(name: str) -> Any:
+        slug = functions()[name]["FunctionName"]["Fn::Sub"].removeprefix("${AWS::StackName}-")
+        return json.loads((ROOT / "events" / f"{slug.replace('-', '_')}.json").read_text())
+
+    return read
