@@ -47,6 +47,12 @@ class BaselineProfiler:
         """
         from neuralstream_core.monitoring.baseline import build_profile
 
+        if baseline.production_rows is not None:
+            raise Invalid.at(
+                "baseline.production_rows",
+                "is for POST …/baseline, once the version serves",
+                code=_CODE,
+            )
         if baseline.reference is not None:
             baseline = self._fetched(baseline.reference, features)
         return build_profile(

@@ -119,9 +119,11 @@ class Registrar:
         command = Command(model, "register", by, request.model_dump_json().encode())
         earlier = self._registry.journal.earlier(command)
         if earlier is not None:
-            return self._registered(model, earlier.event.version or "", replayed=True)
-        features, views = resolve(self._views, request.features, request.missing)
-        self._check_parents(model, request)
+            return self._registered(model, earlier.event.version or "", by, replayed=True)
+        features, views = retrying(
+            by.remaining, lambda: resolve(self._views, request.features, request.missing)
+        )
+        retrying(by.remaining, lambda: self._check_parents(model, request))
         draft = VersionRecord(
             model=model,
             version="v1",  # its number is settled in the transaction
@@ -149,7 +151,7 @@ class Registrar:
                 draft.model_copy(update={"size": len(data)}), data, request.baseline, by
             )
         done = self._registry.journal.commit(command, lambda m: self._add(m, prepared))
-        return self._registered(model, done.event.version or "", replayed=done.replayed)
+        return self._registered(model, done.event.version or "", by, replayed=done.replayed)
 
     def complete(self, model: str, version: str, by: By) -> VersionRecord:
         """Validate an uploaded artifact and settle its version; done twice, it gives the same answer.
@@ -158,7 +160,7 @@ class Registrar:
             ArtifactRejected: it failed validation; the version is REJECTED with the reason.
             Conflict: nothing was uploaded yet.
         """
-        found = self._registry.version(model, version)
+        found = self._version(model, version, by)
         if found.status is Status.PENDING_UPLOAD:
             try:
                 settled, kind = self._inspected(found, by), EventKind.READY
@@ -177,16 +179,19 @@ class Registrar:
             Invalid: it does not fit the version.
             Conflict: the version is not READY.
         """
-        found = self._registry.version(model, version)
+        found = self._version(model, version, by)
         if found.signature is None:
             raise Conflict(f"{version} is {found.status}", code="not_ready")
         data = self._profiler.profile(baseline, found.features, found.signature)
         digest = retrying(by.remaining, lambda: self._artifacts.put_profile(data))
         self._registry.set_profile(model, version, digest, by)
-        return self._registry.version(model, version)
+        return self._version(model, version, by)
 
-    def _registered(self, model: str, version: str, *, replayed: bool) -> Registered:
-        found = self._registry.version(model, version)
+    def _version(self, model: str, version: str, by: By) -> VersionRecord:
+        return retrying(by.remaining, lambda: self._registry.version(model, version))
+
+    def _registered(self, model: str, version: str, by: By, *, replayed: bool) -> Registered:
+        found = self._version(model, version, by)
         upload = None
         if found.status is Status.PENDING_UPLOAD:
             upload = self._artifacts.presign(found.upload_key or "", found.digest, found.size)
@@ -303,7 +308,7 @@ class Registrar:
         with suppress(_AlreadySettled):
             # No idempotency key: the version itself says that it is settled.
             registry.change(Command(settled.model, "complete", replace(by, key=None)), decide)
-        return registry.version(settled.model, name)
+        return self._version(settled.model, name, by)
 
     def _check_parents(self, model: str, request: Registration) -> None:
         for place, parent in enumerate(request.lineage.parents):

@@ -154,12 +154,18 @@ class Baseline(Frozen):
     prediction: Column | None = None
     probability: Column | None = None
     reference: Annotated[str, Text(pattern=r"^s3://[^/]+/.+$", max_length=1100)] | None = None
+    production_rows: Annotated[int, Field(ge=200, le=10_000)] | None = Field(
+        default=None,
+        description="adopt the next so many rows that the version answers; only for a version "
+        "that has no baseline",
+    )
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
-        if (self.columns is None) == (self.reference is None):
+        sources = (self.columns, self.reference, self.production_rows)
+        if sum(source is not None for source in sources) != 1:
             raise ValueError("give either columns or reference")
-        if self.reference is not None and (self.prediction or self.probability):
+        if self.columns is None and (self.prediction or self.probability):
             raise ValueError("a reference holds its predictions itself")
         if self.columns is not None and len(self.columns) > MAX_FEATURES:
             raise ValueError(f"at most {MAX_FEATURES} columns")

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from botocore.exceptions import ClientError
+
 Hook = Callable[[str], None]
 
 
@@ -39,13 +41,42 @@ class Died(BaseException):
     """The process ends here; nothing in the product may catch it."""
 
 
+WRITES = frozenset(
+    {
+        "put_object",
+        "put_item",
+        "update_item",
+        "delete_item",
+        "batch_write_item",
+        "transact_write_items",
+    }
+)
+
+
 class Cut:
-    """A hook that ends the process at its ``at``-th call."""
+    """A hook that ends the process before its ``at``-th write. (Ending it before a read leaves the same
+    state as ending it before the next write.)"""
 
     def __init__(self, at: int) -> None:
         self._left = at
 
-    def __call__(self, _operation: str) -> None:
-        self._left -= 1
+    def __call__(self, operation: str) -> None:
+        self._left -= operation in WRITES
         if self._left == 0:
             raise Died
+
+
+class FailsOnce:
+    """A hook that makes the ``at``-th call fail as a throttled service does."""
+
+    def __init__(self, at: int) -> None:
+        self._left = at
+
+    @property
+    def happened(self) -> bool:
+        return self._left <= 0
+
+    def __call__(self, operation: str) -> None:
+        self._left -= 1
+        if self._left == 0:
+            raise ClientError({"Error": {"Code": "ThrottlingException"}}, operation)
