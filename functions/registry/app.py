@@ -8,6 +8,7 @@ from typing import Any
 
 from neuralstream_core.errors import Invalid
 from neuralstream_core.features.catalog import Catalog
+from neuralstream_core.monitoring.adoption import Adoptions
 from neuralstream_core.registry.answers import (
     ArchiveRequest,
     LineageQuery,
@@ -159,7 +160,13 @@ def archive(path: VersionPath, body: ArchiveRequest | None, caller: Caller) -> V
     max_body=MAX_REGISTRATION,
 )
 def adopt_baseline(path: VersionPath, body: Baseline, caller: Caller) -> VersionAnswer:
-    """Give a version its baseline for drift, or another one."""
+    """Give a version its baseline for drift, or another one; or let it adopt its next rows."""
+    if body.production_rows is not None:
+        version = registry().version(path.name, path.version)
+        Adoptions(table(settings), settings.namespace, system_clock).request(
+            version, body.production_rows, caller.principal
+        )
+        return VersionAnswer.of(version)
     return VersionAnswer.of(registrar().adopt_baseline(path.name, path.version, body, by(caller)))
 
 
