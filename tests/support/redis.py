@@ -17,9 +17,18 @@ from neuralstream_local.embedded_redis import EmbeddedCluster, EmbeddedRedis
 __all__ = ["settings_for"]
 
 
-def settings_for(server: EmbeddedRedis | EmbeddedCluster) -> RedisSettings:
-    """Settings that reach ``server``, in namespace ``test``."""
+def settings_for(
+    server: EmbeddedRedis | EmbeddedCluster, *, patient: bool = False
+) -> RedisSettings:
+    """Settings that reach ``server``, in namespace ``test``.
+
+    Args:
+        patient: wait seconds, for tests that are not about time, so that a machine full of test
+            processes does not fail them.
+    """
+    timeouts = {"redis_connect_timeout_ms": 5000, "redis_read_timeout_ms": 5000} if patient else {}
     return RedisSettings(
+        **timeouts,
         namespace="test",
         redis_host=server.host,
         redis_port=server.port,
@@ -43,14 +52,14 @@ def redis_cluster() -> Iterator[EmbeddedCluster]:
 
 @pytest.fixture
 def redis_settings(redis_server: EmbeddedRedis) -> RedisSettings:
-    return settings_for(redis_server)
+    return settings_for(redis_server, patient=True)
 
 
 @pytest.fixture
 def redis_port(redis_server: EmbeddedRedis) -> Iterator[RedisPort]:
     """A client of the plain server, which is empty."""
     redis_server.flush()
-    port = connect(settings_for(redis_server))
+    port = connect(settings_for(redis_server, patient=True))
     yield port
     port.close()
 
@@ -59,7 +68,7 @@ def redis_port(redis_server: EmbeddedRedis) -> Iterator[RedisPort]:
 def cluster_port(redis_cluster: EmbeddedCluster) -> Iterator[RedisPort]:
     """A client of the cluster, which is empty."""
     redis_cluster.flush()
-    port = connect(settings_for(redis_cluster))
+    port = connect(settings_for(redis_cluster, patient=True))
     yield port
     port.close()
 
