@@ -2,5 +2,6 @@ pytest_plugins = [
     "tests.support.redis",
     "tests.support.aws",
     "tests.support.stack",
+    "tests.support.examples",
     "tests.support.jobs",
 ]

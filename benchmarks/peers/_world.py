@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,11 +20,13 @@ HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE.parent), str(HERE)]
 
 from _env import ensure  # noqa: E402 - after the path
-from _harness import Group  # noqa: E402 - after the path
 from _servers import Http, Worker, free_port, running  # noqa: E402 - after the path
 
 from neuralstream_local.embedded_redis import EmbeddedRedis  # noqa: E402 - after the path
 from neuralstream_local.stack import Stack  # noqa: E402 - after the path
+
+if TYPE_CHECKING:
+    from _harness import Group
 
 __all__ = [
     "FEATURES",
