@@ -104,7 +104,7 @@ class Decoder:
             self._unpack is not None
             and known & mask == mask
             and not null & mask
-            and self._layout_cells <= cells <= 256
+            and self._layout_cells <= cells <= 255
         ):
             # A merged row (or a longer one) that has all that was asked for.
             moments = (newest,) * self._count

@@ -14,7 +14,8 @@ at           size                     what
 12 + 2b      8                        the event time in microseconds; the newest one if *k* > 0
 20 + 2b      w                        values in schema order, fixed width, zero where unknown or NULL;
                                       a string's value is its length (u32)
-20 + 2b + w  n·(1, or 2 if n > 256)   only if *k* > 0: for each cell, which of the times is its own
+20 + 2b + w  n·(1, or 2 if n > 255)   only if *k* > 0: for each cell, which of the times is its own; all
+                                      bits set where unknown
 …            8·k                      only if *k* > 0: the distinct event times
 …            rest                     strings of the known cells, UTF-8, in schema order
 ===========  =======================  ================================================================
@@ -48,7 +49,7 @@ def bitmap_bytes(cells: int) -> int:
 
 def index_width(cells: int) -> int:
     """Bytes of one entry of the time index."""
-    return 1 if cells <= 256 else 2
+    return 1 if cells <= 255 else 2
 
 
 class Layout:
@@ -62,7 +63,8 @@ class Layout:
         width: bytes of all values.
         codes: `struct` codes of all values, without byte order.
         strings: positions of the string cells.
-        widths: what the merge script needs: u16 a cell, its width, 0 for a string.
+        widths: what the merge script needs: u16 a cell, its width, 0 for a string; then u32 for every
+            eight cells, their width together, 0 if there is a string among them.
         whole: first bytes of a row whose cells are all known, not NULL and of one event time.
     """
 
@@ -86,7 +88,9 @@ class Layout:
             else:
                 widths.append(feature.width)
         self.codes = "".join(codes)
-        self.widths = struct.pack(f"<{self.cells}H", *widths)
+        eights = [widths[i : i + 8] for i in range(0, self.cells - 7, 8)]
+        together = [sum(eight) if all(eight) else 0 for eight in eights]
+        self.widths = struct.pack(f"<{self.cells}H{len(together)}I", *widths, *together)
         self.all_known = (1 << self.cells) - 1
         self.whole = (
             self.head(COMPLETE)

@@ -1,7 +1,8 @@
 """The one script that writes rows: compare by event time and merge, cell by cell, atomically.
 
 ``KEYS[1]``: the row. ``ARGV[1]``: the row to write, all its known cells of one event time (`_layout`);
-``ARGV[2]``: its expiry in milliseconds; ``ARGV[3]``: widths of the writer's cells.
+``ARGV[2]``: its expiry in milliseconds; ``ARGV[3]``: `Layout.widths`, the widths of the writer's
+cells.
 
 Answers how many cells were older than the stored ones and therefore dropped; -1 if all were, in which
 case nothing changed, the expiry included. With an empty ``ARGV[1]`` it only tells whether the key
@@ -32,7 +33,8 @@ if not old then
   return 0
 end
 
-local byte, sub, num, band = string.byte, string.sub, struct.unpack, bit.band
+local byte, char, sub = string.byte, string.char, string.sub
+local num, band = struct.unpack, bit.band
 local n = byte(new, 5) + 256 * byte(new, 6)
 local b = math.floor((n + 7) / 8)
 local t = num('<i8', new, 13 + 2 * b)
@@ -51,77 +53,98 @@ if byte(new, 2) == 1 and n >= on and t >= newest then
 end
 
 -- Where the parts of both rows are.
+local m = n > on and n or on
 local ow = num('<I4', old, 9)
 local vals, ovals = 21 + 2 * b, 21 + 2 * ob
-local iw = on > 256 and 2 or 1
+local iw, oiw = m > 255 and 2 or 1, on > 255 and 2 or 1
 local oindex = ovals + ow
-local otimes = oindex + (ok > 0 and iw * on or 0)
+local otimes = oindex + (ok > 0 and oiw * on or 0)
 local tail, otail = vals + num('<I4', new, 9), otimes + 8 * ok
-local function old_time(i)
-  local at = oindex + i * iw
-  local which = byte(old, at)
-  if iw == 2 then which = which + 256 * byte(old, at + 1) end
-  return (num('<i8', old, otimes + 8 * which))
-end
 
--- Cell by cell, eight to a byte of the bitmaps. Values are copied in runs out of one row.
-local m = n > on and n or on
-local widths = {byte(ARGV[3], 1, 2 * n)}
-local known, null, fixed, strings = {}, {}, {}, {}
+-- The stored times keep their slots; the new one gets the next, unless it is there already.
+local times, moment, own = {}, {}, nil
+for s = 0, math.max(ok, 1) - 1 do
+  local at = ok == 0 and 13 + 2 * ob or otimes + 8 * s
+  times[s + 1], moment[s] = sub(old, at, at + 7), num('<i8', old, at)
+  if moment[s] == t then own = s end
+end
+local none = iw == 1 and 255 or 65535
+local function slot_of(i)
+  if ok == 0 then return 0 end
+  local at = oindex + i * oiw
+  return byte(old, at) + (oiw == 2 and 256 * byte(old, at + 1) or 0)
+end
+local function put(s)
+  return iw == 1 and char(s) or char(s % 256, math.floor(s / 256))
+end
+local eight = string.rep(put(0), 8)
+
+-- Eight cells to a byte of the bitmaps. Values are copied in runs out of one row.
+local widths = ARGV[3]
+local known, null, fixed, strings, index = {}, {}, {}, {}, {}
 local src, start, run, at = nil, 0, 0, 0
-local times, count, slot, index = {}, 0, {}, {}
-local taken, stale, complete, last = 0, 0, 1, t
+local taken, stale, complete = 0, 0, 1
 for j = 0, math.floor((m - 1) / 8) do
+  local lo, hi = 8 * j, math.min(8 * j + 7, m - 1)
   local nk = j < b and byte(new, 13 + j) or 0
   local kk = j < ob and byte(old, 13 + j) or 0
-  local mask, flag = 0, 1
-  for i = 8 * j, math.min(8 * j + 7, m - 1) do
-    local mine, time = false, nil
-    if band(kk, flag) ~= 0 then time = ok == 0 and newest or old_time(i) end
-    if band(nk, flag) ~= 0 then
-      if not time or t >= time then
-        mine, time = true, t
-        mask = mask + flag
-        taken = taken + 1
-      else
-        stale = stale + 1
-      end
+  local mask, flag, skip = 0, 1, 0
+  if nk == 0 and iw == oiw and hi == lo + 7 and hi < on and hi < n and (ok > 0 or kk == 255) then
+    skip = num('<I4', widths, 2 * n + 4 * j + 1)
+  end
+  if skip > 0 then
+    -- Nothing new among these eight, and no string: they stay as they are.
+    if src ~= old then
+      if src then fixed[#fixed + 1] = sub(src, start + run, start + at - 1) end
+      src, run, start = old, at, ovals
     end
-    if i < n then
-      local from = (mine or i >= on) and new or old
-      if from ~= src then
-        if src then fixed[#fixed + 1] = sub(src, start + run, start + at - 1) end
-        src, run = from, at
-        start = from == new and vals or ovals
+    at = at + skip
+    index[#index + 1] = ok == 0 and eight or sub(old, oindex + lo * iw, oindex + hi * iw + iw - 1)
+  else
+    for i = lo, hi do
+      local s = band(kk, flag) ~= 0 and slot_of(i) or none
+      local mine = false
+      if band(nk, flag) ~= 0 then
+        if s == none or t >= moment[s] then
+          if not own then
+            own = #times
+            times[own + 1] = struct.pack('<i8', t)
+          end
+          mine, s = true, own
+          mask = mask + flag
+          taken = taken + 1
+        else
+          stale = stale + 1
+        end
       end
-      local w = widths[2 * i + 1] + 256 * widths[2 * i + 2]
-      if w == 0 then
-        w = 4
-        local nl = num('<I4', new, vals + at)
-        local ol = i < on and num('<I4', old, ovals + at) or 0
-        if mine then strings[#strings + 1] = sub(new, tail, tail + nl - 1)
-        elseif ol > 0 then strings[#strings + 1] = sub(old, otail, otail + ol - 1) end
-        tail, otail = tail + nl, otail + ol
+      index[#index + 1] = put(s)
+      if i < n then
+        local from = (mine or i >= on) and new or old
+        if from ~= src then
+          if src then fixed[#fixed + 1] = sub(src, start + run, start + at - 1) end
+          src, run = from, at
+          start = from == new and vals or ovals
+        end
+        local w = byte(widths, 2 * i + 1) + 256 * byte(widths, 2 * i + 2)
+        if w == 0 then
+          w = 4
+          local nl = num('<I4', new, vals + at)
+          local ol = i < on and num('<I4', old, ovals + at) or 0
+          if mine then strings[#strings + 1] = sub(new, tail, tail + nl - 1)
+          elseif ol > 0 then strings[#strings + 1] = sub(old, otail, otail + ol - 1) end
+          tail, otail = tail + nl, otail + ol
+        end
+        at = at + w
       end
-      at = at + w
+      flag = flag * 2
     end
-    if time then
-      local s = slot[time]
-      if not s then
-        s, count = count, count + 1
-        slot[time], times[count] = s, struct.pack('<i8', time)
-        if time > last then last = time end
-      end
-      index[i + 1] = s
-    else
-      complete, index[i + 1] = 0, 0
-    end
-    flag = flag * 2
   end
   local nn = j < b and byte(new, 13 + b + j) or 0
   local kn = j < ob and byte(old, 13 + ob + j) or 0
-  known[j + 1] = string.char(bit.bor(kk, nk))
-  null[j + 1] = string.char(bit.bor(band(kn, bit.bnot(mask)), band(nn, mask)))
+  local both = bit.bor(kk, nk)
+  if both ~= 2 ^ (hi - lo + 1) - 1 then complete = 0 end
+  known[j + 1] = char(both)
+  null[j + 1] = char(bit.bor(band(kn, bit.bnot(mask)), band(nn, mask)))
 end
 if taken == 0 then return -1 end
 fixed[#fixed + 1] = sub(src, start + run, start + at - 1)
@@ -131,25 +154,35 @@ if on > n then
   strings[#strings + 1] = sub(old, otail)
 end
 
+-- Times that no cell has any more give up their slots.
+local which, kept, slots = table.concat(index), {}, {}
+if iw == 1 then
+  for s = 0, #times - 1 do
+    if string.find(which, char(s), 1, true) then
+      slots[char(s)] = char(#kept)
+      kept[#kept + 1] = times[s + 1]
+    end
+  end
+  if #kept < #times then which = string.gsub(which, '.', slots) end
+else
+  which = string.gsub(which, '..', function(pair)
+    if pair == '\255\255' then return end
+    if not slots[pair] then
+      slots[pair] = put(#kept)
+      kept[#kept + 1] = times[byte(pair, 1) + 256 * byte(pair, 2) + 1]
+    end
+    return slots[pair]
+  end)
+end
+
+local last = t > newest and t or newest
 local version = math.max(num('<I2', old, 3), num('<I2', new, 3))
 local body = table.concat(fixed)
-local row = {
-  struct.pack('<BBI2I2I2I4', 1, complete, version, m, count > 1 and count or 0, #body),
+local count = #kept > 1 and #kept or 0
+redis.call('SET', key, table.concat({
+  struct.pack('<BBI2I2I2I4', 1, complete, version, m, count, #body),
   table.concat(known), table.concat(null), struct.pack('<i8', last), body,
-}
-if count > 1 then
-  if m > 256 then
-    for i = 1, m do
-      index[i] = string.char(index[i] % 256, math.floor(index[i] / 256))
-    end
-    row[6] = table.concat(index)
-  else
-    row[6] = string.char(unpack(index))
-  end
-  row[7] = table.concat(times)
-end
-row[#row + 1] = table.concat(strings)
-if last > t then px = string.format('%.0f', px + math.floor((last - t) / 1000)) end
-redis.call('SET', key, table.concat(row), 'PX', px)
+  count > 0 and which or '', count > 0 and table.concat(kept) or '', table.concat(strings),
+}), 'PX', last > t and string.format('%.0f', px + math.floor((last - t) / 1000)) or px)
 return stale
 """)

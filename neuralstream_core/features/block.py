@@ -164,9 +164,12 @@ class _Part:
             ),
             "<i8",
         )
-        starts = np.cumsum(counts) - counts
+        starts, ends = np.cumsum(counts) - counts, np.cumsum(counts) - 1
+        places = starts[:, None] + index.reshape(len(rows), self.cells)
         found = newest.copy()
-        found[merged] = times[starts[:, None] + index.reshape(len(rows), self.cells)]
+        found[merged] = times[
+            np.minimum(places, ends[:, None])
+        ]  # unknown cells point beyond the end
         return found
 
     def status(self, chosen: slice | list[int], oldest: Micros | None) -> NDArray[np.uint8]:
