@@ -21,7 +21,11 @@ sys.path[:0] = [str(HERE.parent), str(HERE)]
 
 from _env import ensure  # noqa: E402 - after the path
 from _servers import Http, Worker, free_port, running  # noqa: E402 - after the path
+from _stores import Keep, store  # noqa: E402 - after the path
 
+from neuralstream_core.redis import connect  # noqa: E402 - after the path
+from neuralstream_core.settings import RedisSettings  # noqa: E402 - after the path
+from neuralstream_core.table import Table  # noqa: E402 - after the path
 from neuralstream_local.embedded_redis import EmbeddedRedis  # noqa: E402 - after the path
 from neuralstream_local.stack import Stack  # noqa: E402 - after the path
 
@@ -97,6 +101,22 @@ class Ours:
     def call(self, method: str, path: str, body: Any = None) -> Any:
         data = None if body is None else json.dumps(body).encode()
         return json.loads(self.http.request(method, path, data))
+
+
+def sdk(api: Any) -> tuple[Any, Keep]:
+    """Our store as a library, on the running stack's Redis and table."""
+    import boto3
+
+    environ = api.stack.environ
+    client = boto3.client(
+        "dynamodb",
+        endpoint_url=api.stack.aws_endpoint,
+        region_name=environ["AWS_REGION"],
+        aws_access_key_id=environ["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=environ["AWS_SECRET_ACCESS_KEY"],
+    )
+    keep = Keep(connect(RedisSettings(redis_port=api.stack.redis.port)))
+    return store(keep, Table(client, "neuralstream-local"), "default"), keep
 
 
 def put_view(api: Ours, name: str, width: int) -> None:

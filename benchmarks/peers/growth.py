@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from _harness import Group, Report
-from _world import Model, alternate, feast, ours, put_view, timed
+from _world import Model, alternate, feast, ours, put_view, sdk, timed
 
 __all__ = ["growth"]
 
@@ -61,8 +61,6 @@ def growth(folder: Path, model: Model, rounds: int) -> Report:
         report.add(versions)
 
         entities = Group("POST /predict, by number of entities", f"{ENTITIES[0]:,} entities")
-        from workloads import sdk
-
         online, keep = sdk(api)
         keep.keeping = False
         have = 1000

@@ -14,34 +14,14 @@ import growth
 import system
 from _harness import BareRedis, Group, Report
 from _servers import Http
-from _stores import Keep, store
-from _world import FEATURES, Model, alternate, feast, feast_server, model_server, ours, timed
+from _world import FEATURES, Model, alternate, feast, feast_server, model_server, ours, sdk, timed
 
 from neuralstream_core.features import BlockRead
-from neuralstream_core.redis import connect
-from neuralstream_core.settings import RedisSettings
-from neuralstream_core.table import Table
 
 __all__ = ["ALL"]
 
 SERVERS = ("mlserver", "mlflow", "bentoml")
 ENTITY = "user_7"
-
-
-def sdk(api: Any) -> tuple[Any, Keep]:
-    """Our store as a library, on the running stack's Redis and table."""
-    import boto3
-
-    environ = api.stack.environ
-    client = boto3.client(
-        "dynamodb",
-        endpoint_url=api.stack.aws_endpoint,
-        region_name=environ["AWS_REGION"],
-        aws_access_key_id=environ["AWS_ACCESS_KEY_ID"],
-        aws_secret_access_key=environ["AWS_SECRET_ACCESS_KEY"],
-    )
-    keep = Keep(connect(RedisSettings(redis_port=api.stack.redis.port)))
-    return store(keep, Table(client, "neuralstream-local"), "default"), keep
 
 
 def read(folder: Path, model: Model, rounds: int) -> Report:

@@ -1,0 +1,180 @@
+"""Make docs/benchmarks.md and its plots of what benchmarks/results/ holds.
+
+    python benchmarks/render.py [--check]
+
+Every number in the documentation that is a measurement comes from here. ``--check`` fails when the page
+is not what the results make.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import sys
+from html import escape
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "benchmarks" / "results"
+PAGE = ROOT / "docs" / "benchmarks.md"
+PLOTS = ROOT / "docs" / "plots"
+
+INTRO = """\
+# Benchmarks
+
+Measured side by side: every case of a table in one run on one machine, called in alternation, ratios as
+medians of paired calls. The first case of a table is the physical limit, which nothing can beat. Made by
+`make bench` (ours and the limit) and `make bench-peers` (the peers too, each installed from pinned
+requirements into an environment of its own and driven through its public API with its logging off);
+rendered by `python benchmarks/render.py`. A loss is a row like any other.
+"""
+
+ORDER = (
+    "features_read", "features_write", "predict", "monitoring_recorder", "batch", "cold_start",
+    "peers_read", "peers_write", "peers_predict", "peers_throughput", "peers_batch", "peers_drift",
+    "peers_footprint", "peers_growth",
+)  # fmt: skip
+PLOTTED = ("peers_read", "peers_predict", "peers_throughput", "peers_write", "peers_drift")
+
+WIDTH, LABEL, BAR = 760, 250, 20
+INK = {"NeuralStream": "#1f6feb", "other": "#8c959f", "limit": "#d0d7de"}
+
+
+def time_text(us: float) -> str:
+    """A duration with three significant digits."""
+    for unit, size in (("s", 1e6), ("ms", 1e3)):
+        if us >= size * 10 ** (1 if unit == "ms" else 0):
+            return f"{us / size:.3g} {unit}"
+    return f"{us:.0f} µs"
+
+
+def machine_text(facts: dict[str, Any]) -> str:
+    packages = ", ".join(f"{name} {v}" for name, v in facts["packages"].items() if v)
+    return (
+        f"{facts['cores']} cores of {facts['cpu']}, {facts['memory_gib']} GiB, {facts['system']}; "
+        f"Python {facts['python']}, Redis {facts['redis']}, {packages}; load average {facts['load']}"
+        + (f"; {facts['date']}" if "date" in facts else "")
+        + "."
+    )
+
+
+def table(group: dict[str, Any]) -> list[str]:
+    """One group as Markdown: cases, notes below."""
+    lines = [f"### {group['title']}", ""]
+    lines += ["| case | median | p99 | rows/s | × limit | budget |", "|---|--:|--:|--:|--:|--:|"]
+    for name, case in group["cases"].items():
+        budget = group["budgets"].get(name)
+        rate = group["rows"] / case["median_us"] * 1e6
+        lines.append(
+            f"| {name} | {time_text(case['median_us'])} | {time_text(case['p99_us'])} | {rate:,.0f} "
+            f"| {case['ratio']:.2f} | {'' if budget is None else f'≤ {budget:g}'} |"
+        )
+    if group["notes"]:
+        lines += ["", *(f"- {name}: {value}" for name, value in group["notes"].items())]
+    return [*lines, ""]
+
+
+def plot(title: str, groups: list[dict[str, Any]]) -> str:
+    """Medians as bars on a logarithmic scale, one block a group."""
+    cases = [(g, n, c["median_us"]) for g in groups for n, c in g["cases"].items()]
+    low = 10 ** math.floor(math.log10(min(c for *_, c in cases)))
+    high = 10 ** math.ceil(math.log10(max(c for *_, c in cases) * 1.05))
+    room = WIDTH - LABEL - 90
+
+    def at(us: float) -> float:
+        return LABEL + room * math.log10(us / low) / math.log10(high / low)
+
+    y = 34
+    body = [f'<text x="8" y="20" font-weight="600">{escape(title)}</text>']
+    for group in groups:
+        y += 16
+        body.append(f'<text x="8" y="{y}" fill="#57606a">{escape(group["title"])}</text>')
+        y += 6
+        for name, case in group["cases"].items():
+            kind = "NeuralStream" if name.startswith("NeuralStream") else "other"
+            ink = INK["limit"] if name == group["limit"] and kind == "other" else INK[kind]
+            end = at(case["median_us"])
+            body += [
+                f'<rect x="{LABEL}" y="{y}" width="{max(end - LABEL, 1):.1f}" height="{BAR - 6}" '
+                f'fill="{ink}"/>',
+                f'<text x="{LABEL - 6}" y="{y + 11}" text-anchor="end">{escape(name)}</text>',
+                f'<text x="{end + 5:.1f}" y="{y + 11}">{time_text(case["median_us"])}</text>',
+            ]
+            y += BAR
+        y += 4
+    decade = low
+    lines = []
+    while decade <= high:
+        x = at(decade)
+        lines += [
+            f'<line x1="{x:.1f}" y1="30" x2="{x:.1f}" y2="{y}" stroke="#eaeef2"/>',
+            f'<text x="{x:.1f}" y="{y + 14}" text-anchor="middle" fill="#57606a">'
+            f"{time_text(decade)}</text>",
+        ]
+        decade *= 10
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{y + 22}" '
+        'font-family="system-ui,sans-serif" font-size="12">'
+        f'<rect width="100%" height="100%" fill="white"/>{"".join(lines + body)}</svg>\n'
+    )
+
+
+def budgets(results: list[dict[str, Any]]) -> list[str]:
+    """Every case that has a budget, in one table."""
+    lines = [
+        "## Budgets",
+        "",
+        "| what | × limit | budget | holds |",
+        "|---|--:|--:|---|",
+    ]
+    for result in results:
+        for group in result["groups"]:
+            for name, budget in group["budgets"].items():
+                ratio = group["cases"][name]["ratio"]
+                lines.append(
+                    f"| {group['title']}: {name} against {group['limit']} | {ratio:.2f} | ≤ {budget:g} "
+                    f"| {'yes' if ratio <= budget else '**no**'} |"
+                )
+    return [*lines, ""]
+
+
+def pages() -> dict[Path, str]:
+    """Every file this makes, with its text."""
+    found = {path.stem: json.loads(path.read_text()) for path in RESULTS.glob("*.json")}
+    results = [found.pop(name) for name in ORDER if name in found] + list(found.values())
+    made: dict[Path, str] = {}
+    lines = [INTRO, *budgets(results)]
+    for result in results:
+        lines += [f"## {result['name'].replace('_', ' ')}", "", result["workload"], ""]
+        lines += [machine_text(result["machine"]), ""]
+        if result["name"] in PLOTTED:
+            groups = result["groups"]
+            path = PLOTS / f"{result['name']}.svg"
+            made[path] = plot(result["name"].replace("_", " "), groups)
+            lines += [f"![medians, logarithmic scale](plots/{path.name})", ""]
+        for group in result["groups"]:
+            lines += table(group)
+    made[PAGE] = re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).rstrip() + "\n"
+    return made
+
+
+def main() -> int:
+    stale = 0
+    for path, text in pages().items():
+        if "--check" in sys.argv[1:]:
+            if not path.exists() or path.read_text() != text:
+                print(
+                    f"{path.relative_to(ROOT)} is not what benchmarks/results make", file=sys.stderr
+                )
+                stale += 1
+        else:
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(text)
+            print(path.relative_to(ROOT))
+    return stale
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
