@@ -63,16 +63,19 @@ class _Trip:
         pool.clear()
 
     def settle(self, number: int, pool: Pool, connection: Connection, answers: list[Reply]) -> None:
-        """All replies of a node are read."""
+        """All replies of a node are read; its connection goes back, unless it may be the fault."""
         if not connection.errors:
             self.answers[number] = answers
         elif (outage := outage_in(connection)) is None:
             self.answers[number] = answers
             self.redirects = True  # perhaps; `Cluster._place` looks
         elif outage.code in _TRANSIENT:
+            connection.close()
             self.fail(pool, outage)
+            return
         else:
             self.outage = outage
+        pool.give(connection)
 
 
 class Cluster:
@@ -103,7 +106,13 @@ class Cluster:
                     values[i] = None  # as MGET answers for a key of another type
         return cast("list[bytes | None]", values)
 
-    def flight(self, commands: Sequence[Command], *, patient: bool = True) -> list[Reply]:
+    def flight(
+        self,
+        commands: Sequence[Command],
+        *,
+        patient: bool = True,
+        meanwhile: Callable[[], None] | None = None,  # noqa: ARG002 - several sends, no one moment
+    ) -> list[Reply]:
         keys = [_bytes(command[1]) for command in commands]
         return self._slices(commands, keys, None, patient=patient)
 
@@ -274,7 +283,6 @@ class Cluster:
                     trip.fail(pool, error)
                 else:
                     trip.settle(number, pool, connection, answers)
-                    pool.give(connection)
                 flights.pop()
         except BaseException:
             for _, _, connection in flights:

@@ -6,6 +6,7 @@ import os
 import time
 import weakref
 from collections import deque
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from neuralstream_core.errors import Unavailable
@@ -112,12 +113,19 @@ class Pool:
                 return
 
     def exchange(
-        self, payload: bytes, count: int, script: Script | None = None, *, patient: bool = True
+        self,
+        payload: bytes,
+        count: int,
+        script: Script | None = None,
+        *,
+        patient: bool = True,
+        meanwhile: Callable[[], None] | None = None,
     ) -> list[Reply]:
         """Send ``payload``, which holds ``count`` commands, and read the replies.
 
         A connection that turns out to be broken is replaced once. ``script`` is loaded first over a
-        connection that has not done so yet, in the same flight.
+        connection that has not done so yet, in the same flight. ``meanwhile`` is called between the
+        two; it must not raise.
 
         Raises:
             Unavailable: see `neuralstream_core.redis.port.RedisPort`.
@@ -131,7 +139,7 @@ class Pool:
         except ReplyError as error:
             raise unavailable(error) from error
         try:
-            replies = self._once(connection, payload, count, script)
+            replies = self._once(connection, payload, count, script, meanwhile)
         except BROKEN as error:
             if is_timeout(error) and not (connection.reused and patient):
                 raise unavailable(error) from error
@@ -148,11 +156,18 @@ class Pool:
             raise unavailable(error) from error
 
     def _once(
-        self, connection: Connection, payload: bytes, count: int, script: Script | None
+        self,
+        connection: Connection,
+        payload: bytes,
+        count: int,
+        script: Script | None,
+        meanwhile: Callable[[], None] | None = None,
     ) -> list[Reply]:
         """One try; the connection is in the pool or closed afterwards. Raises an outage reply."""
         try:
             connection.start(payload, script)
+            if meanwhile is not None:
+                meanwhile()
             replies = connection.finish(count)
             if connection.errors and (outage := outage_in(connection)):
                 raise outage

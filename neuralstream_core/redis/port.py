@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol, TypeAlias
 
 __all__ = ["Call", "Command", "Key", "Packed", "RedisPort", "Reply", "ReplyError", "Script"]
@@ -75,11 +75,20 @@ class RedisPort(Protocol):
     def mget(self, keys: Sequence[Key]) -> list[bytes | None]:
         """Values in the order of ``keys``: one command a node, all nodes in one flight."""
 
-    def flight(self, commands: Sequence[Command], *, patient: bool = True) -> list[Reply]:
+    def flight(
+        self,
+        commands: Sequence[Command],
+        *,
+        patient: bool = True,
+        meanwhile: Callable[[], None] | None = None,
+    ) -> list[Reply]:
         """All commands in one pipelined flight per node, replies in the order of ``commands``.
 
         When a reply times out on a connection that had been idle, the flight is tried once more,
         unless not ``patient``: for what must neither wait twice nor be applied twice.
+
+        ``meanwhile`` is called at most once while the replies are under way, to use the time; a port
+        may leave it uncalled. It must not raise.
 
         A command that Redis itself refused has a `ReplyError` as its reply. When a connection
         breaks, its part of the flight is sent once more: Redis may have run it twice.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import cast
 
 from neuralstream_core.redis.connection import Address, Options, pack, pack_keys
@@ -34,8 +34,14 @@ class SingleNode:
             found += _values(values)
         return found
 
-    def flight(self, commands: Sequence[Command], *, patient: bool = True) -> list[Reply]:
-        return self._slices(commands, None, patient=patient)
+    def flight(
+        self,
+        commands: Sequence[Command],
+        *,
+        patient: bool = True,
+        meanwhile: Callable[[], None] | None = None,
+    ) -> list[Reply]:
+        return self._slices(commands, None, patient=patient, meanwhile=meanwhile)
 
     def run(self, script: Script, calls: Sequence[Call]) -> list[Reply]:
         sha = script.sha
@@ -47,13 +53,20 @@ class SingleNode:
         return replies
 
     def _slices(
-        self, commands: Sequence[Command], script: Script | None, *, patient: bool = True
+        self,
+        commands: Sequence[Command],
+        script: Script | None,
+        *,
+        patient: bool = True,
+        meanwhile: Callable[[], None] | None = None,
     ) -> list[Reply]:
         if len(commands) <= FLIGHT:
             if not commands:
                 return []
             payload = b"".join(map(pack, commands))
-            return self._pool.exchange(payload, len(commands), script, patient=patient)
+            return self._pool.exchange(
+                payload, len(commands), script, patient=patient, meanwhile=meanwhile
+            )
         replies: list[Reply] = []
         for i in range(0, len(commands), FLIGHT):
             replies += self._slices(commands[i : i + FLIGHT], script, patient=patient)

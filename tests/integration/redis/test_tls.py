@@ -136,3 +136,23 @@ def test_a_user_who_may_not_is_an_outage_and_not_a_wrong_answer():
         with pytest.raises(Unavailable, match="NOPERM"):
             port.mget([b"k"])
         port.close()
+
+
+def test_a_connection_that_has_lost_its_login_is_replaced(redis_cluster):
+    """Redis forgets who a connection is when its user is deleted; the user is back a moment later."""
+    for node in redis_cluster.nodes:
+        talk(node.port, ("ACL", "SETUSER", "app", "on", ">one", "~*", "+@all"))
+    port = connect(settings_for(redis_cluster, patient=True), credentials=lambda: ("app", "one"))
+    keys = [b"k%d" % i for i in range(50)]
+    port.flight([("SET", key, key) for key in keys])
+    for node in redis_cluster.nodes:
+        talk(node.port, ("ACL", "SETUSER", "app", "-get"))
+    with pytest.raises(Unavailable, match="NOPERM"):
+        port.mget(keys)
+    for node in redis_cluster.nodes:
+        talk(node.port, ("ACL", "DELUSER", "app"))
+        talk(node.port, ("ACL", "SETUSER", "app", "on", ">one", "~*", "+@all"))
+    assert port.mget(keys) == keys
+    port.close()
+    for node in redis_cluster.nodes:
+        talk(node.port, ("ACL", "DELUSER", "app"))
