@@ -10,7 +10,7 @@ both.
     report = Report("features_read", "what was run, in a sentence")
     report.add(group); report.save()
 
-`Report.save` writes ``results/{name}.json`` (every sample) and prints the table that
+`Report.save` writes ``results/{name}.json`` (up to 200 samples a case) and prints the table that
 ``results/{name}.md`` holds.
 """
 
@@ -19,6 +19,7 @@ from __future__ import annotations
 import argparse
 import gc
 import json
+import math
 import os
 import platform
 import random
@@ -29,6 +30,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from statistics import median
@@ -170,7 +172,8 @@ class Report:
                                 "median_us": _us(median(samples)),
                                 "p99_us": _us(percentile(samples, 0.99)),
                                 "ratio": round(group.ratio(name), 3),
-                                "samples_us": [_us(sample) for sample in samples],
+                                "calls": len(samples),
+                                "samples_us": [_us(s) for s in thinned(samples)],
                             }
                             for name, samples in group.samples.items()
                         },
@@ -185,6 +188,12 @@ class Report:
         return len(broken)
 
 
+def thinned(samples: Sequence[float], most: int = 200) -> list[float]:
+    """At most ``most`` samples, evenly spaced in time: enough to draw, small enough to commit."""
+    step = max(1, math.ceil(len(samples) / most))
+    return list(samples[::step])
+
+
 def machine() -> dict[str, Any]:
     """What a reader must know to compare: processor, memory, load, versions."""
     cpu = platform.processor() or platform.machine()
@@ -196,6 +205,7 @@ def machine() -> dict[str, Any]:
                 break
         memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     return {
+        "date": datetime.now(UTC).date().isoformat(),
         "cpu": cpu,
         "cores": len(os.sched_getaffinity(0))
         if hasattr(os, "sched_getaffinity")
