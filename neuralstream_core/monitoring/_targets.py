@@ -11,7 +11,7 @@ from neuralstream_core.errors import Unavailable
 from neuralstream_core.monitoring import layout
 from neuralstream_core.monitoring._plan import RowPlan
 from neuralstream_core.monitoring._samples import MAX_CAPTURED
-from neuralstream_core.monitoring._wire import bitfield, bitfield_head, command
+from neuralstream_core.monitoring._wire import Bitfield, command
 from neuralstream_core.monitoring.profile import Profile
 from neuralstream_core.time import Micros
 
@@ -89,8 +89,8 @@ class _Minute:
         )
         index = layout.index_key(target.namespace, hour)
         self._expiry = [
-            *(command(b"EXPIRE", h.service, h.seconds) for h in self._heads),
-            *(command(b"EXPIRE", h.series, h.seconds) for h in self._heads),
+            *(command(b"EXPIRE", h.service.key, h.seconds) for h in self._heads),
+            *(command(b"EXPIRE", h.series.key, h.seconds) for h in self._heads),
             command(b"SADD", index, f"{target.model}:{target.version}".encode()),
             command(b"EXPIRE", index, b"%d" % layout.HOUR_SECONDS),
         ]
@@ -109,10 +109,12 @@ class _Minute:
     ) -> list[Packed]:
         """One flight: the same increments to the minute and to the hour."""
         found: list[Packed] = []
+        service_wire = b"".join(service)
+        series_wire = b"" if series is None else b"".join(series)
         for head in self._heads:
-            found.append(bitfield(head.service, head.service_head, service))
+            found.append(head.service.command(len(service), service_wire))
             if series is not None:
-                found.append(bitfield(head.series, head.series_head, series))
+                found.append(head.series.command(len(series), series_wire))
             if errors:
                 found += [command(b"HINCRBY", head.errors, code, k) for code, k in errors]
                 found.append(command(b"EXPIRE", head.errors, head.seconds))
@@ -147,13 +149,11 @@ class _Minute:
 class _Head:
     """One minute's or one hour's keys and the fixed part of the commands to them."""
 
-    __slots__ = ("errors", "seconds", "series", "series_head", "service", "service_head")
+    __slots__ = ("errors", "seconds", "series", "service")
 
     def __init__(self, target: Target, hour: int, minute: int | None, seconds: int) -> None:
         where = (target.namespace, target.model, target.version, hour, minute)
         self.seconds = b"%d" % seconds
-        self.service = layout.service_key(*where)
-        self.service_head = bitfield_head(self.service)
-        self.series = layout.series_key(*where, target.profile.digest)
-        self.series_head = bitfield_head(self.series)
+        self.service = Bitfield(layout.service_key(*where))
+        self.series = Bitfield(layout.series_key(*where, target.profile.digest))
         self.errors = layout.errors_key(*where)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from neuralstream_core.redis.port import Packed
 
-__all__ = ["bitfield", "bitfield_head", "command", "increment"]
+__all__ = ["Bitfield", "command", "increment"]
 
 
 def increment(width: int, place: int, by: int) -> bytes:
@@ -16,14 +16,22 @@ def increment(width: int, place: int, by: int) -> bytes:
     return b"".join(_bulk(part) for part in (b"INCRBY", b"u%d" % width, b"#%d" % place, b"%d" % by))
 
 
-def bitfield_head(key: bytes) -> bytes:
-    """Everything of the command before its increments, without the argument count."""
-    return b"".join(_bulk(part) for part in (b"BITFIELD", key, b"OVERFLOW", b"SAT"))
+class Bitfield:
+    """``BITFIELD key OVERFLOW SAT`` with increments to come."""
 
+    __slots__ = ("_heads", "_tail", "key")
 
-def bitfield(key: bytes, head: bytes, increments: list[bytes]) -> Packed:
-    """The whole command."""
-    return Packed((b"*%d\r\n%b%b" % (4 + 4 * len(increments), head, b"".join(increments)), key))
+    def __init__(self, key: bytes) -> None:
+        self.key = key
+        self._tail = b"".join(_bulk(part) for part in (b"BITFIELD", key, b"OVERFLOW", b"SAT"))
+        self._heads: dict[int, bytes] = {}
+
+    def command(self, count: int, increments: bytes) -> Packed:
+        """The whole command with ``count`` joined increments."""
+        head = self._heads.get(count)
+        if head is None:
+            head = self._heads[count] = b"*%d\r\n%b" % (4 + 4 * count, self._tail)
+        return Packed((head + increments, self.key))
 
 
 def command(*parts: bytes) -> Packed:
