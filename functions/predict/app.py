@@ -21,7 +21,12 @@ from neuralstream_core.serving.oip import (
     metadata,
     version_name,
 )
-from neuralstream_core.serving.requests import PredictAnswer, PredictBody, answer_json
+from neuralstream_core.serving.requests import (
+    PredictAnswer,
+    PredictBody,
+    answer_json,
+    answer_with_features,
+)
 from neuralstream_core.types import Name, Query
 from neuralstream_lambda.api import Answer, Api
 from neuralstream_lambda.problems import status_of
@@ -66,9 +71,10 @@ def predict(path: ModelPath, body: PredictBody) -> Answer:
         features=body.features,
         version=body.version,
         started=started,
+        render=answer_with_features if body.return_features else answer_json,
     )
     return Answer(
-        answer_json(prediction, features=body.return_features),
+        prediction.rendered,
         headers=DEGRADED if prediction.degraded else {},
     )
 

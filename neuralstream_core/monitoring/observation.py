@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
@@ -98,8 +98,14 @@ AnyObservation: TypeAlias = RowObservation | Observation
 class Recorder(Protocol):
     """Where observations go."""
 
-    def record(self, observation: AnyObservation) -> None:
-        """Count one answered request: one flight to Redis, awaited; never raises."""
+    def record(
+        self, observation: AnyObservation, meanwhile: Callable[[], None] | None = None
+    ) -> None:
+        """Count one answered request: one flight to Redis, awaited; never raises.
+
+        ``meanwhile`` is called at most once while Redis counts, and may be left uncalled; it must not
+        raise.
+        """
 
     def failure(self, model: str, version: str | None, code: str) -> None:
         """Count one request that was answered with the error ``code``; never raises."""

@@ -71,12 +71,14 @@ class RedisRecorder:
         self.lost = 0
         """Requests of this process that were not recorded, ever."""
 
-    def record(self, observation: AnyObservation) -> None:
+    def record(
+        self, observation: AnyObservation, meanwhile: Callable[[], None] | None = None
+    ) -> None:
         """Count one answered request; see `neuralstream_core.monitoring.Recorder`."""
         try:
             target = self._target(observation)
             if isinstance(observation, RowObservation):
-                self._record_row(target, observation)
+                self._record_row(target, observation, meanwhile)
             else:
                 self._record_columns(target, observation)
         except Unavailable as error:
@@ -120,7 +122,9 @@ class RedisRecorder:
 
     # -- one request ---------------------------------------------------------------------------
 
-    def _record_row(self, target: Target, seen: RowObservation) -> None:
+    def _record_row(
+        self, target: Target, seen: RowObservation, meanwhile: Callable[[], None] | None
+    ) -> None:
         series = target.plan.increments(seen.values, seen.status, seen.prediction, seen.score)
         service = _latencies(seen.timings)
         if seen.cold:
@@ -130,7 +134,7 @@ class RedisRecorder:
         if seen.pinned:
             service.append(_ONE["pinned"])
         service.append(_ONE["requests"])
-        self._send(target, service, series, sample=lambda: sample_row(seen))
+        self._send(target, service, series, sample=lambda: sample_row(seen), meanwhile=meanwhile)
 
     def _record_columns(self, target: Target, seen: Observation) -> None:
         from neuralstream_core.monitoring.counting import count
@@ -169,6 +173,7 @@ class RedisRecorder:
         errors: Sequence[tuple[bytes, bytes]] = (),
         rows: int = 1,
         sample: Callable[[], list[bytes]] | None = None,
+        meanwhile: Callable[[], None] | None = None,
     ) -> None:
         if not self._breaker.allows():
             raise Unavailable("recording is paused", dependency="redis")
@@ -180,7 +185,7 @@ class RedisRecorder:
             commands = minute.commands(service, series, errors)
             if minute.capturing and sample is not None and (found := sample()):
                 commands.append(command(b"RPUSHX", minute.capture, *found))
-            minute.sent(self._port.flight(commands, patient=False), rows)
+            minute.sent(self._port.flight(commands, patient=False, meanwhile=meanwhile), rows)
         except BaseException:
             if unsent:
                 self._put_unsent(target.model, target.version, unsent)

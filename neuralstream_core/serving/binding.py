@@ -12,6 +12,7 @@ A float feature never goes into an integer input (it would be cut off), text onl
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
@@ -77,9 +78,7 @@ class Binding:
             Invalid: a value does not fit its input's type.
         """
         try:
-            # a float64 beyond float32 becomes infinity, which trees compare rightly
-            with np.errstate(over="ignore"):
-                return self._row(values)
+            return self._row(values)
         except (OverflowError, ValueError, TypeError):
             raise _misfit() from None
 
@@ -238,12 +237,6 @@ def _row_builder(
     slots: tuple[Slot, ...], features: Sequence[FeatureRef]
 ) -> Callable[[Sequence[Any]], dict[str, np.ndarray]]:
     """The quickest way to one row's tensors; chosen once, because it is on the real-time path."""
-    if len(slots) == 1 and all(ref.size == 1 for ref in features) and len(slots[0].shape) == 1:
-        only = slots[0]
-        name, dtype = only.name, only.dtype
-        if only.features == tuple(range(len(features))) and only.datatype != "BYTES":
-            # numpy turns None into NaN by itself
-            return lambda values: {name: np.array((values,), dtype)}
 
     def general(values: Sequence[Any]) -> dict[str, np.ndarray]:
         inputs: dict[str, np.ndarray] = {}
@@ -258,10 +251,30 @@ def _row_builder(
             )
             if slot.datatype == "BYTES":
                 cells = ["" if cell is None else cell for cell in cells]
-            inputs[slot.name] = np.array(cells, slot.dtype).reshape(1, *slot.shape)
+            # numpy turns None into NaN by itself; a float64 beyond float32 becomes infinity, which
+            # trees compare rightly
+            with np.errstate(over="ignore"):
+                inputs[slot.name] = np.array(cells, slot.dtype).reshape(1, *slot.shape)
         return inputs
 
-    return general
+    only = slots[0] if len(slots) == 1 else None
+    if (
+        only is None
+        or only.datatype not in ("FP32", "FP64")
+        or only.features != tuple(range(len(features)))
+        or only.shape != (len(features),)
+    ):
+        return general
+    name, dtype, shape = only.name, only.dtype, (1, *only.shape)
+    pack = struct.Struct(f"={len(features)}{'f' if only.datatype == 'FP32' else 'd'}").pack
+
+    def wide(values: Sequence[Any]) -> dict[str, np.ndarray]:
+        try:
+            return {name: np.frombuffer(pack(*values), dtype).reshape(shape)}
+        except (struct.error, OverflowError):  # a missing value, or one beyond float32
+            return general(values)
+
+    return wide
 
 
 def _is_vector(value: Any) -> bool:

@@ -7,6 +7,7 @@ nothing else. `Engine.predict_columns` does the same for many rows in columns.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -56,6 +57,8 @@ class Prediction:
     seconds: tuple[float, float, float]
     at: Micros
     degraded: bool = False
+    rendered: str | None = None
+    """What ``render`` made of it."""
 
     def features(self) -> dict[str, Any]:
         """What the model saw, by feature name; by ``view:feature`` where two share a name."""
@@ -102,6 +105,7 @@ class Engine:
         features: Mapping[str, Any] | None = None,
         version: str | None = None,
         started: float | None = None,
+        render: Callable[[Prediction], str] | None = None,
     ) -> Prediction:
         """Predict for one entity.
 
@@ -112,6 +116,7 @@ class Engine:
             features: values that override the store or that only a request can give.
             version: pinned by the caller; otherwise the entity's own bucket decides.
             started: ``perf_counter()`` when the request arrived, for the total time.
+            render: writes the answer into `Prediction.rendered`, while Redis counts if it can.
 
         Raises:
             NotFound: no such model, version or view.
@@ -132,13 +137,17 @@ class Engine:
                 entity = self._entity(entity_id, None, feature_view, route)
                 chosen = route.versions[route.serving.one(entity)]
                 plan = self.models.get(chosen)
-            return self._predict(
-                route, plan, entity, feature_view, entities, features, begin, version is not None
-            )
+            prediction = self._predict(plan, entity, feature_view, entities, features, begin)
         except NeuralStreamError as error:
             if not (isinstance(error, Unavailable) and error.dependency == "redis"):
                 self._recorder.failure(model, chosen.version if chosen else None, error.code)
             raise
+        meanwhile = None if render is None else _Meanwhile(render, prediction)
+        if not prediction.degraded:
+            self._record(route, prediction, meanwhile, pinned=version is not None)
+        if render is not None and prediction.rendered is None:
+            prediction.rendered = render(prediction)
+        return prediction
 
     def predict_columns(
         self,
@@ -233,14 +242,12 @@ class Engine:
 
     def _predict(
         self,
-        route: Route,
         plan: Plan,
         entity: Entity,
         feature_view: str | None,
         entities: Mapping[str, str] | None,
         features: Mapping[str, Any] | None,
         begin: float,
-        pinned: bool,
     ) -> Prediction:
         binding = plan.bound
         values: Sequence[Any]
@@ -273,8 +280,6 @@ class Engine:
         inferred = perf_counter()
         outcome = plan.outcome(predictions)
         seconds = (perf_counter() - begin, read - reading, inferred - read)
-        if not degraded:
-            self._record(route, plan, values, status, outcome, seconds, pinned=pinned)
         return Prediction(
             plan, entity, outcome, values, status, predictions, seconds, self._clock(), degraded
         )
@@ -282,14 +287,12 @@ class Engine:
     def _record(
         self,
         route: Route,
-        plan: Plan,
-        values: Sequence[Any],
-        status: Sequence[int] | None,
-        outcome: Outcome,
-        seconds: tuple[float, float, float],
+        prediction: Prediction,
+        meanwhile: Callable[[], None] | None,
         *,
         pinned: bool,
     ) -> None:
+        plan, outcome = prediction.plan, prediction.outcome
         version = plan.version
         cold, self._cold = self._cold, False
         self._recorder.record(
@@ -298,16 +301,17 @@ class Engine:
                 version.version,
                 version.profile,
                 plan.features,
-                values,
-                status,
+                prediction.values,
+                prediction.status,
                 _first(outcome.prediction),
                 outcome.probability,
-                seconds,
+                prediction.seconds,
                 cold=cold,
                 stale_routing=route.stale,
                 pinned=pinned,
                 classes=plan.classes,
-            )
+            ),
+            meanwhile,
         )
 
     def _gather(
@@ -395,6 +399,20 @@ class Engine:
 
     def _keys(self, view: str) -> tuple[str, ...]:
         return self._store.catalog.get(view).keys
+
+
+class _Meanwhile:
+    """Renders a prediction while its observation is under way; an error waits for the second try."""
+
+    __slots__ = ("_prediction", "_render")
+
+    def __init__(self, render: Callable[[Prediction], str], prediction: Prediction) -> None:
+        self._render = render
+        self._prediction = prediction
+
+    def __call__(self) -> None:
+        with suppress(Exception):  # called by the recorder, which must not see it
+            self._prediction.rendered = self._render(self._prediction)
 
 
 def overrides(plan: Plan, features: Mapping[str, Any], feature_view: str | None) -> dict[int, Any]:

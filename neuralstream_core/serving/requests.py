@@ -13,7 +13,7 @@ from neuralstream_core.serving.engine import Prediction
 from neuralstream_core.time import Micros
 from neuralstream_core.types import MAX_NAME, EntityId, Frozen, Name, UtcTime, VersionName
 
-__all__ = ["AnyEntity", "PredictAnswer", "PredictBody", "answer_json"]
+__all__ = ["AnyEntity", "PredictAnswer", "PredictBody", "answer_json", "answer_with_features"]
 
 AnyEntity = Annotated[
     EntityId
@@ -71,7 +71,7 @@ class PredictAnswer(BaseModel):
     timestamp: UtcTime
 
 
-def answer_json(prediction: Prediction, *, features: bool) -> str:
+def answer_json(prediction: Prediction, *, features: bool = False) -> str:
     """The JSON of a `PredictAnswer`, put together by hand: building a dictionary and encoding it would
     take a twentieth of the whole request."""
     outcome, plan = prediction.outcome, prediction.plan
@@ -91,6 +91,11 @@ def answer_json(prediction: Prediction, *, features: bool) -> str:
         parts += ', "features": ', _json(prediction.features())
     parts += ', "timestamp": "', _iso(prediction.at), '"}'
     return "".join(parts)
+
+
+def answer_with_features(prediction: Prediction) -> str:
+    """The same with what the model saw."""
+    return answer_json(prediction, features=True)
 
 
 def _json(value: Any) -> str:

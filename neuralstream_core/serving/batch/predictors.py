@@ -27,9 +27,13 @@ class HeldRecorder:
         self._recorder = recorder
         self._held: list[AnyObservation] = []
 
-    def record(self, observation: AnyObservation) -> None:
+    def record(
+        self, observation: AnyObservation, meanwhile: Callable[[], None] | None = None
+    ) -> None:
         """Keep."""
         self._held.append(observation)
+        if meanwhile is not None:
+            meanwhile()
 
     def failure(self, model: str, version: str | None, code: str) -> None:
         """Dropped: the task fails as a whole and is tried again, nobody was answered."""

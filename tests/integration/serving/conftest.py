@@ -8,7 +8,7 @@ import json
 import os
 import sys
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -61,8 +61,12 @@ class Kept:
     observations: list[AnyObservation] = field(default_factory=list)
     failures: list[tuple[str, str | None, str]] = field(default_factory=list)
 
-    def record(self, observation: AnyObservation) -> None:
+    def record(
+        self, observation: AnyObservation, meanwhile: Callable[[], None] | None = None
+    ) -> None:
         self.observations.append(observation)
+        if meanwhile is not None:
+            meanwhile()
 
     def failure(self, model: str, version: str | None, code: str) -> None:
         self.failures.append((model, version, code))
