@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+from typing import Annotated
 
 from neuralstream_core.features.answers import BatchAnswer, RowAnswer, ViewAnswer, ViewList
 from neuralstream_core.features.requests import BatchRequest, RowPath, Subset, ViewPage, ViewPath
 from neuralstream_core.settings import StoreSettings
-from neuralstream_lambda import Api, Scope
+from neuralstream_lambda import Answer, Api, Scope
 from neuralstream_lambda.wiring import feature_store
+
+MAX_ANSWER = 5 * 1024 * 1024
 
 
 class Settings(StoreSettings):
@@ -41,11 +44,10 @@ def read(path: RowPath, query: Subset) -> RowAnswer:
 
 
 @api.route("POST /features/batch", Scope.FEATURES_READ, tags=("features",))
-def read_batch(body: BatchRequest) -> BatchAnswer:
+def read_batch(body: BatchRequest) -> Annotated[Answer, BatchAnswer]:
     """Many entities' features in the order of the request; an unknown one is a row of NOT_FOUND."""
-    return BatchAnswer.of(
-        feature_store(settings).read_many(body.feature_view, body.entities, body.features)
-    )
+    read = feature_store(settings).read_many(body.feature_view, body.entities, body.features)
+    return Answer(BatchAnswer.of(read).json_within(MAX_ANSWER))
 
 
 lambda_handler = api.handler

@@ -9,12 +9,13 @@ from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
 from neuralstream_core.errors import FieldError, Invalid
-from neuralstream_core.features._layout import COMPLETE, Layout
+from neuralstream_core.features._layout import COMPLETE, MAX_ROW, ROW_TOO_LARGE, Layout
 from neuralstream_core.features.entity import parse_entity
 from neuralstream_core.features.rows import Entity
 from neuralstream_core.features.schema import FeatureView
 from neuralstream_core.features.values import BadValue, Dtype, checker, parse_time
 from neuralstream_core.time import Micros
+from neuralstream_core.types import MAX_NAME
 
 __all__ = ["MAX_FUTURE", "Encoder", "Packed"]
 
@@ -159,7 +160,11 @@ class Encoder:
         if not isinstance(row, Mapping):
             errors.append(FieldError(where.rstrip(".") or "body", "must be an object"))
             return None
-        errors += [FieldError(f"{where}{f}", "unknown field") for f in row if f not in _FIELDS]
+        errors += [
+            FieldError(f"{where}{str(f)[:MAX_NAME]}", "unknown field")
+            for f in row
+            if f not in _FIELDS
+        ]
         entity: Entity = ""
         try:
             if "entity_id" not in row:
@@ -180,6 +185,8 @@ class Encoder:
             )
             return None
         data = self._cell_by_cell(features, time, where, errors)
+        if len(data) > MAX_ROW:
+            errors.append(FieldError(f"{where}features", ROW_TOO_LARGE))
         return None if len(errors) > before else Packed(entity, time, data, len(features))
 
     def _cell_by_cell(
@@ -193,7 +200,10 @@ class Encoder:
             cell = cells.get(name)
             if cell is None:
                 errors.append(
-                    FieldError(f"{where}features.{name}", f"not a feature of {self._view.name}")
+                    FieldError(
+                        f"{where}features.{str(name)[:MAX_NAME]}",
+                        f"not a feature of {self._view.name}",
+                    )
                 )
                 continue
             known |= cell.bit

@@ -35,10 +35,22 @@ from typing import Final
 from neuralstream_core.features.schema import Feature
 from neuralstream_core.features.values import Dtype
 
-__all__ = ["COMPLETE", "FORMAT", "HEAD", "Layout", "bitmap_bytes", "index_width"]
+__all__ = [
+    "COMPLETE",
+    "FORMAT",
+    "HEAD",
+    "MAX_ROW",
+    "ROW_TOO_LARGE",
+    "Layout",
+    "bitmap_bytes",
+    "index_width",
+]
 
 FORMAT: Final = 1
 COMPLETE: Final = 1
+MAX_ROW: Final = 256 * 1024
+"""Bytes of one stored row, strings included."""
+ROW_TOO_LARGE: Final = f"would make a row of more than {MAX_ROW} bytes"
 HEAD: Final = struct.Struct("<BBHHHI")
 
 

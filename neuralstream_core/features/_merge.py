@@ -4,9 +4,10 @@
 ``ARGV[2]``: its expiry in milliseconds; ``ARGV[3]``: `Layout.widths`, the widths of the writer's
 cells.
 
-Answers how many cells were older than the stored ones and therefore dropped; -1 if all were, in which
-case nothing changed, the expiry included. With an empty ``ARGV[1]`` it only tells whether the key
-exists: a flight of writes ends with that question about the view's tombstone.
+Answers how many cells were older than the stored ones and therefore dropped; -1 if all were, and -2 if
+the merged row would be too large: in both cases nothing changed, the expiry included. With an empty
+``ARGV[1]`` it only tells whether the key exists: a flight of writes ends with that question about the
+view's tombstone.
 
 Most writes take one of the first three ways, which look at the head alone: no row yet; the same cells at
 one time each; a whole row newer than all that is stored. Event times are exact: a Lua number holds every
@@ -18,13 +19,16 @@ from __future__ import annotations
 
 from typing import Final
 
+from neuralstream_core.features._layout import MAX_ROW
 from neuralstream_core.redis.port import Script
 
-__all__ = ["ALL_STALE", "MERGE"]
+__all__ = ["ALL_STALE", "MERGE", "TOO_LARGE"]
 
 ALL_STALE: Final = -1
+TOO_LARGE: Final = -2
 
-MERGE: Final = Script("""\
+MERGE: Final = Script(
+    """\
 local key, new, px = KEYS[1], ARGV[1], ARGV[2]
 if new == '' then return redis.call('EXISTS', key) end
 local old = redis.call('GET', key)
@@ -179,10 +183,14 @@ local last = t > newest and t or newest
 local version = math.max(num('<I2', old, 3), num('<I2', new, 3))
 local body = table.concat(fixed)
 local count = #kept > 1 and #kept or 0
-redis.call('SET', key, table.concat({
+local row = table.concat({
   struct.pack('<BBI2I2I2I4', 1, complete, version, m, count, #body),
   table.concat(known), table.concat(null), struct.pack('<i8', last), body,
   count > 0 and which or '', count > 0 and table.concat(kept) or '', table.concat(strings),
-}), 'PX', last > t and string.format('%.0f', px + math.floor((last - t) / 1000)) or px)
+})
+if #row > MAX_ROW then return -2 end
+if last > t then px = string.format('%.0f', px + math.floor((last - t) / 1000)) end
+redis.call('SET', key, row, 'PX', px)
 return stale
-""")
+""".replace("MAX_ROW", str(MAX_ROW))
+)

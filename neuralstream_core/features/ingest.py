@@ -53,7 +53,7 @@ def ingest(store: OnlineStore, messages: Sequence[Message]) -> Ingested:
     if ready:
         try:
             results = store.commit([batch for _, batch in ready])
-        except NotFound:  # a view vanished between packing and sending: find out whose
+        except (NotFound, Invalid):  # a view vanished since, or a merged row is too large: whose?
             results = _one_by_one(store, ready, failures)
         except NeuralStreamError as error:
             failures += [Failure(message.id, error) for message, _ in ready]

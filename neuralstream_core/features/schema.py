@@ -21,7 +21,7 @@ from pydantic import (
 
 from neuralstream_core.errors import Conflict, FieldError, Invalid
 from neuralstream_core.features.values import Dtype, checker
-from neuralstream_core.types import Description, Frozen, Name, Record, Tags
+from neuralstream_core.types import MAX_NAME, Description, Frozen, Name, Record, Tags
 
 __all__ = ["MAX_FEATURES", "RESERVED", "Feature", "FeatureView", "ViewSpec"]
 
@@ -166,7 +166,7 @@ class FeatureView(Record):
         try:
             return [index[name] for name in names]
         except KeyError:
-            unknown = [(i, n) for i, n in enumerate(names) if n not in index]
+            unknown = [(i, n[:MAX_NAME]) for i, n in enumerate(names) if n not in index]
             raise Invalid(
                 f"view {self.name} has no feature {', '.join(n for _, n in unknown[:5])}",
                 code="unknown_feature",

@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from neuralstream_core.errors import Invalid, NotFound, Unavailable
 from neuralstream_core.features._codec import Codec
 from neuralstream_core.features._encode import Packed
-from neuralstream_core.features._merge import ALL_STALE, MERGE
+from neuralstream_core.features._layout import ROW_TOO_LARGE
+from neuralstream_core.features._merge import ALL_STALE, MERGE, TOO_LARGE
 from neuralstream_core.features.catalog import Catalog
 from neuralstream_core.features.rows import BlockRead, Entity, Row, ViewRead, WriteResult
 from neuralstream_core.features.schema import FeatureView
@@ -27,6 +28,7 @@ from neuralstream_core.redis.port import ReplyError
 from neuralstream_core.time import Clock
 
 if TYPE_CHECKING:
+    from neuralstream_core.features._decode import Decoder
     from neuralstream_core.features.block import Block
     from neuralstream_core.redis.port import RedisPort, Reply
 
@@ -46,6 +48,7 @@ class Batch(NamedTuple):
     codec: Codec
     rows: list[Packed]
     source: Sequence[Mapping[str, Any]]
+    where: str
 
 
 class ManyRows(NamedTuple):
@@ -152,14 +155,18 @@ class OnlineStore:
                 raise
             codec = newer  # another process has added a feature since this one looked
             packed = codec.encoder.encode(rows, self._clock(), where=where)
-        return Batch(codec, packed, rows)
+        return Batch(codec, packed, rows, where)
 
     def commit(self, batches: Sequence[Batch]) -> list[WriteResult]:
         """Send prepared rows, all in one flight; one result a batch.
 
         Raises:
             NotFound: a view was deleted since it was prepared.
+            Invalid: strings that earlier writes left and these together make a row too large; the other
+                rows are written.
         """
+        if not batches:
+            return []
         calls: list[tuple[bytes, Sequence[bytes | str | int]]] = []
         for batch in batches:
             codec = batch.codec
@@ -180,7 +187,7 @@ class OnlineStore:
             if batch.codec.view.generation in dead:
                 results.append(self._rewrite(batch, [key for key, _ in calls[at:end]]))
             else:
-                results.append(_result(batch.rows, replies[at:end]))
+                results.append(_result(batch, replies[at:end]))
             at = end
         return results
 
@@ -203,7 +210,8 @@ class OnlineStore:
             raise Unavailable(
                 f"view {batch.codec.view.name} is being deleted", dependency="registry"
             )
-        return self.write(batch.codec.view.name, batch.source)
+        again = self.prepare(batch.codec.view.name, batch.source, where=batch.where)
+        return self.commit([again])[0]
 
     # --- reading -------------------------------------------------------------------------------
 
@@ -267,18 +275,17 @@ class OnlineStore:
 
         An entity never written is a row of NOT_FOUND.
         """
-        codecs = [self._codec(read.view) for read in reads]
-        decoders = [codec.decoder(read.features) for codec, read in zip(codecs, reads, strict=True)]
-        keys = [codec.key(read.entity) for codec, read in zip(codecs, reads, strict=True)]
+        readers = [self._reader(read.view, read.features) for read in reads]
+        keys = [codec.key(read.entity) for (codec, _), read in zip(readers, reads, strict=True)]
         now = self._clock()
         found = self._port.mget(keys)
-        return [decoder.decode(row, now) for decoder, row in zip(decoders, found, strict=True)]
+        return [decoder.decode(row, now) for (_, decoder), row in zip(readers, found, strict=True)]
 
     def read_blocks(self, reads: Sequence[BlockRead]) -> list[Block]:
         """Many entities per read, any number of views, one flight, answered in columns."""
         from neuralstream_core.features.block import build_block
 
-        codecs = [self._codec(read.view) for read in reads]
+        codecs = [self._reader(read.view, read.features)[0] for read in reads]
         selections = [
             codec.selection(read.features) for codec, read in zip(codecs, reads, strict=True)
         ]
@@ -334,6 +341,14 @@ class OnlineStore:
     def _codec(self, name: str) -> Codec:
         return self._codec_of(self.catalog.get(name))
 
+    def _reader(self, view: str, features: tuple[str, ...] | None) -> tuple[Codec, Decoder]:
+        codec = self._codec(view)
+        try:
+            return codec, codec.decoder(features)
+        except Invalid:
+            newer = self._latest(view)  # another process may have added the feature since
+            return newer, newer.decoder(features)
+
     def _codec_of(self, view: FeatureView) -> Codec:
         codec = self._codecs.get(view.name)
         if codec is None or codec.view is not view:
@@ -359,13 +374,17 @@ def _count(reply: Reply) -> int:
     raise Unavailable(f"Redis refused a command ({code})", dependency="redis")
 
 
-def _result(rows: Sequence[Packed], replies: Sequence[Reply]) -> WriteResult:
+def _result(batch: Batch, replies: Sequence[Reply]) -> WriteResult:
+    rows = batch.rows
     cells = sum([row.cells for row in rows])
     if not any(replies):
         return WriteResult(len(rows), 0, cells, 0)
     stale_rows = stale_cells = 0
-    for row, reply in zip(rows, replies, strict=True):
+    for i, (row, reply) in enumerate(zip(rows, replies, strict=True)):
         count = _count(reply)
+        if count == TOO_LARGE:
+            loc = f"{batch.where.format(i)}features"
+            raise Invalid.at(loc, ROW_TOO_LARGE, code="row_too_large")
         if count == ALL_STALE:
             stale_rows += 1
             cells -= row.cells

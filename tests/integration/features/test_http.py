@@ -201,3 +201,28 @@ def test_an_error_never_repeats_a_value(api: Functions) -> None:
     reply = api.call("POST /features/write", body=body)
     assert reply.status == 422
     assert secret not in json.dumps(reply.body)
+
+
+def test_an_answer_that_would_not_fit_is_refused_with_a_way_out(
+    api: Functions, store: OnlineStore
+) -> None:
+    text = {"entity": "id", "features": [{"name": "s", "dtype": "string"}]}
+    api.call("PUT /features/views/{name}", path={"name": "text"}, body=text)
+    store.write("text", [{"entity_id": str(i), "features": {"s": "x" * 60_000}} for i in range(90)])
+    body = {"feature_view": "text", "entity_ids": [str(i) for i in range(90)]}
+    reply = api.call("POST /features/batch", body=body)
+    assert reply.status == 413
+    assert "fewer entities" in reply.body["detail"]
+    body = {"feature_view": "text", "entity_ids": [str(i) for i in range(30)]}
+    assert api.call("POST /features/batch", body=body).status == 200
+
+
+def test_a_name_is_not_echoed_at_any_length(api: Functions) -> None:
+    body = {"feature_view": "user", "entity_id": "u", "features": {"n" * 100_000: 1}}
+    reply = api.call("POST /features/write", body=body)
+    assert reply.status == 422
+    assert len(json.dumps(reply.body)) < 2000
+    query = {"features": "n" * 60_000}
+    reply = api.call(READ, path={"feature_view": "user", "entity_id": "u"}, query=query)
+    assert reply.status == 422
+    assert len(json.dumps(reply.body)) < 2000

@@ -195,6 +195,22 @@ def test_duplicates_in_one_request_are_written_one_after_another(
     assert any_store.read_one("view", "u").values == (2, 4)
 
 
+def test_a_row_has_a_largest_size_however_it_is_written(store: OnlineStore, clock: Clock) -> None:
+    names = [f"s{i}" for i in range(6)]
+    store.catalog.put("texts", spec(*names, dtype="string"))
+    text = "x" * 60_000
+    with pytest.raises(Invalid) as caught:
+        store.write("texts", [row("u", **dict.fromkeys(names, text))])
+    assert [e.loc for e in caught.value.errors] == ["rows.0.features"]
+    for name in names[:4]:
+        store.write("texts", [row("u", clock.at(-1), **{name: text})])
+    with pytest.raises(Invalid) as caught:
+        store.write("texts", [row("v", s0="fine"), row("u", s4=text)])
+    assert [e.loc for e in caught.value.errors] == ["rows.1.features"]
+    assert store.read_one("texts", "u").values == (text,) * 4 + (None, None)
+    assert store.write("texts", [row("u", s4="short", s0="short")]).written == 1
+
+
 @pytest.mark.parametrize("entity", ["", "x" * 1025, "\ud800", ("a", "b"), ()])
 def test_an_entity_that_does_not_fit_is_refused_on_every_read(
     store: OnlineStore, entity: Any
@@ -229,6 +245,15 @@ def test_a_feature_added_elsewhere_is_known_where_it_is_first_used(
     assert store.read_one("view", "u").values == (2, 2)
     store.catalog.put("view", spec("a", "b", "c"))
     assert other.read_one("view", "u", ["c"]).status == (Status.NOT_FOUND,)
+    store.catalog.put("view", spec("a", "b", "c", "d", "e"))
+    store.write("view", [row("u", d=4, e=5)])
+    assert other.read_rows([ViewRead("view", "u", ("d",))])[0].values == (4,)
+    store.catalog.put("view", spec("a", "b", "c", "d", "e", "f"))
+    store.write("view", [row("u", f=6)])
+    (block,) = other.read_blocks([BlockRead("view", ["u"], ("f", "e"))])
+    assert block.matrix().tolist() == [[6, 5]]
+    with pytest.raises(Invalid):
+        other.read_rows([ViewRead("view", "u", ("nope",))])
 
 
 def test_who_knows_an_older_schema_keeps_the_cells_it_does_not_know(
