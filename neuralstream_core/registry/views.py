@@ -15,11 +15,11 @@ from neuralstream_core.errors import FieldError, Invalid, NotFound
 from neuralstream_core.features.values import Dtype, checker
 from neuralstream_core.registry.items import META, view_key
 from neuralstream_core.registry.records import FeatureRef, HeldView, MissingPolicy, VersionRecord
-from neuralstream_core.registry.requests import FeatureSpec
 from neuralstream_core.table import Table
 
 if TYPE_CHECKING:
     from neuralstream_core.features.catalog import Catalog
+    from neuralstream_core.registry.requests import FeatureSpec
 
 __all__ = ["MAX_VIEWS", "CatalogViews", "Column", "View", "Views", "hold", "release", "resolve"]
 
