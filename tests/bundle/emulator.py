@@ -31,13 +31,17 @@ def layers_of(function: str) -> list[str]:
 
 
 class Emulated:
-    """One function behind the emulator; started on construction, stopped by `close`."""
+    """One function behind the emulator; started on construction, stopped by `close`.
 
-    def __init__(self, function: str, environ: dict[str, str]) -> None:
+    Args:
+        folder: other code than the function's own, under the function's settings and layers.
+    """
+
+    def __init__(self, function: str, environ: dict[str, str], folder: Path | None = None) -> None:
         properties = functions()[function]
         self.function = function
         self.port, runtime_port = _free_port(), _free_port()
-        folder = BUILD / f"{function}Function"
+        folder = folder or BUILD / f"{function}Function"
         path = [folder, *(BUILD / layer / "python" for layer in layers_of(function)), RUNTIME]
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - open as long as the process writes
         self._process = subprocess.Popen(

@@ -1,0 +1,33 @@
+"""The workflows hold no key and run no code that can change under them."""
+
+import re
+
+import pytest
+import yaml
+
+from tests.support.template import ROOT
+
+WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
+def test_every_action_is_pinned_to_a_commit(path):
+    for used in re.findall(r"uses: (\S+)", path.read_text()):
+        assert used.startswith("./") or re.search(r"@[0-9a-f]{40}$", used), used
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
+def test_no_workflow_holds_a_secret_or_more_rights_than_reading(path):
+    assert "secrets." not in path.read_text()
+    assert yaml.safe_load(path.read_text())["permissions"] == {"contents": "read"}
+
+
+def test_stages_of_the_workflow_are_stages_of_samconfig():
+    import tomllib
+
+    stages = set(tomllib.loads((ROOT / "samconfig.toml").read_text())) - {"version"}
+    deployed = set(
+        re.findall(r"stage: (\w+)$", (ROOT / ".github/workflows/deploy.yml").read_text(), re.M)
+    )
+    assert deployed == {"staging", "prod"}
+    assert deployed <= stages
