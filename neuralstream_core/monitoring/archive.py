@@ -128,8 +128,7 @@ class Archive:
         try:
             return self._s3.get_object(Bucket=self._bucket, Key=key)["Body"].read()
         except ClientError as error:
-            # Without the right to list, S3 answers 403 for an object that is not there.
-            if error.response.get("Error", {}).get("Code") in {"NoSuchKey", "404", "AccessDenied"}:
+            if error.response.get("Error", {}).get("Code") in {"NoSuchKey", "404"}:
                 return None
             raise _unavailable(error) from error
         except BotoCoreError as error:

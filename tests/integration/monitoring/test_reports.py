@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -13,6 +17,7 @@ from neuralstream_core.monitoring.windows import Window, named_window
 from neuralstream_core.time import from_micros
 from tests.support.monitoring import Clockwork, Watched
 
+ROOT = Path(__file__).resolve().parents[3]
 V1, V2 = Watched(), Watched(version="v2")
 
 
@@ -198,3 +203,20 @@ def test_prometheus_can_read_the_metrics_and_they_are_the_same_numbers(served):
 
 def test_metrics_of_nothing_are_still_valid(bench):
     assert list(text_string_to_metric_families(bench.reports.metrics()))
+
+
+def test_the_dashboard_asks_only_for_metrics_that_exist(served):
+    served.recorder.failure("m", "v1", "invalid")
+    samples = {
+        (sample.name, label)
+        for family in text_string_to_metric_families(served.reports.metrics())
+        for sample in family.samples
+        for label in ("", *sample.labels)
+    }
+    dashboard = json.loads((ROOT / "docs" / "grafana-dashboard.json").read_text())
+    queries = [t["expr"] for panel in dashboard["panels"] for t in panel.get("targets", ())]
+    assert len(queries) > 15
+    for query in queries:
+        for name, selector in re.findall(r"(neuralstream_\w+)\{([^}]*)\}", query):
+            for label in re.findall(r"(\w+)(?:=~|!=|=)", selector):
+                assert (name, label) in samples, query
