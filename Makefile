@@ -15,7 +15,7 @@ COMPILE = $(PY) -m uv pip compile -q --universal --generate-hashes --no-emit-ind
 export PYTHONPATH := $(CURDIR):$(CURDIR)/layers/core
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-bundle lint typecheck openapi lock bench clean venv-local venv-dev
+.PHONY: help run test test-bundle lint typecheck openapi lock bench bench-peers clean venv-local venv-dev
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## ?/\t/' | expand -t 14
@@ -48,8 +48,13 @@ lock: venv-dev  ## compile every *.in to a lock file with hashes (UPGRADE=1: to 
 		$(COMPILE) --python-version 3.12 $$name.in -o $$name.txt || exit 1; done
 	$(COMPILE) --python-version 3.12 --no-deps layers/inference/requirements.in -o layers/inference/requirements.txt
 
-bench: venv-dev  ## the benchmarks of benchmarks/README.md
+bench: venv-dev  ## our own benchmarks beside the physical limit (benchmarks/README.md)
 	$(MAKE) -C benchmarks
+	$(MAKE) -C benchmarks page
+
+bench-peers: venv-dev  ## the same work on other products; installs them first
+	$(MAKE) -C benchmarks peers
+	$(MAKE) -C benchmarks page
 
 clean:  ## remove the environment, logs and caches
 	rm -rf .venv .venv-bundle .venv-checkov .venv.lock .run .aws-sam .mypy_cache .ruff_cache .hypothesis
