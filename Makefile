@@ -49,12 +49,10 @@ lock: venv-dev  ## compile every *.in to a lock file with hashes (UPGRADE=1: to 
 	$(COMPILE) --python-version 3.12 --no-deps layers/inference/requirements.in -o layers/inference/requirements.txt
 
 bench: venv-dev  ## our own benchmarks beside the physical limit (benchmarks/README.md)
-	$(MAKE) -C benchmarks
-	$(MAKE) -C benchmarks page
+	$(MAKE) -C benchmarks; over=$$?; $(MAKE) -C benchmarks page && exit $$over
 
 bench-peers: venv-dev  ## the same work on other products; installs them first
-	$(MAKE) -C benchmarks peers
-	$(MAKE) -C benchmarks page
+	$(MAKE) -C benchmarks peers; over=$$?; $(MAKE) -C benchmarks page && exit $$over
 
 clean:  ## remove the environment, logs and caches
 	rm -rf .venv .venv-bundle .venv-checkov .venv.lock .run .aws-sam .mypy_cache .ruff_cache .hypothesis
