@@ -170,8 +170,13 @@ class OnlineStore:
         calls: list[tuple[bytes, Sequence[bytes | str | int]]] = []
         for batch in batches:
             codec = batch.codec
-            key, expiry, widths = codec.key, codec.expiry(self._clock()), codec.layout.widths
-            calls += [(key(p.entity), (p.row, expiry(p.time), widths)) for p in batch.rows]
+            keys, widths = codec.keys([row.entity for row in batch.rows]), codec.layout.widths
+            expiry = codec.expiry(self._clock())
+            lives = {time: b"%d" % expiry(time) for time in {row.time for row in batch.rows}}
+            calls += [
+                (key, (row.row, lives[row.time], widths))
+                for key, row in zip(keys, batch.rows, strict=True)
+            ]
         generations = dict.fromkeys(batch.codec.view.generation for batch in batches)
         calls += [(self._tombstone(g), (b"",)) for g in generations]
         replies = self._run(calls, max(batch.codec.layout.cells for batch in batches))
