@@ -22,9 +22,12 @@ __all__ = ["MAX_FOOTER", "Footer", "open_part", "read_footer"]
 MAX_FOOTER: Final = 16 << 20
 _MAGIC: Final = b"PAR1"
 _NUM_COLUMNS, _SCHEMA, _NUM_ROWS, _GROUPS, _PAIRS, _ORDERS, _ENCRYPTION = 5, 2, 3, 4, 5, 7, 8
-_NAME: Final = 4
+_REPETITION, _NAME = 3, 4
 _GROUP_COLUMNS, _GROUP_ROWS, _GROUP_SORTING, _GROUP_ORDINAL = 1, 3, 4, 7
 _COLUMN_INDEXES: Final = (4, 5, 6, 7)
+_META: Final = 3
+_VALUES, _UNCOMPRESSED, _COMPRESSED, _DATA_PAGE, _DICTIONARY_PAGE = 5, 6, 7, 9, 11
+_MANY: Final = 1 << 40
 _STRUCT: Final = 12
 
 
@@ -45,6 +48,40 @@ class Footer:
     def columns(self) -> tuple[str, ...]:
         """Names of the top-level columns."""
         return tuple(self._name(elements[0]) for elements in self._trees())
+
+    def verify(self) -> None:
+        """Check what the Arrow library takes on trust: it ends the process over a negative offset.
+
+        Raises:
+            ValueError, TypeError, KeyError, IndexError: the footer contradicts itself or the file.
+        """
+        trees = self._trees()
+        flat = [
+            len(tree) == 1 and tree[0].get(_REPETITION, (0, 0))[1] in (0, 1)
+            for tree in trees
+            for element in tree
+            if not _children(element)
+        ]
+        leaves = len(flat)
+        if not trees or not all(isinstance(e[_NAME][1], bytes) for tree in trees for e in tree):
+            raise ValueError("it has no columns")
+        if _ORDERS in self.fields and len(self.fields[_ORDERS][1][1]) != leaves:
+            raise ValueError("its column orders do not fit its columns")
+        for group in self._groups():
+            _, columns = group[_GROUP_COLUMNS][1]
+            if len(columns) != leaves or not 0 <= group[_GROUP_ROWS][1] < _MANY:
+                raise ValueError("a row group does not fit the schema")
+            for column, one_a_row in zip(columns, flat, strict=True):
+                meta: Struct = column[_META][1]
+                pages = [meta[n][1] for n in (_DATA_PAGE, _DICTIONARY_PAGE) if n in meta]
+                size = meta[_COMPRESSED][1]
+                first = min((page for page in pages if page), default=0)
+                if min(pages) < 0 or size < 0 or first + size > self.data_end:
+                    raise ValueError("a column lies outside the file")
+                if not all(0 <= meta[n][1] < _MANY for n in (_VALUES, _UNCOMPRESSED)):
+                    raise ValueError("a column has an impossible size")
+                if one_a_row and meta[_VALUES][1] != group[_GROUP_ROWS][1]:
+                    raise ValueError("a column has more or fewer values than its row group rows")
 
     def part(self, start: int, end: int, keep: Collection[str]) -> bytes:
         """A footer for row groups ``[start, end)`` and the top-level columns ``keep``, ready to follow
@@ -143,8 +180,7 @@ def read_footer(objects: Objects, at: Location, size: int, etag: str) -> Footer:
         footer = Footer(fields, start)
         if _ENCRYPTION in fields:
             raise ValueError("it is encrypted")
-        if min(footer.rows, default=0) < 0 or not footer.columns:
-            raise ValueError("it has no columns")
+        footer.verify()
     except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
         raise _not_parquet(
             at, str(error) if isinstance(error, ValueError) else "a bad footer"

@@ -227,7 +227,11 @@ def parquet_rows(file: ObjectFile, reader: Reader, *, batch: int, first_row: int
 
 
 def _decoding(file: ObjectFile, batch: int) -> Iterator[Any]:
-    """Record batches; what goes wrong inside the Arrow library comes out as one of our errors."""
+    """Record batches; what goes wrong inside the Arrow library comes out as one of our errors.
+
+    One thing cannot: the library reads through a C stream, and over some damaged data pages it ends the
+    process. The state machine then tries the chunk again and in the end fails the job.
+    """
     from arro3.io import read_parquet
 
     source: Any = None

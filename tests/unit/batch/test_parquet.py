@@ -1,0 +1,159 @@
+"""Parts of a Parquet file, read through a footer of their own; pyarrow writes and is the judge."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from neuralstream_core.errors import Invalid, Unavailable
+from neuralstream_core.serving.batch.footer import open_part, read_footer
+from neuralstream_core.serving.batch.locations import Location
+from neuralstream_core.serving.batch.objects import Objects
+from neuralstream_core.serving.batch.rows import Reader, Rows, parquet_rows
+from neuralstream_core.serving.batch.thrift import decode, encode
+
+AT = Location("bucket", "a.parquet")
+
+
+class Memory(Objects):
+    """An object in memory that counts what is fetched and can fail."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+        self.fetched = 0
+        self.down = False
+
+    def read_range(self, at: Location, start: int, end: int, etag: str) -> bytes:
+        del at, etag  # there is one object
+        if self.down:
+            raise Unavailable("S3 is down", dependency="storage")
+        self.fetched += end - start
+        return self.data[start:end]
+
+
+def file(table: pa.Table, **options: Any) -> Memory:
+    out = io.BytesIO()
+    pq.write_table(table, out, **options)
+    return Memory(out.getvalue())
+
+
+def rows_of(memory: Memory, start: int, end: int, reader: Reader, batch: int = 8192) -> list[Rows]:
+    footer = read_footer(memory, AT, len(memory.data), "e")
+    keep = {*reader.keys, *reader.features}
+    part = open_part(memory, AT, "e", footer, start, end, keep)
+    return list(parquet_rows(part, reader, batch=batch, first_row=1))
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    rows=st.integers(0, 60),
+    group=st.integers(1, 20),
+    bounds=st.tuples(st.integers(0, 6), st.integers(0, 6)),
+    compression=st.sampled_from(["none", "snappy", "zstd", "gzip"]),
+    version=st.sampled_from(["1.0", "2.6"]),
+    index=st.booleans(),
+)
+def test_any_row_groups_and_columns_read_as_pyarrow_reads_them(
+    rows: int, group: int, bounds: tuple[int, int], compression: str, version: str, index: bool
+) -> None:
+    table = pa.table(
+        {
+            "nested": pa.array(
+                [{"x": [i], "y": str(i)} for i in range(rows)],
+                pa.struct([("x", pa.list_(pa.int64())), ("y", pa.string())]),
+            ),
+            "id": pa.array([f"ü{i}" for i in range(rows)], pa.string()).dictionary_encode(),
+            "vector": pa.array([[float(i), 1.0] for i in range(rows)], pa.list_(pa.float64())),
+            "amount": pa.array([None if i % 3 == 0 else i / 2 for i in range(rows)], pa.float64()),
+            "flag": pa.array([i % 2 == 0 for i in range(rows)], pa.bool_()),
+        }
+    )
+    memory = file(
+        table,
+        row_group_size=group,
+        compression=compression,
+        version=version,
+        write_page_index=index,
+    )
+    footer = read_footer(memory, AT, len(memory.data), "e")
+    assert decode(encode(footer.fields)) == footer.fields
+    assert footer.columns == tuple(table.column_names)
+    groups = footer.rows
+    assert sum(groups) == rows
+    start, end = min(*bounds, len(groups)), min(max(bounds), len(groups))
+    reader = Reader(
+        ("id",), (), {"vector": ("float64", 2), "amount": ("float64", 1), "flag": ("bool", 1)}
+    )
+    found = rows_of(memory, start, end, reader, batch=7) if start < end else []
+    before, count = sum(groups[:start]), sum(groups[start:end])
+    expected = table.slice(before, count).to_pylist()
+    assert [e for part in found for e in part.entities] == [row["id"] for row in expected]
+    for name in ("vector", "amount", "flag"):
+        values = [v for part in found for v in part.features[name]]
+        assert values == [row[name] for row in expected]
+    assert [n for part in found for n in part.lines.tolist()] == list(range(1, count + 1))
+    assert not any(part.bad for part in found)
+
+
+def test_only_the_wanted_columns_are_fetched() -> None:
+    n = 400_000
+    table = pa.table({"id": [str(i) for i in range(n)], "wide": [f"{i:0100d}" for i in range(n)]})
+    memory = file(table, row_group_size=100_000, compression="none", use_dictionary=False)
+    rows_of(memory, 1, 2, Reader(("id",), (), {}))
+    assert memory.fetched < len(memory.data) / 5
+
+
+def test_whole_numbers_are_ids_and_other_types_are_not() -> None:
+    memory = file(pa.table({"id": pa.array([7, None], pa.int32())}))
+    (rows,) = rows_of(memory, 0, 1, Reader(("id",), (), {}))
+    assert rows.entities == ["7", None]
+    assert rows.bad[1].code == "missing_entity"
+    memory = file(pa.table({"id": pa.array([1.5])}))
+    (rows,) = rows_of(memory, 0, 1, Reader(("id",), (), {}))
+    assert rows.bad[0].code == "invalid_entity"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"PAR1",
+        b"not parquet at all",
+        b"PAR1" + b"\xff" * 40 + (40).to_bytes(4, "little") + b"PAR1",
+    ],
+)
+def test_what_is_not_parquet_is_refused(data: bytes) -> None:
+    with pytest.raises(Invalid, match="not a Parquet file"):
+        read_footer(Memory(data), AT, len(data), "e")
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.data())
+def test_a_damaged_footer_is_refused_or_read_never_a_crash(data: st.DataObject) -> None:
+    table = pa.table({"id": [f"user-{i}" for i in range(300)]})
+    memory = file(table, compression="snappy", use_dictionary=False)
+    raw = bytearray(memory.data)
+    footer = len(raw) - 8 - int.from_bytes(raw[-8:-4], "little")
+    for _ in range(data.draw(st.integers(1, 4))):
+        raw[data.draw(st.integers(footer, len(raw) - 1))] ^= data.draw(st.integers(1, 255))
+    memory.data = bytes(raw)
+    try:
+        found = rows_of(memory, 0, 1, Reader(("id",), (), {}))
+    except Invalid:
+        return
+    assert sum(len(rows) for rows in found) >= 0
+
+
+def test_a_storage_failure_under_the_library_stays_a_storage_failure() -> None:
+    memory = file(pa.table({"id": [str(i) for i in range(1000)]}))
+    footer = read_footer(memory, AT, len(memory.data), "e")
+    part = open_part(memory, AT, "e", footer, 0, 1, {"id"})
+    memory.down = True
+    with pytest.raises(Unavailable):
+        list(parquet_rows(part, Reader(("id",), (), {}), batch=100, first_row=1))
