@@ -85,6 +85,11 @@ _PLAIN_ERROR_SCHEMA: Final = {
     "required": ["error"],
     "properties": {"error": {"type": "string"}},
 }
+_GATEWAY_SCHEMA: Final = {
+    "type": "object",
+    "required": ["message"],
+    "properties": {"message": {"type": "string"}},
+}
 
 
 def routes() -> Iterator[Route]:
@@ -285,6 +290,8 @@ def _responses(route: Route, schemas: _Schemas) -> dict[str, Any]:
     for name in _possible(route):
         status = route.problem(_ERRORS[name][0])["statusCode"]
         responses[str(status)] = {"$ref": f"#/components/responses/{_form(route)}{name}"}
+    if route.path is not None or route.query is not None:
+        responses["431"] = {"$ref": "#/components/responses/TooLong"}
     return dict(sorted(responses.items()))
 
 
@@ -294,7 +301,12 @@ def _form(route: Route) -> str:
 
 def _error_responses(found: list[Route]) -> dict[str, Any]:
     """Every designed error in every form that a route answers it in."""
-    made = {}
+    made: dict[str, Any] = {
+        "TooLong": {
+            "description": "request line and headers have more than 10 KB; API Gateway's own answer",
+            "content": {"application/json": {"schema": _GATEWAY_SCHEMA}},
+        }
+    }
     for route in {_form(route): route for route in found}.values():
         schema = "V2Error" if _form(route) else "Problem"
         for name, (error, description) in _ERRORS.items():
@@ -318,10 +330,8 @@ def _possible(route: Route) -> list[str]:
     names = ["Unavailable"]
     if route.scope != PUBLIC:
         names += ["Unauthenticated", "Forbidden"]
-    if route.path is not None:
-        names.append("NotFound")
     if route.path is not None or route.query is not None or route.body is not None:
-        names.append("Invalid")
+        names += ["Invalid", "NotFound"]
     if route.body is not None:
         names.append("TooLarge")
     if route.method != "GET":
