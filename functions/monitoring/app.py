@@ -193,7 +193,7 @@ def scheduled_handler(event: Mapping[str, Any], _context: LambdaContext) -> dict
     """
     match event.get("task"):
         case "archive":
-            done = archive().run(reader(), registry(), profiles(), system_clock())
+            done = archive().run(reader(), system_clock())
         case "evaluate":
             done = adopt() | evaluation().run()
         case other:

@@ -49,17 +49,26 @@ class Target:
     """What all requests of one version share: its compiled profile and the present minute's keys."""
 
     __slots__ = (
-        *("adoptable", "final", "minute", "model", "namespace"),
+        *("adoptable", "digest", "final", "minute", "model", "namespace"),
         *("plan", "profile", "retry_at", "version"),
     )
 
     def __init__(
-        self, namespace: str, model: str, version: str, profile: Profile, features: int
+        self,
+        namespace: str,
+        model: str,
+        version: str,
+        profile: Profile,
+        features: int,
+        *,
+        rows: bool = True,
     ) -> None:
         self.namespace = namespace
         self.model = model
         self.version = version
         self.profile = profile
+        self.digest = profile.digest if rows else ""
+        """Under which rows are counted; empty where only failures are."""
         self.plan = RowPlan(profile, features)
         self.final = True
         self.adoptable = False
@@ -91,7 +100,7 @@ class _Minute:
         self._expiry = [
             *(command(b"EXPIRE", h.service.key, h.seconds) for h in self._heads),
             *(command(b"EXPIRE", h.series.key, h.seconds) for h in self._heads),
-            command(b"SADD", index, f"{target.model}:{target.version}".encode()),
+            command(b"SADD", index, f"{target.model}:{target.version}:{target.digest}".encode()),
             command(b"EXPIRE", index, b"%d" % layout.HOUR_SECONDS),
         ]
         self._expiring = False

@@ -11,13 +11,13 @@ import base64
 import gzip
 import json
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from typing import TYPE_CHECKING, Any, Final
 
-from neuralstream_core.errors import NotFound, Unavailable
-from neuralstream_core.monitoring.layout import HOUR, HOUR_SECONDS, MINUTE, NO_VERSION
+from neuralstream_core.errors import Unavailable
+from neuralstream_core.monitoring.layout import HOUR, HOUR_SECONDS, MINUTE
 from neuralstream_core.monitoring.reader import CounterReader, RawHour
 from neuralstream_core.monitoring.windows import last_hours
 from neuralstream_core.time import Micros, from_micros
@@ -25,8 +25,7 @@ from neuralstream_core.time import Micros, from_micros
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-    from neuralstream_core.monitoring.profiles import Profiles
-    from neuralstream_core.registry.registry import Registry
+    from neuralstream_core.monitoring.windows import Slice
 
 __all__ = ["Archive"]
 
@@ -59,24 +58,15 @@ class Archive:
             found = pool.map(lambda day: self._read_day(model, version, day), days)
         return {hour: raw for day in found for hour, raw in day.items() if hour in wanted}
 
-    def run(
-        self, reader: CounterReader, registry: Registry, profiles: Profiles, now: Micros
-    ) -> dict[str, int]:
+    def run(self, reader: CounterReader, now: Micros) -> dict[str, int]:
         """Save every closed hour since the last run; says how many versions and objects that were."""
         closed = (now - _GRACE) // HOUR
         first = max(closed - _OLDEST, min(self._marker(closed), closed) - _OVERLAP)
-        active = reader.active(last_hours(first, closed)) if first < closed else set()
+        active = reader.active(last_hours(first, closed)) if first < closed else {}
         objects = 0
-        for model, version in sorted(active):
-            digests: Sequence[str] = ()
-            if version != NO_VERSION:
-                try:
-                    record = registry.version(model, version)
-                except NotFound:
-                    continue
-                digests = [profile.digest for profile in profiles.of(record)]
-            slices = [(hour, None) for hour in range(first, closed)]
-            raws = reader.raw(model, version, digests, slices)
+        for (model, version), digests in sorted(active.items()):
+            slices: list[Slice] = [(hour, None) for hour in range(first, closed)]
+            raws = reader.raw(model, version, sorted(digests), slices)
             by_day: dict[date, dict[int, RawHour]] = {}
             for (hour, _), raw in raws.items():
                 if raw.weight:

@@ -97,7 +97,7 @@ def errors_key(namespace: str, model: str, version: str, hour: int, minute: int 
 
 
 def index_key(namespace: str, hour: int) -> bytes:
-    """Set of ``model:version`` with counters in an hour."""
+    """Set of ``model:version:digest`` with counters in an hour."""
     return f"{{{namespace}:m:{hour}}}x".encode()
 
 

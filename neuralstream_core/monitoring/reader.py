@@ -82,10 +82,10 @@ class CounterReader:
         self._namespace = namespace
         self._archive = archive
 
-    def active(self, window: Window) -> set[tuple[str, str]]:
-        """``(model, version)`` with counters in Redis in the window's hours."""
+    def active(self, window: Window) -> dict[tuple[str, str], set[str]]:
+        """Each ``(model, version)`` with counters in Redis in these hours, and under which profiles."""
         hours = list(window.hours)
-        found: set[tuple[str, str]] = set()
+        found: dict[tuple[str, str], set[str]] = {}
         for i in range(0, len(hours), _KEYS_A_FLIGHT):
             commands: list[Command] = [
                 (b"SMEMBERS", layout.index_key(self._namespace, hour))
@@ -96,8 +96,10 @@ class CounterReader:
                     raise _refused(reply)
                 for member in reply:
                     if isinstance(member, bytes):
-                        model, _, version = member.decode().rpartition(":")
-                        found.add((model, version))
+                        model, version, digest = member.decode().split(":")
+                        digests = found.setdefault((model, version), set())
+                        if digest:
+                            digests.add(digest)
         return found
 
     def read(self, model: str, version: str, profiles: Sequence[Profile], window: Window) -> Counts:

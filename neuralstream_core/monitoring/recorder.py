@@ -92,7 +92,7 @@ class RedisRecorder:
         try:
             target = self._targets.get((model, version, "")) or self._keep(
                 (model, version, ""),
-                Target(self._namespace, model, version, bare_profile((), None), 0),
+                Target(self._namespace, model, version, bare_profile((), None), 0, rows=False),
             )
             field = b"r:" + code[:_MAX_CODE].encode()
             self._send(target, [_ONE["failed"], _ONE["requests"]], None, errors=[(field, b"1")])
@@ -227,6 +227,8 @@ class RedisRecorder:
         with self._lock:
             loading = self._loading.get(digest)
             if loading is None or loading.failed:
+                if len(self._loading) >= _MAX_PLANS:
+                    self._loading.clear()
                 loading = self._loading[digest] = Loading(self._profiles, digest)
         loading.join(_PROFILE_WAIT)
         return loading.profile

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from neuralstream_core.errors import NotFound
+from neuralstream_core.errors import Invalid, NotFound, Unavailable
 from neuralstream_core.monitoring.answers import (
     Alarm,
     DriftReport,
@@ -117,15 +118,15 @@ class Reports:
     def stats(self, model: str, window: Window) -> ModelStats:
         """Statistics of one model's versions with traffic, and of those that should have some."""
         record = self._registry.model(model)
-        versions = {v for m, v in self.active(window) if m == model}
+        versions = {v: d for (m, v), d in self._reader.active(window).items() if m == model}
         return self._stats(record, versions, window)
 
     def all_stats(self, window: Window) -> ModelsStats:
         """Statistics of every model with traffic."""
         found: list[ModelStats] = []
-        by_model: dict[str, set[str]] = {}
-        for model, version in self.active(window):
-            by_model.setdefault(model, set()).add(version)
+        by_model: dict[str, dict[str, set[str]]] = {}
+        for (model, version), digests in sorted(self._reader.active(window).items())[:MAX_VERSIONS]:
+            by_model.setdefault(model, {})[version] = digests
         for model, versions in sorted(by_model.items()):
             try:
                 record = self._registry.model(model)
@@ -167,8 +168,14 @@ class Reports:
 
     # -- parts -----------------------------------------------------------------------------------
 
-    def _read(self, record: VersionRecord, window: Window) -> VersionCounts:
-        profiles = self._profiles.of(record)
+    def _read(
+        self, record: VersionRecord, window: Window, digests: Iterable[str] = ()
+    ) -> VersionCounts:
+        """Counts under the present profile, and under former ones among ``digests``."""
+        profiles = [*self._profiles.of(record)]
+        for digest in sorted(set(digests) - {profile.digest for profile in profiles}):
+            with suppress(Unavailable, Invalid):  # a profile that is gone leaves nothing to name
+                profiles.append(self._profiles(digest))
         counts = self._reader.read(record.model, record.version, profiles, window)
         return VersionCounts(record, profiles, counts)
 
@@ -184,7 +191,9 @@ class Reports:
             alarm=alarm,
         )
 
-    def _gather(self, model: ModelRecord, versions: Iterable[str], window: Window) -> _ModelCounts:
+    def _gather(
+        self, model: ModelRecord, versions: Mapping[str, set[str]], window: Window
+    ) -> _ModelCounts:
         found = _ModelCounts(model, [])
         wanted = {*versions, *(model.ab_split or ())} - {NO_VERSION}
         if model.production_version is not None:
@@ -194,13 +203,15 @@ class Reports:
                 record = self._registry.version(model.name, name)
             except NotFound:
                 continue
-            found.versions.append(self._read(record, window))
+            found.versions.append(self._read(record, window, versions.get(name, ())))
         if NO_VERSION in versions:
             unrouted = self._reader.read(model.name, NO_VERSION, [], window)
             found.unrouted = unrouted.service.request_errors
         return found
 
-    def _stats(self, model: ModelRecord, versions: Iterable[str], window: Window) -> ModelStats:
+    def _stats(
+        self, model: ModelRecord, versions: Mapping[str, set[str]], window: Window
+    ) -> ModelStats:
         seen = self._gather(model, versions, window)
         routed = {
             v.record.version: v.counts.rows() - v.counts.service.counters["pinned"]

@@ -220,3 +220,16 @@ def test_the_dashboard_asks_only_for_metrics_that_exist(served):
         for name, selector in re.findall(r"(neuralstream_\w+)\{([^}]*)\}", query):
             for label in re.findall(r"(\w+)(?:=~|!=|=)", selector):
                 assert (name, label) in samples, query
+
+
+def test_rows_of_a_former_baseline_are_still_counted(served):
+    other = Watched()
+    other.profile = other.profile.model_copy(update={"series": other.profile.series[:21]})
+    other.profile.__dict__.pop("digest", None)
+    other.profile.__dict__.pop("encoded", None)
+    other.profile.__dict__.pop("offsets", None)
+    served.add_version(other)
+    served.recorder.record(other.batch(np.random.default_rng(8), 50))
+    (version,) = served.reports.stats("m", last(served)).versions
+    assert version.rows == 1050
+    assert served.reports.drift("m", "v1", last(served)).rows == 50

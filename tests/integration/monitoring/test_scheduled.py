@@ -145,7 +145,7 @@ def test_without_a_baseline_there_is_no_alarm_but_traffic_is_still_reported(benc
 
 
 def archive(bench):
-    return bench.archive.run(bench.reader, bench.registry, bench.profiles, bench.clock.now)
+    return bench.archive.run(bench.reader, bench.clock.now)
 
 
 def test_reports_go_on_when_redis_has_forgotten(bench, redis_server):
