@@ -9,18 +9,26 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from neuralstream_core.errors import Invalid, NeuralStreamError, Unavailable
 from neuralstream_core.features.rows import BlockRead, Entity, Status
 from neuralstream_core.monitoring.observation import Observation, Recorder
+from neuralstream_core.serving._groups import (
+    Group,
+    RowError,
+    answers,
+    blank,
+    fill_missing,
+    infer,
+)
 from neuralstream_core.serving.entities import column_entities
 from neuralstream_core.serving.models import Models
-from neuralstream_core.serving.plan import Plan, missing_features, not_finite, typed
+from neuralstream_core.serving.plan import Plan
 from neuralstream_core.serving.router import Route, Router
 from neuralstream_core.serving.runtimes import Predictions
 
@@ -31,13 +39,6 @@ if TYPE_CHECKING:
     from neuralstream_core.features.store import OnlineStore
 
 __all__ = ["Columns", "RowError", "observe_tensors", "predict_columns"]
-
-
-class RowError(NamedTuple):
-    """Why one row has no answer."""
-
-    code: str
-    detail: str
 
 
 @dataclass(slots=True)
@@ -66,21 +67,6 @@ class Columns:
     errors: dict[int, RowError]
     seconds: tuple[float, float, float]
     degraded: bool = False
-
-
-@dataclass(slots=True)
-class _Group:
-    """The rows of one version on their way through."""
-
-    plan: Plan
-    rows: NDArray[np.intp]
-    columns: list[NDArray[Any]] = field(default_factory=list)
-    status: NDArray[np.uint8] = field(default_factory=lambda: np.zeros((0, 0), np.uint8))
-    good: NDArray[np.intp] = field(default_factory=lambda: np.zeros(0, np.intp))
-    """Positions within `rows` that reached the model."""
-    predictions: Predictions | None = None
-    prediction: NDArray[Any] = field(default_factory=lambda: np.zeros(0))
-    probability: NDArray[np.float64] | None = None
 
 
 def predict_columns(
@@ -119,13 +105,13 @@ def predict_columns(
         groups, versions, index = _groups(route, router, models, entities, version)
         errors: dict[int, RowError] = {}
         for group in groups:
-            _blank(group, overrides or {}, feature_view, errors)
+            blank(group, overrides or {}, feature_view, errors)
         reading = perf_counter()
         degraded = _read(groups, store, entities, keys, overrides or {}, feature_view)
         read = perf_counter()
         for group in groups:
-            _fill(group, errors)
-            _infer(group, errors)
+            fill_missing(group, errors)
+            infer(group, errors)
         inferred = perf_counter()
     except NeuralStreamError as error:
         if not (isinstance(error, Unavailable) and error.dependency == "redis"):
@@ -147,81 +133,23 @@ def _groups(
     models: Models,
     entities: Sequence[Entity],
     version: str | None,
-) -> tuple[list[_Group], tuple[str, ...], NDArray[np.intp]]:
+) -> tuple[list[Group], tuple[str, ...], NDArray[np.intp]]:
     n = len(entities)
     if version is not None:
         plan = models.get(router.version(route, version))
-        return [_Group(plan, np.arange(n))], (version,), np.zeros(n, np.intp)
+        return [Group(plan, np.arange(n))], (version,), np.zeros(n, np.intp)
     assigner = route.serving
     index: NDArray[np.intp] = assigner.many(entities)
     groups = [
-        _Group(models.get(route.versions[name]), rows)
+        Group(models.get(route.versions[name]), rows)
         for place, name in enumerate(assigner.versions)
         if len(rows := np.flatnonzero(index == place))
     ]
     return groups, assigner.versions, index
 
 
-def _blank(
-    group: _Group,
-    overrides: Mapping[str, Sequence[Any] | np.ndarray],
-    feature_view: str | None,
-    errors: dict[int, RowError],
-) -> None:
-    """Columns of nothing but the caller's own values; every other cell is NOT_FOUND."""
-    plan = group.plan
-    group.plan.bound  # noqa: B018 - raises for a version without features
-    n = len(group.rows)
-    group.columns = [_empty(ref.dtype, ref.size, n) for ref in plan.features]
-    group.status = np.full((n, len(plan.features)), Status.NOT_FOUND, np.uint8)
-    for name, values in overrides.items():
-        place = plan.place(name, feature_view)
-        ref = plan.features[place]
-        if isinstance(values, np.ndarray) and values.dtype.kind in "fiub":
-            _override_array(group, place, values[group.rows], errors)
-            continue
-        check = typed(ref)
-        column, status = group.columns[place], group.status[:, place]
-        for at, row in enumerate(group.rows.tolist()):
-            value = values[row]
-            if value is None:
-                status[at] = Status.NULL
-                continue
-            try:
-                column[at] = check(value)
-                status[at] = Status.PRESENT
-            except ValueError as error:
-                errors.setdefault(row, RowError("invalid", f"features.{name}: {error}"))
-    return
-
-
-def _override_array(
-    group: _Group, place: int, values: np.ndarray, errors: dict[int, RowError]
-) -> None:
-    """A numeric column of the caller's: NaN is null, infinity and a wrong kind are errors."""
-    ref = group.plan.features[place]
-    kind = values.dtype.kind
-    if (
-        ref.dtype == "string"
-        or ref.size * len(values) != values.size
-        or (ref.dtype == "bool") != (kind == "b")
-        or (ref.dtype in ("int64", "timestamp") and kind == "f")
-    ):
-        raise Invalid.at(f"features.{ref.label}", f"must be a column of {ref.dtype}")
-    status = group.status[:, place]
-    status[:] = Status.PRESENT
-    if kind == "f":
-        cells = values.reshape(len(values), -1)
-        status[np.isnan(cells).any(axis=1)] = Status.NULL
-        for at in np.flatnonzero(np.isinf(cells).any(axis=1)).tolist():
-            errors.setdefault(
-                int(group.rows[at]), RowError("invalid", f"features.{ref.label}: must be finite")
-            )
-    group.columns[place] = values
-
-
 def _read(
-    groups: Sequence[_Group],
+    groups: Sequence[Group],
     store: OnlineStore,
     entities: Sequence[Entity],
     keys: Mapping[str, Sequence[str]] | None,
@@ -234,7 +162,7 @@ def _read(
         Whether the store was down and every model can answer with its defaults.
     """
     reads: list[BlockRead] = []
-    owners: list[tuple[_Group, tuple[int, ...]]] = []
+    owners: list[tuple[Group, tuple[int, ...]]] = []
     for group in groups:
         plan = group.plan
         given = {plan.place(name, feature_view) for name in overrides}
@@ -290,75 +218,6 @@ def _wanted(
     return [(view, places) for view, places in left if places]
 
 
-def _fill(group: _Group, errors: dict[int, RowError]) -> None:
-    """Apply the missing-value policy column by column and pick the rows that go on."""
-    plan = group.plan
-    missing = group.status != Status.PRESENT
-    bad = np.zeros(len(group.rows), np.bool_)
-    if missing.any():
-        for place in np.flatnonzero(missing.any(axis=0)).tolist():
-            fill = plan.fill[place]
-            cells = missing[:, place]
-            if fill is None:
-                bad |= cells
-            elif fill[0] is not None:
-                column = group.columns[place]
-                if not column.flags.writeable:
-                    column = column.copy()
-                column[cells] = fill[0]
-                group.columns[place] = column
-        reasons: dict[bytes, RowError] = {}  # rows of one pattern share one message
-        for at in np.flatnonzero(bad).tolist():
-            pattern = group.status[at].tobytes()
-            reason = reasons.get(pattern)
-            if reason is None:
-                error = missing_features(plan, group.status[at].tolist())
-                reason = reasons[pattern] = RowError(error.code, error.detail)
-            errors.setdefault(int(group.rows[at]), reason)
-    if errors:
-        failed = np.fromiter(errors, np.intp, len(errors))
-        bad |= np.isin(group.rows, failed)
-    group.good = np.flatnonzero(~bad)
-
-
-def _infer(group: _Group, errors: dict[int, RowError]) -> None:
-    plan, good = group.plan, group.good
-    if not len(good):
-        return
-    everything = len(good) == len(group.rows)
-    columns = group.columns if everything else [column[good] for column in group.columns]
-    status = group.status if everything else group.status[good]
-    nulls = np.array([fill == (None,) for fill in plan.fill], np.bool_)
-    missing = (status != Status.PRESENT) & nulls
-    predictions = plan.runtime.run(plan.bound.columns(columns, missing if missing.any() else None))
-    group.prediction, group.probability = _answers(plan, predictions)
-    group.predictions = predictions
-    finite = np.ones(len(good), np.bool_)
-    if plan.runtime.signature.kind == "regressor" and group.prediction.dtype.kind == "f":
-        finite = np.isfinite(predictions.values.reshape(len(good), -1)).all(axis=1)
-    elif group.probability is not None:
-        finite = np.isfinite(group.probability)
-    if not finite.all():
-        error = not_finite()
-        for at in np.flatnonzero(~finite).tolist():
-            errors[int(group.rows[good[at]])] = RowError(error.code, error.detail)
-
-
-def _answers(
-    plan: Plan, predictions: Predictions
-) -> tuple[NDArray[Any], NDArray[np.float64] | None]:
-    values, scores = predictions.values, predictions.probabilities
-    if scores is None:
-        return values, None
-    if scores.shape[1] <= 2:
-        return values, scores[:, -1].astype(np.float64)
-    if plan.classes is None:
-        return values, scores.max(axis=1).astype(np.float64)
-    order = {label: at for at, label in enumerate(plan.classes)}
-    picked = np.fromiter((order.get(v, 0) for v in values.tolist()), np.intp, len(values))
-    return values, scores[np.arange(len(values)), picked].astype(np.float64)
-
-
 def _first(prediction: NDArray[Any]) -> NDArray[Any]:
     """What monitoring follows of a model with several outputs: the first."""
     return prediction if prediction.ndim == 1 else prediction[:, 0]
@@ -367,7 +226,7 @@ def _first(prediction: NDArray[Any]) -> NDArray[Any]:
 def _record(
     recorder: Recorder,
     route: Route,
-    groups: Sequence[_Group],
+    groups: Sequence[Group],
     errors: Mapping[int, RowError],
     seconds: tuple[float, float, float] | None,
     *,
@@ -425,7 +284,7 @@ def observe_tensors(
 
     They are taken apart into the version's features again, if it lists any.
     """
-    prediction, score = _answers(plan, predictions)
+    prediction, score = answers(plan, predictions)
     columns = plan.binding.split(inputs) if plan.binding is not None else []
     status = np.zeros((len(prediction), len(columns)), np.uint8)
     for place, column in enumerate(columns):
@@ -450,7 +309,7 @@ def observe_tensors(
 
 
 def _joined(
-    groups: Sequence[_Group], n: int
+    groups: Sequence[Group], n: int
 ) -> tuple[NDArray[Any], NDArray[np.float64] | None, dict[str, NDArray[np.float64]] | None]:
     """The groups' answers back in the order of the request."""
     done = [group for group in groups if group.predictions is not None]
@@ -474,7 +333,7 @@ def _joined(
     return prediction, probability, _by_class(done, n) if len(done) == 1 else None
 
 
-def _by_class(done: Sequence[_Group], n: int) -> dict[str, NDArray[np.float64]] | None:
+def _by_class(done: Sequence[Group], n: int) -> dict[str, NDArray[np.float64]] | None:
     group = done[0]
     classes = group.plan.classes
     scores = None if group.predictions is None else group.predictions.probabilities
@@ -487,13 +346,3 @@ def _by_class(done: Sequence[_Group], n: int) -> dict[str, NDArray[np.float64]] 
         column[rows] = scores[:, at]
         by_class[str(label)] = column
     return by_class
-
-
-def _empty(dtype: str, size: int, n: int) -> NDArray[Any]:
-    kind: Any = {"string": object, "bool": np.bool_, "int64": np.int64, "timestamp": np.int64}.get(
-        dtype, np.float64
-    )
-    blank = np.zeros((n, size) if size > 1 else n, dtype=kind)
-    if kind is object:
-        blank[:] = ""
-    return blank

@@ -12,13 +12,14 @@ from dataclasses import dataclass
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from neuralstream_core.errors import FieldError, Invalid, NeuralStreamError, Unavailable
+from neuralstream_core.errors import Invalid, NeuralStreamError, Unavailable
 from neuralstream_core.features.rows import Entity, Row, Status, ViewRead
 from neuralstream_core.monitoring.observation import Recorder, RowObservation
 from neuralstream_core.registry.records import VersionRecord
+from neuralstream_core.serving._cells import fallback, filled, first_output, overrides
 from neuralstream_core.serving.entities import primary, view_entities
 from neuralstream_core.serving.models import Models
-from neuralstream_core.serving.plan import Outcome, Part, Plan, missing_features, typed
+from neuralstream_core.serving.plan import Outcome, Part, Plan
 from neuralstream_core.serving.router import Route, Router
 from neuralstream_core.serving.runtimes import Predictions
 from neuralstream_core.time import Clock, Micros
@@ -265,7 +266,7 @@ class Engine:
                 row = self._rows((ViewRead(part.view, entity, part.names),))[0]
                 values, status = row.values, row.status
             except Unavailable as error:
-                values, status = _fallback(plan, error, range(len(plan.features)))
+                values, status = fallback(plan, error, range(len(plan.features)))
                 degraded = True
         else:
             values, status, degraded = self._gather(
@@ -273,7 +274,7 @@ class Engine:
             )
         read = perf_counter()
         if status is not None and any(status):
-            values = _filled(plan, values, status)
+            values = filled(plan, values, status)
         else:
             status = None
         predictions = plan.runtime.run(binding.row(values))
@@ -303,7 +304,7 @@ class Engine:
                 plan.features,
                 prediction.values,
                 prediction.status,
-                _first(outcome.prediction),
+                first_output(outcome.prediction),
                 outcome.probability,
                 prediction.seconds,
                 cold=cold,
@@ -345,7 +346,7 @@ class Engine:
             )
         except Unavailable as error:
             needed = [place for part in parts for place in part.places]
-            _fallback(plan, error, needed)
+            fallback(plan, error, needed)
             return values, status, True
         for part, row in zip(parts, rows, strict=True):
             for place, value, cell in zip(part.places, row.values, row.status, strict=True):
@@ -413,55 +414,3 @@ class _Meanwhile:
     def __call__(self) -> None:
         with suppress(Exception):  # called by the recorder, which must not see it
             self._prediction.rendered = self._render(self._prediction)
-
-
-def overrides(plan: Plan, features: Mapping[str, Any], feature_view: str | None) -> dict[int, Any]:
-    """A request's own values by place, checked against the dtype of what they stand for.
-
-    Raises:
-        Invalid: names every value that is wrong.
-    """
-    given: dict[int, Any] = {}
-    errors: list[FieldError] = []
-    code: str | None = None
-    for name, value in features.items():
-        try:
-            place = plan.place(name, feature_view)
-            given[place] = None if value is None else typed(plan.features[place])(value)
-        except Invalid as error:
-            errors += error.errors
-            code = error.code
-        except ValueError as error:
-            errors.append(FieldError(f"features.{name}", str(error)))
-    if errors:
-        raise Invalid(f"{errors[0].loc}: {errors[0].msg}", code=code, errors=errors)
-    return given
-
-
-def _first(prediction: Any) -> Any:
-    """What monitoring follows of a model with several outputs: the first."""
-    return prediction[0] if type(prediction) is list else prediction
-
-
-def _filled(plan: Plan, values: Sequence[Any], status: Sequence[int]) -> list[Any]:
-    """The row with its missing cells as the policy has them.
-
-    Raises:
-        Invalid: one is missing that must not be.
-    """
-    filled = list(values)
-    for place, cell in enumerate(status):
-        if cell:
-            fill = plan.fill[place]
-            if fill is None:
-                raise missing_features(plan, status)
-            filled[place] = fill[0]
-    return filled
-
-
-def _fallback(plan: Plan, error: Unavailable, needed: Sequence[int]) -> tuple[list[Any], list[int]]:
-    """Blank cells to be filled by declared defaults, or the store's own error."""
-    if error.dependency != "redis" or not plan.defaulted(needed):
-        raise error
-    count = len(plan.features)
-    return [None] * count, [_NOT_FOUND] * count
