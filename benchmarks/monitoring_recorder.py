@@ -1,19 +1,17 @@
 """What recording a prediction costs: against one redis-py round trip, and in memory.
 
-    python -m benchmarks.monitoring_recorder
+    python benchmarks/monitoring_recorder.py
 
-Rounds are interleaved, a GET and a record in turn, so that both meet the same machine. The budgets are
-1.3 round trips and 8,192 bytes for 20 features.
+The budgets are 1.3 round trips, and 8,192 bytes a version and hour at 20 features.
 """
 
 from __future__ import annotations
 
-import statistics
 import sys
-import time
 
 import numpy as np
 import redis
+from _harness import Group, Report, arguments
 
 from neuralstream_core.monitoring import layout
 from neuralstream_core.monitoring.baseline import build_profile
@@ -27,13 +25,14 @@ from neuralstream_core.time import system_clock
 from neuralstream_local.embedded_redis import EmbeddedRedis
 
 FEATURES = 20
-ROUNDS = 5000
+GET, RECORD = "redis-py GET", "record a prediction"
 BUDGET = 1.3
 BYTES = 8192
 
 
 def main() -> int:
-    """0 when both budgets hold."""
+    """The number of budgets that do not hold."""
+    options = arguments(__doc__.splitlines()[0])
     rng = np.random.default_rng(1)
     features = [FeatureRef(view="v", feature=f"f{i}", dtype="float64") for i in range(FEATURES)]
     profile = build_profile(
@@ -64,16 +63,14 @@ def main() -> int:
         recorder = RedisRecorder(port, lambda _digest: profile, "bench")
         peer = redis.Redis(server.host, server.port)
         peer.set("key", b"x" * 200)
-        gets, records = [], []
-        clock = time.perf_counter
-        for i in range(ROUNDS):
-            started = clock()
-            peer.get("key")
-            between = clock()
-            recorder.record(rows[i % 500])
-            ended = clock()
-            gets.append(between - started)
-            records.append(ended - between)
+        turn = iter(rows * 10_000)
+        group = Group(
+            f"record one prediction of {FEATURES} features", limit=GET, budgets={RECORD: BUDGET}
+        )
+        group.measure(
+            {GET: lambda: peer.get("key"), RECORD: lambda: recorder.record(next(turn))},
+            options.seconds,
+        )
         hour = system_clock() // HOUR
         where = ("bench", "m", "v1", hour, None)
         keys = [
@@ -84,13 +81,15 @@ def main() -> int:
         size = sum(int(peer.memory_usage(key) or 0) for key in keys)
         port.close()
         peer.close()
-    get, record = statistics.median(gets) * 1e6, statistics.median(records) * 1e6
-    print(f"| redis-py GET | {get:.1f} µs |")
-    print(
-        f"| record, {FEATURES} features | {record:.1f} µs | {record / get:.2f} × | ≤ {BUDGET} × |"
+    group.notes["bytes of a version and hour"] = size
+    group.notes["requests lost"] = recorder.lost
+    report = Report(
+        "monitoring_recorder",
+        "One flight of increments to a minute's and an hour's counters, against one redis-py GET on "
+        "the same server.",
     )
-    print(f"| memory of a version and hour | {size:,} bytes | ≤ {BYTES:,} |")
-    return 0 if record <= BUDGET * get and size <= BYTES and not recorder.lost else 1
+    report.add(group)
+    return report.save(quick=options.quick) + (size > BYTES) + (recorder.lost > 0)
 
 
 if __name__ == "__main__":
