@@ -85,6 +85,8 @@ _PLAIN_ERROR_SCHEMA: Final = {
     "required": ["error"],
     "properties": {"error": {"type": "string"}},
 }
+_GATEWAY_FIRST: Final = ("Unauthenticated", "Forbidden")
+"""API Gateway itself refuses a request without a key (401) or with a revoked one (403)."""
 _GATEWAY_SCHEMA: Final = {
     "type": "object",
     "required": ["message"],
@@ -311,10 +313,14 @@ def _error_responses(found: list[Route]) -> dict[str, Any]:
         schema = "V2Error" if _form(route) else "Problem"
         for name, (error, description) in _ERRORS.items():
             media_type = route.problem(error)["headers"]["content-type"]
-            made[_form(route) + name] = {
-                "description": description,
-                "content": {media_type: {"schema": {"$ref": f"#/components/schemas/{schema}"}}},
+            content: dict[str, Any] = {
+                media_type: {"schema": {"$ref": f"#/components/schemas/{schema}"}}
             }
+            if name in _GATEWAY_FIRST:
+                own = content.get("application/json", {}).get("schema")
+                either = _GATEWAY_SCHEMA if own is None else {"anyOf": [own, _GATEWAY_SCHEMA]}
+                content["application/json"] = {"schema": either}
+            made[_form(route) + name] = {"description": description, "content": content}
     return made
 
 
