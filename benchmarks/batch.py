@@ -25,6 +25,8 @@ from typing import Any
 import numpy as np
 
 FEATURES = 20
+BUDGET = 100_000
+"""Rows/s of one core."""
 ENTITIES = 100_000
 
 
@@ -126,6 +128,7 @@ def chunk(rows: int, kind: str, output: str) -> None:
             f"{rows / cpu:,.0f} rows/s per core ({cpu:.2f} s CPU, plan {parts['plan']:.2f} s), "
             f"{rows / wall:,.0f} rows/s by the clock, peak RSS {_peak():.0f} MB"
         )
+        require(rows / cpu >= BUDGET, f"below the budget of {BUDGET:,} rows/s per core")
     finally:
         redis.stop()
         aws.stop()

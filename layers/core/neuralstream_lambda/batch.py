@@ -111,8 +111,12 @@ def submit(
 
 
 def run_task(settings: BatchSettings, event: Mapping[str, Any]) -> dict[str, Any]:
-    """Do one task. An error that trying again cannot mend fails the job before it is raised."""
-    task = _TASK.validate_python(event)
+    """Do one task. An error that trying again cannot mend fails the job before it is raised.
+
+    Args:
+        event: a `Task`, or EventBridge's "Step Functions Execution Status Change".
+    """
+    task = _TASK.validate_python(_ended(event) if event.get("source") == "aws.states" else event)
     try:
         return _run(settings, task)
     except Unavailable:
@@ -121,6 +125,16 @@ def run_task(settings: BatchSettings, event: Mapping[str, Any]) -> dict[str, Any
         if task.task != "fail":
             _finisher(settings).fail(task.job_id, Failure(code=error.code, detail=error.detail))
         raise
+
+
+def _ended(event: Mapping[str, Any]) -> dict[str, Any]:
+    """An execution that ended without success, as EventBridge tells it: somebody stopped it, or it could
+    not even run its own failure path. Without this its job would seem to run for ever."""
+    detail = event["detail"]
+    status = str(detail["status"])
+    cause = detail.get("cause") or f"the state machine's execution ended as {status}"
+    error = {"Error": detail.get("error") or f"execution_{status.lower()}", "Cause": cause}
+    return {"task": "fail", "job_id": detail["name"], "error": error}
 
 
 def _run(settings: BatchSettings, task: Task) -> dict[str, Any]:

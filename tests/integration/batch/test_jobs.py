@@ -294,3 +294,23 @@ def test_a_second_job_with_the_same_output_touches_nothing_of_the_first(
     assert first.output != second.output
     for key, data in before.items():
         assert job_house.get(f"s3://{job_house.settings.data_bucket}/{key}") == data
+
+
+def test_an_execution_stopped_by_hand_fails_its_job_and_a_done_job_stays_done(
+    job_house: JobHouse,
+) -> None:
+    from neuralstream_lambda.batch import run_task
+
+    job_house.users()
+    source = job_house.put("in/a.csv", csv("u1"))
+    stopped = job_house.submit(source)
+    done = job_house.run(source)
+    for job in (stopped, done):
+        detail = {"name": job.job_id, "status": "ABORTED"}
+        run_task(job_house.settings, {"source": "aws.states", "detail": detail})
+    failed = job_house.job(stopped.job_id)
+    assert failed.failure is not None
+    assert (failed.status, failed.failure.code) == ("FAILED", "execution_aborted")
+    assert job_house.job(done.job_id).status == "SUCCEEDED"
+    with pytest.raises(Conflict):
+        job_house.task("plan", stopped.job_id)
