@@ -27,7 +27,9 @@ def test_stages_of_the_workflow_are_stages_of_samconfig():
 
     stages = set(tomllib.loads((ROOT / "samconfig.toml").read_text())) - {"version"}
     deployed = set(
-        re.findall(r"stage: (\w+)$", (ROOT / ".github/workflows/deploy.yml").read_text(), re.MULTILINE)
+        re.findall(
+            r"stage: (\w+)$", (ROOT / ".github/workflows/deploy.yml").read_text(), re.MULTILINE
+        )
     )
     assert deployed == {"staging", "prod"}
     assert deployed <= stages
