@@ -308,12 +308,15 @@ def test_more_than_a_thousand_entities_are_too_many(world):
 )
 def test_an_entity_id_may_hold_any_character(world, odd):
     """What is odd in a name is fine in an id: written, read by path, read in a batch."""
-    row = {"feature_view": VIEW, "entity_id": odd, "features": {"a": 7.0}}
+    view = "any_characters"
+    spec = {"entity": "id", "features": [{"name": "a", "dtype": "float64"}]}
+    assert world.request("PUT", f"/features/views/{view}", spec).status in (200, 201)
+    row = {"feature_view": view, "entity_id": odd, "features": {"a": 7.0}}
     assert world.request("POST", "/features/write", row).json()["written"] == 1
-    read = world.request("GET", f"/features/{VIEW}/{quote(odd, safe='')}").json()
+    read = world.request("GET", f"/features/{view}/{quote(odd, safe='')}").json()
 
     assert (read["entity_id"], read["features"]["a"]) == (odd, 7.0)
-    batch = world.request("POST", "/features/batch", {"feature_view": VIEW, "entity_ids": [odd]})
+    batch = world.request("POST", "/features/batch", {"feature_view": view, "entity_ids": [odd]})
     assert batch.json()["results"][0]["entity_id"] == odd
 
 
