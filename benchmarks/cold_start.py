@@ -15,7 +15,6 @@ import argparse
 import json
 import os
 import shutil
-import statistics
 import subprocess
 import sys
 import time
@@ -25,6 +24,7 @@ ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "layers" / "core")]
 
 import redis  # noqa: E402 - after the path is set
+from _harness import Group, Report  # noqa: E402 - beside this file
 
 from tests.bundle.emulator import BUILD, RUNTIME, Emulated, layers_of  # noqa: E402 - after the path is set
 
@@ -73,7 +73,7 @@ def import_times(function: str, environ: dict[str, str]) -> list[tuple[int, str]
     return found
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
@@ -119,10 +119,19 @@ def main() -> None:
             times["predict"].append(seconds_to_first_answer("Predict", environ, event))
     finally:
         shutil.rmtree(bare)
-    middle = {name: statistics.median(values[1:]) for name, values in times.items()}
-    for name, value in middle.items():
-        print(f"{name:8} first response {value * 1000:7.0f} ms (median of {options.rounds})")
-    print(f"ratio    {middle['predict'] / middle['bare']:.2f} (budget 1.5)")
+    report = Report(
+        "cold_start",
+        "Time to the first answer under the real runtime client and the runtime interface emulator, each in "
+        "a fresh process. The answer is V2 health: runtime, imports, one answer; a first prediction also "
+        "reads the registry and loads its model.",
+    )
+    group = Group("first response", "bare handler: numpy, onnxruntime, redis")
+    group.samples = {
+        "bare handler: numpy, onnxruntime, redis": times["bare"][1:],
+        "NeuralStream predict function": times["predict"][1:],
+    }
+    group.budgets = {"NeuralStream predict function": 1.5}
+    report.add(group)
     print("\nimports of predict, milliseconds with their parts:")
     tops = [
         (micros, name.strip())
@@ -131,6 +140,7 @@ def main() -> None:
     ]
     for micros, name in sorted(tops, reverse=True)[:20]:
         print(f"  {micros / 1000:8.1f}  {name}")
+    return report.save()
 
 
 def _bare(environ: dict[str, str], event: dict) -> float:
@@ -148,4 +158,4 @@ def _bare(environ: dict[str, str], event: dict) -> float:
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())
