@@ -18,6 +18,7 @@ from neuralstream_core.table import Table
 from neuralstream_core.time import system_clock
 from neuralstream_local.aws_server import client_environ
 from neuralstream_local.children import Child
+from neuralstream_local.storage import create_registry_table
 
 NAMESPACE = "bench"
 
@@ -62,27 +63,7 @@ def registry() -> Iterator[Table]:
         aws_secret_access_key=environ["AWS_SECRET_ACCESS_KEY"],
     )
     name = f"bench-{uuid.uuid4().hex}"
-    client.create_table(
-        TableName=name,
-        BillingMode="PAY_PER_REQUEST",
-        AttributeDefinitions=[
-            {"AttributeName": key, "AttributeType": "S"} for key in ("PK", "SK", "GSI1PK", "GSI1SK")
-        ],
-        KeySchema=[
-            {"AttributeName": "PK", "KeyType": "HASH"},
-            {"AttributeName": "SK", "KeyType": "RANGE"},
-        ],
-        GlobalSecondaryIndexes=[
-            {
-                "IndexName": "GSI1",
-                "KeySchema": [
-                    {"AttributeName": "GSI1PK", "KeyType": "HASH"},
-                    {"AttributeName": "GSI1SK", "KeyType": "RANGE"},
-                ],
-                "Projection": {"ProjectionType": "ALL"},
-            }
-        ],
-    )
+    create_registry_table(client, name)
     try:
         yield Table(client, name)
     finally:

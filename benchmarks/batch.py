@@ -143,6 +143,7 @@ def chunk(rows: int, kind: str, output: str) -> Run:
     from neuralstream_local.aws_server import client_environ
     from neuralstream_local.children import Child
     from neuralstream_local.embedded_redis import EmbeddedRedis
+    from neuralstream_local.storage import create_registry_table
     from tests.support.jobs import NAMESPACE, JobHouse
 
     aws = Child("neuralstream_local.aws_server")
@@ -153,7 +154,7 @@ def chunk(rows: int, kind: str, output: str) -> Run:
 
         build: Any = boto3.client
         build("s3").create_bucket(Bucket="benchmark")
-        _table(build("dynamodb"))
+        create_registry_table(build("dynamodb"), "benchmark")
         settings = BatchSettings(
             namespace=NAMESPACE,
             redis_host="127.0.0.1",
@@ -256,29 +257,6 @@ def _status(pid: int) -> float:
         if line.startswith("VmHWM"):
             return int(line.split()[1]) / 1024
     return float("nan")
-
-
-def _table(dynamodb: Any) -> None:
-    keys = ("PK", "SK", "GSI1PK", "GSI1SK")
-    dynamodb.create_table(
-        TableName="benchmark",
-        BillingMode="PAY_PER_REQUEST",
-        AttributeDefinitions=[{"AttributeName": key, "AttributeType": "S"} for key in keys],
-        KeySchema=[
-            {"AttributeName": "PK", "KeyType": "HASH"},
-            {"AttributeName": "SK", "KeyType": "RANGE"},
-        ],
-        GlobalSecondaryIndexes=[
-            {
-                "IndexName": "GSI1",
-                "KeySchema": [
-                    {"AttributeName": "GSI1PK", "KeyType": "HASH"},
-                    {"AttributeName": "GSI1SK", "KeyType": "RANGE"},
-                ],
-                "Projection": {"ProjectionType": "ALL"},
-            }
-        ],
-    )
 
 
 def main() -> int:

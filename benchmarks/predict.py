@@ -42,6 +42,7 @@ from neuralstream_core.time import system_clock
 from neuralstream_local.aws_server import client_environ
 from neuralstream_local.children import Child
 from neuralstream_local.embedded_redis import EmbeddedRedis
+from neuralstream_local.storage import create_registry_table
 
 sys.path.insert(0, str(ROOT / "functions" / "predict"))
 
@@ -92,27 +93,7 @@ def world() -> Iterator[tuple[Callable[[], dict[str, Any]], Any, bytes]]:
 
         dynamodb, s3 = boto3.client("dynamodb"), boto3.client("s3")
         s3.create_bucket(Bucket="bench")
-        dynamodb.create_table(
-            TableName="bench",
-            BillingMode="PAY_PER_REQUEST",
-            AttributeDefinitions=[
-                {"AttributeName": k, "AttributeType": "S"} for k in ("PK", "SK", "GSI1PK", "GSI1SK")
-            ],
-            KeySchema=[
-                {"AttributeName": "PK", "KeyType": "HASH"},
-                {"AttributeName": "SK", "KeyType": "RANGE"},
-            ],
-            GlobalSecondaryIndexes=[
-                {
-                    "IndexName": "GSI1",
-                    "KeySchema": [
-                        {"AttributeName": "GSI1PK", "KeyType": "HASH"},
-                        {"AttributeName": "GSI1SK", "KeyType": "RANGE"},
-                    ],
-                    "Projection": {"ProjectionType": "ALL"},
-                }
-            ],
-        )
+        create_registry_table(dynamodb, "bench")
         table = Table(dynamodb, "bench")
         port = connect(RedisSettings(redis_host=server.host, redis_port=server.port))
         catalog = Catalog(table, "default", system_clock)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import boto3
 
 from neuralstream_local.aws_server import ACCOUNT
+from neuralstream_local.laptop import laptop_template
 from neuralstream_local.template import Template
 
-__all__ = ["create_storage"]
+__all__ = ["create_registry_table", "create_storage"]
 
 _TABLE_PROPERTIES = ("AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes", "BillingMode")
 _QUEUE_ATTRIBUTES = ("VisibilityTimeout", "MessageRetentionPeriod")
@@ -25,16 +27,25 @@ def create_storage(template: Template) -> None:
     _state_machines(template)
 
 
+def create_registry_table(dynamodb: Any, name: str) -> None:
+    """A table of another name with the keys, indexes and stream of the template's registry table."""
+    _create_table(dynamodb, name, laptop_template(0).of_type("AWS::DynamoDB::Table")["Table"])
+
+
 def _tables(template: Template) -> None:
     dynamodb = boto3.client("dynamodb")
     for logical_id, properties in template.of_type("AWS::DynamoDB::Table").items():
         name = template.resolve({"Ref": logical_id})
-        request = {key: properties[key] for key in _TABLE_PROPERTIES if key in properties}
-        if stream := properties.get("StreamSpecification"):
-            request["StreamSpecification"] = {"StreamEnabled": True, **stream}
-        dynamodb.create_table(TableName=name, **request)
+        _create_table(dynamodb, name, properties)
         if ttl := properties.get("TimeToLiveSpecification"):
             dynamodb.update_time_to_live(TableName=name, TimeToLiveSpecification=ttl)
+
+
+def _create_table(dynamodb: Any, name: str, properties: Mapping[str, Any]) -> None:
+    request = {key: properties[key] for key in _TABLE_PROPERTIES if key in properties}
+    if stream := properties.get("StreamSpecification"):
+        request["StreamSpecification"] = {"StreamEnabled": True, **stream}
+    dynamodb.create_table(TableName=name, **request)
 
 
 def _buckets(template: Template) -> None:

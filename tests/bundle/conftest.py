@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from neuralstream_local.storage import create_registry_table
 from tests.bundle.emulator import BUILD, Emulated
 from tests.bundle.recording import Recording
 from tests.support.aws import Aws
@@ -91,7 +92,7 @@ def bundle(aws: Aws, redis_server: Any) -> Iterator[Bundle]:
     stack = f"bundle-{uuid.uuid4().hex[:8]}"
     names = {"stack": stack, "table": f"{stack}-table", "keys": f"{stack}-keys", "bucket": stack}
     for table in (names["table"], names["keys"]):
-        _create_table(aws, table)
+        create_registry_table(aws.client("dynamodb"), table)
     aws.client("s3").create_bucket(Bucket=names["bucket"])
     topic = aws.client("sns").create_topic(Name=f"{stack}-alerts")["TopicArn"]
     machine = aws.client("stepfunctions").create_state_machine(
@@ -126,30 +127,6 @@ def bundle(aws: Aws, redis_server: Any) -> Iterator[Bundle]:
     for function in running.running.values():
         function.close()
     recording.close()
-
-
-def _create_table(aws: Aws, name: str) -> None:
-    keys = ("PK", "SK", "GSI1PK", "GSI1SK")
-    aws.client("dynamodb").create_table(
-        TableName=name,
-        BillingMode="PAY_PER_REQUEST",
-        AttributeDefinitions=[{"AttributeName": key, "AttributeType": "S"} for key in keys],
-        KeySchema=_schema("PK", "SK"),
-        GlobalSecondaryIndexes=[
-            {
-                "IndexName": "GSI1",
-                "KeySchema": _schema("GSI1PK", "GSI1SK"),
-                "Projection": {"ProjectionType": "ALL"},
-            }
-        ],
-    )
-
-
-def _schema(partition: str, sort: str) -> list[dict[str, str]]:
-    return [
-        {"AttributeName": partition, "KeyType": "HASH"},
-        {"AttributeName": sort, "KeyType": "RANGE"},
-    ]
 
 
 @pytest.fixture(scope="session")

@@ -20,6 +20,7 @@ from botocore.config import Config
 from neuralstream_core.table import Table
 from neuralstream_local.aws_server import client_environ
 from neuralstream_local.children import Child
+from neuralstream_local.storage import create_registry_table
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -73,28 +74,7 @@ def table_name(aws: Aws) -> Iterator[str]:
     """The name of an empty table with the keys, index and stream that template.yaml gives it."""
     name = f"test-{uuid.uuid4().hex}"
     dynamodb = aws.client("dynamodb")
-    dynamodb.create_table(
-        TableName=name,
-        BillingMode="PAY_PER_REQUEST",
-        AttributeDefinitions=[
-            {"AttributeName": key, "AttributeType": "S"} for key in ("PK", "SK", "GSI1PK", "GSI1SK")
-        ],
-        KeySchema=[
-            {"AttributeName": "PK", "KeyType": "HASH"},
-            {"AttributeName": "SK", "KeyType": "RANGE"},
-        ],
-        GlobalSecondaryIndexes=[
-            {
-                "IndexName": "GSI1",
-                "KeySchema": [
-                    {"AttributeName": "GSI1PK", "KeyType": "HASH"},
-                    {"AttributeName": "GSI1SK", "KeyType": "RANGE"},
-                ],
-                "Projection": {"ProjectionType": "ALL"},
-            }
-        ],
-        StreamSpecification={"StreamEnabled": True, "StreamViewType": "NEW_IMAGE"},
-    )
+    create_registry_table(dynamodb, name)
     yield name
     dynamodb.delete_table(TableName=name)
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import Any, Protocol
 
 import pytest
@@ -19,9 +17,10 @@ from neuralstream_core.table import Table
 from neuralstream_core.time import iso, system_clock
 from neuralstream_lambda.problems import status_of
 from neuralstream_local.embedded_redis import EmbeddedRedis
+from tests.support.functions import load_function
 from tests.support.redis import settings_for
 
-__all__ = ["Clock", "Context", "Door", "Functions", "HttpDoor", "LibraryDoor", "load_function"]
+__all__ = ["Clock", "Context", "Door", "Functions", "HttpDoor", "LibraryDoor"]
 
 FUNCTIONS = Path(__file__).parents[2] / "functions"
 
@@ -61,17 +60,6 @@ class Reply:
 
     status: int
     body: Any
-
-
-def load_function(name: str) -> ModuleType:
-    """The function's app.py as a fresh module, with the environment as it is now."""
-    path = FUNCTIONS / name / "app.py"
-    spec = importlib.util.spec_from_file_location(f"under_test_{name}", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 class Functions:

@@ -24,6 +24,7 @@ from neuralstream_core.registry.requests import Registration
 from neuralstream_core.registry.views import Column, View
 from neuralstream_core.table import Table
 from neuralstream_core.time import system_clock
+from neuralstream_local.storage import create_registry_table
 from tests.support.aws import Aws
 
 T = TypeVar("T")
@@ -116,24 +117,7 @@ class House:
     def copy(self) -> Iterator[House]:
         """The same items in a table of their own, for the time being."""
         name = f"copy-{uuid.uuid4().hex}"
-        keys = ("PK", "SK", "GSI1PK", "GSI1SK")
-        shapes = [
-            [{"AttributeName": pk, "KeyType": "HASH"}, {"AttributeName": sk, "KeyType": "RANGE"}]
-            for pk, sk in (keys[:2], keys[2:])
-        ]
-        self.dynamodb.create_table(
-            TableName=name,
-            BillingMode="PAY_PER_REQUEST",
-            AttributeDefinitions=[{"AttributeName": k, "AttributeType": "S"} for k in keys],
-            KeySchema=shapes[0],
-            GlobalSecondaryIndexes=[
-                {
-                    "IndexName": "GSI1",
-                    "KeySchema": shapes[1],
-                    "Projection": {"ProjectionType": "ALL"},
-                }
-            ],
-        )
+        create_registry_table(self.dynamodb, name)
         puts = [
             {"PutRequest": {"Item": item}}
             for item in self.dynamodb.scan(TableName=self.table.name)["Items"]

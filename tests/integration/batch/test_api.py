@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import os
-import sys
-import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.support.functions import load_function
 from tests.support.jobs import JobHouse, by, linear
 
 ROOT = Path(__file__).parents[3]
@@ -34,23 +31,7 @@ class Function:
             f"NEURALSTREAM_{name.upper()}": str(value)
             for name, value in house.settings.model_dump().items()
         }
-        before = {name: os.environ.get(name) for name in variables}
-        os.environ.update(variables)
-        try:
-            spec = importlib.util.spec_from_file_location(
-                f"batch_{uuid.uuid4().hex}", ROOT / "functions" / "batch_predict" / "app.py"
-            )
-            assert spec is not None
-            assert spec.loader is not None
-            self.module = importlib.util.module_from_spec(spec)
-            sys.modules[spec.name] = self.module
-            spec.loader.exec_module(self.module)
-        finally:
-            for name, value in before.items():
-                if value is None:
-                    os.environ.pop(name, None)
-                else:
-                    os.environ[name] = value
+        self.module = load_function("batch_predict", variables)
 
     def __call__(
         self,

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import os
-import sys
 import uuid
 from pathlib import Path
 from types import ModuleType
@@ -15,6 +12,7 @@ import pytest
 
 from neuralstream_core.table import marshal
 from tests.support.aws import Aws
+from tests.support.functions import load_function
 
 ROOT = Path(__file__).parents[3]
 DEFINITION = {"StartAt": "Wait", "States": {"Wait": {"Type": "Pass", "End": True}}}
@@ -82,24 +80,7 @@ def load(outside: Outside, **more: str) -> ModuleType:
         "NEURALSTREAM_EVENT_BUS": outside.name,
         **more,
     }
-    before = {name: os.environ.get(name) for name in environ}
-    os.environ.update(environ)
-    try:
-        spec = importlib.util.spec_from_file_location(
-            f"dispatch_{uuid.uuid4().hex}", ROOT / "functions" / "dispatch" / "app.py"
-        )
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[spec.name] = module
-        spec.loader.exec_module(module)
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
-    return module
+    return load_function("dispatch", environ)
 
 
 @pytest.fixture

@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import base64
-import importlib.util
 import json
-import os
-import sys
-import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,6 +28,7 @@ from neuralstream_core.serving.router import Router
 from neuralstream_core.serving.runtimes import load
 from neuralstream_core.table import Table
 from neuralstream_core.time import system_clock
+from tests.support.functions import load_function
 
 ROOT = Path(__file__).parents[3]
 NAMESPACE = "test"
@@ -195,32 +192,15 @@ def event(key: str, path: Mapping[str, str] | None = None, body: Any = None) -> 
     }
 
 
-def load_function(environ: Mapping[str, str]) -> Function:
+def predict_function(environ: Mapping[str, str]) -> Function:
     """Import functions/predict/app.py with ``environ``."""
-    before = {name: os.environ.get(name) for name in environ}
-    os.environ.update(environ)
-    try:
-        spec = importlib.util.spec_from_file_location(
-            f"predict_{uuid.uuid4().hex}", ROOT / "functions" / "predict" / "app.py"
-        )
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[spec.name] = module
-        spec.loader.exec_module(module)
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
-    return Function(module)
+    return Function(load_function("predict", environ))
 
 
 @pytest.fixture
 def function(table_name: str, bucket: str, redis_settings: Any) -> Function:
     """functions/predict on the same storage as ``world``."""
-    return load_function(
+    return predict_function(
         {
             "NEURALSTREAM_NAMESPACE": NAMESPACE,
             "NEURALSTREAM_REDIS_HOST": redis_settings.redis_host,

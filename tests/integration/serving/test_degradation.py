@@ -25,7 +25,7 @@ from neuralstream_local.embedded_redis import EmbeddedRedis
 from tests.support.poll import eventually
 from tests.support.redis import settings_for
 
-from .conftest import NAMESPACE, Function, World, by, load_function
+from .conftest import NAMESPACE, Function, World, by, predict_function
 from .test_engine import FEATURES, ask, linear
 
 DEFAULTS = [{"feature": "users:age", "default": 1}, {"feature": "users:spend", "default": 0.5}]
@@ -48,7 +48,7 @@ def doomed(
     world.write("users", {"u1": {"age": 40, "spend": 2.5}})
     world.serve("strict", linear([1.0, 10.0]), FEATURES, kind="linear")
     world.serve("default", linear([1.0, 10.0]), DEFAULTS, kind="linear", missing="default")
-    function = load_function(
+    function = predict_function(
         {
             "NEURALSTREAM_NAMESPACE": NAMESPACE,
             "NEURALSTREAM_REDIS_HOST": server.host,
