@@ -19,8 +19,10 @@ _PRESENT, _NULL, _EXPIRED, _NOT_FOUND = Status
 
 
 def unreadable() -> Unavailable:
-    """A row that a newer release wrote in a format this one does not know."""
-    return Unavailable("a stored row has an unknown format", dependency="redis", retry_after=60)
+    """A row that a newer release wrote in a format this one does not know, or that is damaged."""
+    return Unavailable(
+        "a stored row has an unknown format or is damaged", dependency="redis", retry_after=60
+    )
 
 
 class Decoder:
@@ -67,9 +69,20 @@ class Decoder:
         self._strings = [(i, layout.offsets[i]) for i in layout.strings]
 
     def decode(self, row: bytes | None, now: Micros) -> Row:
-        """The selected cells of ``row`` as of ``now``."""
+        """The selected cells of ``row`` as of ``now``.
+
+        Raises:
+            Unavailable: the row has an unknown format or is damaged.
+        """
         if row is None:
             return self.missing
+        try:
+            return self._row(row, now)
+        except (struct.error, IndexError, UnicodeDecodeError):
+            # Its head promises more than there is, or a text is none.
+            raise unreadable() from None
+
+    def _row(self, row: bytes, now: Micros) -> Row:
         if self._unpack is not None and row.startswith(self._whole):
             values = self._unpack(row, self._at)
             time = values[0]
@@ -130,6 +143,8 @@ class Decoder:
             if distinct:
                 entry = index + i * step
                 which = int.from_bytes(row[entry : entry + step], "little")
+                if which >= distinct:
+                    raise unreadable()
                 (time,) = struct.unpack_from("<q", row, times_at + 8 * which)
             times.append(time)
             if oldest is not None and time < oldest:
@@ -156,4 +171,6 @@ class Decoder:
             (length,) = struct.unpack_from("<I", row, values_at + offset)
             texts[i] = row[tail : tail + length]
             tail += length
+        if tail > len(row):
+            raise unreadable()
         return texts

@@ -110,6 +110,12 @@ class Layout:
             + bytes(self.bitmap)
         )
 
+    def fits(self, cells: int, width: int) -> bool:
+        """Whether a row of ``cells`` cells can have ``width`` bytes of values."""
+        if cells > self.cells:
+            return width >= self.width
+        return width == (self.width if cells == self.cells else self.offsets[cells])
+
     def head(self, flags: int) -> bytes:
         """The head of a row of this schema that one write makes (one event time)."""
         return HEAD.pack(FORMAT, flags, self.schema_version, self.cells, 0, self.width)

@@ -146,6 +146,11 @@ class _Part:
         index = self.cells * index_width(self.cells)
         return self.stride + np.where(distinct > 0, index + 8 * distinct, 0)
 
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """Bytes of each row."""
+        return np.fromiter(map(len, self.rows), np.int64, len(self.rows))
+
     def times(self) -> NDArray[np.int64]:
         """Event times ``(rows, cells)``; those of cells never written mean nothing."""
         shape, strides = (len(self.rows), self.cells), (self.stride, 0)
@@ -271,11 +276,16 @@ class Block:
             for offset in before:
                 start += part.values(offset, _LENGTH, None)
             end = start + part.values(layout.offsets[position], _LENGTH, None)
+            if (end > part.lengths).any():
+                raise unreadable()
             texts = np.empty(len(part.rows), object)
-            texts[:] = [
-                row[a:b].decode()
-                for row, a, b in zip(part.rows, start.tolist(), end.tolist(), strict=True)
-            ]
+            try:
+                texts[:] = [
+                    row[a:b].decode()
+                    for row, a, b in zip(part.rows, start.tolist(), end.tolist(), strict=True)
+                ]
+            except UnicodeDecodeError:
+                raise unreadable() from None
             out[part.at] = texts
         if not self.complete:
             out[self.status[:, j] != Status.PRESENT] = None
@@ -283,7 +293,12 @@ class Block:
 
 
 def build_block(selection: Selection, rows: Sequence[bytes | None], now: Micros) -> Block:
-    """The block of packed ``rows`` (``None``: no such entity) as of ``now``."""
+    """The block of packed ``rows`` (``None``: no such entity) as of ``now``.
+
+    Raises:
+        Unavailable: a row has an unknown format or is damaged; a text that is none shows only when
+            its column is read.
+    """
     oldest = None if selection.ttl is None else now - selection.ttl
     count = len(selection.positions)
     whole = _whole_part(selection.layout, rows)
@@ -293,7 +308,7 @@ def build_block(selection: Selection, rows: Sequence[bytes | None], now: Micros)
             status[whole.field(len(selection.layout.whole), "<i8") < oldest] = Status.EXPIRED
         return Block(selection, [whole], status)
     status = np.full((len(rows), count), Status.NOT_FOUND, np.uint8)
-    parts = _parts(rows)
+    parts = _parts(selection.layout, rows)
     for part in parts:
         here, chosen = selection.within(part.cells)
         status[_cross(part.at, here)] = part.status(chosen, oldest)
@@ -330,7 +345,7 @@ def _whole_part(layout: Layout, rows: Sequence[bytes | None]) -> _Part | None:
     return _Part(slice(None), cast("Sequence[bytes]", rows), buffer, stride, layout.cells)
 
 
-def _parts(rows: Sequence[bytes | None]) -> list[_Part]:
+def _parts(layout: Layout, rows: Sequence[bytes | None]) -> list[_Part]:
     """The rows that are there, by their number of cells."""
     present = [row for row in rows if row is not None]
     if not present:
@@ -338,22 +353,24 @@ def _parts(rows: Sequence[bytes | None]) -> list[_Part]:
     at: NDArray[np.intp] | slice = slice(None)
     if len(present) < len(rows):
         at = np.flatnonzero([row is not None for row in rows])
-    if (one := _part(at, present)) is not None:
+    if (one := _part(layout, at, present)) is not None:
         return [one]
     groups: dict[bytes, list[int]] = {}
     for i, row in enumerate(present):
         groups.setdefault(row[4:6], []).append(i)  # the number of cells
     places = np.arange(len(rows))[at]
-    parts = [_part(places[which], [present[i] for i in which]) for which in groups.values()]
+    parts = [_part(layout, places[which], [present[i] for i in which]) for which in groups.values()]
     if None in parts:
         raise unreadable()
     return cast("list[_Part]", parts)
 
 
-def _part(at: NDArray[np.intp] | slice, rows: list[bytes]) -> _Part | None:
+def _part(layout: Layout, at: NDArray[np.intp] | slice, rows: list[bytes]) -> _Part | None:
     """``rows`` as one part; ``None`` if they differ in their number of cells."""
+    if len(rows[0]) < HEAD.size:
+        raise unreadable()
     form, _, _, cells, _, width = HEAD.unpack_from(rows[0])
-    if form != FORMAT:
+    if form != FORMAT or not layout.fits(cells, width):
         raise unreadable()
     stride = 20 + 2 * bitmap_bytes(cells) + width
     buffer = b"".join([row[:stride] for row in rows])
@@ -363,4 +380,8 @@ def _part(at: NDArray[np.intp] | slice, rows: list[bytes]) -> _Part | None:
     if (part.field(0, "u1") != FORMAT).any():
         raise unreadable()
     same = (part.field(4, "<u2") == cells) & (part.field(8, "<u4") == width)
-    return part if same.all() else None
+    if not same.all():
+        return None
+    if (layout.strings or part.distinct.any()) and (part.lengths < part.tails).any():
+        raise unreadable()
+    return part
