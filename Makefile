@@ -28,7 +28,7 @@ test: venv-dev  ## every test, against real Redis and an AWS emulation (ARGS=...
 
 test-bundle: venv-dev  ## build with SAM and run the built functions under the Lambda runtime emulator (Python 3.12)
 	@mkdir -p .run && tests/bundle/prepare
-	@$(PY) -m pytest tests/bundle $(ARGS)
+	@$(PY) -m pytest tests/bundle -p no:randomly $(ARGS)  # one story, told in order
 
 lint: venv-dev  ## ruff: style and mistakes
 	$(PY) -m ruff format --check .
