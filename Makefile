@@ -15,7 +15,7 @@ COMPILE = $(PY) -m uv pip compile -q --universal --generate-hashes --no-emit-ind
 export PYTHONPATH := $(CURDIR):$(CURDIR)/layers/core
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-bundle lint typecheck openapi lock bench bench-peers clean venv-local venv-dev
+.PHONY: help run test test-bundle lint typecheck openapi examples page lock bench bench-peers clean venv-local venv-dev
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## ?/\t/' | expand -t 14
@@ -40,6 +40,12 @@ typecheck: venv-dev  ## mypy, strict
 openapi: venv-local  ## write functions/console/openapi.json from the routes (CHECK=1: only compare)
 	$(PY) -m neuralstream_local.openapi $(if $(CHECK),--check)
 
+examples: venv-dev  ## make the flights' prepared files (CHECK=1: only compare)
+	$(PY) -m examples.flights.prepare $(if $(CHECK),--check)
+
+page: venv-dev  ## docs/benchmarks.md from benchmarks/results (CHECK=1: only compare)
+	$(PY) benchmarks/render.py $(if $(CHECK),--check)
+
 lock: venv-dev  ## compile every *.in to a lock file with hashes (UPGRADE=1: to the newest versions)
 	for name in requirements/local requirements/dev; do \
 		$(COMPILE) --python-version 3.11 $$name.in -o $$name.txt || exit 1; done
@@ -49,10 +55,10 @@ lock: venv-dev  ## compile every *.in to a lock file with hashes (UPGRADE=1: to 
 	$(COMPILE) --python-version 3.12 --no-deps layers/inference/requirements.in -o layers/inference/requirements.txt
 
 bench: venv-dev  ## our own benchmarks beside the physical limit (benchmarks/README.md)
-	$(MAKE) -C benchmarks; over=$$?; $(MAKE) -C benchmarks page && exit $$over
+	$(MAKE) -C benchmarks; over=$$?; $(MAKE) page && exit $$over
 
 bench-peers: venv-dev  ## the same work on other products; installs them first
-	$(MAKE) -C benchmarks peers; over=$$?; $(MAKE) -C benchmarks page && exit $$over
+	$(MAKE) -C benchmarks peers; over=$$?; $(MAKE) page && exit $$over
 
 clean:  ## remove the environment, logs and caches
 	rm -rf .venv .venv-bundle .venv-checkov .venv.lock .run .aws-sam .mypy_cache .ruff_cache .hypothesis
