@@ -288,10 +288,15 @@ def _responses(route: Route, schemas: _Schemas) -> dict[str, Any]:
     success: dict[str, Any] = {"description": "done"}
     if answer is not None:
         success["content"] = {"application/json": {"schema": answer}}
-    responses = {str(status): success for status in _successes(route)}
+    own = _own_statuses(route)
+    responses = {str(status): success for status in own if status < 300}
     for name in _possible(route):
         status = route.problem(_ERRORS[name][0])["statusCode"]
-        responses[str(status)] = {"$ref": f"#/components/responses/{_form(route)}{name}"}
+        if status in own and answer is not None:
+            description = _ERRORS[name][1]
+            responses[str(status)] = {**success, "description": description}
+        else:
+            responses[str(status)] = {"$ref": f"#/components/responses/{_form(route)}{name}"}
     if route.path is not None or route.query is not None:
         responses["431"] = {"$ref": "#/components/responses/TooLong"}
     return dict(sorted(responses.items()))
@@ -324,11 +329,14 @@ def _error_responses(found: list[Route]) -> dict[str, Any]:
     return made
 
 
-def _successes(route: Route) -> list[int]:
-    """The declared status, and those that the route's own code gives an `Answer`."""
+def _own_statuses(route: Route) -> set[int]:
+    """The declared status, and those that the route's own code gives an `Answer`.
+
+    An error among them (a health check's 503) is answered in the form of the route's answer.
+    """
     named = re.findall(r"status=([^,)]*)", inspect.getsource(route.call))
-    own = {int(number) for text in named for number in re.findall(r"\b2\d\d\b", text)}
-    return sorted(own | {route.status})
+    own = {int(number) for text in named for number in re.findall(r"\b[25]\d\d\b", text)}
+    return own | {route.status}
 
 
 def _possible(route: Route) -> list[str]:

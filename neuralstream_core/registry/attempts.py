@@ -10,9 +10,12 @@ from typing import Final, TypeVar
 
 from neuralstream_core.errors import NeuralStreamError, Unavailable
 
-__all__ = ["By", "countdown", "pause", "retrying"]
+__all__ = ["By", "countdown", "outage", "pause", "retrying"]
 
 DEFAULT_SECONDS: Final = 10.0
+OUTAGE_SECONDS: Final = 3.0
+"""How long a dependency that is down is asked again, on top of its client's own retries. What lasts longer
+is the caller's to wait out: a function that waits is paid for and taken from the account's concurrency."""
 _FIRST_PAUSE: Final = 0.02
 _LONGEST_PAUSE: Final = 1.0
 
@@ -32,13 +35,20 @@ class By:
     Attributes:
         actor: written to the audit trail.
         key: idempotency key; the same command sent again with it applies once.
-        remaining: seconds the caller will still wait. Transient failures and lost races are retried
-            until they are used up, then the command fails with `Unavailable`.
+        remaining: seconds the caller will still wait. Lost races are retried until they are used up,
+            failures of a dependency for at most `OUTAGE_SECONDS`; then the command fails with
+            `Unavailable`.
     """
 
     actor: str
     key: str | None = None
     remaining: Callable[[], float] = field(default_factory=lambda: countdown(DEFAULT_SECONDS))
+
+
+def outage(remaining: Callable[[], float]) -> Callable[[], float]:
+    """``remaining``, but at most `OUTAGE_SECONDS` from now."""
+    own = countdown(OUTAGE_SECONDS)
+    return lambda: min(own(), remaining())
 
 
 def pause(attempt: int, remaining: Callable[[], float], error: NeuralStreamError) -> None:
@@ -59,7 +69,9 @@ def pause(attempt: int, remaining: Callable[[], float], error: NeuralStreamError
 
 
 def retrying(remaining: Callable[[], float], call: Callable[[], T]) -> T:
-    """``call()``, repeated while it raises `Unavailable` and time is left. It must be idempotent."""
+    """``call()``, repeated while it raises `Unavailable`, for at most `OUTAGE_SECONDS` and while time is
+    left. It must be idempotent."""
+    remaining = outage(remaining)
     attempt = 0
     while True:
         try:

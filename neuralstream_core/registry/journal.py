@@ -25,7 +25,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
 from neuralstream_core.errors import ConditionFailed, Invalid, Unavailable
-from neuralstream_core.registry.attempts import By, pause, retrying
+from neuralstream_core.registry.attempts import By, outage, pause, retrying
 from neuralstream_core.registry.items import (
     META,
     event_item,
@@ -122,18 +122,22 @@ class Journal:
                 the command.
 
         Raises:
-            Unavailable: the table failed, or others kept winning, until the caller's time was up.
+            Unavailable: the table failed for `OUTAGE_SECONDS`, or others kept winning until the caller's
+                time was up.
             Invalid: the idempotency key was used for another request.
         """
         tried: set[int] = set()
         attempt = 0
+        until_given_up = outage(command.by.remaining)
         while True:
             try:
                 done = self._own(command, tried) or self._replay(command)
                 return done or self._attempt(command, decide, tried)
-            except (ConditionFailed, Unavailable) as error:
+            except Unavailable as error:
+                pause(attempt, until_given_up, error)
+            except ConditionFailed as error:
                 pause(attempt, command.by.remaining, error)
-                attempt += 1
+            attempt += 1
 
     def earlier(self, command: Command) -> Committed | None:
         """What this command did when it was sent before with the same idempotency key, if it was.
