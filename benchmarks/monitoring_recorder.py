@@ -85,7 +85,7 @@ def main() -> int:
     group.notes["requests lost"] = recorder.lost
     report = Report(
         "monitoring_recorder",
-        "One flight of increments to a minute's and an hour's counters, against one redis-py GET on "
+        "One flight of increments to an hour's counters, copied once a minute, against one redis-py GET on "
         "the same server.",
     )
     report.add(group)

@@ -85,21 +85,27 @@ class Target:
 
 
 class _Minute:
-    """Prepared commands of one version and minute: the minute's own strings and its hour's."""
+    """Prepared commands of one version and minute: its hour's counters, and the minute's copies."""
 
-    __slots__ = ("_expiring", "_expiry", "_heads", "_looks", "capture", "capturing", "number")
+    __slots__ = (
+        *("_copies", "_expiring", "_expiry", "_hour", "_looks", "_minute"),
+        *("capture", "capturing", "number"),
+    )
 
     def __init__(self, target: Target, number: int) -> None:
         self.number = number
         hour = number // 60
-        self._heads = (
-            _Head(target, hour, number % 60, layout.MINUTE_SECONDS),
-            _Head(target, hour, None, layout.HOUR_SECONDS),
-        )
+        self._minute = _Head(target, hour, number % 60, layout.MINUTE_SECONDS)
+        self._hour = _Head(target, hour, None, layout.HOUR_SECONDS)
+        self._copies: list[Packed] | None = [
+            *_copy(self._hour.service.key, self._minute.service.key),
+            *(_copy(self._hour.series.key, self._minute.series.key) if target.digest else ()),
+        ]
+        """Sent in front of this process's first counts of the minute, whoever else has sent them."""
         index = layout.index_key(target.namespace, hour)
         self._expiry = [
-            *(command(b"EXPIRE", h.service.key, h.seconds) for h in self._heads),
-            *(command(b"EXPIRE", h.series.key, h.seconds) for h in self._heads),
+            command(b"EXPIRE", self._hour.service.key, self._hour.seconds),
+            command(b"EXPIRE", self._hour.series.key, self._hour.seconds),
             command(b"SADD", index, f"{target.model}:{target.version}:{target.digest}".encode()),
             command(b"EXPIRE", index, b"%d" % layout.HOUR_SECONDS),
         ]
@@ -116,15 +122,13 @@ class _Minute:
         series: list[bytes] | None,
         errors: Sequence[tuple[bytes, bytes]],
     ) -> list[Packed]:
-        """One flight: the same increments to the minute and to the hour."""
-        found: list[Packed] = []
-        service_wire = b"".join(service)
-        series_wire = b"" if series is None else b"".join(series)
-        for head in self._heads:
-            found.append(head.service.command(len(service), service_wire))
-            if series is not None:
-                found.append(head.series.command(len(series), series_wire))
-            if errors:
+        """One flight: the increments of one request."""
+        found = list(self._copies) if self._copies is not None else []
+        found.append(self._hour.service.command(len(service), b"".join(service)))
+        if series is not None:
+            found.append(self._hour.series.command(len(series), b"".join(series)))
+        if errors:
+            for head in (self._minute, self._hour):
                 found += [command(b"HINCRBY", head.errors, code, k) for code, k in errors]
                 found.append(command(b"EXPIRE", head.errors, head.seconds))
         if not self._expiring:
@@ -153,6 +157,17 @@ class _Minute:
             elif isinstance(reply, Exception):
                 self._expiring = False
                 raise Unavailable(f"the cache refused a count: {reply}", dependency="redis")
+        self._copies = None
+
+
+def _copy(hour: bytes, minute: bytes) -> tuple[Packed, ...]:
+    """Keep the hour's string for the minute, once: as empty where nothing is counted yet, or a later
+    process would take for the beginning what this one is about to count."""
+    return (
+        command(b"COPY", hour, minute),
+        command(b"SET", minute, b"", b"NX"),
+        command(b"EXPIRE", minute, b"%d" % layout.MINUTE_SECONDS),
+    )
 
 
 class _Head:

@@ -8,6 +8,11 @@ flight to one node of a cluster, and the next hour is on another. In each of the
 - a hash (``e``) of failed requests and rows by error code, only where there were errors.
 
 The last counter of a string is written by every update, so Redis allocates the string once, exactly.
+Requests are counted to the hour alone. A minute's strings are copies of the hour's as they were when the
+minute's first request came, before it was counted: between two of them lies what the minutes between
+them counted (`reader`), and a request is counted once instead of twice. Failures by code, which are rare,
+have hashes of the minute's own.
+
 An hour's strings are at most 5,072 bytes and, for 20 scalar features, about 2,250.
 """
 
@@ -145,6 +150,14 @@ class Service:
             kind, _, code = name.decode().partition(":")
             into = self.request_errors if kind == "r" else self.row_errors
             into[code] = into.get(code, 0) + int(value)
+
+    def add_growth(self, before: Service, after: Service) -> None:
+        """Add what was counted between two states of one string; ``before`` may be the newer one
+        by the seconds that two processes' clocks differ, and then nothing was."""
+        self.latency += np.maximum(after.latency - before.latency, 0)
+        for name, value in after.counters.items():
+            self.counters[name] += max(value - before.counters[name], 0)
+        self.saturated |= after.saturated
 
     def add(self, other: Service) -> None:
         self.latency += other.latency

@@ -10,7 +10,7 @@ import numpy as np
 
 from neuralstream_core.errors import Unavailable
 from neuralstream_core.monitoring import layout
-from neuralstream_core.monitoring.layout import Service
+from neuralstream_core.monitoring.layout import MINUTE, Service
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 __all__ = ["ArchivedHours", "CounterReader", "Counts", "RawHour"]
 
 _KEYS_A_FLIGHT: Final = 200
+_TO_HOUR: Final = (*range(60), None)
+"""The minutes of an hour and, after them, the hour itself."""
 
 
 @dataclass(slots=True)
@@ -104,8 +106,10 @@ class CounterReader:
 
     def read(self, model: str, version: str, profiles: Sequence[Profile], window: Window) -> Counts:
         """All counts of a version in a window, under each of ``profiles``."""
+        if window.minutes:
+            return self._minutes(model, version, profiles, window)
         raws = self.raw(model, version, [p.digest for p in profiles], window.slices)
-        if self._archive is not None and not window.minutes:
+        if self._archive is not None:
             self._fill(model, version, raws)
         return _sum(raws.values(), profiles)
 
@@ -145,6 +149,78 @@ class CounterReader:
             )
         return found
 
+    def _minutes(
+        self, model: str, version: str, profiles: Sequence[Profile], window: Window
+    ) -> Counts:
+        """Counts of whole minutes: by how much each hour's counters grew in them."""
+        counts = _sum([], profiles)
+        start, end = window.start // MINUTE, -(-window.end // MINUTE)
+        hashes: list[Command] = []
+        for hour in window.hours:
+            first, after = max(start - 60 * hour, 0), min(end - 60 * hour, 60)
+            where = (self._namespace, model, version, hour)
+            hashes += [(b"HGETALL", layout.errors_key(*where, m)) for m in range(first, after)]
+            service_keys = [layout.service_key(*where, m) for m in _TO_HOUR]
+            series_keys = [
+                [layout.series_key(*where, m, p.digest) for m in _TO_HOUR] for p in profiles
+            ]
+            grown = self._states([service_keys, *series_keys], first, after)
+            before, now = Service(), Service()
+            before.add_string(grown[0][0])
+            now.add_string(grown[0][1])
+            counts.service.add_growth(before, now)
+            for profile, (old, new) in zip(profiles, grown[1:], strict=True):
+                slots = layout.read_series(new, profile.size)
+                if (slots == layout.U32_MAX).any():
+                    counts.saturated.add(profile.digest)
+                growth = slots - layout.read_series(old, profile.size)
+                counts.series[profile.digest] += np.maximum(growth, 0)
+        for i in range(0, len(hashes), _KEYS_A_FLIGHT):
+            for reply in self._port.flight(hashes[i : i + _KEYS_A_FLIGHT]):
+                counts.service.add_errors(_pairs(reply))
+        if counts.service.saturated:
+            counts.saturated.add("service")
+        return counts
+
+    def _states(
+        self, chains: Sequence[Sequence[bytes]], first: int, after: int
+    ) -> list[tuple[bytes, bytes]]:
+        """Each string as the minute ``first`` of its hour found it and as it was before ``after``.
+
+        A minute without requests has no copy, and neither had the next one with requests anything to
+        add in between: the first copy from a minute on is that minute's. Without any, the hour's own
+        string is it.
+
+        Args:
+            chains: of one string in one hour, the keys of its copies and last its own.
+        """
+        commands: list[Command] = [(b"EXISTS", key) for chain in chains for key in chain[first:-1]]
+        replies: list[object] = []
+        for i in range(0, len(commands), _KEYS_A_FLIGHT):
+            replies += self._port.flight(commands[i : i + _KEYS_A_FLIGHT])
+        length = len(_TO_HOUR) - 1 - first
+        keys: list[bytes] = []
+        for i, chain in enumerate(chains):
+            there = [*replies[i * length : (i + 1) * length], 1]
+            if any(isinstance(reply, Exception) for reply in there):
+                raise _refused(there)
+            for at in (first, after):
+                found = there.index(1, at - first)
+                following = there.index(1, min(found + 1, length))
+                keys += [chain[first + found], chain[first + following]]
+        values = self._port.mget(keys)
+        states: list[tuple[bytes, bytes]] = []
+        for i in range(len(chains)):
+            new = _earlier(*values[4 * i + 2 : 4 * i + 4]) or b""
+            # An hour begins with nothing; of minutes whose copy has gone just now nothing can be said.
+            old = b"" if first == 0 else _earlier(*values[4 * i : 4 * i + 2])
+            if old is None:
+                old = new
+            if 2 * _last(new) < _last(old):
+                old = b""  # the hour's string was evicted in between and began anew
+            states.append((old, new))
+        return states
+
     def _fill(self, model: str, version: str, raws: dict[Slice, RawHour]) -> None:
         """Take the archive's copy of an hour where it holds more; an hour is never added up twice."""
         if self._archive is None:
@@ -173,6 +249,19 @@ def _sum(raws: Iterable[RawHour], profiles: Sequence[Profile]) -> Counts:
     if counts.service.saturated:
         counts.saturated.add("service")
     return counts
+
+
+def _last(data: bytes) -> int:
+    """The last counter of a string, which every update adds to."""
+    return int.from_bytes(data[-4:], "big")
+
+
+def _earlier(copy: bytes | None, following: bytes | None) -> bytes | None:
+    """The copy, or the following minute's where that was made first: by a process whose clock is ahead."""
+    if copy is None or following is None:
+        return copy
+    # One that is far behind began anew after an eviction.
+    return following if _last(following) < _last(copy) <= 2 * _last(following) else copy
 
 
 def _pairs(reply: object) -> dict[bytes, bytes]:

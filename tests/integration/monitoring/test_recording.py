@@ -11,7 +11,7 @@ import pytest
 
 from neuralstream_core.monitoring import layout
 from neuralstream_core.monitoring.counting import count
-from neuralstream_core.monitoring.layout import HOUR
+from neuralstream_core.monitoring.layout import HOUR, MINUTE
 from neuralstream_core.monitoring.profile import bare_profile
 from neuralstream_core.monitoring.reader import CounterReader
 from neuralstream_core.monitoring.recorder import RedisRecorder
@@ -257,3 +257,51 @@ def test_minutes_add_up_to_their_hour(redis_port):
     assert (
         WATCHED.counts(redis_port, Window(start, start + 8 * 60_000_000, minutes=True)).rows() == 2
     )
+
+
+def test_minutes_keep_what_several_processes_counted(any_port):
+    clock = Clockwork(system_clock() // HOUR * HOUR)
+    start = clock.now
+    rng = np.random.default_rng(9)
+    clock.forward(minutes=20)
+    for _ in range(3):  # each new process finds what the one before it has counted in this minute
+        WATCHED.recorder(any_port, clock).record(WATCHED.row(rng))
+    clock.forward(minutes=3)
+    late = Clockwork(clock.now - 60_000_000)
+    WATCHED.recorder(any_port, clock).record(WATCHED.row(rng))
+    WATCHED.recorder(any_port, late).record(WATCHED.row(rng))
+    clock.forward(minutes=37)
+    WATCHED.recorder(any_port, clock).record(WATCHED.row(rng))
+
+    def rows(first: int, after: int) -> tuple[int, int]:
+        window = Window(start + first * MINUTE, start + after * MINUTE, minutes=True)
+        counts = WATCHED.counts(any_port, window)
+        return counts.rows(), counts.service.counters["requests"]
+
+    assert rows(0, 120) == rows(20, 61) == rows(5, 61) == (6, 6)
+    assert rows(0, 20) == rows(24, 60) == rows(61, 70) == (0, 0)
+    assert rows(20, 21) == (3, 3)
+    assert rows(21, 60) == (2, 2)
+    assert rows(20, 60) == (5, 5)
+    assert rows(23, 61) == (3, 3)
+
+
+def test_minutes_after_an_evicted_hour_count_what_came_since(redis_port):
+    clock = Clockwork(system_clock() // HOUR * HOUR)
+    start = clock.now
+    recorder = WATCHED.recorder(redis_port, clock)
+    rng = np.random.default_rng(10)
+    clock.forward(minutes=1)
+    for _ in range(20):
+        recorder.record(WATCHED.row(rng))
+    clock.forward(minutes=1)
+    recorder.record(WATCHED.row(rng))
+    where = (NAMESPACE, "m", "v1", clock.now // HOUR, None)
+    lost = (layout.service_key(*where), layout.series_key(*where, WATCHED.profile.digest))
+    redis_port.flight([(b"DEL", key) for key in lost])
+    clock.forward(minutes=1)
+    for _ in range(4):
+        recorder.record(WATCHED.row(rng))
+    since = WATCHED.counts(redis_port, Window(start + 2 * MINUTE, start + HOUR, minutes=True))
+    assert (since.rows(), since.service.counters["requests"]) == (4, 4)
+    assert since.service.latency.sum() == 12
