@@ -17,6 +17,9 @@ allocated, and no object array can get in.
 from __future__ import annotations
 
 import io
+import lzma
+import struct
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -39,6 +42,16 @@ __all__ = ["LinearRuntime", "inspect_linear"]
 MAX_COMPRESSED: Final = 16 * 1024 * 1024
 MAX_DECOMPRESSED: Final = 32 * 1024 * 1024
 _MEMBERS: Final = frozenset({"coef.npy", "intercept.npy", "classes.npy"})
+_DAMAGED: Final = (
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError, OSError),
+    *(NotImplementedError, OverflowError, RuntimeError, ValueError),
+)
+"""What `zipfile` raises for bytes that are no archive, as a fuzzer found."""
+_NO_HEADER: Final = (
+    *(ValueError, KeyError, SyntaxError, TypeError, struct.error, tokenize.TokenError),
+    *(MemoryError, RecursionError, UserWarning),
+)
+"""What numpy raises for bytes that are no array's header."""
 _KINDS: Final = {"coef": "fiu", "intercept": "fiu", "classes": "iubU"}
 
 
@@ -65,7 +78,7 @@ def inspect_linear(data: bytes) -> dict[str, np.ndarray]:
             return {
                 member.filename.removesuffix(".npy"): _array(archive, member) for member in members
             }
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, OSError, RuntimeError):
+    except _DAMAGED:
         raise ArtifactRejected("the artifact is not a readable .npz archive") from None
 
 
@@ -83,7 +96,7 @@ def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray:
             2: np.lib.format.read_array_header_2_0,
         }[major]
         shape, fortran, dtype = read(head)
-    except (ValueError, KeyError, SyntaxError, TypeError):
+    except _NO_HEADER:
         raise ArtifactRejected(f"{name}: not a plain array") from None
     if dtype.hasobject:
         raise ArtifactRejected(f"{name}: holds Python objects; pickles are never loaded")
@@ -91,7 +104,7 @@ def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray:
         raise ArtifactRejected(f"{name}: an array of {dtype} with shape {shape} does not fit here")
     count = int(np.prod([int(size) for size in shape], dtype=object)) if shape else 1
     body = memoryview(raw)[head.tell() :]
-    if count < 1 or count * dtype.itemsize != len(body):
+    if min(shape, default=1) < 1 or dtype.itemsize < 1 or count * dtype.itemsize != len(body):
         raise ArtifactRejected(f"{name}: shape {shape} does not match its {len(body)} bytes")
     array = np.frombuffer(body, dtype=dtype)
     return array.reshape(shape, order="F" if fortran else "C")
@@ -159,7 +172,12 @@ def _classes(classes: np.ndarray | None, rows: int) -> np.ndarray | None:
         raise ArtifactRejected("classes must be distinct labels in one axis")
     if len(classes) != (2 if rows == 1 else rows) or len(classes) < 2:
         raise ArtifactRejected(f"{len(classes)} classes do not fit {rows} rows of coef")
-    return classes.astype(object) if classes.dtype.kind == "U" else classes
+    if classes.dtype.kind != "U":
+        return classes
+    try:
+        return classes.astype(object)
+    except ValueError:
+        raise ArtifactRejected("classes hold text that is not Unicode") from None
 
 
 def _signature(coef: np.ndarray, classes: np.ndarray | None) -> Signature:

@@ -170,6 +170,38 @@ def test_damaged_models_are_refused_or_pass_but_nothing_else(data: st.DataObject
         inspect("onnx", bytes(good[: data.draw(st.integers(0, len(good)))]))
 
 
+@settings(max_examples=200, deadline=None)
+@given(st.data())
+def test_damaged_linear_archives_are_refused_or_load_but_nothing_else(data: st.DataObject) -> None:
+    whole = linear([1.0, -2.0], 0.5, classes=np.array([0, 1]))
+    good = bytearray(data.draw(st.sampled_from([whole, archive(coef=npy(np.ones(2)))])))
+    for _ in range(data.draw(st.integers(1, 4))):
+        good[data.draw(st.integers(0, len(good) - 1))] = data.draw(st.integers(0, 255))
+    with suppress(ArtifactRejected):
+        load("linear", bytes(good[: data.draw(st.just(len(good)) | st.integers(0, len(good)))]))
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.data())
+def test_damaged_array_headers_are_refused_or_load_but_nothing_else(data: st.DataObject) -> None:
+    """Behind the archive's checksum, where damage to the archive itself does not get."""
+    arrays = {"coef": npy(np.array([1.0, -2.0])), "classes": npy(np.array(["no", "yes"]))}
+    name = data.draw(st.sampled_from(sorted(arrays)))
+    bad = bytearray(arrays[name])
+    for _ in range(data.draw(st.integers(1, 4))):
+        bad[data.draw(st.integers(0, len(bad) - 1))] = data.draw(st.integers(0, 255))
+    cut = data.draw(st.just(len(bad)) | st.integers(0, len(bad)))
+    with suppress(ArtifactRejected):
+        load("linear", archive(**{**arrays, name: bytes(bad[:cut])}))
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.sampled_from(["onnx", "linear"]), st.binary(max_size=300))
+def test_any_bytes_are_refused_or_pass_but_nothing_else(kind: str, data: bytes) -> None:
+    with suppress(ArtifactRejected):
+        inspect(kind, data)
+
+
 def test_large_unpacked_ensembles_are_inspected_quickly_and_correctly() -> None:
     """Runs of a hundred thousand numbers, each a field of its own, and a refusal behind them."""
     node = helper.make_node("Identity", ["x"], ["y"])
