@@ -98,7 +98,7 @@ def keys_table(name: str) -> Table:
 @cache
 def s3_client() -> S3Client:
     """S3 for artifacts and job files."""
-    client: S3Client = _boto("s3", 1.0, 10.0, 3)
+    client: S3Client = _boto("s3", 1.0, 5.0, 2)
     return client
 
 
