@@ -12,9 +12,9 @@ import json
 import sys
 import time
 from pathlib import Path
+from typing import cast
 
 import httptools
-import uvloop
 
 
 class Caller(asyncio.Protocol):
@@ -25,8 +25,7 @@ class Caller(asyncio.Protocol):
         self.done = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - a TCP connection is one
-        self.transport = transport
+        self.transport = cast("asyncio.Transport", transport)
         self._send()
 
     def _send(self) -> None:
@@ -91,7 +90,7 @@ if __name__ == "__main__":
     port, path, body, connections, seconds = sys.argv[1:]
     print(
         json.dumps(
-            uvloop.run(
+            asyncio.run(
                 run(int(port), path, Path(body).read_bytes(), int(connections), float(seconds))
             )
         )
