@@ -37,8 +37,15 @@ class Http:
 
     def request(self, method: str, path: str, body: bytes | None = None) -> bytes:
         """The body of a 2xx answer; anything else fails the run."""
-        self.connection.request(method, path, body, {"content-type": "application/json"})
-        answer = self.connection.getresponse()
+        headers = {"content-type": "application/json"}
+        try:
+            self.connection.request(method, path, body, headers)
+            answer = self.connection.getresponse()
+        except (BrokenPipeError, ConnectionResetError, http.client.RemoteDisconnected):
+            # The server ended an idle connection between two groups; the first call is warm-up.
+            self.connection.close()
+            self.connection.request(method, path, body, headers)
+            answer = self.connection.getresponse()
         data = answer.read()
         if answer.status >= 300:
             raise RuntimeError(f"{method} {path}: {answer.status} {data[:500]!r}")

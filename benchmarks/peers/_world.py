@@ -47,15 +47,23 @@ FEATURES = 20
 ENTITIES = 1000
 
 
-def alternate(group: Group, cases: Mapping[str, Callable[[], float]], rounds: int) -> None:
-    """Fill ``group`` with cases that time themselves, in turn; each call returns its seconds."""
+def alternate(
+    group: Group, cases: Mapping[str, Callable[[], float]], rounds: int, *, burst: int = 1
+) -> None:
+    """Fill ``group`` with cases that time themselves, in turn; each call returns its seconds.
+
+    Args:
+        burst: calls a turn. More than one shows a caller that keeps calling: every server is awake,
+            as it would be if the others on this machine were not waiting too.
+    """
     for case in cases.values():
         case()
     group.samples = {name: [] for name in cases}
     for turn in range(rounds):
         names = list(cases) if turn % 2 else list(reversed(cases))
         for name in names:
-            group.samples[name].append(cases[name]())
+            case = cases[name]
+            group.samples[name] += [case() for _ in range(burst)]
 
 
 def timed(call: Callable[[], object]) -> Callable[[], float]:
@@ -188,7 +196,7 @@ def feast_server(folder: Path, repo: Path) -> Iterator[int]:
     port = free_port()
     command = [
         ensure("feast").parent / "feast", "-c", repo, "serve", "-p", str(port), "--no-access-log",
-        "--max-requests", "100000000",
+        "--max-requests", "100000000", "--keep-alive-timeout", "600",
     ]  # fmt: skip
     with running(command, port, "/health", log=folder / "feast-serve.log"):
         yield port

@@ -39,6 +39,7 @@ def read(folder: Path, model: Model, rounds: int) -> Report:
         bare = BareRedis("127.0.0.1", api.stack.redis.port)
         for width in (20, 100):
             for count in (1, 10, 100, 1000):
+                turns = rounds if count * width <= 2000 else max(3, rounds // 3)
                 ids = [f"user_{i}" for i in range(count)]
                 block = [BlockRead(f"v{width}", ids, None)]
                 online.read_blocks(block)
@@ -55,7 +56,7 @@ def read(folder: Path, model: Model, rounds: int) -> Report:
                             "read", entities=c, width=w, repeat=1
                         )[0],
                     },
-                    rounds,
+                    turns,
                 )
                 report.add(group)
                 asked = json.dumps({"feature_view": f"v{width}", "entity_ids": ids}).encode()
@@ -77,7 +78,7 @@ def read(folder: Path, model: Model, rounds: int) -> Report:
                             )
                         ),
                     },
-                    rounds,
+                    turns,
                 )
                 report.add(group)
     return report
@@ -120,7 +121,7 @@ def predict(folder: Path, model: Model, rounds: int) -> Report:
     report = Report(
         "peers_predict",
         "From an entity id to a prediction: NeuralStream in one request; for the peers the caller reads "
-        "20 features from Feast's server, makes the tensor and asks the model server.",
+        "20 features from Feast's server, makes the tensor and asks the model server. In turns of 20 calls.",
     )
     with ExitStack() as stack:
         api = stack.enter_context(ours(model))
@@ -148,7 +149,7 @@ def predict(folder: Path, model: Model, rounds: int) -> Report:
             http = Http(port)
             cases[f"Feast + {peer}"] = timed(lambda h=http, p=path, e=encode: from_feast(h, p, e))
         group = Group("one prediction from an entity id, HTTP", "two bare GETs")
-        alternate(group, cases, rounds * 10)
+        alternate(group, cases, rounds, burst=20)
         group.notes["NeuralStream ∕ (Feast + mlserver), paired median (budget ≤ 0.2)"] = round(
             ratio(group, "NeuralStream", "Feast + mlserver"), 3
         )
@@ -174,7 +175,7 @@ def throughput(folder: Path, model: Model, rounds: int) -> Report:
     )
     body = folder / "body.json"
     row = [model.rows[0].tolist()]
-    seconds = 1.0 if rounds < 10 else 4.0
+    seconds = 1.0 if rounds < 10 else 3.0
     targets: dict[str, tuple[int, str, bytes]] = {}
     with ExitStack() as stack:
         api = stack.enter_context(ours(model))
@@ -185,7 +186,7 @@ def throughput(folder: Path, model: Model, rounds: int) -> Report:
             targets[f"{peer} (inference only)"] = (port, path, encode(row))
         for connections in (1, 8, 32):
             group = Group(f"{connections} connections", "NeuralStream")
-            for _ in range(1 if rounds < 10 else 3):
+            for _ in range(1 if rounds < 10 else 2):
                 for name, (port, path, data) in targets.items():
                     body.write_bytes(data)
                     made = json.loads(
