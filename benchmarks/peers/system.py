@@ -111,7 +111,7 @@ def footprint(folder: Path, model: Model, rounds: int) -> Report:
         group,
         {"bare interpreter": importing(Path(sys.executable), "pass")}
         | {name: importing(*how) for name, how in imports.items()},
-        3,
+        max(3, rounds // 8),
     )
     for peer in ("feast", "mlserver", "mlflow", "bentoml", "evidently"):
         (site,) = (ensure(peer).parent.parent / "lib").glob("python3.*/site-packages")
