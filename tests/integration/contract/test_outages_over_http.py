@@ -202,7 +202,7 @@ def codes(answers: Sequence[Answered]) -> set[str]:
     }
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def own_stack() -> Iterator[RunningStack]:
     with Stack() as running:
         stack = RunningStack(running)
@@ -232,7 +232,7 @@ def test_redis_dies_and_comes_back_under_load(own_stack: RunningStack) -> None:
 
 
 def test_the_aws_services_die_and_come_back_empty_under_load(own_stack: RunningStack) -> None:
-    """Last: what is in the emulation dies with it, so after it nothing can be found again."""
+    """What is in the emulation dies with it: after it nothing can be found again."""
     stack, size = own_stack.running, len(MIX)
     port = own_stack.aws_endpoint.rpartition(":")[2]
     started: list[Child] = []
