@@ -16,40 +16,21 @@ from neuralstream_core.features import Catalog, OnlineStore, ViewSpec
 from neuralstream_core.redis import RedisPort
 from neuralstream_core.registry.artifacts import ArtifactStore
 from neuralstream_core.registry.attempts import By, countdown
-from neuralstream_core.registry.records import FeatureRef, Format, Signature
 from neuralstream_core.registry.registrar import Registrar
 from neuralstream_core.registry.registry import Registry
 from neuralstream_core.registry.requests import Registration
 from neuralstream_core.registry.views import CatalogViews
 from neuralstream_core.serving.batch import JobRecord, JobSpec
-from neuralstream_core.serving.binding import bind
-from neuralstream_core.serving.runtimes import load
 from neuralstream_core.settings import RedisSettings
 from neuralstream_core.table import Table
 from neuralstream_core.time import system_clock
 from neuralstream_lambda.batch import BatchSettings, jobs, run_task, submit
+from tests.support.registering import InProcess, NoProfiles
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 NAMESPACE = "jobs"
-
-
-class InProcess:
-    """A validator that tries artifacts right here: these come from the tests themselves."""
-
-    def validate(self, kind: Format, data: bytes, features: Sequence[FeatureRef], /) -> Signature:
-        runtime = load(kind, data)
-        if features:
-            bind(runtime.signature, features)
-        return runtime.signature
-
-
-class NoProfiles:
-    """No version here has a baseline."""
-
-    def profile(self, *_: Any) -> bytes:
-        raise NotImplementedError
 
 
 def linear(coef: Any, intercept: Any = 0.0, **more: Any) -> bytes:

@@ -16,39 +16,21 @@ from neuralstream_core.monitoring.observation import AnyObservation
 from neuralstream_core.redis import RedisPort
 from neuralstream_core.registry.artifacts import ArtifactStore
 from neuralstream_core.registry.attempts import By, countdown
-from neuralstream_core.registry.records import FeatureRef, Format, Signature, VersionRecord
+from neuralstream_core.registry.records import VersionRecord
 from neuralstream_core.registry.registrar import Registrar
 from neuralstream_core.registry.registry import Registry
 from neuralstream_core.registry.requests import Registration
 from neuralstream_core.registry.views import CatalogViews
-from neuralstream_core.serving.binding import bind
 from neuralstream_core.serving.engine import Engine
 from neuralstream_core.serving.models import DiskCache, Models
 from neuralstream_core.serving.router import Router
-from neuralstream_core.serving.runtimes import load
 from neuralstream_core.table import Table
 from neuralstream_core.time import system_clock
 from tests.support.functions import load_function
+from tests.support.registering import InProcess, NoProfiles
 
 ROOT = Path(__file__).parents[3]
 NAMESPACE = "test"
-
-
-class InProcess:
-    """A validator that tries artifacts right here: these come from the tests themselves."""
-
-    def validate(self, kind: Format, data: bytes, features: Sequence[FeatureRef], /) -> Signature:
-        runtime = load(kind, data)
-        if features:
-            bind(runtime.signature, features)
-        return runtime.signature
-
-
-class NoProfiles:
-    """No version here has a baseline."""
-
-    def profile(self, *_: Any) -> bytes:
-        raise NotImplementedError
 
 
 @dataclass
