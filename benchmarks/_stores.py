@@ -38,10 +38,11 @@ class Keep:
         self.keys = list(keys)
         return self._port.mget(keys)
 
-    def run(self, script: Any, calls: Any) -> Any:
+    def run(self, script: Any, calls: Any, **options: Any) -> Any:
         if self.keeping:
-            self.calls += [call for call in calls if len(call[1]) > 1]
-        return self._port.run(script, calls)
+            calls = list(calls)
+            self.calls += [call for call in calls if len(call) > 2]
+        return self._port.run(script, calls, **options)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._port, name)

@@ -50,7 +50,7 @@ def main() -> int:
             keep.calls, keep.keeping = [], True
             assert single.write(name, now(written)).written == count  # noqa: S101
             assert three.write(name, now(written)).written == count  # noqa: S101
-            sets = [(b"SET", key, args[0], b"PX", int(args[1])) for key, args in keep.calls]
+            sets = [(b"SET", key, row, b"PX", int(life)) for key, row, life, _ in keep.calls]
 
             def by_redis_py(commands):
                 for start in range(0, len(commands), 1000):

@@ -40,7 +40,7 @@ class Codec:
 
     @cached_property
     def encoder(self) -> Encoder:
-        return Encoder(self.view, self.layout)
+        return Encoder(self.view, self.layout, self.prefix)
 
     def decoder(self, features: tuple[str, ...] | None) -> Decoder:
         """The reader of ``features`` (all when ``None``).

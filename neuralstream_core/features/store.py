@@ -12,7 +12,8 @@ Keys of namespace ``ns``, whose only characters outside of an entity id are lett
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import chain, repeat
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -24,13 +25,13 @@ from neuralstream_core.features._merge import ALL_STALE, MERGE, TOO_LARGE
 from neuralstream_core.features.catalog import Catalog
 from neuralstream_core.features.rows import BlockRead, Entity, Row, ViewRead, WriteResult
 from neuralstream_core.features.schema import FeatureView
-from neuralstream_core.redis.port import ReplyError
+from neuralstream_core.redis.port import FLIGHT, ReplyError
 from neuralstream_core.time import Clock
 
 if TYPE_CHECKING:
     from neuralstream_core.features._decode import Decoder
     from neuralstream_core.features.block import Block
-    from neuralstream_core.redis.port import RedisPort, Reply
+    from neuralstream_core.redis.port import Call, RedisPort, Reply
 
 __all__ = ["DEFAULT_RETENTION_SECONDS", "Batch", "DeleteProgress", "ManyRows", "OnlineStore"]
 
@@ -46,7 +47,7 @@ class Batch(NamedTuple):
     """Rows of one view, checked and packed, nothing sent yet."""
 
     codec: Codec
-    rows: list[Packed]
+    packed: Packed
     source: Sequence[Mapping[str, Any]]
     where: str
 
@@ -167,19 +168,11 @@ class OnlineStore:
         """
         if not batches:
             return []
-        calls: list[tuple[bytes, Sequence[bytes | str | int]]] = []
-        for batch in batches:
-            codec = batch.codec
-            keys, widths = codec.keys([row.entity for row in batch.rows]), codec.layout.widths
-            expiry = codec.expiry(self._clock())
-            lives = {time: b"%d" % expiry(time) for time in {row.time for row in batch.rows}}
-            calls += [
-                (key, (row.row, lives[row.time], widths))
-                for key, row in zip(keys, batch.rows, strict=True)
-            ]
         generations = dict.fromkeys(batch.codec.view.generation for batch in batches)
-        calls += [(self._tombstone(g), (b"",)) for g in generations]
-        replies = self._run(calls, max(batch.codec.layout.cells for batch in batches))
+        calls = [self._calls(batch) for batch in batches]
+        calls.append([(self._tombstone(generation), b"") for generation in generations])
+        most = _CELLS_A_FLIGHT // max(batch.codec.layout.cells for batch in batches)
+        replies = self._port.run(MERGE, chain(*calls), flight=max(1, min(most, FLIGHT)))
         dead = {
             generation
             for generation, reply in zip(generations, replies[-len(generations) :], strict=True)
@@ -188,28 +181,25 @@ class OnlineStore:
         results: list[WriteResult] = []
         at = 0
         for batch in batches:
-            end = at + len(batch.rows)
+            end = at + len(batch.packed.keys)
             if batch.codec.view.generation in dead:
-                results.append(self._rewrite(batch, [key for key, _ in calls[at:end]]))
+                results.append(self._rewrite(batch))
             else:
                 results.append(_result(batch, replies[at:end]))
             at = end
         return results
 
-    def _run(
-        self, calls: Sequence[tuple[bytes, Sequence[bytes | str | int]]], cells: int
-    ) -> list[Reply]:
-        """All calls, in flights that a server merges well within the read timeout."""
-        step = max(1, _CELLS_A_FLIGHT // cells)
-        replies: list[Reply] = []
-        for at in range(0, len(calls), step):
-            replies += self._port.run(MERGE, calls[at : at + step])
-        return replies
+    def _calls(self, batch: Batch) -> Iterable[Call]:
+        keys, times, rows, _ = batch.packed
+        expiry = batch.codec.expiry(self._clock())
+        lives = {time: b"%d" % expiry(time) for time in set(times)}
+        widths = batch.codec.layout.widths
+        return zip(keys, rows, map(lives.__getitem__, times), repeat(widths))
 
-    def _rewrite(self, batch: Batch, keys: list[bytes]) -> WriteResult:
+    def _rewrite(self, batch: Batch) -> WriteResult:
         """The view was deleted, and perhaps created anew, since this process looked: take back what
         was written to the dead generation and write to the living one."""
-        self._port.flight([(b"UNLINK", key) for key in keys])
+        self._port.flight([(b"UNLINK", key) for key in batch.packed.keys])
         codec = self._codecs_reset(batch.codec.view.name)
         if codec.view.generation == batch.codec.view.generation:
             raise Unavailable(
@@ -380,19 +370,19 @@ def _count(reply: Reply) -> int:
 
 
 def _result(batch: Batch, replies: Sequence[Reply]) -> WriteResult:
-    rows = batch.rows
-    cells = sum([row.cells for row in rows])
+    written = batch.packed.cells
+    cells = sum(written)
     if not any(replies):
-        return WriteResult(len(rows), 0, cells, 0)
+        return WriteResult(len(written), 0, cells, 0)
     stale_rows = stale_cells = 0
-    for i, (row, reply) in enumerate(zip(rows, replies, strict=True)):
+    for i, (many, reply) in enumerate(zip(written, replies, strict=True)):
         count = _count(reply)
         if count == TOO_LARGE:
             loc = f"{batch.where.format(i)}features"
             raise Invalid.at(loc, ROW_TOO_LARGE, code="row_too_large")
         if count == ALL_STALE:
             stale_rows += 1
-            cells -= row.cells
+            cells -= many
         else:
             stale_cells += count
-    return WriteResult(len(rows) - stale_rows, stale_rows, cells - stale_cells, stale_cells)
+    return WriteResult(len(written) - stale_rows, stale_rows, cells - stale_cells, stale_cells)

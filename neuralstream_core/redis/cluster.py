@@ -6,7 +6,7 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import cast
 
 from neuralstream_core.errors import Unavailable
@@ -20,8 +20,8 @@ from neuralstream_core.redis.connection import (
     pack_keys,
 )
 from neuralstream_core.redis.pool import Pool, outage_in, unavailable
-from neuralstream_core.redis.port import Call, Command, Key, Reply, ReplyError, Script
-from neuralstream_core.redis.single import FLIGHT, unscripted
+from neuralstream_core.redis.port import FLIGHT, Call, Command, Key, Reply, ReplyError, Script
+from neuralstream_core.redis.scripts import run_in_flights
 from neuralstream_core.redis.slots import PART_DOWN, SlotMap, slot_of
 
 __all__ = ["Cluster"]
@@ -97,7 +97,7 @@ class Cluster:
     # ------------------------------------------------------------------ the port
 
     def mget(self, keys: Sequence[Key]) -> list[bytes | None]:
-        values = self._exchange(keys, keys, _gets, None) if keys else []
+        values = self._exchange(keys, keys, _gets) if keys else []
         if ReplyError in map(type, values):
             for i, value in enumerate(values):
                 if isinstance(value, ReplyError):
@@ -111,21 +111,29 @@ class Cluster:
         commands: Sequence[Command],
         *,
         patient: bool = True,
-        meanwhile: Callable[[], None] | None = None,  # noqa: ARG002 - several sends, no one moment
+        meanwhile: Callable[[], None] | None = None,
     ) -> list[Reply]:
         keys = [_bytes(command[1]) for command in commands]
-        return self._slices(commands, keys, None, patient=patient)
-
-    def run(self, script: Script, calls: Sequence[Call]) -> list[Reply]:
-        sha, keys = script.sha, [key for key, _ in calls]
-        commands: list[Command] = [(b"EVALSHA", sha, 1, key, *args) for key, args in calls]
-        replies = self._slices(commands, keys, script)
-        if again := unscripted(calls, replies):
-            commands = [(b"EVAL", script.source, 1, calls[i][0], *calls[i][1]) for i in again]
-            evaluated = self._slices(commands, [keys[i] for i in again], None)
-            for i, reply in zip(again, evaluated, strict=True):
-                replies[i] = reply
+        replies: list[Reply] = []
+        for i in range(0, len(commands), FLIGHT):
+            items = list(map(pack, commands[i : i + FLIGHT]))
+            replies += self._exchange(
+                keys[i : i + FLIGHT], items, b"".join, patient=patient, meanwhile=meanwhile
+            )
+            meanwhile = None
         return replies
+
+    def run(self, script: Script, calls: Iterable[Call], *, flight: int = FLIGHT) -> list[Reply]:
+        return run_in_flights(script, calls, flight, self._send)
+
+    def _send(
+        self,
+        keys: Sequence[Key],
+        items: Sequence[bytes],
+        script: Script | None,
+        meanwhile: Callable[[], None] | None,
+    ) -> list[Reply]:
+        return self._exchange(keys, items, b"".join, script, meanwhile=meanwhile)
 
     def scan(
         self, cursor: bytes | None, match: bytes, count: int
@@ -169,29 +177,15 @@ class Cluster:
 
     # ------------------------------------------------------------------ one flight
 
-    def _slices(
-        self,
-        commands: Sequence[Command],
-        keys: Sequence[Key],
-        script: Script | None,
-        *,
-        patient: bool = True,
-    ) -> list[Reply]:
-        replies: list[Reply] = []
-        for i in range(0, len(commands), FLIGHT):
-            items = list(map(pack, commands[i : i + FLIGHT]))
-            part = keys[i : i + FLIGHT]
-            replies += self._exchange(part, items, b"".join, script, patient=patient)
-        return replies
-
     def _exchange(
         self,
         keys: Sequence[Key],
         items: Sequence[bytes],
         wire: Callable[[Sequence[bytes]], bytes],
-        script: Script | None,
+        script: Script | None = None,
         *,
         patient: bool = True,
+        meanwhile: Callable[[], None] | None = None,
     ) -> list[Reply]:
         """The reply to each item, through failover and resharding as far as time allows.
 
@@ -202,7 +196,7 @@ class Cluster:
         started = time.monotonic()
         slots = self._map or self._renew(0)
         numbers = slots.route(keys)
-        trip = self._trip(slots, numbers, items, wire, script)
+        trip = self._trip(slots, numbers, items, wire, script, meanwhile)
         if trip.error is None and not trip.redirects:
             following = [iter(answers or ()).__next__ for answers in trip.answers]
             return [following[number]() for number in numbers]
@@ -243,8 +237,9 @@ class Cluster:
         items: Sequence[bytes],
         wire: Callable[[Sequence[bytes]], bytes],
         script: Script | None,
+        meanwhile: Callable[[], None] | None = None,
     ) -> _Trip:
-        """Send to every node, then read from every node.
+        """Send to every node, call ``meanwhile``, then read from every node.
 
         Raises:
             Unavailable: a node is in a state that no other try can better.
@@ -271,6 +266,8 @@ class Cluster:
                     if flights and flights[-1][0] == number:
                         flights.pop()[2].close()
                     trip.fail(pool, error)
+            if meanwhile is not None:
+                meanwhile()
             flights.reverse()
             while flights:
                 number, pool, connection = flights[-1]

@@ -3,10 +3,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
-from typing import Protocol, TypeAlias
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final, Protocol, TypeAlias
 
-__all__ = ["Call", "Command", "Key", "Packed", "RedisPort", "Reply", "ReplyError", "Script"]
+__all__ = [
+    "FLIGHT",
+    "Call",
+    "Command",
+    "Key",
+    "Packed",
+    "RedisPort",
+    "Reply",
+    "ReplyError",
+    "Script",
+]
+
+FLIGHT: Final = 1000
+"""The most commands in one send, so that a bulk write does not hold the server or a timeout up."""
 
 Key: TypeAlias = bytes
 Command: TypeAlias = tuple[bytes | str | int, ...]
@@ -22,7 +35,7 @@ class Packed(tuple[bytes, Key]):
     __slots__ = ()
 
 
-Call: TypeAlias = tuple[Key, Sequence[bytes | str | int]]
+Call: TypeAlias = tuple[Key, *tuple[bytes | str | int, ...]]
 """The key and the arguments of one run of a script."""
 Reply: TypeAlias = bytes | int | Exception | list["Reply"] | None
 
@@ -94,8 +107,12 @@ class RedisPort(Protocol):
         breaks, its part of the flight is sent once more: Redis may have run it twice.
         """
 
-    def run(self, script: Script, calls: Sequence[Call]) -> list[Reply]:
-        """The script once per ``(key, args)``, as one flight; loads the script where it is unknown."""
+    def run(self, script: Script, calls: Iterable[Call], *, flight: int = FLIGHT) -> list[Reply]:
+        """The script once per ``(key, *arguments)``; loads the script where it is unknown.
+
+        At most ``flight`` calls are under way at a time. ``calls`` is read while the server works on
+        those before, and must not raise.
+        """
 
     def scan(
         self, cursor: bytes | None, match: bytes, count: int

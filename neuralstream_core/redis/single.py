@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import cast
 
 from neuralstream_core.redis.connection import Address, Options, pack, pack_keys
 from neuralstream_core.redis.pool import Pool, unavailable
-from neuralstream_core.redis.port import Call, Command, Key, Reply, ReplyError, Script
+from neuralstream_core.redis.port import FLIGHT, Call, Command, Key, Reply, ReplyError, Script
+from neuralstream_core.redis.scripts import run_in_flights
 
-__all__ = ["FLIGHT", "SingleNode", "unscripted"]
-
-FLIGHT = 1000
-"""The most commands in one send, so that a bulk write does not hold the server or a timeout up."""
+__all__ = ["SingleNode"]
 
 
 class SingleNode:
@@ -41,36 +39,28 @@ class SingleNode:
         patient: bool = True,
         meanwhile: Callable[[], None] | None = None,
     ) -> list[Reply]:
-        return self._slices(commands, None, patient=patient, meanwhile=meanwhile)
-
-    def run(self, script: Script, calls: Sequence[Call]) -> list[Reply]:
-        sha = script.sha
-        replies = self._slices([(b"EVALSHA", sha, 1, key, *args) for key, args in calls], script)
-        if again := unscripted(calls, replies):
-            evals = [(b"EVAL", script.source, 1, calls[i][0], *calls[i][1]) for i in again]
-            for i, reply in zip(again, self._slices(evals, None), strict=True):
-                replies[i] = reply
-        return replies
-
-    def _slices(
-        self,
-        commands: Sequence[Command],
-        script: Script | None,
-        *,
-        patient: bool = True,
-        meanwhile: Callable[[], None] | None = None,
-    ) -> list[Reply]:
         if len(commands) <= FLIGHT:
             if not commands:
                 return []
-            payload = b"".join(map(pack, commands))
             return self._pool.exchange(
-                payload, len(commands), script, patient=patient, meanwhile=meanwhile
+                b"".join(map(pack, commands)), len(commands), patient=patient, meanwhile=meanwhile
             )
         replies: list[Reply] = []
         for i in range(0, len(commands), FLIGHT):
-            replies += self._slices(commands[i : i + FLIGHT], script, patient=patient)
+            replies += self.flight(commands[i : i + FLIGHT], patient=patient)
         return replies
+
+    def run(self, script: Script, calls: Iterable[Call], *, flight: int = FLIGHT) -> list[Reply]:
+        return run_in_flights(script, calls, flight, self._send)
+
+    def _send(
+        self,
+        keys: Sequence[Key],
+        items: Sequence[bytes],
+        script: Script | None,
+        meanwhile: Callable[[], None] | None,
+    ) -> list[Reply]:
+        return self._pool.exchange(b"".join(items), len(keys), script, meanwhile=meanwhile)
 
     def scan(
         self, cursor: bytes | None, match: bytes, count: int
@@ -97,21 +87,3 @@ def _values(reply: Reply) -> list[bytes | None]:
     if isinstance(reply, ReplyError):
         raise unavailable(reply)
     return cast("list[bytes | None]", reply)
-
-
-def unscripted(calls: Sequence[Call], replies: Sequence[Reply]) -> list[int]:
-    """The calls that must run again, with the script's source, because a server had forgotten it.
-
-    Where one call of a key was refused, its later calls run again even if another client brought the
-    script in between and they ran: two writes of one key must end in their order.
-    """
-    if ReplyError not in map(type, replies):
-        return []
-    refused: set[Key] = set()
-    again = []
-    for i, ((key, _), reply) in enumerate(zip(calls, replies, strict=True)):
-        if isinstance(reply, ReplyError) and reply.code == "NOSCRIPT":
-            refused.add(key)
-        if key in refused:
-            again.append(i)
-    return again

@@ -58,8 +58,8 @@ def test_any_history_ends_as_the_model_says(redis_port: RedisPort, data: st.Data
         codec, known = data.draw(st.sampled_from([(new, chosen), (old, beginning)]))
         row = data.draw(rows_of(known))
         time = NOW - data.draw(st.integers(0, 3)) * 10**9 - data.draw(st.integers(0, 1))
-        (packed,) = codec.encoder.encode([{"entity_id": "u", "features": row}], time)
-        (reply,) = redis_port.run(MERGE, [(KEY, (packed.row, 100_000, codec.layout.widths))])
+        packed = codec.encoder.encode([{"entity_id": "u", "features": row}], time)
+        (reply,) = redis_port.run(MERGE, [(KEY, *packed.rows, 100_000, codec.layout.widths)])
         assert reply == model.write(time, row)
         (raw,) = redis_port.mget([KEY])
         for reader, names in ((new, chosen), (old, beginning)):
@@ -82,8 +82,8 @@ def test_rows_of_any_length_keep_a_time_for_every_cell(redis_port: RedisPort, co
     codec = Codec(view_of(chosen), "test", 1000)
     calls = []
     for i in range(count):
-        (packed,) = codec.encoder.encode([{"entity_id": "u", "features": {f"f{i}": i}}], NOW - i)
-        calls.append((KEY, (packed.row, 100_000, codec.layout.widths)))
+        packed = codec.encoder.encode([{"entity_id": "u", "features": {f"f{i}": i}}], NOW - i)
+        calls.append((KEY, *packed.rows, 100_000, codec.layout.widths))
     calls = calls[::7] + calls
     for i in range(0, len(calls), 50):
         replies = redis_port.run(MERGE, calls[i : i + 50])

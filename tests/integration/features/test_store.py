@@ -224,6 +224,18 @@ def test_an_entity_that_does_not_fit_is_refused_on_every_read(
         store.read_blocks([BlockRead("view", ["fine", entity])])
 
 
+@pytest.mark.parametrize("entity", ["", "x" * 1025, "\ud800", ("a", "b"), ()])
+def test_a_write_names_the_row_whose_entity_does_not_fit_and_writes_none(
+    store: OnlineStore, entity: Any
+) -> None:
+    store.catalog.put("view", spec("a"))
+    with pytest.raises(Invalid) as caught:
+        store.write("view", [row("fine", a=1), row(entity, a=1)])
+    assert [e.loc for e in caught.value.errors] == ["rows.1.entity_id"]
+    with pytest.raises(NotFound):
+        store.read_one("view", "fine")
+
+
 # --- two processes, one of which knows an older view ---------------------------------------------
 
 

@@ -77,7 +77,7 @@ class Load:
             number += 1
             start = time.monotonic()
             try:
-                replies = self._port.run(RAISE, [(key, [number]) for key in keys])
+                replies = self._port.run(RAISE, [(key, number) for key in keys])
                 if replies != [1] * len(keys):
                     self.wrong.append(replies)
                 values = self._port.mget(keys)
@@ -276,7 +276,7 @@ def test_a_full_server_refuses_writes_as_unavailable_and_still_reads(server, por
     with pytest.raises(Unavailable, match="OOM"):
         port.flight([("SET", "more", "v")])
     with pytest.raises(Unavailable, match="OOM"):
-        port.run(RAISE, [(b"n", [1])])
+        port.run(RAISE, [(b"n", 1)])
     assert port.mget([b"k", b"n"]) == [b"v", None]
 
 

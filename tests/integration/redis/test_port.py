@@ -84,13 +84,42 @@ def test_a_key_of_another_type_reads_as_missing(any_port):
 
 
 def test_a_script_runs_once_for_each_call_in_order(any_port):
-    calls = [(b"k%d" % (i % 3), [f"{i},"]) for i in range(30)]
+    calls = [(b"k%d" % (i % 3), f"{i},") for i in range(30)]
     replies = any_port.run(APPEND, calls)
     assert replies[-3:] == [",".join(map(str, range(i, 30, 3))).encode() + b"," for i in range(3)]
 
 
-def test_a_script_the_server_has_forgotten_is_brought_again(any_port, request):
-    assert any_port.run(ADD, [(b"k", [2])]) == [2]
+@pytest.mark.parametrize("flight", [1, 7, 29, 30, 31])
+def test_calls_are_read_as_flights_of_them_are_answered(any_port, flight):
+    read = 0
+
+    def calls():
+        nonlocal read
+        for i in range(30):
+            read += 1
+            yield b"k%d" % (i % 3), f"{i},"
+
+    replies = any_port.run(APPEND, calls(), flight=flight)
+    assert read == 30
+    assert replies == [
+        ",".join(map(str, range(i % 3, i + 1, 3))).encode() + b"," for i in range(30)
+    ]
+
+
+def test_a_script_forgotten_between_two_flights_keeps_the_order_of_a_key(any_port, request):
+    """While the calls of one flight run, another client empties the servers' script cache."""
+
+    def calls():
+        for i in range(30):
+            if i % 7 == 0:
+                forget_scripts(request)
+            yield b"k", f"{i},"
+
+    replies = any_port.run(APPEND, calls(), flight=5)
+    assert replies[-1] == ",".join(map(str, range(30))).encode() + b","
+
+
+def forget_scripts(request):
     servers = (
         request.getfixturevalue("redis_cluster").nodes
         if "cluster" in request.node.name
@@ -98,13 +127,18 @@ def test_a_script_the_server_has_forgotten_is_brought_again(any_port, request):
     )
     for server in servers:
         connect(settings_for(server)).flight([("SCRIPT", "FLUSH")])
-    assert any_port.run(ADD, [(key, [5]) for key in (b"k", b"x", b"y", b"z")]) == [7, 5, 5, 5]
-    assert any_port.run(ADD, [(b"k", [1])]) == [8]
+
+
+def test_a_script_the_server_has_forgotten_is_brought_again(any_port, request):
+    assert any_port.run(ADD, [(b"k", 2)]) == [2]
+    forget_scripts(request)
+    assert any_port.run(ADD, [(key, 5) for key in (b"k", b"x", b"y", b"z")]) == [7, 5, 5, 5]
+    assert any_port.run(ADD, [(b"k", 1)]) == [8]
 
 
 def test_an_error_inside_a_script_is_the_reply_of_its_call_alone(any_port):
     any_port.flight([("LPUSH", "list", 1)])
-    bad, good = any_port.run(ADD, [(b"list", [1]), (b"n", [1])])
+    bad, good = any_port.run(ADD, [(b"list", 1), (b"n", 1)])
     assert isinstance(bad, ReplyError)
     assert good == 1
 

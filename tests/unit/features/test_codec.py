@@ -27,7 +27,7 @@ def stored(value: Any) -> Any:
 
 def packed(codec: Codec, rows: list[dict[str, Any]], now: int = NOW) -> list[bytes]:
     requests = [{"entity_id": str(i), "features": row} for i, row in enumerate(rows)]
-    return [p.row for p in codec.encoder.encode(requests, now)]
+    return codec.encoder.encode(requests, now).rows
 
 
 def expected(chosen: list[Feature], row: dict[str, Any] | None) -> list[tuple[Any, Status]]:

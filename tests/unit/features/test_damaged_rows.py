@@ -90,10 +90,10 @@ def test_any_bytes_are_a_row_or_an_error(
 ) -> None:
     codec = codec_of(chosen, ttl)
     names = tuple(f.name for f in reversed(chosen)) if backwards else None
-    (good,) = codec.encoder.encode([{"entity_id": "u", "features": {"a": 1.0}}], NOW)
+    (good,) = codec.encoder.encode([{"entity_id": "u", "features": {"a": 1.0}}], NOW).rows
     read_one(codec, names, raw)
     read_block(codec, names, [raw])
-    read_block(codec, names, [good.row, None, raw])
+    read_block(codec, names, [good, None, raw])
 
 
 def merged(data: st.DataObject, codec: Codec, raw: bytes) -> bytes:
@@ -128,8 +128,8 @@ def test_a_damaged_row_of_any_schema_is_a_row_or_an_error(data: st.DataObject) -
     raws: list[bytes] = []
     for _ in range(data.draw(st.integers(1, 3))):
         row: dict[str, Any] = data.draw(rows_of(chosen))
-        (packed,) = codec.encoder.encode([{"entity_id": "u", "features": row}], NOW)
-        raws.append(merged(data, codec, packed.row) if data.draw(st.booleans()) else packed.row)
+        (packed,) = codec.encoder.encode([{"entity_id": "u", "features": row}], NOW).rows
+        raws.append(merged(data, codec, packed) if data.draw(st.booleans()) else packed)
     read_one(codec, None, raws[0])
     raws[0] = damaged(data, raws[0])
     subset = data.draw(st.lists(st.sampled_from(chosen), min_size=1, unique_by=lambda f: f.name))
