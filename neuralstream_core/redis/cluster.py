@@ -14,6 +14,7 @@ from neuralstream_core.redis.connection import (
     BROKEN,
     Address,
     Connection,
+    KeyHeads,
     Options,
     is_timeout,
     pack,
@@ -31,6 +32,7 @@ _ROUNDS = 5
 _TRANSIENT = frozenset(("CLUSTERDOWN", "READONLY", "NOAUTH"))
 """Outages that a fresh slot map or connection may end."""
 _ASKING = pack((b"ASKING",))
+_GETS = KeyHeads(b"*2\r\n$3\r\nGET\r\n")
 
 _ALL_DOWN = "the feature cache cannot be reached"
 
@@ -379,7 +381,7 @@ def _bytes(value: bytes | str | int) -> bytes:
 
 
 def _gets(keys: Sequence[Key]) -> bytes:
-    return pack_keys(b"*2\r\n$3\r\nGET\r\n", keys)
+    return pack_keys(_GETS, keys)[2:]
 
 
 def _read_cursor(cursor: bytes | None) -> tuple[int, str, int, bytes]:

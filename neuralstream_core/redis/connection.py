@@ -23,7 +23,16 @@ from neuralstream_core.redis.port import Command, Key, Packed, Reply, ReplyError
 if TYPE_CHECKING:
     import ssl
 
-__all__ = ["BROKEN", "Address", "Connection", "Options", "is_timeout", "pack", "pack_keys"]
+__all__ = [
+    "BROKEN",
+    "Address",
+    "Connection",
+    "KeyHeads",
+    "Options",
+    "is_timeout",
+    "pack",
+    "pack_keys",
+]
 
 Address = tuple[str, int]
 """Host and port."""
@@ -40,17 +49,24 @@ def pack(command: Command) -> bytes:
     return command[0] if type(command) is Packed else _pack(command)
 
 
-def pack_keys(before: bytes, keys: Sequence[Key]) -> bytes:
-    """``before`` and one key in wire form, for each key; faster than hiredis, which knows no keys.
+class KeyHeads(dict[int, bytes]):
+    """What stands before a key in wire form, by its length; made as lengths are met."""
 
-    Keys of one length share everything between them, so one join packs them all.
-    """
-    sizes = set(map(len, keys))
-    if len(sizes) == 1:
-        between = b"\r\n%b$%d\r\n" % (before, sizes.pop())
-        return between[2:] + between.join(keys) + b"\r\n"
-    heads = {size: b"\r\n%b$%d\r\n" % (before, size) for size in sizes}
-    return b"".join([heads[len(key)] + key for key in keys])[2:] + b"\r\n"
+    def __init__(self, before: bytes) -> None:
+        self._before = before
+
+    def __missing__(self, size: int) -> bytes:
+        head = self[size] = b"\r\n%b$%d\r\n" % (self._before, size)
+        return head
+
+
+def pack_keys(heads: KeyHeads, keys: Sequence[Key]) -> bytes:
+    """All ``keys``, each with its head and with ``\\r\\n`` on both sides; without a loop over them."""
+    parts = [b""] * (2 * len(keys))
+    parts[::2] = map(heads.__getitem__, map(len, keys))
+    parts[1::2] = keys
+    parts.append(b"\r\n")
+    return b"".join(parts)
 
 
 _MORE: Any = object()

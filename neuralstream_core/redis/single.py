@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import cast
 
-from neuralstream_core.redis.connection import Address, Options, pack, pack_keys
+from neuralstream_core.redis.connection import Address, KeyHeads, Options, pack, pack_keys
 from neuralstream_core.redis.pool import Pool, unavailable
 from neuralstream_core.redis.port import FLIGHT, Call, Command, Key, Reply, ReplyError, Script
 from neuralstream_core.redis.scripts import run_in_flights
 
 __all__ = ["SingleNode"]
+
+_HEADS = KeyHeads(b"")
 
 
 class SingleNode:
@@ -80,7 +82,7 @@ class SingleNode:
 
 
 def _mget(keys: Sequence[Key]) -> bytes:
-    return b"*%d\r\n$4\r\nMGET\r\n" % (len(keys) + 1) + pack_keys(b"", keys)
+    return b"*%d\r\n$4\r\nMGET" % (len(keys) + 1) + pack_keys(_HEADS, keys)
 
 
 def _values(reply: Reply) -> list[bytes | None]:
