@@ -14,6 +14,7 @@ from _harness import ROOT  # noqa: F401 - puts the project on the path
 from neuralstream_core.features import Catalog, OnlineStore
 from neuralstream_core.features.schema import ViewSpec
 from neuralstream_core.redis import RedisPort
+from neuralstream_core.redis.port import Keys
 from neuralstream_core.table import Table
 from neuralstream_core.time import system_clock
 from neuralstream_local.aws_server import client_environ
@@ -30,18 +31,23 @@ class Keep:
 
     def __init__(self, port: RedisPort) -> None:
         self._port = port
-        self.keys: list[bytes] = []
+        self._asked: Keys | list[bytes] = []
         self.calls: list[Any] = []
         self.keeping = True
 
+    @property
+    def keys(self) -> list[bytes]:
+        """Those of the last read."""
+        return self._asked.each() if isinstance(self._asked, Keys) else self._asked
+
     def mget(self, keys: Any) -> Any:
-        self.keys = list(keys)
+        self._asked = keys
         return self._port.mget(keys)
 
     def run(self, script: Any, calls: Any, **options: Any) -> Any:
         if self.keeping:
             calls = list(calls)
-            self.calls += [call for call in calls if len(call) > 2]
+            self.calls += [call for call in calls if call[1]]
         return self._port.run(script, calls, **options)
 
     def __getattr__(self, name: str) -> Any:

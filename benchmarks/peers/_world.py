@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import random
 import subprocess
 import sys
 import time
@@ -60,8 +61,8 @@ def alternate(
         case()
     group.samples = {name: [] for name in cases}
     for turn in range(rounds):
-        names = list(cases) if turn % 2 else list(reversed(cases))
-        for name in names:
+        # No case may always come after the same other one: who follows a slow one finds cold caches.
+        for name in random.Random(turn).sample(list(cases), len(cases)):
             case = cases[name]
             group.samples[name] += [case() for _ in range(burst)]
 
@@ -85,8 +86,8 @@ class Model:
         from onnxmltools import convert_lightgbm
         from onnxmltools.convert.common.data_types import FloatTensorType
 
-        random = np.random.default_rng(7)
-        rows = random.normal(size=(5000, FEATURES))
+        draw = np.random.default_rng(7)
+        rows = draw.normal(size=(5000, FEATURES))
         labels = (rows[:, 0] + rows[:, 1] * rows[:, 2] > 0).astype(int)
         fitted = lightgbm.LGBMClassifier(n_estimators=100, num_leaves=31, verbose=-1, n_jobs=1).fit(
             rows, labels

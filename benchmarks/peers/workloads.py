@@ -29,7 +29,8 @@ def read(folder: Path, model: Model, rounds: int) -> Report:
     report = Report(
         "peers_read",
         "Reading features online: every feature of a view for N entities, values and statuses decoded. "
-        "SDK: in the caller's process. HTTP: one keep-alive connection, JSON parsed by the caller.",
+        "SDK: in the caller's process. HTTP: one keep-alive connection, JSON parsed by the caller. In "
+        "turns of 5 calls.",
     )
     with ExitStack() as stack:
         api = stack.enter_context(ours(model))
@@ -39,7 +40,7 @@ def read(folder: Path, model: Model, rounds: int) -> Report:
         bare = BareRedis("127.0.0.1", api.stack.redis.port)
         for width in (20, 100):
             for count in (1, 10, 100, 1000):
-                turns = rounds if count * width <= 2000 else max(3, rounds // 3)
+                turns = max(3, rounds // (2 if count * width <= 2000 else 6))
                 ids = [f"user_{i}" for i in range(count)]
                 block = [BlockRead(f"v{width}", ids, None)]
                 online.read_blocks(block)
@@ -57,6 +58,7 @@ def read(folder: Path, model: Model, rounds: int) -> Report:
                         )[0],
                     },
                     turns,
+                    burst=5,
                 )
                 report.add(group)
                 asked = json.dumps({"feature_view": f"v{width}", "entity_ids": ids}).encode()
@@ -79,6 +81,7 @@ def read(folder: Path, model: Model, rounds: int) -> Report:
                         ),
                     },
                     turns,
+                    burst=5,
                 )
                 report.add(group)
     return report
@@ -88,7 +91,10 @@ def write(folder: Path, model: Model, rounds: int) -> Report:
     """Writing 10,000 rows through each library."""
     import numpy as np
 
-    report = Report("peers_write", "Writing 10,000 rows of 20 float64 features through the SDK.")
+    report = Report(
+        "peers_write",
+        "Writing 10,000 rows of 20 float64 features through the SDK. In turns of 5 calls.",
+    )
     with ExitStack() as stack:
         api = stack.enter_context(ours(model))
         worker, _, _ = stack.enter_context(feast(folder))
@@ -111,6 +117,7 @@ def write(folder: Path, model: Model, rounds: int) -> Report:
                 "Feast": lambda: worker.call("write", rows=10_000, width=20, repeat=1)[0],
             },
             max(3, rounds // 4),
+            burst=5,
         )
         report.add(group)
     return report

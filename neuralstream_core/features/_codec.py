@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from neuralstream_core.features._decode import Decoder
 from neuralstream_core.features._encode import Encoder
@@ -12,6 +12,7 @@ from neuralstream_core.features._layout import Layout
 from neuralstream_core.features.entity import entity_bytes
 from neuralstream_core.features.rows import Entity
 from neuralstream_core.features.schema import FeatureView
+from neuralstream_core.redis.port import Keys
 from neuralstream_core.time import Micros
 from neuralstream_core.types import MAX_ENTITY_ID
 
@@ -31,7 +32,6 @@ class Codec:
         self.view = view
         self.layout = Layout(view.features, view.schema_version)
         self._text = f"{namespace}:f:{view.generation}:"
-        self._joint = "\0" + self._text
         self.prefix = self._text.encode()
         self._retention_ms = retention_ms
         self._single = len(view.keys) == 1
@@ -87,21 +87,19 @@ class Codec:
                 pass  # entity_bytes says what is wrong
         return self.prefix + entity_bytes(self.view.keys, entity)
 
-    def keys(self, entities: Sequence[Entity]) -> list[bytes]:
+    def keys(self, entities: Sequence[Entity]) -> Keys | list[bytes]:
         """The keys of many entities, which may hold ids that no row can have: `check` the missing ones.
 
         Raises:
             Invalid: an entity is not of the view's form.
         """
-        if self._single and entities:
-            # Joined, encoded and split again: a third of the time of one by one.
+        if self._single:
+            names = cast("Sequence[str]", entities)
             try:
-                text = self._text + self._joint.join(entities)  # type: ignore[arg-type]
-                keys = text.encode().split(b"\0")
-            except (TypeError, UnicodeEncodeError):
-                keys = []
-            if len(keys) == len(entities):
-                return keys
+                if "".join(names).isascii():
+                    return Keys(self._text, names)
+            except TypeError:
+                pass  # not all of them are strings
         key = self.key
         return [key(entity) for entity in entities]
 

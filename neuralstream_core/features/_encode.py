@@ -31,6 +31,9 @@ _FAST_TYPES: Final = {
     Dtype.BOOL: bool,
 }
 
+_FLOAT_ONLY: Final = float.conjugate
+"""Returns a float as it is and refuses everything else, in less time than a look at its type."""
+
 
 class Packed(NamedTuple):
     """Rows ready to be sent, a list a part: a tuple a row would cost the collector more than the rest.
@@ -117,6 +120,7 @@ class Encoder:
         errors: list[FieldError] = []
         types, get, pack, whole = self._types, self._get, self._pack_whole, self._layout.whole
         cells, single, prefix = self._layout.cells, len(self._view.keys) == 1, self._prefix
+        floats = types is not None and set(types) == {float}
         latest = now + MAX_FUTURE
         last_text: Any = None
         last_time = now
@@ -135,8 +139,12 @@ class Encoder:
                 if (
                     types is not None
                     and len(features) == cells
-                    and tuple(map(type, values := get(features))) == types
-                    and isfinite(sum(values))
+                    and (
+                        isfinite(sum(map(_FLOAT_ONLY, values := get(features))))
+                        if floats
+                        else tuple(map(type, values := get(features))) == types
+                        and isfinite(sum(values))
+                    )
                     and -_EXACT < time <= latest < _EXACT
                     and len(row) == (3 if "event_timestamp" in row else 2)
                     and single

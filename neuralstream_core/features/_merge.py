@@ -37,16 +37,18 @@ if not old then
   return 0
 end
 
-local byte, char, sub = string.byte, string.char, string.sub
-local num, band = struct.unpack, bit.band
-local n = byte(new, 5) + 256 * byte(new, 6)
-local b = math.floor((n + 7) / 8)
-local t = num('<i8', new, 13 + 2 * b)
-if sub(old, 1, 12 + b) == sub(new, 1, 12 + b) then
-  if t < num('<i8', old, 13 + 2 * b) then return -1 end
+local sub, num = string.sub, struct.unpack
+local n = num('<I2', new, 5)
+local b = (n + 7 - (n + 7) % 8) / 8
+local head, at = 12 + b, 13 + 2 * b
+local t = num('<i8', new, at)
+if sub(old, 1, head) == sub(new, 1, head) then
+  if t < num('<i8', old, at) then return -1 end
   redis.call('SET', key, new, 'PX', px)
   return 0
 end
+
+local byte, char, band = string.byte, string.char, bit.band
 if byte(old, 1) ~= 1 then return redis.error_reply('ROWFORMAT unknown row format') end
 local on, ok = byte(old, 5) + 256 * byte(old, 6), byte(old, 7) + 256 * byte(old, 8)
 local ob = math.floor((on + 7) / 8)

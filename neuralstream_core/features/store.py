@@ -25,7 +25,7 @@ from neuralstream_core.features._merge import ALL_STALE, MERGE, TOO_LARGE
 from neuralstream_core.features.catalog import Catalog
 from neuralstream_core.features.rows import BlockRead, Entity, Row, ViewRead, WriteResult
 from neuralstream_core.features.schema import FeatureView
-from neuralstream_core.redis.port import FLIGHT, ReplyError
+from neuralstream_core.redis.port import FLIGHT, Keys, ReplyError
 from neuralstream_core.time import Clock
 
 if TYPE_CHECKING:
@@ -170,7 +170,7 @@ class OnlineStore:
             return []
         generations = dict.fromkeys(batch.codec.view.generation for batch in batches)
         calls = [self._calls(batch) for batch in batches]
-        calls.append([(self._tombstone(generation), b"") for generation in generations])
+        calls.append([(self._tombstone(generation), b"", b"", b"") for generation in generations])
         most = _CELLS_A_FLIGHT // max(batch.codec.layout.cells for batch in batches)
         replies = self._port.run(MERGE, chain(*calls), flight=max(1, min(most, FLIGHT)))
         dead = {
@@ -284,16 +284,14 @@ class OnlineStore:
         selections = [
             codec.selection(read.features) for codec, read in zip(codecs, reads, strict=True)
         ]
-        keys: list[bytes] = []
-        for codec, read in zip(codecs, reads, strict=True):
-            keys += codec.keys(read.entities)
+        keys = [codec.keys(read.entities) for codec, read in zip(codecs, reads, strict=True)]
         now = self._clock()
-        found = self._port.mget(keys)
+        found = self._port.mget(keys[0] if len(keys) == 1 else list(chain(*map(_each, keys))))
         blocks: list[Block] = []
         at = 0
         for codec, selection, read in zip(codecs, selections, reads, strict=True):
             end = at + len(read.entities)
-            rows = found[at:end]
+            rows = found if len(reads) == 1 else found[at:end]
             block = build_block(selection, rows, now)
             if not block.complete:
                 codec.check(read.entities, rows)
@@ -360,6 +358,10 @@ class OnlineStore:
 
     def _tombstone(self, generation: str) -> bytes:
         return f"{self._namespace}:g:{generation}".encode()
+
+
+def _each(keys: Keys | list[bytes]) -> list[bytes]:
+    return keys.each() if isinstance(keys, Keys) else keys
 
 
 def _count(reply: Reply) -> int:

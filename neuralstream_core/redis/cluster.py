@@ -7,22 +7,22 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Collection, Iterable, Sequence
-from typing import cast
+from functools import partial
+from typing import TypeVar, cast
 
 from neuralstream_core.errors import Unavailable
 from neuralstream_core.redis.connection import (
     BROKEN,
     Address,
     Connection,
-    KeyHeads,
     Options,
     is_timeout,
     pack,
     pack_keys,
 )
 from neuralstream_core.redis.pool import Pool, outage_in, unavailable
-from neuralstream_core.redis.port import FLIGHT, Call, Command, Key, Reply, ReplyError, Script
-from neuralstream_core.redis.scripts import run_in_flights
+from neuralstream_core.redis.port import FLIGHT, Call, Command, Key, Keys, Reply, ReplyError, Script
+from neuralstream_core.redis.scripts import Runs, run_in_flights
 from neuralstream_core.redis.slots import PART_DOWN, SlotMap, slot_of
 
 __all__ = ["Cluster"]
@@ -32,10 +32,11 @@ _ROUNDS = 5
 _TRANSIENT = frozenset(("CLUSTERDOWN", "READONLY", "NOAUTH"))
 """Outages that a fresh slot map or connection may end."""
 _ASKING = pack((b"ASKING",))
-_GETS = KeyHeads(b"*2\r\n$3\r\nGET\r\n")
+_GET = b"*2\r\n$3\r\nGET\r\n"
 
 _ALL_DOWN = "the feature cache cannot be reached"
 
+Item = TypeVar("Item")
 _clusters: weakref.WeakSet[Cluster]
 
 
@@ -98,8 +99,11 @@ class Cluster:
 
     # ------------------------------------------------------------------ the port
 
-    def mget(self, keys: Sequence[Key]) -> list[bytes | None]:
-        values = self._exchange(keys, keys, _gets) if keys else []
+    def mget(self, keys: Sequence[Key] | Keys) -> list[bytes | None]:
+        names: Sequence[bytes] = keys.encoded() if isinstance(keys, Keys) else keys
+        prefix = keys.prefix.encode() if isinstance(keys, Keys) else b""
+        wire = partial(_gets, prefix)
+        values = self._exchange(names, names, wire, prefix=prefix) if names else []
         if ReplyError in map(type, values):
             for i, value in enumerate(values):
                 if isinstance(value, ReplyError):
@@ -126,16 +130,14 @@ class Cluster:
         return replies
 
     def run(self, script: Script, calls: Iterable[Call], *, flight: int = FLIGHT) -> list[Reply]:
-        return run_in_flights(script, calls, flight, self._send)
+        # Which node gets what is known only when it is sent.
+        return run_in_flights(script, calls, flight, lambda runs: runs, self._send)
 
     def _send(
-        self,
-        keys: Sequence[Key],
-        items: Sequence[bytes],
-        script: Script | None,
-        meanwhile: Callable[[], None] | None,
+        self, runs: Runs, script: Script | None, meanwhile: Callable[[], None] | None
     ) -> list[Reply]:
-        return self._exchange(keys, items, b"".join, script, meanwhile=meanwhile)
+        keys = [call[0] for call in runs.calls]
+        return self._exchange(keys, runs.calls, runs.wire, script, meanwhile=meanwhile)
 
     def scan(
         self, cursor: bytes | None, match: bytes, count: int
@@ -182,22 +184,23 @@ class Cluster:
     def _exchange(
         self,
         keys: Sequence[Key],
-        items: Sequence[bytes],
-        wire: Callable[[Sequence[bytes]], bytes],
+        items: Sequence[Item],
+        wire: Callable[[Sequence[Item]], bytes],
         script: Script | None = None,
         *,
+        prefix: bytes = b"",
         patient: bool = True,
         meanwhile: Callable[[], None] | None = None,
     ) -> list[Reply]:
         """The reply to each item, through failover and resharding as far as time allows.
 
         Args:
-            keys: route the items.
+            keys: route the items, each behind ``prefix``.
             items: what ``wire`` turns into the payload of one node.
         """
         started = time.monotonic()
         slots = self._map or self._renew(0)
-        numbers = slots.route(keys)
+        numbers = slots.route(keys, prefix)
         trip = self._trip(slots, numbers, items, wire, script, meanwhile)
         if trip.error is None and not trip.redirects:
             following = [iter(answers or ()).__next__ for answers in trip.answers]
@@ -225,10 +228,10 @@ class Cluster:
                 break
             slots = self._renew(slots.generation, trip.failed)
             for i, address in moved.items():
-                slot = slot_of(keys[i])
+                slot = slot_of(prefix + keys[i])
                 slots.assign(slot, slot, self._pool(address))
             some_keys, some_items = [keys[i] for i in todo], [items[i] for i in todo]
-            numbers = slots.route(some_keys)
+            numbers = slots.route(some_keys, prefix)
             trip = self._trip(slots, numbers, some_items, wire, script)
         raise unavailable(trip.error or TimeoutError())
 
@@ -236,8 +239,8 @@ class Cluster:
         self,
         slots: SlotMap,
         numbers: Sequence[int],
-        items: Sequence[bytes],
-        wire: Callable[[Sequence[bytes]], bytes],
+        items: Sequence[Item],
+        wire: Callable[[Sequence[Item]], bytes],
         script: Script | None,
         meanwhile: Callable[[], None] | None = None,
     ) -> _Trip:
@@ -246,7 +249,7 @@ class Cluster:
         Raises:
             Unavailable: a node is in a state that no other try can better.
         """
-        parts: list[list[bytes]] = [[] for _ in slots.nodes]
+        parts: list[list[Item]] = [[] for _ in slots.nodes]
         add = [part.append for part in parts]
         for number, item in zip(numbers, items, strict=True):
             add[number](item)
@@ -380,8 +383,8 @@ def _bytes(value: bytes | str | int) -> bytes:
     return value if isinstance(value, bytes) else str(value).encode()
 
 
-def _gets(keys: Sequence[Key]) -> bytes:
-    return pack_keys(_GETS, keys)[2:]
+def _gets(prefix: bytes, names: Sequence[bytes]) -> bytes:
+    return pack_keys(_GET, names, prefix)[2:]
 
 
 def _read_cursor(cursor: bytes | None) -> tuple[int, str, int, bytes]:

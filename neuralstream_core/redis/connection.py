@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import hiredis
 
-from neuralstream_core.redis.port import Command, Key, Packed, Reply, ReplyError, Script
+from neuralstream_core.redis.port import Command, Keys, Packed, Reply, ReplyError, Script
 
 if TYPE_CHECKING:
     import ssl
@@ -27,11 +27,12 @@ __all__ = [
     "BROKEN",
     "Address",
     "Connection",
-    "KeyHeads",
+    "Heads",
     "Options",
     "is_timeout",
     "pack",
     "pack_keys",
+    "pack_names",
 ]
 
 Address = tuple[str, int]
@@ -49,24 +50,55 @@ def pack(command: Command) -> bytes:
     return command[0] if type(command) is Packed else _pack(command)
 
 
-class KeyHeads(dict[int, bytes]):
-    """What stands before a key in wire form, by its length; made as lengths are met."""
+class Heads(dict[int, bytes]):
+    """What stands before a string in wire form, by its length; made as lengths are met.
 
-    def __init__(self, before: bytes) -> None:
+    Args:
+        before: other arguments in wire form.
+        prefix: the beginning of each string.
+    """
+
+    def __init__(self, before: bytes, prefix: bytes = b"") -> None:
         self._before = before
+        self._prefix = prefix
 
     def __missing__(self, size: int) -> bytes:
-        head = self[size] = b"\r\n%b$%d\r\n" % (self._before, size)
+        head = b"\r\n%b$%d\r\n%b" % (self._before, len(self._prefix) + size, self._prefix)
+        self[size] = head
         return head
 
 
-def pack_keys(heads: KeyHeads, keys: Sequence[Key]) -> bytes:
-    """All ``keys``, each with its head and with ``\\r\\n`` on both sides; without a loop over them."""
-    parts = [b""] * (2 * len(keys))
-    parts[::2] = map(heads.__getitem__, map(len, keys))
-    parts[1::2] = keys
+def pack_keys(before: bytes, names: Sequence[bytes], prefix: bytes = b"") -> bytes:
+    """Keys in wire form, each after ``\\r\\n`` and ``before``; without a loop over them.
+
+    Args:
+        names: the keys without their common ``prefix``.
+    """
+    parts = [b""] * (2 * len(names))
+    parts[::2] = map(Heads(before, prefix).__getitem__, map(len, names))
+    parts[1::2] = names
     parts.append(b"\r\n")
     return b"".join(parts)
+
+
+class _NameHeads(dict[int, str]):
+    """The same as text, with nothing before."""
+
+    def __init__(self, prefix: str) -> None:
+        self._prefix = prefix
+
+    def __missing__(self, size: int) -> str:
+        head = self[size] = f"\r\n${len(self._prefix) + size}\r\n{self._prefix}"
+        return head
+
+
+def pack_names(keys: Keys) -> bytes:
+    """As `pack_keys`, without making the keys, which takes as long as packing them."""
+    parts = [""] * (2 * len(keys.names))
+    parts[::2] = map(_NameHeads(keys.prefix).__getitem__, map(len, keys.names))
+    parts[1::2] = keys.names
+    parts.append("\r\n")
+    return "".join(parts).encode()
 
 
 _MORE: Any = object()

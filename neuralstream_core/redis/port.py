@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from typing import Final, Protocol, TypeAlias
+from typing import Final, NamedTuple, Protocol, TypeAlias
 
 __all__ = [
     "FLIGHT",
     "Call",
     "Command",
     "Key",
+    "Keys",
     "Packed",
     "RedisPort",
     "Reply",
@@ -24,6 +25,29 @@ FLIGHT: Final = 1000
 Key: TypeAlias = bytes
 Command: TypeAlias = tuple[bytes | str | int, ...]
 """A command name and its arguments; ``command[1]`` is the one key it touches."""
+
+
+class Keys(NamedTuple):
+    """Keys that begin alike, for a read of many: the prefix once, and what follows it. All ASCII."""
+
+    prefix: str
+    names: Sequence[str]
+
+    def each(self) -> list[Key]:
+        """The keys one by one."""
+        return _encode(self.prefix, self.names)
+
+    def encoded(self) -> list[bytes]:
+        """The names one by one."""
+        return _encode("", self.names)
+
+
+def _encode(prefix: str, names: Sequence[str]) -> list[bytes]:
+    # Joined, encoded and split again: a third of the time of one by one.
+    found = (prefix + ("\0" + prefix).join(names)).encode().split(b"\0")
+    if len(found) == len(names):
+        return found
+    return [(prefix + name).encode() for name in names]
 
 
 class Packed(tuple[bytes, Key]):
@@ -85,7 +109,7 @@ class RedisPort(Protocol):
     thread and after a fork.
     """
 
-    def mget(self, keys: Sequence[Key]) -> list[bytes | None]:
+    def mget(self, keys: Sequence[Key] | Keys) -> list[bytes | None]:
         """Values in the order of ``keys``: one command a node, all nodes in one flight."""
 
     def flight(

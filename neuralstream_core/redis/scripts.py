@@ -4,51 +4,80 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
-from typing import Protocol
+from typing import NamedTuple, TypeVar, cast
 
-from neuralstream_core.redis.connection import pack
+from neuralstream_core.redis.connection import Heads, pack
 from neuralstream_core.redis.port import Call, Key, Reply, ReplyError, Script
 
-__all__ = ["run_in_flights"]
+__all__ = ["Runs", "run_in_flights"]
+
+Ready = TypeVar("Ready")
 
 
-class Send(Protocol):
-    """How a port sends packed commands of these keys, and reads their replies."""
+class Runs(NamedTuple):
+    """Runs of one script that are sent together.
 
-    def __call__(
-        self,
-        keys: Sequence[Key],
-        items: Sequence[bytes],
-        script: Script | None,
-        meanwhile: Callable[[], None] | None,
-    ) -> list[Reply]: ...
+    Attributes:
+        command: ``EVALSHA`` and the script's SHA-1, or ``EVAL`` and its source.
+    """
+
+    command: tuple[bytes, bytes]
+    calls: list[Call]
+
+    def wire(self, calls: Sequence[Call]) -> bytes:
+        """Some of the calls in wire form.
+
+        Calls of one shape are packed column by column, in half the time of one by one.
+        """
+        if len(set(map(len, calls))) == 1:
+            columns = cast("list[Sequence[bytes]]", list(zip(*calls, strict=True)))
+            width = 2 * len(columns)
+            before = pack((*self.command, 1)).partition(b"\r\n")[2].removesuffix(b"\r\n")
+            before = b"*%d\r\n%b\r\n" % (3 + len(columns), before)
+            parts = [b""] * (width * len(calls))
+            try:
+                for i, column in enumerate(columns):
+                    heads = Heads(before if i == 0 else b"")
+                    parts[2 * i :: width] = map(heads.__getitem__, map(len, column))
+                    parts[2 * i + 1 :: width] = column
+                return b"".join(parts)[2:] + b"\r\n"
+            except TypeError:
+                pass  # there are numbers or texts among the arguments
+        return b"".join([pack((*self.command, 1, *call)) for call in calls])
 
 
-def run_in_flights(script: Script, calls: Iterable[Call], flight: int, send: Send) -> list[Reply]:
-    """The replies to ``calls``, at most ``flight`` of them in one ``send``.
+def run_in_flights(
+    script: Script,
+    calls: Iterable[Call],
+    flight: int,
+    prepare: Callable[[Runs], Ready],
+    send: Callable[[Ready, Script | None, Callable[[], None] | None], list[Reply]],
+) -> list[Reply]:
+    """The replies to ``calls``.
 
     Args:
-        send: may leave its ``meanwhile`` uncalled.
+        flight: the most calls in one ``send``.
+        prepare: what can be done ahead of it, while another is under way.
+        send: may leave its last argument, the preparation of the next, uncalled.
     """
     left = iter(calls)
-    ready: list[tuple[list[Call], list[bytes]]] = []
+    following: list[tuple[list[Call], Ready]] = []
 
-    def pack_next() -> None:
+    def prepare_next() -> None:
         some = list(islice(left, flight))
-        ready.append((some, [pack((b"EVALSHA", script.sha, 1, *call)) for call in some]))
+        following.append((some, prepare(Runs((b"EVALSHA", script.sha), some))))
 
     replies: list[Reply] = []
     while True:
-        if not ready:
-            pack_next()
-        some, items = ready.pop()
+        if not following:
+            prepare_next()
+        some, ready = following.pop()
         if not some:
             return replies
-        answers = send([call[0] for call in some], items, script, pack_next)
+        answers = send(ready, script, prepare_next)
         if again := _unscripted(some, answers):
-            keys = [some[i][0] for i in again]
-            items = [pack((b"EVAL", script.source, 1, *some[i])) for i in again]
-            for i, answer in zip(again, send(keys, items, None, None), strict=True):
+            runs = Runs((b"EVAL", script.source), [some[i] for i in again])
+            for i, answer in zip(again, send(prepare(runs), None, None), strict=True):
                 answers[i] = answer
         replies += answers
 

@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import cast
 
-from neuralstream_core.redis.connection import Address, KeyHeads, Options, pack, pack_keys
+from neuralstream_core.redis.connection import Address, Options, pack, pack_keys, pack_names
 from neuralstream_core.redis.pool import Pool, unavailable
-from neuralstream_core.redis.port import FLIGHT, Call, Command, Key, Reply, ReplyError, Script
-from neuralstream_core.redis.scripts import run_in_flights
+from neuralstream_core.redis.port import FLIGHT, Call, Command, Key, Keys, Reply, ReplyError, Script
+from neuralstream_core.redis.scripts import Runs, run_in_flights
 
 __all__ = ["SingleNode"]
-
-_HEADS = KeyHeads(b"")
 
 
 class SingleNode:
@@ -21,17 +19,21 @@ class SingleNode:
     def __init__(self, address: Address, options: Options) -> None:
         self._pool = Pool(address, options)
 
-    def mget(self, keys: Sequence[Key]) -> list[bytes | None]:
-        if len(keys) <= FLIGHT:
+    def mget(self, keys: Sequence[Key] | Keys) -> list[bytes | None]:
+        if isinstance(keys, Keys):
+            if not 0 < len(keys.names) <= FLIGHT:
+                return self.mget(keys.each())
+            packed, slices = _mget(len(keys.names), pack_names(keys)), 1
+        else:
             if not keys:
                 return []
-            (values,) = self._pool.exchange(_mget(keys), 1)
-            return _values(values)
-        slices = range(0, len(keys), FLIGHT)
-        payload = b"".join(_mget(keys[i : i + FLIGHT]) for i in slices)
-        found: list[bytes | None] = []
-        for values in self._pool.exchange(payload, len(slices)):
-            found += _values(values)
+            parts = [keys[i : i + FLIGHT] for i in range(0, len(keys), FLIGHT)]
+            packed = b"".join([_mget(len(part), pack_keys(b"", part)) for part in parts])
+            slices = len(parts)
+        replies = self._pool.exchange(packed, slices)
+        found = _values(replies[0])
+        for more in replies[1:]:
+            found += _values(more)
         return found
 
     def flight(
@@ -53,16 +55,15 @@ class SingleNode:
         return replies
 
     def run(self, script: Script, calls: Iterable[Call], *, flight: int = FLIGHT) -> list[Reply]:
-        return run_in_flights(script, calls, flight, self._send)
+        return run_in_flights(script, calls, flight, _packed, self._send)
 
     def _send(
         self,
-        keys: Sequence[Key],
-        items: Sequence[bytes],
+        runs: tuple[bytes, int],
         script: Script | None,
         meanwhile: Callable[[], None] | None,
     ) -> list[Reply]:
-        return self._pool.exchange(b"".join(items), len(keys), script, meanwhile=meanwhile)
+        return self._pool.exchange(*runs, script, meanwhile=meanwhile)
 
     def scan(
         self, cursor: bytes | None, match: bytes, count: int
@@ -81,8 +82,12 @@ class SingleNode:
         self._pool.clear()
 
 
-def _mget(keys: Sequence[Key]) -> bytes:
-    return b"*%d\r\n$4\r\nMGET" % (len(keys) + 1) + pack_keys(_HEADS, keys)
+def _mget(count: int, keys: bytes) -> bytes:
+    return b"*%d\r\n$4\r\nMGET%b" % (count + 1, keys)
+
+
+def _packed(runs: Runs) -> tuple[bytes, int]:
+    return runs.wire(runs.calls), len(runs.calls)
 
 
 def _values(reply: Reply) -> list[bytes | None]:

@@ -58,8 +58,9 @@ class SlotMap:
             raise Unavailable(PART_DOWN, dependency="redis")
         return pool
 
-    def route(self, keys: Sequence[Key]) -> list[int]:
-        """The node number of each key. Without braces, in C from end to end."""
-        if b"{" in b"".join(keys):
-            return [self.owner[slot_of(key)] for key in keys]
-        return list(map(self.owner.__getitem__, map(crc_hqx, keys, repeat(0))))
+    def route(self, names: Sequence[bytes], prefix: bytes = b"") -> list[int]:
+        """The node number of each key: ``prefix`` and a name. Without braces, in C from end to end."""
+        if b"{" in prefix or b"{" in b"".join(names):
+            return [self.owner[slot_of(prefix + name)] for name in names]
+        start = crc_hqx(prefix, 0)
+        return list(map(self.owner.__getitem__, map(crc_hqx, names, repeat(start))))
