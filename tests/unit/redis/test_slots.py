@@ -28,13 +28,16 @@ def test_any_key_has_the_slot_that_redis_py_computes(key):
     assert slot_of(key) == key_slot(key)
 
 
-@given(st.lists(st.binary(max_size=20) | st.from_regex(rb"[a{}]{0,8}", fullmatch=True)))
-def test_routing_many_keys_finds_the_owner_of_each_slot(keys):
+PART = st.binary(max_size=20) | st.from_regex(rb"[a{}]{0,8}", fullmatch=True)
+
+
+@given(st.lists(PART), st.just(b"") | PART)
+def test_routing_many_keys_finds_the_owner_of_each_slot(names, prefix):
     slots, low, high = SlotMap(), pool(1), pool(2)
     slots.assign(0, 9999, low)
     slots.assign(10000, 16383, high)
-    routed = [slots.nodes[number] for number in slots.route(keys)]
-    assert routed == [low if slot_of(key) < 10000 else high for key in keys]
+    routed = [slots.nodes[number] for number in slots.route(names, prefix)]
+    assert routed == [low if slot_of(prefix + n) < 10000 else high for n in names]
 
 
 def test_a_redirected_slot_leaves_its_neighbours_alone():
