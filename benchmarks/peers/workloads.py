@@ -30,7 +30,7 @@ def read(folder: Path, model: Model, rounds: int) -> Report:
         "peers_read",
         "Reading features online: every feature of a view for N entities, values and statuses decoded. "
         "SDK: in the caller's process. HTTP: one keep-alive connection, JSON parsed by the caller. In "
-        "turns of 5 calls.",
+        "turns of 10 calls.",
     )
     with ExitStack() as stack:
         api = stack.enter_context(ours(model))
@@ -40,7 +40,7 @@ def read(folder: Path, model: Model, rounds: int) -> Report:
         bare = BareRedis("127.0.0.1", api.stack.redis.port)
         for width in (20, 100):
             for count in (1, 10, 100, 1000):
-                turns = max(3, rounds // (2 if count * width <= 2000 else 6))
+                turns = max(3, rounds // (4 if count * width <= 2000 else 8))
                 ids = [f"user_{i}" for i in range(count)]
                 block = [BlockRead(f"v{width}", ids, None)]
                 online.read_blocks(block)
@@ -58,7 +58,7 @@ def read(folder: Path, model: Model, rounds: int) -> Report:
                         )[0],
                     },
                     turns,
-                    burst=5,
+                    burst=10,
                 )
                 report.add(group)
                 asked = json.dumps({"feature_view": f"v{width}", "entity_ids": ids}).encode()
@@ -81,7 +81,7 @@ def read(folder: Path, model: Model, rounds: int) -> Report:
                         ),
                     },
                     turns,
-                    burst=5,
+                    burst=10,
                 )
                 report.add(group)
     return report
