@@ -95,6 +95,7 @@ class Encoder:
         self._types: tuple[type, ...] | None = None
         if all(f.dtype in _FAST_TYPES and f.size is None for f in view.features):
             self._types = tuple(_FAST_TYPES[f.dtype] for f in view.features)
+        self._floats = self._types is not None and set(self._types) == {float}
         names = view.names
         self._get: Callable[[Mapping[str, Any]], tuple[Any, ...]] = (
             itemgetter(*names) if len(names) > 1 else lambda features: (features[names[0]],)
@@ -120,7 +121,7 @@ class Encoder:
         errors: list[FieldError] = []
         types, get, pack, whole = self._types, self._get, self._pack_whole, self._layout.whole
         cells, single, prefix = self._layout.cells, len(self._view.keys) == 1, self._prefix
-        floats = types is not None and set(types) == {float}
+        floats = self._floats
         latest = now + MAX_FUTURE
         last_text: Any = None
         last_time = now
