@@ -23,8 +23,9 @@ from pathlib import Path
 LAYERS = Path(__file__).parent
 RUNTIME = (3, 12)
 PLATFORMS = {"arm64": "aarch64", "x86_64": "x86_64"}
-GLIBC = ("2_28", "2_27", "2_26", "2_17", "2014")
-"""manylinux tags the runtime (Amazon Linux 2023, glibc 2.34) can load, newest first."""
+GLIBC = range(34, 16, -1)
+"""Minor versions of glibc 2 whose wheels the runtime (Amazon Linux 2023, glibc 2.34) loads, newest first.
+pip compares platform tags as text, so every one in between is named."""
 
 DROPPED_FOLDERS = {"tests", "testing", "test", "__pycache__", "include", "bin", "share"}
 DROPPED_SUFFIXES = {".pyi", ".pyx", ".pxd", ".h", ".a", ".c", ".lib"}
@@ -68,14 +69,13 @@ def install(requirements: Path, site: Path, architecture: str) -> None:
             "3.12",
             "--no-compile-bytecode",
         ]
-        command += ["--python-platform", f"{PLATFORMS[architecture]}-manylinux_2_28"]
+        command += ["--python-platform", f"{PLATFORMS[architecture]}-manylinux_2_{GLIBC[0]}"]
     else:
         command = [sys.executable, "-m", "pip", "install", "-qq", "--disable-pip-version-check"]
         command += ["--root-user-action", "ignore"]
         command += ["--python-version", "3.12", "--implementation", "cp", "--no-compile"]
-        for glibc in GLIBC:
-            joint = "" if glibc == "2014" else "_"
-            command += ["--platform", f"manylinux{joint}{glibc}_{PLATFORMS[architecture]}"]
+        for tag in [*(f"manylinux_2_{minor}" for minor in GLIBC), "manylinux2014"]:
+            command += ["--platform", f"{tag}_{PLATFORMS[architecture]}"]
     command += ["--no-deps", "--require-hashes", "--only-binary", ":all:", "--target", str(site)]
     subprocess.run([*command, "--requirement", str(requirements)], check=True)  # noqa: S603 - our own arguments
 

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import yaml
 
-__all__ = ["Function", "HttpRoute", "QueueEvent", "Schedule", "StreamEvent", "Template"]
+__all__ = ["Function", "HttpRoute", "QueueEvent", "Schedule", "StreamEvent", "Template", "parse"]
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 NO_VALUE: Final = object()
@@ -97,8 +97,7 @@ class Template:
     def __init__(
         self, path: Path, values: Mapping[str, Any], environ: Mapping[str, str] | None = None
     ) -> None:
-        document = yaml.load(path.read_text(), _Loader)  # noqa: S506 - a SafeLoader with CloudFormation's tags
-        self._document: dict[str, Any] = document
+        document = parse(path.read_text())
         self._conditions: dict[str, Any] = document.get("Conditions", {})
         self._globals: dict[str, Any] = document.get("Globals", {}).get("Function", {})
         self._environ = dict(environ or {})
@@ -120,7 +119,7 @@ class Template:
         shared = self.resolve(self._globals)
         found = {}
         for name, properties in self.of_type("AWS::Serverless::Function").items():
-            module, _, attribute = properties["Handler"].rpartition(".")
+            module, _, attribute = {**shared, **properties}["Handler"].rpartition(".")
             environ = {
                 **shared.get("Environment", {}).get("Variables", {}),
                 **properties.get("Environment", {}).get("Variables", {}),
@@ -301,6 +300,41 @@ class Template:
                 return own
 
 
+def parse(text: str) -> dict[str, Any]:
+    """A template with short tags in their long form and every ``Fn::ForEach`` loop written out."""
+    document: dict[str, Any] = yaml.load(text, _Loader)  # noqa: S506 - a SafeLoader with CloudFormation's tags
+    return {section: _unrolled(content) for section, content in document.items()}
+
+
+def _unrolled(section: Any) -> Any:
+    """One section without ``Fn::ForEach``; loops stand at its first level only."""
+    if not isinstance(section, dict):
+        return section
+    entries: dict[str, Any] = {}
+    for key, content in section.items():
+        if key.startswith("Fn::ForEach::"):
+            name, values, body = content
+            for value in values:
+                entries |= _with_loop_value(body, f"${{{name}}}", value)
+        else:
+            entries[key] = content
+    return entries
+
+
+def _with_loop_value(node: Any, variable: str, value: str) -> Any:
+    """``node`` with ``variable`` replaced in keys and strings; a ``Sub`` that is then plain becomes its text."""
+    if isinstance(node, dict):
+        filled = {
+            key.replace(variable, value): _with_loop_value(item, variable, value)
+            for key, item in node.items()
+        }
+        text = filled.get("Fn::Sub") if len(filled) == 1 else None
+        return text if isinstance(text, str) and not _VARIABLE.search(text) else filled
+    if isinstance(node, list):
+        return [_with_loop_value(item, variable, value) for item in node]
+    return node.replace(variable, value) if isinstance(node, str) else node
+
+
 class _Loader(yaml.SafeLoader):
     """YAML with CloudFormation's short tags."""
 
@@ -309,6 +343,8 @@ def _short_tag(loader: _Loader, suffix: str, node: yaml.Node) -> dict[str, Any]:
     value: Any
     if isinstance(node, yaml.ScalarNode):
         value = loader.construct_scalar(node)
+        if suffix == "GetAtt":
+            value = str(value).split(".", 1)
     elif isinstance(node, yaml.SequenceNode):
         value = loader.construct_sequence(node, deep=True)
     else:

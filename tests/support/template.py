@@ -6,37 +6,16 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import yaml
+from neuralstream_local.template import parse
 
 ROOT = Path(__file__).parents[2]
 TEMPLATE = ROOT / "template.yaml"
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML with CloudFormation's short tags, as ``{"Ref": …}``, ``{"Fn::Sub": …}`` and so on."""
-
-
-def _intrinsic(loader: yaml.Loader, suffix: str, node: yaml.Node) -> Any:
-    name = suffix if suffix in ("Ref", "Condition") else f"Fn::{suffix}"
-    value: Any
-    if isinstance(node, yaml.ScalarNode):
-        value = loader.construct_scalar(node)
-        if name == "Fn::GetAtt":
-            value = str(value).split(".", 1)
-    elif isinstance(node, yaml.SequenceNode):
-        value = loader.construct_sequence(node, deep=True)
-    else:
-        value = loader.construct_mapping(node, deep=True)
-    return {name: value}
-
-
-_Loader.add_multi_constructor("!", _intrinsic)
-
-
 @cache
 def template() -> dict[str, Any]:
     """The whole template."""
-    return yaml.load(TEMPLATE.read_text(), _Loader)  # noqa: S506 - a SafeLoader with our own tags
+    return parse(TEMPLATE.read_text())
 
 
 def resources(kind: str) -> dict[str, dict[str, Any]]:
@@ -49,9 +28,9 @@ def resources(kind: str) -> dict[str, dict[str, Any]]:
 
 
 def functions() -> dict[str, dict[str, Any]]:
-    """Properties of every function, by logical id without the suffix ``Function``."""
+    """Own properties of every function, by logical id without the suffix ``Function``."""
     return {
-        name.removesuffix("Function"): resource["Properties"]
+        name.removesuffix("Function"): {"Handler": "app.lambda_handler"} | resource["Properties"]
         for name, resource in resources("AWS::Serverless::Function").items()
     }
 
@@ -66,13 +45,20 @@ def routes(function: str) -> dict[str, dict[str, Any]]:
     return found
 
 
+def global_variables() -> dict[str, Any]:
+    """The environment variables that every function has."""
+    declared: dict[str, Any] = template()["Globals"]["Function"]["Environment"]["Variables"]
+    return declared
+
+
 def statements(function: str) -> list[dict[str, Any]]:
-    """The statements of a function's own role, those a parameter adds included."""
-    role = template()["Resources"][f"{function}Role"]["Properties"]
+    """The statements of a function's own policy, those a parameter adds included."""
+    policy = template()["Resources"].get(f"{function}Policy")
+    if policy is None:
+        return []
     return [
         statement.get("Fn::If", [None, statement])[1]
-        for policy in role["Policies"]
-        for statement in policy["PolicyDocument"]["Statement"]
+        for statement in policy["Properties"]["PolicyDocument"]["Statement"]
     ]
 
 

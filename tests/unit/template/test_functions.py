@@ -9,7 +9,7 @@ from functools import cache
 import pytest
 
 from neuralstream_core.keys import Scope
-from tests.support.template import ROOT, functions, routes, template
+from tests.support.template import ROOT, functions, global_variables, routes, template
 
 FUNCTIONS = sorted(functions())
 
@@ -52,10 +52,10 @@ every package here is paid for in each cold start (boto3 alone: 100 to 400 ms)."
 @cache
 def variables(function):
     """The variables CloudFormation would set, references replaced by a stand-in."""
-    declared = functions()[function].get("Environment", {}).get("Variables", {})
+    own = functions()[function].get("Environment", {}).get("Variables", {})
     return {
         name: value if isinstance(value, str) else STAND_INS.get(name, "stand-in")
-        for name, value in declared.items()
+        for name, value in (global_variables() | own).items()
     }
 
 
@@ -88,12 +88,19 @@ def test_the_handler_exists_and_imports_without_any_dependency_up(function):
 def test_every_variable_is_read_and_every_needed_one_is_set(function):
     ours = {name for name in variables(function) if name.startswith("NEURALSTREAM_")}
     found = probe(function)
-    assert ours - set(found["variables"]) == set(), "set in the template, read by nobody"
+    own = ours - set(global_variables())
+    assert own - set(found["variables"]) == set(), "set for this function, not read by it"
     assert set(found["required"]) - ours == set(), "needed by the function, not set"
     left_to_default = set(found["variables"]) - ours
-    assert {name for name in left_to_default if not name.endswith("_MS")} <= {
-        "NEURALSTREAM_NAMESPACE"
-    } or function in ("Authorizer", "Console"), "on AWS the laptop's default would be wrong"
+    assert {name for name in left_to_default if not name.endswith("_MS")} == set(), (
+        "on AWS the laptop's default would be wrong"
+    )
+
+
+def test_every_variable_that_all_functions_have_is_read_by_one():
+    read = set().union(*(probe(function)["variables"] for function in FUNCTIONS))
+    ours = {name for name in global_variables() if name.startswith("NEURALSTREAM_")}
+    assert ours <= read
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)

@@ -4,12 +4,14 @@ import pytest
 
 from tests.support.template import as_list, functions, resources, statements, template
 
-IAM_KINDS = ("AWS::IAM::Role", "AWS::IAM::ManagedPolicy")
+IAM_KINDS = ("AWS::IAM::Role", "AWS::IAM::RolePolicy", "AWS::IAM::ManagedPolicy")
 
 NO_ARN_POSSIBLE = {
     ("NetworkInterfacePolicy", "PlatformNetwork"): "Lambda checks for these on every resource",
     ("NetworkInterfacePolicy", "NotFromCode"): "a Deny",
     ("BatchStateMachineRole", "PlatformLogs"): "log delivery actions know no resource",
+    ("BatchStateMachineRole", "PlatformTraces"): "X-Ray's actions know no resource",
+    ("LogsPolicy", "PlatformTraces"): "X-Ray's actions know no resource",
 }
 
 
@@ -55,6 +57,18 @@ def test_no_role_but_the_services_own_comes_from_elsewhere():
         assert properties["Role"] == {"Fn::GetAtt": [f"{name}Role", "Arn"]}
 
 
+def test_a_functions_own_policy_is_attached_before_the_function_is_made():
+    """Lambda checks what a function's role may do when it maps a queue or a stream to it."""
+    declared = template()["Resources"]
+    for name in functions():
+        policy = declared.get(f"{name}Policy")
+        if policy is None:
+            assert name == "Console"
+            continue
+        assert policy["Properties"]["RoleName"] == {"Ref": f"{name}Role"}
+        assert declared[f"{name}Function"]["DependsOn"] == f"{name}Policy"
+
+
 def test_every_function_has_its_own_role_log_group_and_alarm():
     declared = template()["Resources"]
     for name, properties in functions().items():
@@ -79,7 +93,7 @@ def test_what_is_stored_survives_its_stack():
     stored = ("AWS::DynamoDB::Table", "AWS::S3::Bucket", "AWS::KMS::Key")
     for kind in stored:
         for resource in resources(kind).values():
-            assert resource["DeletionPolicy"] == "Retain"
+            assert resource["DeletionPolicy"] == "RetainExceptOnCreate"
             assert resource["UpdateReplacePolicy"] == "Retain"
     for table in resources("AWS::DynamoDB::Table").values():
         properties = table["Properties"]
@@ -90,10 +104,10 @@ def test_what_is_stored_survives_its_stack():
 
 def test_functions_in_the_vpc_are_those_that_use_the_cache():
     for name, properties in functions().items():
-        uses_cache = "NEURALSTREAM_REDIS_HOST" in properties.get("Environment", {}).get(
-            "Variables", {}
-        )
+        role = template()["Resources"][f"{name}Role"]["Properties"]
+        uses_cache = {"Ref": "CachePolicy"} in role["ManagedPolicyArns"]
         assert ("VpcConfig" in properties) == uses_cache, name
+        assert ({"Ref": "NetworkInterfacePolicy"} in role["ManagedPolicyArns"]) == uses_cache, name
 
 
 def test_there_is_no_way_out_of_the_network():
