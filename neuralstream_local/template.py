@@ -322,7 +322,7 @@ def _unrolled(section: Any) -> Any:
 
 
 def _with_loop_value(node: Any, variable: str, value: str) -> Any:
-    """``node`` with ``variable`` replaced in keys and strings; a ``Sub`` that is then plain becomes its text."""
+    """``node`` with ``variable`` replaced everywhere; a ``Sub`` without further variables becomes its text."""
     if isinstance(node, dict):
         filled = {
             key.replace(variable, value): _with_loop_value(item, variable, value)
