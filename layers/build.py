@@ -29,6 +29,8 @@ pip compares platform tags as text, so every one in between is named."""
 
 DROPPED_FOLDERS = {"tests", "testing", "test", "__pycache__", "include", "bin", "share"}
 DROPPED_SUFFIXES = {".pyi", ".pyx", ".pxd", ".h", ".a", ".c", ".lib"}
+DROPPED_NAMES = {"RECORD"}
+"""pip's list of what it installed names scripts by the building machine's own Python: two machines, two layers."""
 KEPT = {"numpy/testing"}
 """Folders of a dropped name that are imported all the same."""
 
@@ -91,7 +93,7 @@ def trim(site: Path, dropped: list[str]) -> None:
                 shutil.rmtree(path)
                 names.remove(name)
         for name in files:
-            if Path(name).suffix in DROPPED_SUFFIXES:
+            if Path(name).suffix in DROPPED_SUFFIXES or name in DROPPED_NAMES:
                 Path(folder, name).unlink()
 
 

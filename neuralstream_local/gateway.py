@@ -48,7 +48,6 @@ class Gateway:
         for route in template.routes():
             self._router.add(route.method, route.path, (route, functions[route.function]))
         self._authorizer = _Authorizer.of(template, functions) if auth else None
-        self._cors = template.cors()
 
     def __call__(self, request: Request) -> Response:
         if len(request.body) > MAX_EVENT:

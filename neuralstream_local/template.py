@@ -159,13 +159,6 @@ class Template:
                 return function, identity["Headers"][0].lower(), identity.get("ReauthorizeEvery", 0)
         return None
 
-    def cors(self) -> dict[str, Any] | None:
-        """The HTTP API's CORS configuration, if it has one."""
-        for api in self.of_type("AWS::Serverless::HttpApi").values():
-            configuration: dict[str, Any] | None = api.get("CorsConfiguration")
-            return configuration
-        return None
-
     def queue_events(self) -> list[QueueEvent]:
         return [
             QueueEvent(
@@ -249,6 +242,8 @@ class Template:
                 return any(map(self._truth, argument))
             case "Fn::Join":
                 return argument[0].join(str(self.resolve(part)) for part in argument[1])
+            case "Fn::Split":
+                return str(self.resolve(argument[1])).split(argument[0])
             case "Fn::Select":
                 return self.resolve(argument[1])[int(argument[0])]
             case "Fn::GetAZs":
@@ -322,7 +317,7 @@ def _unrolled(section: Any) -> Any:
 
 
 def _with_loop_value(node: Any, variable: str, value: str) -> Any:
-    """``node`` with ``variable`` replaced everywhere; a ``Sub`` without further variables becomes its text."""
+    """``node`` with ``variable`` replaced; a ``Sub`` left without variables becomes its text."""
     if isinstance(node, dict):
         filled = {
             key.replace(variable, value): _with_loop_value(item, variable, value)

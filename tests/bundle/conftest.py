@@ -14,7 +14,7 @@ from neuralstream_local.storage import create_registry_table
 from tests.bundle.emulator import BUILD, Emulated
 from tests.bundle.recording import Recording
 from tests.support.aws import Aws
-from tests.support.template import ROOT, functions
+from tests.support.template import ROOT, functions, global_variables
 
 ALL_SCOPES = "features:read features:write models:read models:write predict monitoring"
 
@@ -31,8 +31,11 @@ class Bundle:
 
     def function(self, name: str) -> Emulated:
         if name not in self.running:
-            declared = functions()[name].get("Environment", {}).get("Variables", {})
-            environ = {variable: self.variables[variable] for variable in declared}
+            own = functions()[name].get("Environment", {}).get("Variables", {})
+            environ = {
+                variable: self.variables.get(variable, value)
+                for variable, value in (global_variables() | own).items()
+            }
             environ |= self.aws.environ | {
                 "AWS_ENDPOINT_URL": self.recording.endpoint,
                 "AWS_ACCESS_KEY_ID": name,
@@ -77,6 +80,7 @@ class Bundle:
             "Table.Arn": f"arn:aws:dynamodb:us-east-1:123456789012:table/{self.names['table']}",
             "KeysTable.Arn": f"arn:aws:dynamodb:us-east-1:123456789012:table/{self.names['keys']}",
             "DataBucket.Arn": f"arn:aws:s3:::{self.names['bucket']}",
+            "BatchStateMachine": self.variables["NEURALSTREAM_STATE_MACHINE_ARN"],
             "AlertsTopic": self.variables["NEURALSTREAM_ALERTS_TOPIC_ARN"],
             "AWS::Partition": "aws",
             "AWS::Region": "us-east-1",

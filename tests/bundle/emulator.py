@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tests.support.template import ROOT, functions
+from tests.support.template import ROOT, functions, global_layers
 
 BUILD = ROOT / ".aws-sam" / "build"
 RUNTIME = ROOT / ".run" / "runtime"
@@ -26,8 +26,9 @@ _ARCHITECTURE = "arm64" if platform.machine() in ("aarch64", "arm64") else "x86_
 
 
 def layers_of(function: str) -> list[str]:
-    """Logical ids of a function's layers."""
-    return [layer["Ref"] for layer in functions()[function]["Layers"]]
+    """Logical ids of a function's layers, those that all have first."""
+    own = functions()[function].get("Layers", [])
+    return [layer["Ref"] for layer in (*global_layers(), *own)]
 
 
 class Emulated:

@@ -51,6 +51,12 @@ def global_variables() -> dict[str, Any]:
     return declared
 
 
+def global_layers() -> list[dict[str, Any]]:
+    """References to the layers that every function has."""
+    declared: list[dict[str, Any]] = template()["Globals"]["Function"]["Layers"]
+    return declared
+
+
 def statements(function: str) -> list[dict[str, Any]]:
     """The statements of a function's own policy, those a parameter adds included."""
     policy = template()["Resources"].get(f"{function}Policy")
