@@ -30,7 +30,7 @@ pip compares platform tags as text, so every one in between is named."""
 DROPPED_FOLDERS = {"tests", "testing", "test", "__pycache__", "include", "bin", "share"}
 DROPPED_SUFFIXES = {".pyi", ".pyx", ".pxd", ".h", ".a", ".c", ".lib"}
 DROPPED_NAMES = {"RECORD"}
-"""pip's list of what it installed names scripts by the building machine's own Python: two machines, two layers."""
+"""pip's list of installed files has digests of scripts that name the building machine's own Python."""
 KEPT = {"numpy/testing"}
 """Folders of a dropped name that are imported all the same."""
 
