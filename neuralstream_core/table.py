@@ -3,12 +3,13 @@
 Every item has string keys ``PK`` and ``SK``; items that are listed also carry ``GSI1PK``/``GSI1SK``
 (index ``GSI1``). Which module owns which keys is written in that module:
 
-=====================  ==========================================
-``VIEW#{ns}#{name}``   `neuralstream_core.features.catalog`
-``MODEL#{ns}#{name}``  `neuralstream_core.registry`
-``JOB#{ns}#{id}``      `neuralstream_core.serving.batch`
-``DRIFT#{ns}#{name}``  `neuralstream_core.monitoring`
-=====================  ==========================================
+========================  ==========================================
+``VIEW#{ns}#{name}``      `neuralstream_core.features.catalog`
+``MODEL#{ns}#{name}``     `neuralstream_core.registry`
+``JOB#{ns}#{id}``         `neuralstream_core.serving.batch`
+``SCHEDULE#{ns}#{name}``  `neuralstream_core.schedules`
+``DRIFT#{ns}#{name}``     `neuralstream_core.monitoring`
+========================  ==========================================
 
 Numbers go in as ``int`` or ``float``; DynamoDB keeps no difference, so ``1.0`` comes out as ``1``.
 boto3 and botocore are imported by whoever builds the client, never here at import time.

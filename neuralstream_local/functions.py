@@ -160,6 +160,18 @@ class Functions(Mapping[str, FunctionPool]):
         name = reference.rsplit(":function:", 1)[-1].split(":", 1)[0]
         return self._pools.get(name) or self._by_name.get(name)
 
+    def invoke(self, reference: str, event: Any) -> Any:
+        """Call a function by anything `find` knows, and return what it returns.
+
+        Raises:
+            LookupError: no such function.
+            Exception: whatever the function raises.
+        """
+        function = self.find(reference)
+        if function is None:
+            raise LookupError(f"no function {reference}")
+        return function(event)
+
 
 def load(function: Function) -> ModuleType:
     """Execute the function's module anew, under a name of its own and with its variables.

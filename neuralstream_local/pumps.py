@@ -1,15 +1,13 @@
 """Event sources: what Lambda's pollers do on AWS, as threads.
 
 A queue delivers batches and deletes what succeeded; a table's stream delivers its records in order and
-stays at a record that fails; a schedule calls at its rate.
+stays at a record that fails. Schedules are in `neuralstream_local.scheduler`.
 """
 
 from __future__ import annotations
 
 import base64
-import json
 import logging
-import re
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -18,9 +16,9 @@ from typing import Any, Final
 import boto3
 
 from neuralstream_local.aws_server import REGION
-from neuralstream_local.template import QueueEvent, Schedule, StreamEvent
+from neuralstream_local.template import QueueEvent, StreamEvent
 
-__all__ = ["matches", "pump_queue", "pump_schedule", "pump_stream", "start"]
+__all__ = ["matches", "pump_queue", "pump_stream", "start"]
 
 _BUSY_SECONDS: Final = 0.05
 _IDLE_SECONDS: Final = 0.5
@@ -232,18 +230,3 @@ def _call_batch(
         return set()
     failed = {str(f.get("itemIdentifier") or "") for f in answer.get("batchItemFailures") or ()}
     return failed if failed.issubset(ids) else ids
-
-
-_RATE = re.compile(r"^rate\((\d+) (minute|hour|day)s?\)$")
-_UNIT_SECONDS: Final = {"minute": 60, "hour": 3600, "day": 86400}
-
-
-def pump_schedule(event: Schedule, call: Call, stop: threading.Event) -> None:
-    """Call at the schedule's rate; a cron expression waits for AWS."""
-    rate = _RATE.match(event.expression)
-    if rate is None:
-        _log.warning("%s: %s is not run on a laptop", event.function, event.expression)
-        stop.wait()
-        return
-    while not stop.wait(int(rate[1]) * _UNIT_SECONDS[rate[2]]):
-        call(json.loads(event.payload))

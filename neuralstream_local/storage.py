@@ -1,4 +1,4 @@
-"""The template's tables, bucket, queues, topic and state machine, created in the AWS emulation."""
+"""The template's tables, bucket, queues, topic, state machine and schedules, created in the AWS emulation."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ def create_storage(template: Template) -> None:
     _queues(template)
     _topics(template)
     _state_machines(template)
+    _schedules(template)
 
 
 def create_registry_table(dynamodb: Any, name: str) -> None:
@@ -89,4 +90,26 @@ def _state_machines(template: Template) -> None:
             definition=definition,
             roleArn=f"arn:aws:iam::{ACCOUNT}:role/{properties['Name']}",
             type=properties.get("Type", "STANDARD"),
+        )
+
+
+def _schedules(template: Template) -> None:
+    """The group of the schedules that are data, and the schedules that the template declares."""
+    scheduler: Any = boto3.client("scheduler")
+    for logical_id in template.of_type("AWS::Scheduler::ScheduleGroup"):
+        scheduler.create_schedule_group(Name=template.resolve({"Ref": logical_id}))
+    for schedule in template.schedules():
+        target = {
+            "Arn": template.resolve({"Fn::GetAtt": f"{schedule.function}.Arn"}),
+            "RoleArn": f"arn:aws:iam::{ACCOUNT}:role/{schedule.name}",
+            "Input": schedule.payload,
+        }
+        if schedule.failures_arn is not None:
+            target["DeadLetterConfig"] = {"Arn": schedule.failures_arn}
+        scheduler.create_schedule(
+            Name=schedule.name,
+            ScheduleExpression=schedule.expression,
+            ScheduleExpressionTimezone=schedule.timezone,
+            FlexibleTimeWindow={"Mode": "OFF"},
+            Target=target,
         )

@@ -64,9 +64,12 @@ class StreamEvent:
 class Schedule:
     """An enabled EventBridge schedule; ``payload`` is the JSON text the function receives."""
 
+    name: str
     function: str
     expression: str
+    timezone: str
     payload: str
+    failures_arn: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,8 +194,15 @@ class Template:
 
     def schedules(self) -> list[Schedule]:
         return [
-            Schedule(function, event["ScheduleExpression"], event.get("Input", "{}"))
-            for function, event in self._events("ScheduleV2")
+            Schedule(
+                name=f"{function}{at}",
+                function=function,
+                expression=event["ScheduleExpression"],
+                timezone=event.get("ScheduleExpressionTimezone", "UTC"),
+                payload=event.get("Input", "{}"),
+                failures_arn=event.get("DeadLetterConfig", {}).get("Arn"),
+            )
+            for at, (function, event) in enumerate(self._events("ScheduleV2"))
             if event.get("State", "ENABLED") == "ENABLED"
         ]
 

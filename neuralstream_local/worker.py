@@ -23,7 +23,8 @@ from neuralstream_local.children import announce, leave_with_parent
 from neuralstream_local.functions import Functions
 from neuralstream_local.http_server import HttpServer, Request, Response
 from neuralstream_local.laptop import laptop_template
-from neuralstream_local.pumps import pump_queue, pump_schedule, pump_stream, start
+from neuralstream_local.pumps import pump_queue, pump_stream, start
+from neuralstream_local.scheduler import LocalScheduler, pump_schedules
 from neuralstream_local.storage import create_storage
 
 __all__ = ["Invoker", "main"]
@@ -95,8 +96,7 @@ def main(argv: list[str] | None = None) -> None:
         start(pump_queue, queue, functions[queue.function], stop)
     for stream in template.stream_events():
         start(pump_stream, stream, functions[stream.function], stop)
-    for schedule in template.schedules():
-        start(pump_schedule, schedule, functions[schedule.function], stop)
+    start(pump_schedules, LocalScheduler(), lambda due: functions.invoke(due.arn, due.event), stop)
     announce(port=server.port)
     server.serve_forever()
 

@@ -1,6 +1,6 @@
-"""Many predictions: up to a thousand at once, and jobs from file to file.
+"""Many predictions: up to a thousand at once, jobs from file to file, and schedules of such jobs.
 
-`lambda_handler` serves the routes and the schedule; `task_handler` does the steps of a job for the
+`lambda_handler` serves the routes and what schedules deliver; `task_handler` does the steps of a job for the
 state machine of ``statemachines/batch_predict.asl.json``.
 """
 
@@ -12,11 +12,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field, StringConstraints
 
+from neuralstream_core.schedules import ScheduleSpec
+from neuralstream_core.schedules.answers import ScheduleAnswer, ScheduleDeletion, SchedulesAnswer
 from neuralstream_core.serving.batch import JobPage, JobRecord
-from neuralstream_core.serving.batch.requests import BatchAnswer, BatchBody, ScheduledJob, job_spec
+from neuralstream_core.serving.batch.requests import BatchAnswer, BatchBody, job_spec
 from neuralstream_core.types import Name, PageToken, Query
 from neuralstream_lambda.api import Answer, Api, Caller
 from neuralstream_lambda.batch import BatchSettings, jobs, predict_rows, run_task, submit
+from neuralstream_lambda.schedules import (
+    delete_schedule,
+    get_schedule,
+    list_schedules,
+    put_schedule,
+    start_scheduled,
+)
 from neuralstream_lambda.scopes import Scope
 
 if TYPE_CHECKING:
@@ -33,6 +42,10 @@ class ModelPath(Query):
 
 class JobPath(Query):
     job_id: Annotated[str, StringConstraints(pattern=r"^job-[0-9a-v]{26}$")]
+
+
+class SchedulePath(Query):
+    name: Name
 
 
 class Paging(Query):
@@ -66,13 +79,39 @@ def get_job(path: JobPath) -> JobRecord:
     return jobs(settings).get(path.job_id)
 
 
+@api.route("PUT /schedules/{name}", Scope.PREDICT, tags=("schedules",))
+def put(
+    path: SchedulePath, body: ScheduleSpec, caller: Caller
+) -> Annotated[Answer, ScheduleAnswer]:
+    """Create or replace a schedule of batch predictions."""
+    schedule, created = put_schedule(settings, path.name, body, caller)
+    return Answer(schedule, status=201 if created else 200)
+
+
+@api.route("GET /schedules", Scope.PREDICT, tags=("schedules",))
+def get_all(query: Paging) -> SchedulesAnswer:
+    """Schedules by name, each with its last and next run."""
+    return list_schedules(settings, query.limit, query.next_token)
+
+
+@api.route("GET /schedules/{name}", Scope.PREDICT, tags=("schedules",))
+def get(path: SchedulePath) -> ScheduleAnswer:
+    """A schedule with its next run, its last runs and their jobs."""
+    return get_schedule(settings, path.name)
+
+
+@api.route("DELETE /schedules/{name}", Scope.PREDICT, tags=("schedules",))
+def delete(path: SchedulePath, caller: Caller) -> ScheduleDeletion:
+    """Delete a schedule; its jobs stay."""
+    delete_schedule(settings, path.name, caller)
+    return ScheduleDeletion(name=path.name)
+
+
 def lambda_handler(event: Mapping[str, Any], context: LambdaContext) -> dict[str, Any]:
     """API Gateway's events, and a schedule's ``{"model","input","output",…}``."""
     if "routeKey" in event:
         return api.handler(event, context)
-    scheduled = ScheduledJob.model_validate(event)
-    job = submit(settings, scheduled, "schedule", key=scheduled.idempotency_key)
-    return {"job_id": job.job_id, "status": job.status}
+    return start_scheduled(settings, event)
 
 
 def task_handler(event: Mapping[str, Any], _context: LambdaContext) -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """The outbox: what functions inside the VPC wrote to the table to be started or announced outside.
 
-The VPC has no way out but to DynamoDB and S3. Whoever needs Step Functions, EventBridge or SNS writes an
-``outbox`` attribute in the same write as the state it belongs to; the table's stream brings it here. The
-stream delivers at least once and in order per item, so each call is one that can be made twice.
+The VPC has no way out but to DynamoDB and S3. Whoever needs Step Functions, EventBridge, its Scheduler or
+SNS writes an ``outbox`` attribute in the same write as the state it belongs to; the table's stream brings it
+here. The stream delivers at least once and in order per item, so each call is one that can be made twice.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ import os
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from neuralstream_core.settings import BaseSettings
 from neuralstream_core.table import unmarshal
 from neuralstream_lambda.logs import logger
+from neuralstream_lambda.schedule_dispatch import ScheduleSettings, reconcile
 from neuralstream_lambda.wiring import events_client, sns_client, states_client
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
 
-class Settings(BaseSettings):
+class Settings(ScheduleSettings):
     """Whom to call."""
 
     state_machine_arn: str
@@ -94,6 +94,11 @@ def _drift_changed(message: Mapping[str, Any], event_id: str) -> None:
     )
 
 
+def _schedule_changed(message: Mapping[str, Any], _event_id: str) -> None:
+    """The message only names the schedule: what is written is what the table says now."""
+    reconcile(settings, message["schedule"])
+
+
 def _subject(message: Mapping[str, Any]) -> str:
     text = f"Drift of {message.get('model', 'a model')}: {message.get('status', 'changed')}"
     return text.encode("ascii", "replace").decode()[:100]
@@ -109,4 +114,5 @@ def _plain(value: Any) -> Any:
 _KINDS: Mapping[str, Callable[[Mapping[str, Any], str], None]] = {
     "start_job": _start_job,
     "drift_changed": _drift_changed,
+    "schedule_changed": _schedule_changed,
 }

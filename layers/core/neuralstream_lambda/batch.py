@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from pydantic import Field, TypeAdapter
 
 from neuralstream_core.errors import NeuralStreamError, NotFound, Unavailable
-from neuralstream_core.serving.batch.jobs import Failure, JobRecord, Jobs, JobSpec, JobStatus
+from neuralstream_core.serving.batch.jobs import Failure, JobRecord, Jobs, JobSpec, JobStatus, Run
 from neuralstream_core.serving.batch.locations import Buckets, input_format
 from neuralstream_core.serving.batch.manifest import Chunk
 from neuralstream_core.serving.batch.requests import BatchBody, batch_json, canonical
@@ -90,9 +90,18 @@ def jobs(settings: BatchSettings) -> Jobs:
 
 
 def submit(
-    settings: BatchSettings, spec: JobSpec, actor: str, *, key: str | None = None
+    settings: BatchSettings,
+    spec: JobSpec,
+    actor: str,
+    *,
+    key: str | None = None,
+    run: Run | None = None,
 ) -> JobRecord:
     """Accept a job.
+
+    Args:
+        key: idempotency key.
+        run: of the schedule that asks for it, in place of a key.
 
     Raises:
         NotFound: no such model, version or input.
@@ -107,7 +116,7 @@ def submit(
     kind = input_format(source, spec.input_format)
     _serves(settings, spec.model, spec.version)
     Objects(s3_client()).stat(source)
-    return jobs(settings).submit(spec, kind, actor, key=key)
+    return jobs(settings).submit(spec, kind, actor, key=key, run=run)
 
 
 def run_task(settings: BatchSettings, event: Mapping[str, Any]) -> dict[str, Any]:

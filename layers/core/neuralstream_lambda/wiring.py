@@ -27,6 +27,7 @@ __all__ = [
     "keys_table",
     "redis_port",
     "s3_client",
+    "scheduler_client",
     "serving_table",
     "sns_client",
     "states_client",
@@ -118,3 +119,8 @@ def sns_client() -> SNSClient:
     """SNS, to tell people."""
     client: SNSClient = _boto("sns", 1.0, 5.0, 3)
     return client
+
+
+def scheduler_client() -> Any:
+    """EventBridge Scheduler, to keep schedules."""
+    return _boto("scheduler", 1.0, 5.0, 3)

@@ -1,7 +1,8 @@
 """The record of a batch job: asked for, running, done or failed.
 
 Items, all under partition key ``JOB#{ns}#{id}``: ``JOB`` is the record (listed newest first on GSI1
-under ``JOBS#{ns}``), ``CHUNK#{n}`` marks a chunk whose result stands. A new record carries an
+under ``JOBS#{ns}``), ``CHUNK#{n}`` marks a chunk whose result stands, ``RUN`` lists a job that a schedule
+asked for (by scheduled time on GSI1 under ``RUNS#{ns}#{schedule}``). A new record carries an
 ``outbox`` attribute in the same write, which `DispatchFunction` turns into one execution of the state
 machine; the first task removes it.
 """
@@ -9,10 +10,11 @@ machine; the first task removes it.
 from __future__ import annotations
 
 import base64
+import builtins
 import hashlib
 import secrets
 from enum import StrEnum
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, NamedTuple
 
 from pydantic import AwareDatetime, Field
 
@@ -34,6 +36,7 @@ __all__ = [
     "Outcome",
     "Pins",
     "Progress",
+    "Run",
     "S3Uri",
 ]
 
@@ -135,6 +138,20 @@ class JobRecord(Record):
     created_by: str
     started_at: AwareDatetime | None = None
     finished_at: AwareDatetime | None = None
+    schedule: Name | None = Field(default=None, description="the schedule that asked for it")
+    scheduled_time: AwareDatetime | None = None
+
+
+class Run(NamedTuple):
+    """One run of a schedule."""
+
+    schedule: Name
+    scheduled: Micros
+
+    @property
+    def key(self) -> str:
+        """Idempotency key of the run's job; no caller can send it, as a header holds no line break."""
+        return f"schedule\n{self.schedule}\n{self.scheduled}"
 
 
 class JobPage(Record):
@@ -151,17 +168,27 @@ class Jobs:
         self._table, self._namespace, self._clock = table, namespace, clock
 
     def submit(
-        self, spec: JobSpec, input_format: InputFormat, actor: str, *, key: str | None = None
+        self,
+        spec: JobSpec,
+        input_format: InputFormat,
+        actor: str,
+        *,
+        key: str | None = None,
+        run: Run | None = None,
+        refusal: Failure | None = None,
     ) -> JobRecord:
         """Store a new job and, in the same write, the call that starts it.
 
         Args:
             key: idempotency key; the same key and spec twice make one job.
+            run: of the schedule that asks for it, in place of a key; one run makes one job, the first.
+            refusal: why the job is not started but stored as failed.
 
         Raises:
             Conflict: ``key`` was used for another spec.
         """
         now = self._clock()
+        key = run.key if run is not None else key
         job_id = _keyed_id(self._namespace, key) if key else _new_id(now)
         output = f"{spec.output.rstrip('/')}/{job_id}/"
         item: Item = {
@@ -184,10 +211,19 @@ class Jobs:
             "rows_failed": 0,
             "outbox": {"kind": "start_job", "job_id": job_id},
         }
+        if refusal is not None:
+            del item["outbox"]
+            item |= {
+                "status": JobStatus.FAILED,
+                "failure": _bounded(refusal).model_dump(),
+                "finished_at": iso(now),
+            }
         try:
-            self._table.put(item, condition="attribute_not_exists(PK)")
+            self._store(item, run)
         except ConditionFailed:
             earlier = self._item(job_id)
+            if run is not None:
+                return _record(earlier)
             same = ("model", "input", "input_format", "output_format", "version")
             if any(earlier.get(k) != item[k] for k in (*same, "output", "max_failed_fraction")):
                 raise Conflict(
@@ -210,6 +246,37 @@ class Jobs:
             f"JOBS#{self._namespace}", index=True, limit=limit, token=token, newest_first=True
         )
         return JobPage(jobs=[_record(item) for item in page], next_token=page.next_token)
+
+    def of_schedule(self, schedule: str, *, limit: int) -> builtins.list[JobRecord]:
+        """The jobs of a schedule's last runs (at most 100), newest scheduled time first."""
+        page = self._table.query(
+            f"RUNS#{self._namespace}#{schedule}", index=True, limit=limit, newest_first=True
+        )
+        found = self._table.get_many([self._pair(run["job_id"]) for run in page])
+        jobs = {item["job_id"]: _record(item) for item in found}
+        return [jobs[run["job_id"]] for run in page if run["job_id"] in jobs]
+
+    def _store(self, item: Item, run: Run | None) -> None:
+        """Write a new job, with its place among the runs of a schedule.
+
+        Raises:
+            ConditionFailed: there is a job of this id.
+        """
+        new = "attribute_not_exists(PK)"
+        if run is None:
+            self._table.put(item, condition=new)
+            return
+        item |= {"schedule": run.schedule, "scheduled_time": iso(run.scheduled)}
+        place: Item = {
+            "PK": item["PK"],
+            "SK": "RUN",
+            "GSI1PK": f"RUNS#{self._namespace}#{run.schedule}",
+            "GSI1SK": f"{run.scheduled:020d}",
+            "job_id": item["job_id"],
+        }
+        self._table.transact(
+            [self._table.put_action(item, condition=new), self._table.put_action(place)]
+        )
 
     def begin(self, job_id: str, pins: Pins) -> tuple[JobRecord, Pins]:
         """The job is running; the pins of the first call stand for every later one.

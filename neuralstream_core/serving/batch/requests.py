@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from math import isnan
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
-from pydantic import BaseModel, Field, StringConstraints, model_validator
+from pydantic import AwareDatetime, BaseModel, Field, StringConstraints, model_validator
 
 from neuralstream_core.errors import FieldError, Invalid
 from neuralstream_core.features.entity import entity_json, parse_entity
@@ -98,9 +98,13 @@ class BatchBody(Frozen):
 
 
 class ScheduledJob(JobSpec):
-    """What a schedule delivers; ``idempotency_key`` makes a second delivery harmless."""
+    """What a schedule delivers. Dates in the locations are those of ``scheduled_time`` in ``timezone``;
+    ``schedule`` and ``scheduled_time`` together, or ``idempotency_key``, make a second delivery harmless."""
 
     idempotency_key: Annotated[str, StringConstraints(min_length=1, max_length=256)] | None = None
+    schedule: Name | None = None
+    scheduled_time: Annotated[AwareDatetime, Field(strict=False)] | None = None
+    timezone: str = "UTC"
 
 
 class BatchPrediction(BaseModel):

@@ -1,0 +1,123 @@
+"""What the schedule routes answer."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+from pydantic import BaseModel, Field
+
+from neuralstream_core.schedules.records import ScheduleRecord
+from neuralstream_core.serving.batch.jobs import Failure, JobRecord, JobSpec, JobStatus
+from neuralstream_core.time import Micros, from_micros
+from neuralstream_core.types import Name, UtcTime
+
+__all__ = ["NextRun", "RunAnswer", "ScheduleAnswer", "ScheduleDeletion", "SchedulesAnswer"]
+
+
+class RunAnswer(BaseModel):
+    """One run that took place, and its job."""
+
+    scheduled_time: UtcTime
+    job_id: str
+    status: JobStatus
+    failure: Failure | None = Field(default=None, description="why it failed or was not started")
+    started_at: UtcTime | None = None
+    finished_at: UtcTime | None = None
+
+    @classmethod
+    def of(cls, job: JobRecord) -> Self:
+        """The run of a job that a schedule asked for."""
+        return cls(
+            scheduled_time=job.scheduled_time or job.created_at,
+            job_id=job.job_id,
+            status=job.status,
+            failure=job.failure,
+            started_at=job.started_at,
+            finished_at=job.finished_at,
+        )
+
+
+class NextRun(BaseModel):
+    """The run to come, its locations filled in."""
+
+    scheduled_time: UtcTime
+    input: str
+    output: str
+
+
+class ScheduleAnswer(JobSpec):
+    """A schedule with its last and next run."""
+
+    name: Name
+    expression: str
+    timezone: str
+    enabled: bool
+    description: str | None = None
+    revision: int = Field(description="raised by every change")
+    state: Literal["pending", "active", "disabled", "ended", "refused"] = Field(
+        description="pending: EventBridge Scheduler does not have the present revision yet; ended: no"
+        " further run; refused: see `refusal`"
+    )
+    refusal: str | None = Field(
+        default=None, description="why EventBridge Scheduler refuses the present revision"
+    )
+    next_run: NextRun | None = None
+    last_run: RunAnswer | None = None
+    runs: list[RunAnswer] = Field(
+        default_factory=list, description="the last runs, newest first; listings leave them out"
+    )
+    created_at: UtcTime
+    created_by: str
+    updated_at: UtcTime
+    updated_by: str
+
+    @classmethod
+    def of(
+        cls, schedule: ScheduleRecord, jobs: list[JobRecord], now: Micros, *, brief: bool = False
+    ) -> Self:
+        """The answer at ``now``; ``jobs`` are those of the last runs, newest first.
+
+        Args:
+            brief: leave out the runs before the last.
+        """
+        following = schedule.recurrence.next_after(now) if schedule.enabled else None
+        runs = [RunAnswer.of(job) for job in jobs]
+        return cls.model_validate(
+            {
+                **schedule.model_dump(exclude={"job", "anchor", "applied"}),
+                **schedule.job,
+                "state": _state(schedule, following),
+                "next_run": None if following is None else _next_run(schedule, following),
+                "last_run": runs[0] if runs else None,
+                "runs": [] if brief else runs,
+            }
+        )
+
+
+class SchedulesAnswer(BaseModel):
+    """Schedules by name."""
+
+    schedules: list[ScheduleAnswer]
+    next_token: str | None = None
+
+
+class ScheduleDeletion(BaseModel):
+    """A schedule that was deleted; it starts nothing from now on."""
+
+    name: Name
+    status: Literal["deleted"] = "deleted"
+
+
+def _state(schedule: ScheduleRecord, following: Micros | None) -> str:
+    if schedule.refusal is not None:
+        return "refused"
+    if schedule.applied != schedule.revision:
+        return "pending"
+    if not schedule.enabled:
+        return "disabled"
+    return "ended" if following is None else "active"
+
+
+def _next_run(schedule: ScheduleRecord, scheduled: Micros) -> NextRun:
+    source, output = schedule.locations(scheduled)
+    return NextRun(scheduled_time=from_micros(scheduled), input=source, output=output)
