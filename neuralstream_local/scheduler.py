@@ -13,8 +13,6 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-import boto3
-
 from neuralstream_core.errors import Invalid
 from neuralstream_core.schedules.reconciler import SCHEDULED_TIME
 from neuralstream_core.schedules.recurrence import Rate, Recurrence, parse
@@ -47,13 +45,13 @@ class LocalScheduler:
     """Runs every enabled schedule of the emulation.
 
     Args:
+        scheduler: ``boto3.client("scheduler")``.
+        sqs: ``boto3.client("sqs")``, for what could not be delivered.
         clock: microseconds since the epoch; what was due before the first reading is not run.
     """
 
-    def __init__(self, clock: Clock = system_clock) -> None:
-        self._clock = clock
-        self._scheduler: Any = boto3.client("scheduler")
-        self._sqs: Any = boto3.client("sqs")
+    def __init__(self, scheduler: Any, sqs: Any, clock: Clock = system_clock) -> None:
+        self._scheduler, self._sqs, self._clock = scheduler, sqs, clock
         self._known: dict[tuple[str, str], tuple[Any, Mapping[str, Any]]] = {}
         self._until = clock()
 

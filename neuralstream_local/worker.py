@@ -18,6 +18,8 @@ import threading
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
+import boto3
+
 from neuralstream_local.aws_server import REGISTRATION_PATH
 from neuralstream_local.children import announce, leave_with_parent
 from neuralstream_local.functions import Functions
@@ -96,7 +98,8 @@ def main(argv: list[str] | None = None) -> None:
         start(pump_queue, queue, functions[queue.function], stop)
     for stream in template.stream_events():
         start(pump_stream, stream, functions[stream.function], stop)
-    start(pump_schedules, LocalScheduler(), lambda due: functions.invoke(due.arn, due.event), stop)
+    scheduler = LocalScheduler(boto3.client("scheduler"), boto3.client("sqs"))
+    start(pump_schedules, scheduler, lambda due: functions.invoke(due.arn, due.event), stop)
     announce(port=server.port)
     server.serve_forever()
 

@@ -17,15 +17,9 @@ from neuralstream_core.schedules.answers import ScheduleAnswer, ScheduleDeletion
 from neuralstream_core.serving.batch import JobPage, JobRecord
 from neuralstream_core.serving.batch.requests import BatchAnswer, BatchBody, job_spec
 from neuralstream_core.types import Name, PageToken, Query
+from neuralstream_lambda import schedules
 from neuralstream_lambda.api import Answer, Api, Caller
 from neuralstream_lambda.batch import BatchSettings, jobs, predict_rows, run_task, submit
-from neuralstream_lambda.schedules import (
-    delete_schedule,
-    get_schedule,
-    list_schedules,
-    put_schedule,
-    start_scheduled,
-)
 from neuralstream_lambda.scopes import Scope
 
 if TYPE_CHECKING:
@@ -80,30 +74,30 @@ def get_job(path: JobPath) -> JobRecord:
 
 
 @api.route("PUT /schedules/{name}", Scope.PREDICT, tags=("schedules",))
-def put(
+def put_schedule(
     path: SchedulePath, body: ScheduleSpec, caller: Caller
 ) -> Annotated[Answer, ScheduleAnswer]:
     """Create or replace a schedule of batch predictions."""
-    schedule, created = put_schedule(settings, path.name, body, caller)
+    schedule, created = schedules.put(settings, path.name, body, caller)
     return Answer(schedule, status=201 if created else 200)
 
 
 @api.route("GET /schedules", Scope.PREDICT, tags=("schedules",))
-def get_all(query: Paging) -> SchedulesAnswer:
+def list_schedules(query: Paging) -> SchedulesAnswer:
     """Schedules by name, each with its last and next run."""
-    return list_schedules(settings, query.limit, query.next_token)
+    return schedules.listed(settings, query.limit, query.next_token)
 
 
 @api.route("GET /schedules/{name}", Scope.PREDICT, tags=("schedules",))
-def get(path: SchedulePath) -> ScheduleAnswer:
+def get_schedule(path: SchedulePath) -> ScheduleAnswer:
     """A schedule with its next run, its last runs and their jobs."""
-    return get_schedule(settings, path.name)
+    return schedules.get(settings, path.name)
 
 
 @api.route("DELETE /schedules/{name}", Scope.PREDICT, tags=("schedules",))
-def delete(path: SchedulePath, caller: Caller) -> ScheduleDeletion:
+def delete_schedule(path: SchedulePath, caller: Caller) -> ScheduleDeletion:
     """Delete a schedule; its jobs stay."""
-    delete_schedule(settings, path.name, caller)
+    schedules.delete(settings, path.name, caller)
     return ScheduleDeletion(name=path.name)
 
 
@@ -111,7 +105,7 @@ def lambda_handler(event: Mapping[str, Any], context: LambdaContext) -> dict[str
     """API Gateway's events, and a schedule's ``{"model","input","output",…}``."""
     if "routeKey" in event:
         return api.handler(event, context)
-    return start_scheduled(settings, event)
+    return schedules.start(settings, event)
 
 
 def task_handler(event: Mapping[str, Any], _context: LambdaContext) -> dict[str, Any]:

@@ -109,10 +109,14 @@ class Reconciler:
             self._client.update_schedule(**place, **token, **wanted)
 
     def _found(self, place: Mapping[str, str]) -> Mapping[str, Any] | None:
+        from botocore.exceptions import ClientError
+
         try:
             found: Mapping[str, Any] = self._client.get_schedule(**place)
-        except self._client.exceptions.ResourceNotFoundException:
-            return None
+        except ClientError as error:
+            if error.response["Error"]["Code"] == "ResourceNotFoundException":
+                return None
+            raise
         return found
 
     def _definition(self, schedule: ScheduleRecord) -> dict[str, Any]:

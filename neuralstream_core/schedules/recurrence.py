@@ -17,7 +17,7 @@ from typing import Any, Final, TypeAlias
 from zoneinfo import ZoneInfo, available_timezones
 
 from neuralstream_core.errors import Invalid
-from neuralstream_core.schedules.cron import translated
+from neuralstream_core.schedules.cron import LAST_YEAR, translated
 from neuralstream_core.time import Micros, from_micros, to_micros
 
 __all__ = ["Cron", "Once", "Rate", "Recurrence", "parse", "zone_of"]
@@ -27,6 +27,8 @@ _RATE = re.compile(r"rate\(([1-9][0-9]{0,5}) (minutes?|hours?|days?)\)")
 _CRON = re.compile(r"cron\(([^()]*)\)")
 _AT = re.compile(r"at\(((?:19[7-9]|20[0-9])[0-9]-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2})\)")
 _UNITS: Final = {"minute": 60 * _SECOND, "hour": 3600 * _SECOND, "day": 86400 * _SECOND}
+_YEARS: Final = LAST_YEAR - 1970
+"""How far to look for the next match: croniter's own fifty years would end a schedule that is to come."""
 _NOT_PLACES: Final = frozenset({"localtime", "Factory"})
 """Files beside the time zones of some systems."""
 
@@ -71,7 +73,12 @@ class Cron:
         croniter, no_date = _croniter()
         local = from_micros(moment).astimezone(self.zone).replace(tzinfo=None)
         # Without a zone croniter computes on the calendar alone; clocks are dealt with here.
-        times = croniter(self.fields, local.replace(microsecond=0), ret_type=datetime)
+        times = croniter(
+            self.fields,
+            local.replace(microsecond=0),
+            ret_type=datetime,
+            max_years_between_matches=_YEARS,
+        )
         while True:
             try:
                 found = _moment(times.get_next(), self.zone)

@@ -21,19 +21,13 @@ from neuralstream_lambda.logs import logger
 from neuralstream_lambda.scopes import Scope
 from neuralstream_lambda.wiring import table
 
-__all__ = [
-    "delete_schedule",
-    "get_schedule",
-    "list_schedules",
-    "put_schedule",
-    "start_scheduled",
-]
+__all__ = ["delete", "get", "listed", "put", "start"]
 
 _RUNS: Final = 10
 """Past runs in the answer of one schedule."""
 
 
-def put_schedule(
+def put(
     settings: BatchSettings, name: str, spec: ScheduleSpec, caller: Caller
 ) -> tuple[ScheduleAnswer, bool]:
     """Create or replace a schedule; the answer says whether it is new.
@@ -51,12 +45,12 @@ def put_schedule(
     return _answer(settings, schedule), created
 
 
-def get_schedule(settings: BatchSettings, name: str) -> ScheduleAnswer:
+def get(settings: BatchSettings, name: str) -> ScheduleAnswer:
     """One schedule with its last runs."""
     return _answer(settings, _schedules(settings).get(name))
 
 
-def list_schedules(settings: BatchSettings, limit: int, token: str | None) -> SchedulesAnswer:
+def listed(settings: BatchSettings, limit: int, token: str | None) -> SchedulesAnswer:
     """A page of schedules, each with its last run."""
     page = _schedules(settings).list(limit=limit, token=token)
     now = system_clock()
@@ -69,7 +63,7 @@ def list_schedules(settings: BatchSettings, limit: int, token: str | None) -> Sc
     )
 
 
-def delete_schedule(settings: BatchSettings, name: str, caller: Caller) -> None:
+def delete(settings: BatchSettings, name: str, caller: Caller) -> None:
     """End a schedule.
 
     Raises:
@@ -80,7 +74,7 @@ def delete_schedule(settings: BatchSettings, name: str, caller: Caller) -> None:
     _schedules(settings).delete(name, caller.principal, any_owner=_any_owner(caller))
 
 
-def start_scheduled(settings: BatchSettings, event: Mapping[str, Any]) -> dict[str, Any]:
+def start(settings: BatchSettings, event: Mapping[str, Any]) -> dict[str, Any]:
     """Start the job of a delivery, once however often it is delivered.
 
     A run of a schedule whose job is refused is stored as a failed job with the reason. A schedule that was

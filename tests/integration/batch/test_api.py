@@ -2,62 +2,15 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support.functions import load_function
+from tests.support.batch_function import Context, Function
 from tests.support.jobs import JobHouse, by, linear
 
 ROOT = Path(__file__).parents[3]
-
-
-class Context:
-    """What the handler needs of Lambda's context."""
-
-    @staticmethod
-    def get_remaining_time_in_millis() -> int:
-        return 10_000
-
-
-class Function:
-    """functions/batch_predict, imported anew on the storage of a house."""
-
-    def __init__(self, house: JobHouse) -> None:
-        variables = {
-            f"NEURALSTREAM_{name.upper()}": str(value)
-            for name, value in house.settings.model_dump().items()
-        }
-        self.module = load_function("batch_predict", variables)
-
-    def __call__(
-        self,
-        key: str,
-        path: Mapping[str, str] | None = None,
-        body: Any = None,
-        query: Mapping[str, str] | None = None,
-        headers: Mapping[str, str] | None = None,
-    ) -> tuple[int, Any]:
-        event = {
-            "routeKey": key,
-            "pathParameters": dict(path or {}),
-            "queryStringParameters": dict(query or {}),
-            "headers": dict(headers or {}),
-            "requestContext": {
-                "requestId": "r",
-                "authorizer": {"lambda": {"principal": "ann", "scopes": "predict"}},
-            },
-            "body": json.dumps(body),
-        }
-        answer = self.module.lambda_handler(event, Context())
-        return answer["statusCode"], json.loads(answer["body"] or "null")
-
-    def batch(self, model: str, body: Any, **headers: str) -> tuple[int, Any]:
-        named = {name.replace("_", "-"): value for name, value in headers.items()}
-        return self("POST /predict/{model_name}/batch", {"model_name": model}, body, headers=named)
 
 
 @pytest.fixture

@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
-from neuralstream_core.table import marshal
+from neuralstream_core.schedules import Schedules, ScheduleSpec
+from neuralstream_core.table import Table, marshal
+from neuralstream_core.time import system_clock
 from tests.support.aws import Aws
 from tests.support.functions import load_function
 
@@ -32,9 +34,8 @@ class Outside:
         )["stateMachineArn"]
         self.topic: str = aws.client("sns").create_topic(Name=self.name)["TopicArn"]
         self.told = self._queue("told")
-        aws.client("sns").subscribe(
-            TopicArn=self.topic, Protocol="sqs", Endpoint=self._arn(self.told)
-        )
+        self.told_arn = self._arn(self.told)
+        aws.client("sns").subscribe(TopicArn=self.topic, Protocol="sqs", Endpoint=self.told_arn)
         events = aws.client("events")
         events.create_event_bus(Name=self.name)
         self.announced = self._queue("announced")
@@ -78,6 +79,11 @@ def load(outside: Outside, **more: str) -> ModuleType:
         "NEURALSTREAM_STATE_MACHINE_ARN": outside.machine,
         "NEURALSTREAM_ALERTS_TOPIC_ARN": outside.topic,
         "NEURALSTREAM_EVENT_BUS": outside.name,
+        "NEURALSTREAM_TABLE": outside.name,
+        "NEURALSTREAM_SCHEDULE_GROUP": outside.name,
+        "NEURALSTREAM_SCHEDULE_ROLE_ARN": "arn:aws:iam::123456789012:role/schedules",
+        "NEURALSTREAM_SCHEDULE_TARGET_ARN": "arn:aws:lambda:us-east-1:123456789012:function:f:live",
+        "NEURALSTREAM_FAILURE_QUEUE_ARN": outside.told_arn,
         **more,
     }
     return load_function("dispatch", environ)
@@ -158,3 +164,26 @@ def test_a_change_of_drift_reaches_the_bus_and_the_people(
     (told,) = outside.messages(outside.told)
     assert told["Subject"] == "Drift of d?lais: drift"
     assert json.loads(told["Message"])["status"] == "drift"
+
+
+def test_a_changed_schedule_reaches_the_scheduler_as_the_table_says_it(
+    aws: Aws, outside: Outside, table: Table
+) -> None:
+    """The record is of the first revision; what is written is the last."""
+    scheduler = aws.client("scheduler")
+    scheduler.create_schedule_group(Name=outside.name)
+    dispatch = load(outside, NEURALSTREAM_TABLE=table.name)
+    schedules = Schedules(table, "default", system_clock)
+    body = {"model": "m", "input": "s3://b/a.csv", "output": "s3://b/", "expression": "rate(1 day)"}
+    schedules.put("nightly", ScheduleSpec.model_validate(body), "ann")
+    changed = record(1, {"kind": "schedule_changed", "schedule": "nightly"})
+    schedules.put("nightly", ScheduleSpec.model_validate({**body, "enabled": False}), "ann")
+    for _ in range(2):
+        assert deliver(dispatch, changed, job(2, "job-a")) == []
+    held = scheduler.get_schedule(GroupName=outside.name, Name="default.nightly")
+    assert (held["State"], held["ScheduleExpression"]) == ("DISABLED", "rate(1 day)")
+    schedules.delete("nightly", "ann")
+    assert deliver(dispatch, changed) == []
+    listed = scheduler.list_schedules()["Schedules"]
+    assert outside.name not in {schedule["GroupName"] for schedule in listed}
+    assert outside.executions() == ["job-a"]

@@ -149,3 +149,54 @@ def test_a_call_ends_before_api_gateway_gives_up():
     for name, properties in functions().items():
         if any(event["Type"] == "HttpApi" for event in properties.get("Events", {}).values()):
             assert properties["Timeout"] <= 29, name
+
+
+def statement_of(function, sid):
+    (found,) = [s for s in statements(function) if s["Sid"] == sid]
+    return found
+
+
+def test_dispatch_keeps_only_the_schedules_of_its_own_group():
+    schedule = statement_of("Dispatch", "Schedule")
+    assert set(schedule["Action"]) == {
+        f"scheduler:{verb}Schedule" for verb in ("Create", "Delete", "Get", "Update")
+    }
+    (resource,) = schedule["Resource"]
+    assert resource["Fn::Sub"].endswith(":schedule/${ScheduleGroup}/*")
+    everyone = [a for f in functions() for s in statements(f) for a in as_list(s["Action"])]
+    assert len([action for action in everyone if action.startswith("scheduler:")]) == 4
+    table = statement_of("Dispatch", "SchedulesAsTheyAre")
+    assert table["Condition"] == {
+        "ForAllValues:StringLike": {
+            "dynamodb:LeadingKeys": [{"Fn::Sub": "SCHEDULE#${Namespace}#*"}]
+        }
+    }
+
+
+def test_the_role_of_a_schedule_can_only_start_batch_predictions_and_is_passed_to_nobody_else():
+    passed = statement_of("Dispatch", "PlatformScheduleRole")
+    assert passed["Action"] == ["iam:PassRole"]
+    assert passed["Resource"] == [{"Fn::GetAtt": ["JobScheduleRole", "Arn"]}]
+    assert passed["Condition"] == {
+        "StringEquals": {"iam:PassedToService": "scheduler.amazonaws.com"}
+    }
+    variables = functions()["Dispatch"]["Environment"]["Variables"]
+    assert variables["NEURALSTREAM_SCHEDULE_ROLE_ARN"] in passed["Resource"]
+    role = template()["Resources"]["JobScheduleRole"]["Properties"]
+    (own,) = role["Policies"]
+    allowed = {s["Sid"]: (s["Action"], s["Resource"]) for s in own["PolicyDocument"]["Statement"]}
+    assert allowed == {
+        "Invoke": (
+            ["lambda:InvokeFunction"],
+            [variables["NEURALSTREAM_SCHEDULE_TARGET_ARN"]],
+        ),
+        "Failures": (["sqs:SendMessage"], [{"Fn::GetAtt": ["FailureQueue", "Arn"]}]),
+    }
+    (trust,) = role["AssumeRolePolicyDocument"]["Statement"]
+    assert trust["Principal"] == {"Service": "scheduler.amazonaws.com"}
+
+
+def test_two_stacks_of_one_account_share_no_schedule():
+    """The group has no name of its own: CloudFormation makes one up, and the schedules go with it."""
+    (group,) = resources("AWS::Scheduler::ScheduleGroup").values()
+    assert "Name" not in group["Properties"]
