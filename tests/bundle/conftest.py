@@ -81,6 +81,7 @@ class Bundle:
             "KeysTable.Arn": f"arn:aws:dynamodb:us-east-1:123456789012:table/{self.names['keys']}",
             "DataBucket.Arn": f"arn:aws:s3:::{self.names['bucket']}",
             "BatchStateMachine": self.variables["NEURALSTREAM_STATE_MACHINE_ARN"],
+            "ScheduleGroup": self.names["stack"],
             "AlertsTopic": self.variables["NEURALSTREAM_ALERTS_TOPIC_ARN"],
             "AWS::Partition": "aws",
             "AWS::Region": "us-east-1",
@@ -104,6 +105,7 @@ def bundle(aws: Aws, redis_server: Any) -> Iterator[Bundle]:
         definition=json.dumps({"StartAt": "Done", "States": {"Done": {"Type": "Succeed"}}}),
         roleArn="arn:aws:iam::123456789012:role/batch",
     )["stateMachineArn"]
+    aws.client("scheduler").create_schedule_group(Name=stack)
     redis_server.flush()
     recording = Recording(aws.endpoint)
     running = Bundle(
@@ -124,6 +126,10 @@ def bundle(aws: Aws, redis_server: Any) -> Iterator[Bundle]:
             "NEURALSTREAM_STATE_MACHINE_ARN": machine,
             "NEURALSTREAM_ALERTS_TOPIC_ARN": topic,
             "NEURALSTREAM_EVENT_BUS": "default",
+            "NEURALSTREAM_SCHEDULE_GROUP": stack,
+            "NEURALSTREAM_SCHEDULE_ROLE_ARN": "arn:aws:iam::123456789012:role/schedules",
+            "NEURALSTREAM_SCHEDULE_TARGET_ARN": "arn:aws:lambda:us-east-1:123456789012:function:b:live",
+            "NEURALSTREAM_FAILURE_QUEUE_ARN": "arn:aws:sqs:us-east-1:123456789012:failures",
         },
         names,
     )

@@ -25,6 +25,7 @@ _TRANSACTION = {
     "Delete": "DeleteItem",
     "ConditionCheck": "ConditionCheckItem",
 }
+_SCHEDULE = {"GET": "Get", "POST": "Create", "PUT": "Update", "DELETE": "Delete"}
 _OBJECT = {"GET": "GetObject", "HEAD": "GetObject", "PUT": "PutObject", "DELETE": "DeleteObject"}
 
 
@@ -97,6 +98,16 @@ def _calls(service: str, method: str, path: str, target: str, body: bytes) -> li
         case "events":
             bus = json.loads(body)["Entries"][0].get("EventBusName", "default")
             return [Call(f"events:{target}", _ARN.format("events", f"event-bus/{bus}"))]
+        case "scheduler":
+            url = urlsplit(path)
+            group = parse_qs(url.query).get("groupName") or [json.loads(body)["GroupName"]]
+            name = url.path.rpartition("/")[2]
+            return [
+                Call(
+                    f"scheduler:{_SCHEDULE[method]}Schedule",
+                    _ARN.format("scheduler", f"schedule/{group[0]}/{name}"),
+                )
+            ]
         case "sns":
             form = parse_qs(body.decode())
             return [Call(f"sns:{form['Action'][0]}", form["TopicArn"][0])]

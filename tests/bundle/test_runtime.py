@@ -207,6 +207,37 @@ def _inserted(item):
     }
 
 
+def test_a_schedule_reaches_the_scheduler_and_leaves_it(bundle):
+    bucket = bundle.names["bucket"]
+    body = {
+        "model": "m",
+        "input": f"s3://{bucket}/in/{{yyyy}}.parquet",
+        "output": f"s3://{bucket}/out/",
+        "expression": "cron(0 3 ? * 2#1 *)",
+        "timezone": "Europe/Berlin",
+    }
+    dispatch = bundle.function("Dispatch")
+    changed = {
+        "PK": {"S": "SCHEDULE#default#nightly"},
+        "SK": {"S": "SCHEDULE"},
+        "outbox": {"M": {"kind": {"S": "schedule_changed"}, "schedule": {"S": "nightly"}}},
+    }
+    for enabled, revision in ((True, 1), (False, 2)):
+        status, schedule = bundle.http(
+            "BatchPredict", "PUT /schedules/{name}", body | {"enabled": enabled}, name="nightly"
+        )
+        assert (status, schedule["revision"]) == (201 if revision == 1 else 200, revision)
+        assert (schedule["next_run"] is not None) == enabled
+        assert dispatch.invoke({"Records": [_inserted(changed)]}) == {"batchItemFailures": []}
+    status, schedule = bundle.http("BatchPredict", "GET /schedules/{name}", name="nightly")
+    assert (status, schedule["state"]) == (200, "disabled")
+    assert bundle.http("BatchPredict", "GET /schedules")[0] == 200
+    assert bundle.http("BatchPredict", "DELETE /schedules/{name}", name="nightly")[0] == 200
+    assert dispatch.invoke({"Records": [_inserted(changed)]}) == {"batchItemFailures": []}
+    listed = bundle.aws.client("scheduler").list_schedules()["Schedules"]
+    assert bundle.names["stack"] not in {each["GroupName"] for each in listed}
+
+
 def test_a_change_of_drift_is_announced(bundle):
     message = {"kind": "drift_changed", "model": "m", "version": "v1", "status": "drift"}
     item = {

@@ -158,40 +158,49 @@ def statement_of(function, sid):
 
 def test_dispatch_keeps_only_the_schedules_of_its_own_group():
     schedule = statement_of("Dispatch", "Schedule")
-    assert set(schedule["Action"]) == {
-        f"scheduler:{verb}Schedule" for verb in ("Create", "Delete", "Get", "Update")
-    }
-    (resource,) = schedule["Resource"]
+    verbs = ("Create", "Delete", "Get", "Update")
+    assert schedule["Action"] == [f"scheduler:{verb}Schedule" for verb in verbs]
+    (resource,) = as_list(schedule["Resource"])
     assert resource["Fn::Sub"].endswith(":schedule/${ScheduleGroup}/*")
-    everyone = [a for f in functions() for s in statements(f) for a in as_list(s["Action"])]
-    assert len([action for action in everyone if action.startswith("scheduler:")]) == 4
-    table = statement_of("Dispatch", "SchedulesAsTheyAre")
-    assert table["Condition"] == {
-        "ForAllValues:StringLike": {
-            "dynamodb:LeadingKeys": [{"Fn::Sub": "SCHEDULE#${Namespace}#*"}]
-        }
+    for name in functions():
+        actions = {a for s in statements(name) for a in as_list(s["Action"])}
+        assert name == "Dispatch" or not any(a.startswith("scheduler:") for a in actions)
+
+
+def test_dispatch_reads_and_marks_schedules_and_no_other_item_of_the_table():
+    of_tables = [s for s in statements("Dispatch") if "dynamodb:GetItem" in as_list(s["Action"])]
+    assert of_tables == [statement_of("Dispatch", "SchedulesAsTheyAre")]
+    only = {"Fn::Sub": "SCHEDULE#${Namespace}#*"}
+    assert of_tables[0]["Condition"] == {
+        "ForAllValues:StringLike": {"dynamodb:LeadingKeys": [only]}
     }
 
 
 def test_the_role_of_a_schedule_can_only_start_batch_predictions_and_is_passed_to_nobody_else():
     passed = statement_of("Dispatch", "PlatformScheduleRole")
-    assert passed["Action"] == ["iam:PassRole"]
-    assert passed["Resource"] == [{"Fn::GetAtt": ["JobScheduleRole", "Arn"]}]
-    assert passed["Condition"] == {
-        "StringEquals": {"iam:PassedToService": "scheduler.amazonaws.com"}
-    }
+    role_arn = {"Fn::GetAtt": ["JobScheduleRole", "Arn"]}
+    assert (as_list(passed["Action"]), as_list(passed["Resource"])) == (
+        ["iam:PassRole"],
+        [role_arn],
+    )
+    only = {"StringEquals": {"iam:PassedToService": "scheduler.amazonaws.com"}}
+    assert passed["Condition"] == only
     variables = functions()["Dispatch"]["Environment"]["Variables"]
-    assert variables["NEURALSTREAM_SCHEDULE_ROLE_ARN"] in passed["Resource"]
+    assert variables["NEURALSTREAM_SCHEDULE_ROLE_ARN"] == role_arn
     role = template()["Resources"]["JobScheduleRole"]["Properties"]
-    (own,) = role["Policies"]
-    allowed = {s["Sid"]: (s["Action"], s["Resource"]) for s in own["PolicyDocument"]["Statement"]}
-    assert allowed == {
-        "Invoke": (
-            ["lambda:InvokeFunction"],
-            [variables["NEURALSTREAM_SCHEDULE_TARGET_ARN"]],
-        ),
-        "Failures": (["sqs:SendMessage"], [{"Fn::GetAtt": ["FailureQueue", "Arn"]}]),
+    allowed = {
+        (s["Sid"], action, str(resource))
+        for policy in role["Policies"]
+        for s in policy["PolicyDocument"]["Statement"]
+        for action in as_list(s["Action"])
+        for resource in as_list(s["Resource"])
     }
+    assert variables["NEURALSTREAM_SCHEDULE_TARGET_ARN"] == {"Ref": "BatchPredictFunction.Alias"}
+    assert allowed == {
+        ("Invoke", "lambda:InvokeFunction", str({"Ref": "BatchPredictFunction.Alias"})),
+        ("Failures", "sqs:SendMessage", str({"Fn::GetAtt": ["FailureQueue", "Arn"]})),
+    }
+    assert "ManagedPolicyArns" not in role
     (trust,) = role["AssumeRolePolicyDocument"]["Statement"]
     assert trust["Principal"] == {"Service": "scheduler.amazonaws.com"}
 
