@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from neuralstream_core.errors import Conflict
 from neuralstream_core.schedules.records import ScheduleRecord
-from neuralstream_core.schedules.recurrence import Rate
+from neuralstream_core.schedules.recurrence import rate_of
 from neuralstream_core.schedules.store import Schedules
 from neuralstream_core.time import Clock, from_micros, to_micros
 
@@ -135,7 +135,8 @@ class Reconciler:
                 "DeadLetterConfig": {"Arn": self._target.failures_arn},
             },
         }
-        if isinstance(rate := schedule.recurrence, Rate):
+        rate = rate_of(schedule.expression, schedule.anchor)
+        if rate is not None:
             # A rate counts from its start. The scheduler takes no start in the past.
             following = rate.next_after(self._clock())
             if following is not None:
@@ -169,8 +170,7 @@ def name_in_group(namespace: str, name: str) -> str:
 def _same(found: Mapping[str, Any], wanted: Mapping[str, Any], schedule: ScheduleRecord) -> bool:
     """Whether the scheduler already holds ``wanted``; of a rate's start only the phase counts."""
     start: datetime | None = found.get("StartDate")
-    if isinstance(rate := schedule.recurrence, Rate) and (
-        start is None or (to_micros(start) - rate.anchor) % rate.interval
-    ):
+    rate = rate_of(schedule.expression, schedule.anchor)
+    if rate is not None and (start is None or (to_micros(start) - rate.anchor) % rate.interval):
         return False
     return all(found.get(key) == value for key, value in wanted.items() if key != "StartDate")

@@ -20,7 +20,7 @@ from neuralstream_core.errors import Invalid
 from neuralstream_core.schedules.cron import LAST_YEAR, translated
 from neuralstream_core.time import Micros, from_micros, to_micros
 
-__all__ = ["Cron", "Once", "Rate", "Recurrence", "parse", "zone_of"]
+__all__ = ["Cron", "Once", "Rate", "Recurrence", "parse", "rate_of", "zone_of"]
 
 _SECOND: Final = 1_000_000
 _RATE = re.compile(r"rate\(([1-9][0-9]{0,5}) (minutes?|hours?|days?)\)")
@@ -106,8 +106,8 @@ def parse(expression: str, timezone: str = "UTC", *, anchor: Micros = 0) -> Recu
     try:
         if not expression.isascii():
             raise ValueError("only ASCII characters")
-        if matched := _RATE.fullmatch(expression):
-            return Rate(_interval(int(matched[1]), matched[2]), anchor)
+        if (rate := rate_of(expression, anchor)) is not None:
+            return rate
         if matched := _CRON.fullmatch(expression):
             return Cron(translated(matched[1]), zone)
         if matched := _AT.fullmatch(expression):
@@ -121,6 +121,16 @@ def parse(expression: str, timezone: str = "UTC", *, anchor: Micros = 0) -> Recu
         )
     except ValueError as error:
         raise Invalid.at("expression", str(error), code="invalid_expression") from None
+
+
+def rate_of(expression: str, anchor: Micros) -> Rate | None:
+    """The rate that an expression is, or ``None``; asks for no time zone, which not every function has.
+
+    Raises:
+        ValueError: a unit that does not agree with its number.
+    """
+    matched = _RATE.fullmatch(expression)
+    return None if matched is None else Rate(_interval(int(matched[1]), matched[2]), anchor)
 
 
 def zone_of(timezone: str) -> ZoneInfo:

@@ -113,6 +113,14 @@ def test_a_schedule_reaches_the_scheduler_whole(house):
     assert (settled.applied, settled.refusal) == (settled.revision, None)
 
 
+@pytest.mark.parametrize("expression", ["rate(5 minutes)", "cron(0 3 * * ? *)"])
+def test_a_process_without_time_zones_brings_a_schedule_to_the_scheduler(house, expression):
+    """The dispatch function has no time zones: here none of this name."""
+    house.put("far", expression, timezone="Mars/Olympus")
+    house.reconciler().reconcile("far")
+    assert house.held("far")["ScheduleExpressionTimezone"] == "Mars/Olympus"
+
+
 def test_a_schedule_that_is_settled_is_not_written_again(house):
     house.put("rate", "rate(5 minutes)")
     house.reconciler().reconcile("rate")
