@@ -50,6 +50,9 @@ class LocalScheduler:
         clock: microseconds since the epoch; what was due before the first reading is not run.
     """
 
+    function = "every function"
+    """Whose event source it is, for logs and reports."""
+
     def __init__(self, scheduler: Any, sqs: Any, clock: Clock = system_clock) -> None:
         self._scheduler, self._sqs, self._clock = scheduler, sqs, clock
         self._known: dict[tuple[str, str], tuple[Any, Mapping[str, Any]]] = {}

@@ -23,7 +23,7 @@ Expression = Annotated[
     ),
 ]
 Timezone = Annotated[
-    str, StringConstraints(min_length=1, max_length=64), Field(description="IANA name")
+    str, StringConstraints(min_length=1, max_length=50), Field(description="IANA name")
 ]
 
 
