@@ -85,7 +85,7 @@ class ScheduleAnswer(JobSpec):
         return cls.model_validate(
             {
                 **schedule.model_dump(exclude={"job", "anchor", "applied"}),
-                **schedule.job,
+                **{name: value for name, value in schedule.job.items() if name in cls.model_fields},
                 "state": _state(schedule, following),
                 "next_run": None if following is None else _next_run(schedule, following),
                 "last_run": runs[0] if runs else None,

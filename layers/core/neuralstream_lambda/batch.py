@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from pydantic import Field, TypeAdapter
 
 from neuralstream_core.errors import NeuralStreamError, NotFound, Unavailable
-from neuralstream_core.serving.batch.jobs import Failure, JobRecord, Jobs, JobSpec, JobStatus, Run
+from neuralstream_core.serving.batch.jobs import Failure, JobRecord, Jobs, JobSpec, JobStatus
 from neuralstream_core.serving.batch.locations import Buckets, input_format
 from neuralstream_core.serving.batch.manifest import Chunk
 from neuralstream_core.serving.batch.requests import BatchBody, batch_json, canonical
+from neuralstream_core.serving.batch.runs import Run
 from neuralstream_core.time import Micros, system_clock
 from neuralstream_core.types import Record
 from neuralstream_lambda.logs import logger

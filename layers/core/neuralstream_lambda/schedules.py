@@ -11,9 +11,10 @@ from neuralstream_core.schedules import ScheduleRecord, Schedules, ScheduleSpec
 from neuralstream_core.schedules.answers import ScheduleAnswer, SchedulesAnswer
 from neuralstream_core.schedules.places import filled
 from neuralstream_core.schedules.recurrence import parse, zone_of
-from neuralstream_core.serving.batch.jobs import Failure, JobRecord, JobSpec, Run
+from neuralstream_core.serving.batch.jobs import Failure, JobRecord, JobSpec
 from neuralstream_core.serving.batch.locations import Buckets, Location, input_format
 from neuralstream_core.serving.batch.requests import ScheduledJob
+from neuralstream_core.serving.batch.runs import Run
 from neuralstream_core.time import Micros, system_clock, to_micros
 from neuralstream_lambda.api import Caller
 from neuralstream_lambda.batch import BatchSettings, jobs, submit
@@ -53,10 +54,11 @@ def get(settings: BatchSettings, name: str) -> ScheduleAnswer:
 def listed(settings: BatchSettings, limit: int, token: str | None) -> SchedulesAnswer:
     """A page of schedules, each with its last run."""
     page = _schedules(settings).list(limit=limit, token=token)
+    last = jobs(settings).last_of_schedules(each.name for each in page.schedules)
     now = system_clock()
     return SchedulesAnswer(
         schedules=[
-            ScheduleAnswer.of(each, jobs(settings).of_schedule(each.name, limit=1), now, brief=True)
+            ScheduleAnswer.of(each, [last[each.name]] if each.name in last else [], now, brief=True)
             for each in page.schedules
         ],
         next_token=page.next_token,

@@ -2,9 +2,8 @@
 
 Items, all under partition key ``JOB#{ns}#{id}``: ``JOB`` is the record (listed newest first on GSI1
 under ``JOBS#{ns}``), ``CHUNK#{n}`` marks a chunk whose result stands, ``RUN`` lists a job that a schedule
-asked for (by scheduled time on GSI1 under ``RUNS#{ns}#{schedule}``). A new record carries an
-``outbox`` attribute in the same write, which `DispatchFunction` turns into one execution of the state
-machine; the first task removes it.
+asked for (`neuralstream_core.serving.batch.runs`). A new record carries an ``outbox`` attribute in the same
+write, which `DispatchFunction` turns into one execution of the state machine; the first task removes it.
 """
 
 from __future__ import annotations
@@ -13,13 +12,15 @@ import base64
 import builtins
 import hashlib
 import secrets
+from collections.abc import Iterable, Sequence
 from enum import StrEnum
-from typing import Annotated, Any, Final, NamedTuple
+from typing import Annotated, Any, Final
 
 from pydantic import AwareDatetime, Field
 
 from neuralstream_core.errors import ConditionFailed, Conflict, NotFound
 from neuralstream_core.serving.batch.locations import InputFormat, OutputFormat
+from neuralstream_core.serving.batch.runs import Run, run_item, runs_of
 from neuralstream_core.table import Item, Table
 from neuralstream_core.time import Clock, Micros, iso
 from neuralstream_core.types import Frozen, Name, Record, VersionName
@@ -36,7 +37,6 @@ __all__ = [
     "Outcome",
     "Pins",
     "Progress",
-    "Run",
     "S3Uri",
 ]
 
@@ -142,18 +142,6 @@ class JobRecord(Record):
     scheduled_time: AwareDatetime | None = None
 
 
-class Run(NamedTuple):
-    """One run of a schedule."""
-
-    schedule: Name
-    scheduled: Micros
-
-    @property
-    def key(self) -> str:
-        """Idempotency key of the run's job; no caller can send it, as a header holds no line break."""
-        return f"schedule\n{self.schedule}\n{self.scheduled}"
-
-
 class JobPage(Record):
     """Jobs, newest first."""
 
@@ -249,12 +237,18 @@ class Jobs:
 
     def of_schedule(self, schedule: str, *, limit: int) -> builtins.list[JobRecord]:
         """The jobs of a schedule's last runs (at most 100), newest scheduled time first."""
-        page = self._table.query(
-            f"RUNS#{self._namespace}#{schedule}", index=True, limit=limit, newest_first=True
-        )
-        found = self._table.get_many([self._pair(run["job_id"]) for run in page])
+        return self._of(runs_of(self._table, self._namespace, schedule, limit))
+
+    def last_of_schedules(self, schedules: Iterable[str]) -> dict[str, JobRecord]:
+        """The job of the last run of each schedule (at most 100) that ran."""
+        table, namespace = self._table, self._namespace
+        runs = [run for schedule in schedules for run in runs_of(table, namespace, schedule, 1)]
+        return {job.schedule: job for job in self._of(runs) if job.schedule is not None}
+
+    def _of(self, runs: Sequence[Item]) -> builtins.list[JobRecord]:
+        found = self._table.get_many([self._pair(run["job_id"]) for run in runs])
         jobs = {item["job_id"]: _record(item) for item in found}
-        return [jobs[run["job_id"]] for run in page if run["job_id"] in jobs]
+        return [jobs[run["job_id"]] for run in runs if run["job_id"] in jobs]
 
     def _store(self, item: Item, run: Run | None) -> None:
         """Write a new job, with its place among the runs of a schedule.
@@ -267,13 +261,7 @@ class Jobs:
             self._table.put(item, condition=new)
             return
         item |= {"schedule": run.schedule, "scheduled_time": iso(run.scheduled)}
-        place: Item = {
-            "PK": item["PK"],
-            "SK": "RUN",
-            "GSI1PK": f"RUNS#{self._namespace}#{run.schedule}",
-            "GSI1SK": f"{run.scheduled:020d}",
-            "job_id": item["job_id"],
-        }
+        place = run_item(self._namespace, run, item)
         self._table.transact(
             [self._table.put_action(item, condition=new), self._table.put_action(place)]
         )
