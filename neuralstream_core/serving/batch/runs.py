@@ -1,7 +1,7 @@
 """Which jobs the runs of a schedule made.
 
-The run of a job is an item beside the job's record, in its partition with sort key ``RUN``, listed by scheduled
-time under ``GSI1PK=RUNS#{ns}#{schedule}``.
+The run of a job is an item beside the job's record, in its partition with sort key ``RUN``, listed by
+scheduled time under ``GSI1PK=RUNS#{ns}#{schedule}``.
 """
 
 from __future__ import annotations
