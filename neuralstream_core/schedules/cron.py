@@ -81,6 +81,8 @@ class _Field:
 _MINUTES: Final = _Field("minutes", 0, 59)
 _HOURS: Final = _Field("hours", 0, 23)
 _DAY_OF_MONTH: Final = _Field("day of month", 1, 31)
+_DAY_BEFORE_W: Final = _Field("day of month before W", 1, 28)
+"""Nothing says what EventBridge does in a month without the day; croniter takes the month's last weekday."""
 _MONTH: Final = _Field("month", 1, 12, _MONTHS)
 _DAY_OF_WEEK: Final = _Field("day of week", 1, 7, _DAYS)
 _YEAR: Final = _Field("year", 1970, LAST_YEAR)
@@ -124,7 +126,7 @@ def _day_of_month(text: str) -> str:
     if text.upper() == "L":
         return "l"
     if text[-1:].upper() == "W":
-        return f"{_DAY_OF_MONTH.number(text[:-1])}w"
+        return f"{_DAY_BEFORE_W.number(text[:-1])}w"
     return _plain(_DAY_OF_MONTH, text)
 
 

@@ -228,6 +228,7 @@ def test_one_time_is_local_and_does_not_come_again():
         "cron(0/61 3 * * ? *)",
         "cron(0 3 LW * ? *)",
         "cron(0 3 1,L * ? *)",
+        "cron(0 3 31W * ? *)",
         "cron(0 3 1,15W * ? *)",
         "cron(? 3 * * ? *)",
         "cron(, 3 * * ? *)",
