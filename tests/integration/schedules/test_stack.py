@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from neuralstream_core.time import to_micros
 from neuralstream_local.scheduler import LocalScheduler
@@ -73,3 +73,25 @@ def test_a_schedule_runs_its_job_each_minute_with_the_files_of_that_minute(stack
         return f"default.{name}" not in {each["Name"] for each in listed}
 
     assert eventually(removed, seconds=20)
+
+
+def test_the_stack_runs_a_schedule_by_itself_when_its_time_has_come(stack):
+    """Its input is missing: what the run leaves says so."""
+    model, name = serve(stack, 1), f"once-{uuid.uuid4().hex[:8]}"
+    soon = datetime.now(UTC) + timedelta(seconds=15)
+    body = {
+        "model": model,
+        "input": f"s3://{BUCKET}/in/{name}.csv",
+        "output": f"s3://{BUCKET}/out/{name}/",
+        "expression": f"at({soon:%Y-%m-%dT%H:%M:%S})",
+    }
+    assert stack.request("PUT", f"/schedules/{name}", body).status == 201
+
+    def ran():
+        return stack.request("GET", f"/schedules/{name}").json()["last_run"]
+
+    run = eventually(ran, seconds=60, every=0.5)
+    assert run["scheduled_time"] == f"{soon:%Y-%m-%dT%H:%M:%S}Z"
+    assert run["failure"]["code"] == "object_not_found"
+    answer = stack.request("GET", f"/schedules/{name}").json()
+    assert (answer["state"], answer["next_run"]) == ("ended", None)
