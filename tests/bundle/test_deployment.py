@@ -381,6 +381,7 @@ NOT_IN_MOTO = {
     "AWS::S3::BucketPolicy",
     "AWS::SQS::QueuePolicy",
     "AWS::Scheduler::Schedule",
+    "AWS::Scheduler::ScheduleGroup",
 }
 """What moto's CloudFormation cannot create; everything else is created below."""
 
