@@ -4,4 +4,5 @@ pytest_plugins = [
     "tests.support.stack",
     "tests.support.examples",
     "tests.support.jobs",
+    "tests.support.outside",
 ]

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from neuralstream_core.features.ingest import ingest
 from neuralstream_core.settings import StoreSettings
 from neuralstream_lambda.logs import logger
-from neuralstream_lambda.sources import batch_failures, messages_of
+from neuralstream_lambda.redelivery import batch_failures
+from neuralstream_lambda.sources import messages_of
 from neuralstream_lambda.wiring import feature_store
 
 if TYPE_CHECKING:

@@ -82,6 +82,7 @@ class Bundle:
             "DataBucket.Arn": f"arn:aws:s3:::{self.names['bucket']}",
             "BatchStateMachine": self.variables["NEURALSTREAM_STATE_MACHINE_ARN"],
             "AlertsTopic": self.variables["NEURALSTREAM_ALERTS_TOPIC_ARN"],
+            "AlertRetryQueue.Arn": f"arn:aws:sqs:us-east-1:123456789012:{self.names['stack']}-alert-retries",
             "AWS::Partition": "aws",
             "AWS::Region": "us-east-1",
             "AWS::AccountId": "123456789012",
@@ -99,6 +100,7 @@ def bundle(aws: Aws, redis_server: Any) -> Iterator[Bundle]:
         create_registry_table(aws.client("dynamodb"), table)
     aws.client("s3").create_bucket(Bucket=names["bucket"])
     topic = aws.client("sns").create_topic(Name=f"{stack}-alerts")["TopicArn"]
+    queue = aws.client("sqs").create_queue(QueueName=f"{stack}-alert-retries")["QueueUrl"]
     machine = aws.client("stepfunctions").create_state_machine(
         name=f"{stack}-batch-predict",
         definition=json.dumps({"StartAt": "Done", "States": {"Done": {"Type": "Succeed"}}}),
@@ -123,6 +125,7 @@ def bundle(aws: Aws, redis_server: Any) -> Iterator[Bundle]:
             "NEURALSTREAM_JOB_BUCKETS": "",
             "NEURALSTREAM_STATE_MACHINE_ARN": machine,
             "NEURALSTREAM_ALERTS_TOPIC_ARN": topic,
+            "NEURALSTREAM_ALERT_RETRY_QUEUE": queue,
             "NEURALSTREAM_EVENT_BUS": "default",
         },
         names,

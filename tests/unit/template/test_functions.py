@@ -32,6 +32,7 @@ LIGHT = {
     "typing_inspection",
 }
 MAY_IMPORT = {
+    "Announce": LIGHT,
     "Authorizer": LIGHT,
     "BatchPredict": LIGHT | {"hiredis", "numpy"},
     "BatchTask": LIGHT | {"hiredis", "numpy"},
