@@ -16,7 +16,14 @@ from neuralstream_core.serving.batch import JobPage, JobRecord
 from neuralstream_core.serving.batch.requests import BatchAnswer, BatchBody, ScheduledJob, job_spec
 from neuralstream_core.types import Name, PageToken, Query
 from neuralstream_lambda.api import Answer, Api, Caller
-from neuralstream_lambda.batch import BatchSettings, jobs, predict_rows, run_task, submit
+from neuralstream_lambda.batch import (
+    BatchSettings,
+    jobs,
+    predict_rows,
+    run_task,
+    submit,
+    submit_scheduled,
+)
 from neuralstream_lambda.scopes import Scope
 
 if TYPE_CHECKING:
@@ -55,15 +62,20 @@ def predict_batch(path: ModelPath, body: BatchBody, caller: Caller) -> Answer:
 
 
 @api.route("GET /jobs", Scope.PREDICT)
-def list_jobs(query: Paging) -> JobPage:
-    """Batch jobs, newest first."""
-    return jobs(settings).list(limit=query.limit, token=query.next_token)
+def list_jobs(query: Paging, caller: Caller) -> JobPage:
+    """The caller's batch jobs, newest first; everybody's for a key with the scope monitoring."""
+    return jobs(settings).list(owner=_owner(caller), limit=query.limit, token=query.next_token)
 
 
 @api.route("GET /jobs/{job_id}", Scope.PREDICT)
-def get_job(path: JobPath) -> JobRecord:
-    """A batch job: status, progress, counts, output and failures."""
-    return jobs(settings).get(path.job_id)
+def get_job(path: JobPath, caller: Caller) -> JobRecord:
+    """A batch job of the caller: status, progress, counts, output and failures."""
+    return jobs(settings).get(path.job_id, owner=_owner(caller))
+
+
+def _owner(caller: Caller) -> str | None:
+    """Whose jobs the caller sees: its own; ``None`` is everybody's."""
+    return None if Scope.MONITORING in caller.scopes else caller.principal
 
 
 def lambda_handler(event: Mapping[str, Any], context: LambdaContext) -> dict[str, Any]:
@@ -71,7 +83,7 @@ def lambda_handler(event: Mapping[str, Any], context: LambdaContext) -> dict[str
     if "routeKey" in event:
         return api.handler(event, context)
     scheduled = ScheduledJob.model_validate(event)
-    job = submit(settings, scheduled, "schedule", key=scheduled.idempotency_key)
+    job = submit_scheduled(settings, scheduled, "schedule", key=scheduled.idempotency_key)
     return {"job_id": job.job_id, "status": job.status}
 
 

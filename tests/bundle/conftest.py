@@ -123,6 +123,7 @@ def bundle(aws: Aws, redis_server: Any) -> Iterator[Bundle]:
             "NEURALSTREAM_KEYS_TABLE": names["keys"],
             "NEURALSTREAM_DATA_BUCKET": names["bucket"],
             "NEURALSTREAM_JOB_BUCKETS": "",
+            "NEURALSTREAM_BATCH_CONCURRENCY": "4",
             "NEURALSTREAM_STATE_MACHINE_ARN": machine,
             "NEURALSTREAM_ALERTS_TOPIC_ARN": topic,
             "NEURALSTREAM_ALERT_RETRY_QUEUE": queue,

@@ -155,8 +155,8 @@ def test_a_batch_job_runs_from_parquet_to_parquet(bundle):
     s3, bucket = bundle.aws.client("s3"), bundle.names["bucket"]
     buffer = io.BytesIO()
     pq.write_table(pa.table({"entity_id": ENTITIES}), buffer)
-    s3.put_object(Bucket=bucket, Key="in/users.parquet", Body=buffer.getvalue())
-    body = {"input": f"s3://{bucket}/in/users.parquet", "output": f"s3://{bucket}/out/"}
+    s3.put_object(Bucket=bucket, Key="jobs/in/users.parquet", Body=buffer.getvalue())
+    body = {"input": f"s3://{bucket}/jobs/in/users.parquet", "output": f"s3://{bucket}/jobs/out/"}
     body["output_format"] = "parquet"
     status, job = bundle.http(
         "BatchPredict", "POST /predict/{model_name}/batch", body, model_name="m"
@@ -175,7 +175,7 @@ def test_a_batch_job_runs_from_parquet_to_parquet(bundle):
     status, shown = bundle.http("BatchPredict", "GET /jobs/{job_id}", job_id=job["job_id"])
     assert (status, shown["status"]) == (200, "SUCCEEDED")
     assert bundle.http("BatchPredict", "GET /jobs")[0] == 200
-    written = s3.list_objects_v2(Bucket=bucket, Prefix="out/")["Contents"]
+    written = s3.list_objects_v2(Bucket=bucket, Prefix="jobs/out/")["Contents"]
     tables = [
         pq.read_table(io.BytesIO(s3.get_object(Bucket=bucket, Key=entry["Key"])["Body"].read()))
         for entry in written

@@ -39,6 +39,7 @@ from neuralstream_core.errors import (
 from neuralstream_lambda.logs import logger
 from neuralstream_lambda.problems import from_validation, problem
 from neuralstream_lambda.scopes import PUBLIC, Scope
+from neuralstream_lambda.unexpected import count_unexpected
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -188,6 +189,8 @@ class Api:
             answer = as_problem(
                 NeuralStreamError("an internal error; it was logged", code="internal")
             )
+        if answer["statusCode"] == 500:
+            count_unexpected()
         answer["headers"]["x-request-id"] = _request_id(event)
         return answer
 

@@ -4,6 +4,7 @@ on the plan, the input's pinned bytes and the feature store, and each file is re
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol, TypeAlias
 
@@ -11,7 +12,14 @@ from neuralstream_core.serving.batch.cells import Bad, Entity
 from neuralstream_core.serving.batch.footer import open_part, read_footer
 from neuralstream_core.serving.batch.jobs import Jobs
 from neuralstream_core.serving.batch.locations import Buckets, Location
-from neuralstream_core.serving.batch.manifest import Chunk, ChunkResult, File, Plan, Workspace
+from neuralstream_core.serving.batch.manifest import (
+    Chunk,
+    ChunkResult,
+    File,
+    Plan,
+    Workspace,
+    own_files,
+)
 from neuralstream_core.serving.batch.objects import Objects
 from neuralstream_core.serving.batch.output import MEDIA, ErrorLines, Part, Predicted
 from neuralstream_core.serving.batch.rows import Reader, Rows, csv_rows, jsonl_rows, parquet_rows
@@ -76,9 +84,11 @@ class ChunkWorker:
             Unavailable: the feature store, a model or S3 cannot be reached; try again.
             Conflict: the input was replaced.
             Invalid: the input cannot be decoded.
+            RuntimeError: a file that the job wrote is missing, or the role may not write.
         """
         workspace = Workspace(self._data_bucket, job_id)
-        plan = Plan.model_validate_json(self._objects.read(workspace.plan))
+        with own_files():
+            plan = Plan.model_validate_json(self._objects.read(workspace.plan))
         at = self._buckets.check(plan.input, "input")
         part = Part(plan.keys, plan.others, plan.prediction, plan.classes, plan.multiple)
         errors = ErrorLines()
@@ -91,11 +101,12 @@ class ChunkWorker:
             errors.add(rows, predicted.bad)
             _tally(versions, predicted)
         result = self._write(plan, chunk, part, errors, versions)
-        self._objects.write(
-            workspace.result(chunk.chunk),
-            result.model_dump_json().encode(),
-            "application/json",
-        )
+        with own_files():
+            self._objects.write(
+                workspace.result(chunk.chunk),
+                result.model_dump_json().encode(),
+                "application/json",
+            )
         if self._jobs.chunk_done(job_id, chunk.chunk, result.rows, result.failed):
             predictor.count()
         return result
@@ -149,7 +160,9 @@ class ChunkWorker:
         )
 
     def _file(self, at: Location, data: bytes, rows: int, media: str) -> File:
-        digest = self._objects.write(at, data, media)
+        # the caller chose another bucket, but not what the role may do in this one
+        with own_files() if at.bucket == self._data_bucket else nullcontext():
+            digest = self._objects.write(at, data, media)
         return File(uri=str(at), rows=rows, bytes=len(data), sha256=digest)
 
 

@@ -5,13 +5,21 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from typing import Final, TypeAlias
 
 from pydantic import TypeAdapter
 
 from neuralstream_core.serving.batch.jobs import Failure, JobRecord, Jobs, Outcome
 from neuralstream_core.serving.batch.locations import Location
-from neuralstream_core.serving.batch.manifest import Chunk, ChunkResult, Manifest, Plan, Workspace
+from neuralstream_core.serving.batch.manifest import (
+    Chunk,
+    ChunkResult,
+    Manifest,
+    Plan,
+    Workspace,
+    own_files,
+)
 from neuralstream_core.serving.batch.objects import Objects
 from neuralstream_core.time import from_micros
 
@@ -36,19 +44,21 @@ class Finisher:
         """Commit the job's output, or fail it when too many of its rows failed.
 
         Raises:
-            NotFound: a chunk left no result.
+            RuntimeError: a chunk left no result, or the role may not write the manifest.
         """
         job = self._jobs.get(job_id)
         if job.status.done:
             self._tell(job)
             return job
         workspace = Workspace(self._data_bucket, job_id)
-        plan = Plan.model_validate_json(self._objects.read(workspace.plan))
-        chunks = _CHUNKS.validate_json(self._objects.read(workspace.chunks))
-        manifest = _manifest(plan, self._results(workspace, chunks))
+        with own_files():
+            plan = Plan.model_validate_json(self._objects.read(workspace.plan))
+            chunks = _CHUNKS.validate_json(self._objects.read(workspace.chunks))
+            manifest = _manifest(plan, self._results(workspace, chunks))
         too_many = _too_many(manifest, job.max_failed_fraction)
         at = Location.parse(plan.output) / ("manifest.json" if too_many is None else "failed.json")
-        self._objects.write(at, manifest.model_dump_json(indent=1).encode(), "application/json")
+        with own_files() if at.bucket == self._data_bucket else nullcontext():
+            self._objects.write(at, manifest.model_dump_json(indent=1).encode(), "application/json")
         outcome = Outcome(
             manifest=str(at),
             rows=manifest.rows,

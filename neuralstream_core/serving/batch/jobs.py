@@ -1,7 +1,8 @@
 """The record of a batch job: asked for, running, done or failed.
 
 Items, all under partition key ``JOB#{ns}#{id}``: ``JOB`` is the record (listed newest first on GSI1
-under ``JOBS#{ns}``), ``CHUNK#{n}`` marks a chunk whose result stands. A new record carries an
+under ``JOBS#{ns}``), ``OWNER`` lists it under ``JOBS#{ns}#{principal}`` for who submitted it, ``CHUNK#{n}``
+marks a chunk whose result stands. A new record carries an
 ``outbox`` attribute in the same write, which `DispatchFunction` turns into one execution of the state
 machine; the first task removes it.
 """
@@ -11,6 +12,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import secrets
+from contextlib import suppress
 from enum import StrEnum
 from typing import Annotated, Any, Final
 
@@ -123,7 +125,9 @@ class JobRecord(Record):
     model: Name
     status: JobStatus
     input: str
-    input_format: InputFormat
+    input_format: InputFormat | None = Field(
+        description="null: the job was refused, as neither it nor the extension said"
+    )
     output: str = Field(description="folder of this job's own files, below the output asked for")
     output_format: OutputFormat
     version: VersionName | None = None
@@ -151,18 +155,26 @@ class Jobs:
         self._table, self._namespace, self._clock = table, namespace, clock
 
     def submit(
-        self, spec: JobSpec, input_format: InputFormat, actor: str, *, key: str | None = None
+        self,
+        spec: JobSpec,
+        input_format: InputFormat | None,
+        actor: str,
+        *,
+        key: str | None = None,
+        refused: Failure | None = None,
     ) -> JobRecord:
         """Store a new job and, in the same write, the call that starts it.
 
         Args:
-            key: idempotency key; the same key and spec twice make one job.
+            actor: principal that submits it and to whom it belongs.
+            key: idempotency key; the same key and spec of one principal twice make one job.
+            refused: why the job cannot run; it is stored as failed and nothing is started.
 
         Raises:
             Conflict: ``key`` was used for another spec.
         """
         now = self._clock()
-        job_id = _keyed_id(self._namespace, key) if key else _new_id(now)
+        job_id = _keyed_id(self._namespace, actor, key) if key else _new_id(now)
         output = f"{spec.output.rstrip('/')}/{job_id}/"
         item: Item = {
             **self._key(job_id),
@@ -170,7 +182,7 @@ class Jobs:
             "GSI1SK": f"{now:020d}#{job_id}",
             "job_id": job_id,
             "model": spec.model,
-            "status": JobStatus.PENDING,
+            "status": JobStatus.PENDING if refused is None else JobStatus.FAILED,
             "input": spec.input,
             "input_format": input_format,
             "output": output,
@@ -182,8 +194,12 @@ class Jobs:
             "chunks_done": 0,
             "rows_done": 0,
             "rows_failed": 0,
-            "outbox": {"kind": "start_job", "job_id": job_id},
         }
+        if refused is None:
+            item["outbox"] = {"kind": "start_job", "job_id": job_id}
+        else:
+            item |= {"failure": _bounded(refused).model_dump(), "finished_at": iso(now)}
+        self._list_for(actor, job_id, item["GSI1SK"])
         try:
             self._table.put(item, condition="attribute_not_exists(PK)")
         except ConditionFailed:
@@ -196,20 +212,44 @@ class Jobs:
             return _record(earlier)
         return _record(item)
 
-    def get(self, job_id: str) -> JobRecord:
+    def get(self, job_id: str, *, owner: str | None = None) -> JobRecord:
         """One job.
 
-        Raises:
-            NotFound: no such job.
-        """
-        return _record(self._item(job_id))
+        Args:
+            owner: the principal it must belong to.
 
-    def list(self, *, limit: int = 50, token: str | None = None) -> JobPage:
-        """A page of jobs, newest first."""
-        page = self._table.query(
-            f"JOBS#{self._namespace}", index=True, limit=limit, token=token, newest_first=True
-        )
-        return JobPage(jobs=[_record(item) for item in page], next_token=page.next_token)
+        Raises:
+            NotFound: no such job, or another principal's.
+        """
+        item = self._item(job_id)
+        if owner is not None and item["created_by"] != owner:
+            raise _absent(job_id)
+        return _record(item)
+
+    def list(
+        self, *, owner: str | None = None, limit: int = 50, token: str | None = None
+    ) -> JobPage:
+        """A page of jobs, newest first; of one principal if ``owner`` is given."""
+        pk = f"JOBS#{self._namespace}" + ("" if owner is None else f"#{owner}")
+        page = self._table.query(pk, index=True, limit=limit, token=token, newest_first=True)
+        if owner is None:
+            return JobPage(jobs=[_record(item) for item in page], next_token=page.next_token)
+        keys = [self._pair(item["job_id"]) for item in page]
+        found = {item["job_id"]: item for item in self._table.get_many(keys)}
+        # an owner's entry is written first: one whose record was never written is passed over
+        jobs = [_record(found[item["job_id"]]) for item in page if item["job_id"] in found]
+        return JobPage(jobs=jobs, next_token=page.next_token)
+
+    def _list_for(self, owner: str, job_id: str, moment: str) -> None:
+        entry: Item = {
+            "PK": self._pair(job_id)[0],
+            "SK": "OWNER",
+            "GSI1PK": f"JOBS#{self._namespace}#{owner}",
+            "GSI1SK": moment,
+            "job_id": job_id,
+        }
+        with suppress(ConditionFailed):  # a repetition keeps the first one's place
+            self._table.put(entry, condition="attribute_not_exists(PK)")
 
     def begin(self, job_id: str, pins: Pins) -> tuple[JobRecord, Pins]:
         """The job is running; the pins of the first call stand for every later one.
@@ -291,7 +331,7 @@ class Jobs:
     def _item(self, job_id: str) -> Item:
         item = self._table.get(*self._pair(job_id))
         if item is None:
-            raise NotFound(f"no job {job_id}", code="job_not_found")
+            raise _absent(job_id)
         return item
 
     def _pair(self, job_id: str) -> tuple[str, str]:
@@ -313,6 +353,10 @@ def _record(item: Item) -> JobRecord:
     return JobRecord.model_validate(fields)
 
 
+def _absent(job_id: str) -> NotFound:
+    return NotFound(f"no job {job_id}", code="job_not_found")
+
+
 def _bounded(failure: Failure) -> Failure:
     return Failure(code=failure.code[:128], detail=failure.detail[:_MAX_DETAIL])
 
@@ -322,8 +366,9 @@ def _new_id(now: Micros) -> str:
     return _encoded(now.to_bytes(8) + secrets.token_bytes(8))
 
 
-def _keyed_id(namespace: str, key: str) -> str:
-    return _encoded(hashlib.sha256(f"{namespace}\0{key}".encode()).digest()[:16])
+def _keyed_id(namespace: str, actor: str, key: str) -> str:
+    # no part holds a NUL: a principal is printable, a namespace is letters and digits
+    return _encoded(hashlib.sha256(f"{namespace}\0{actor}\0{key}".encode()).digest()[:16])
 
 
 def _encoded(data: bytes) -> str:

@@ -13,8 +13,14 @@ from neuralstream_core.errors import Conflict, Invalid, TooLarge
 from neuralstream_core.registry.records import ModelRecord, Status, VersionRecord
 from neuralstream_core.serving.batch.footer import read_footer
 from neuralstream_core.serving.batch.jobs import JobRecord, Jobs, Pins
-from neuralstream_core.serving.batch.locations import Buckets, InputFormat, Location
-from neuralstream_core.serving.batch.manifest import Chunk, Plan, PredictionType, Workspace
+from neuralstream_core.serving.batch.locations import Buckets, InputFormat, Location, input_format
+from neuralstream_core.serving.batch.manifest import (
+    Chunk,
+    Plan,
+    PredictionType,
+    Workspace,
+    own_files,
+)
 from neuralstream_core.serving.batch.objects import Objects
 from neuralstream_core.serving.batch.rows import csv_header
 from neuralstream_core.serving.batch.splitting import MAX_RECORD, boundaries
@@ -96,13 +102,15 @@ class Planner:
             Invalid: the input cannot be cut, or the model cannot predict from a file.
             TooLarge: the input or the number of its chunks is over a limit.
             Conflict: the job is done, or the input was replaced since the first call.
+            RuntimeError: the role may not write the plan.
         """
         job = self._jobs.get(job_id)
         at = self._buckets.check(job.input, "input")
         stat = self._objects.stat(at)
-        if stat.size > MAX_INPUT[job.input_format]:
+        kind = input_format(at, job.input_format)
+        if stat.size > MAX_INPUT[kind]:
             raise TooLarge(
-                f"a {job.input_format} input may have at most {MAX_INPUT[job.input_format]} bytes;"
+                f"a {kind} input may have at most {MAX_INPUT[kind]} bytes;"
                 " divide it over several jobs",
                 code="input_too_large",
             )
@@ -119,7 +127,7 @@ class Planner:
         )
         if pins.etag != stat.etag:
             raise Conflict(f"{at} was replaced since the job began", code="input_changed")
-        plan = self._plan_of(job, pins, served.versions.values())
+        plan = self._plan_of(job, kind, pins, served.versions.values())
         width = max(sum(ref.size for ref in v.features) for v in served.versions.values())
         rows = max(1, min(CHUNK_ROWS, _CHUNK_CELLS // max(1, width)))
         plan, chunks = self._cut(plan, at, rows)
@@ -130,12 +138,15 @@ class Planner:
                 code="input_too_large",
             )
         workspace = Workspace(self._data_bucket, job_id)
-        self._objects.write(workspace.plan, plan.model_dump_json().encode(), "application/json")
-        self._objects.write(workspace.chunks, _CHUNKS.dump_json(chunks), "application/json")
+        with own_files():
+            self._objects.write(workspace.plan, plan.model_dump_json().encode(), "application/json")
+            self._objects.write(workspace.chunks, _CHUNKS.dump_json(chunks), "application/json")
         self._jobs.planned(job_id, len(chunks))
         return Planned(job_id, len(chunks), workspace.chunks)
 
-    def _plan_of(self, job: JobRecord, pins: Pins, versions: Iterable[VersionRecord]) -> Plan:
+    def _plan_of(
+        self, job: JobRecord, kind: InputFormat, pins: Pins, versions: Iterable[VersionRecord]
+    ) -> Plan:
         versions = list(versions)
         refs = [ref for version in versions for ref in version.features]
         views = list(dict.fromkeys(ref.view for ref in refs if ref.view))
@@ -147,7 +158,7 @@ class Planner:
             job_id=job.job_id,
             model=job.model,
             input=job.input,
-            input_format=job.input_format,
+            input_format=kind,
             output=job.output,
             output_format=job.output_format,
             pins=pins,
