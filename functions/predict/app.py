@@ -28,10 +28,11 @@ from neuralstream_core.serving.requests import (
     answer_with_features,
 )
 from neuralstream_core.types import Name, Query
+from neuralstream_lambda.ahead import load_ahead
 from neuralstream_lambda.api import Answer, Api
 from neuralstream_lambda.problems import status_of
 from neuralstream_lambda.scopes import Scope
-from neuralstream_lambda.serving import ServingSettings, engine
+from neuralstream_lambda.serving import FIRST_PREDICTION, ServingSettings, engine
 from neuralstream_lambda.wiring import redis_port
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 
 api = Api("predict")
 settings = ServingSettings.from_env(os.environ)
-
+load_ahead(FIRST_PREDICTION, services=("dynamodb", "s3"))
 
 V2_BODY = 5 * 1024 * 1024
 """Bytes; API Gateway hands at most 6 MB to a function."""
