@@ -19,6 +19,7 @@ from neuralstream_core.table import unmarshal
 from neuralstream_lambda.logs import logger
 from neuralstream_lambda.once import done_once
 from neuralstream_lambda.redelivery import batch_failures
+from neuralstream_lambda.tracing import traced
 from neuralstream_lambda.unexpected import count_unexpected
 from neuralstream_lambda.wiring import dynamodb_client, events_client, queue_client, sns_client
 
@@ -37,6 +38,7 @@ class Settings(TableSettings):
 settings = Settings.from_env(os.environ)
 
 
+@traced("announce")
 def lambda_handler(event: Mapping[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Deliver every record of a batch; answer which must come again."""
     announcer = Announcer(

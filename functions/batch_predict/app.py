@@ -25,6 +25,7 @@ from neuralstream_lambda.batch import (
     submit_scheduled,
 )
 from neuralstream_lambda.scopes import Scope
+from neuralstream_lambda.tracing import traced
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -87,6 +88,7 @@ def lambda_handler(event: Mapping[str, Any], context: LambdaContext) -> dict[str
     return {"job_id": job.job_id, "status": job.status}
 
 
+@traced("batch_task")
 def task_handler(event: Mapping[str, Any], _context: LambdaContext) -> dict[str, Any]:
     """One step of a job."""
     return run_task(settings, event)

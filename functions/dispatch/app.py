@@ -17,6 +17,7 @@ from neuralstream_core.settings import BaseSettings
 from neuralstream_core.table import unmarshal
 from neuralstream_lambda.logs import logger
 from neuralstream_lambda.redelivery import batch_failures
+from neuralstream_lambda.tracing import traced
 from neuralstream_lambda.unexpected import count_unexpected
 from neuralstream_lambda.wiring import states_client
 
@@ -33,6 +34,7 @@ class Settings(BaseSettings):
 settings = Settings.from_env(os.environ)
 
 
+@traced("dispatch")
 def lambda_handler(event: Mapping[str, Any], _context: LambdaContext) -> dict[str, Any]:
     """Deliver every stream record that no earlier failure of its own item holds back.
 

@@ -39,6 +39,7 @@ from neuralstream_core.errors import (
 from neuralstream_lambda.logs import logger
 from neuralstream_lambda.problems import from_validation, problem
 from neuralstream_lambda.scopes import PUBLIC, Scope
+from neuralstream_lambda.tracing import traced
 from neuralstream_lambda.unexpected import count_unexpected
 
 if TYPE_CHECKING:
@@ -123,6 +124,8 @@ class Api:
     def __init__(self, service: str) -> None:
         self.service = service
         self.routes: dict[str, Route] = {}
+        self.handler = traced(service)(self._handle)
+        """The Lambda handler for API Gateway payload 2.0 events; never raises for what a caller sent."""
 
     def route(
         self,
@@ -171,8 +174,7 @@ class Api:
 
         return declare
 
-    def handler(self, event: Event, context: LambdaContext) -> dict[str, Any]:
-        """The Lambda handler for API Gateway payload 2.0 events; never raises for what a caller sent."""
+    def _handle(self, event: Event, context: LambdaContext) -> dict[str, Any]:
         route = self.routes.get(event.get("routeKey", ""))
         as_problem = problem if route is None else route.problem
         try:
