@@ -82,6 +82,7 @@ class Bundle:
             "DataBucket.Arn": f"arn:aws:s3:::{self.names['bucket']}",
             "BatchStateMachine": self.variables["NEURALSTREAM_STATE_MACHINE_ARN"],
             "AlertsTopic": self.variables["NEURALSTREAM_ALERTS_TOPIC_ARN"],
+            "BatchStateMachine": self.variables["NEURALSTREAM_STATE_MACHINE_ARN"],
             "AlertRetryQueue.Arn": f"arn:aws:sqs:us-east-1:123456789012:{self.names['stack']}-alert-retries",
             "AWS::Partition": "aws",
             "AWS::Region": "us-east-1",
@@ -112,6 +113,7 @@ def bundle(aws: Aws, redis_server: Any) -> Iterator[Bundle]:
         aws,
         recording,
         {
+            "POWERTOOLS_TRACE_DISABLED": "true",
             "NEURALSTREAM_NAMESPACE": "default",
             "NEURALSTREAM_REDIS_HOST": redis_server.host,
             "NEURALSTREAM_REDIS_PORT": str(redis_server.port),
