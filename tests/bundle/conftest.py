@@ -82,7 +82,6 @@ class Bundle:
             "DataBucket.Arn": f"arn:aws:s3:::{self.names['bucket']}",
             "BatchStateMachine": self.variables["NEURALSTREAM_STATE_MACHINE_ARN"],
             "AlertsTopic": self.variables["NEURALSTREAM_ALERTS_TOPIC_ARN"],
-            "BatchStateMachine": self.variables["NEURALSTREAM_STATE_MACHINE_ARN"],
             "AlertRetryQueue.Arn": f"arn:aws:sqs:us-east-1:123456789012:{self.names['stack']}-alert-retries",
             "AWS::Partition": "aws",
             "AWS::Region": "us-east-1",
