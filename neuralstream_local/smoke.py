@@ -8,9 +8,10 @@ Each step prints its time. The first that fails is named with what came back, an
 Standard library only, but for ``--bucket``, which needs boto3 and credentials that may write to
 ``jobs/smoke/`` of that bucket: it adds a batch job, which the other steps do not reach.
 
-The view and the model are always the same two, `NAME`, so repeated runs add nothing: registering is
-idempotent. The API deletes neither a registered version nor a view that one reads, so both stay. The
-rows written end with the view's time to live, one hour. The job's files are deleted.
+What it leaves behind: one view and one model, always the same two (`NAME`), since the API deletes neither
+a version nor a view that one reads. Registering is idempotent for each principal, so a person who runs it
+again adds no version; a deployment, which has a principal of its own, adds one. The rows written end with
+the view's time to live, one hour. The job's files are deleted.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from urllib.parse import urlsplit
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-__all__ = ["NAME", "Files", "Smoke", "main"]
+__all__ = ["NAME", "Files", "Smoke", "main", "say"]
 
 NAME: Final = "neuralstream_smoke"
 """Of the view and of the model."""
@@ -48,6 +49,7 @@ _REGISTER: Final = Path(__file__).parents[1] / "examples" / "quickstart" / "regi
 _REQUEST_SECONDS: Final = 35
 """An HTTP API ends a request after 30 s."""
 _READY_SECONDS: Final = 60
+_ROUTING_SECONDS: Final = 30
 _JOB_SECONDS: Final = 600
 _POLL_SECONDS: Final = 0.5
 
@@ -114,8 +116,9 @@ class Smoke:
             start = time.monotonic()
             try:
                 found = action()
-            except (_Failed, OSError, http.client.HTTPException) as error:
-                say(f"FAIL  {name}: {error}")
+            except Exception as error:  # noqa: BLE001 - whatever it is, the step must be named
+                kind = "" if isinstance(error, _Failed) else f"{type(error).__name__}: "
+                say(f"FAIL  {name}: {kind}{error}")
                 return name
             count += 1
             say(f"ok    {name:<20}{1000 * (time.monotonic() - start):>8.0f} ms  {found}")
@@ -176,8 +179,13 @@ class Smoke:
 
     def _predict(self) -> str:
         body = {"entity_id": self._entity, "return_features": True}
-        answer = self._call("POST", f"/predict/{NAME}", body)
-        _expect(answer["features"] == _ROW, answer)
+        # A promotion reaches every process within ten seconds; until then the version before it answers.
+        answer = self._until(
+            lambda: self._call("POST", f"/predict/{NAME}", body),
+            lambda got: got["version"] == self._version,
+            _ROUTING_SECONDS,
+        )
+        _expect(answer["version"] == self._version and answer["features"] == _ROW, answer)
         _expect(abs(answer["probability"] - _PROBABILITY) < 0.005, answer)
         return f"probability {answer['probability']:.2f}, {answer['latency_ms']:.1f} ms inside"
 
@@ -221,7 +229,7 @@ class Smoke:
     def _stats(self) -> str:
         versions = self._call("GET", f"/monitoring/stats?model={NAME}&window=1h")["versions"]
         counted = sum(one["requests"] for one in versions if one["version"] == self._version)
-        _expect(counted >= 2, versions)
+        _expect(counted >= 1, versions)
         return f"{counted} requests counted in the last hour"
 
     def _call(
@@ -265,6 +273,12 @@ class Smoke:
         return answer
 
 
+def say(line: str) -> None:
+    """One line to the terminal, at once."""
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
 def _decoded(data: bytes) -> Any:
     try:
         return json.loads(data)
@@ -282,7 +296,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     files = _files(options.bucket, options.endpoint) if options.bucket else None
     smoke = Smoke(options.url, options.api_key or None, files)
-    return 0 if smoke.run(lambda line: print(line, flush=True)) is None else 1  # noqa: T201
+    return 0 if smoke.run(say) is None else 1
 
 
 def _files(bucket: str, endpoint: str | None) -> Files:

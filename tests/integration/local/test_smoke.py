@@ -1,6 +1,7 @@
 """The smoke test against a stack that is well, and against stacks that are not."""
 
 import http.server
+import json
 import os
 import socket
 import subprocess
@@ -13,6 +14,7 @@ from neuralstream_core.keys import Scope
 from neuralstream_local.keys import key_store
 from neuralstream_local.laptop import BUCKET, KEYS_TABLE
 from neuralstream_local.smoke import NAME, Files, Smoke
+from neuralstream_local.smoke_stack import smoke_stack
 from tests.support.template import ROOT
 
 
@@ -55,6 +57,36 @@ def test_a_key_that_may_not_write_fails_the_step_that_writes_first(stack_with_ke
     assert failed == "view"
     assert said[-1].startswith(f"FAIL  view: PUT /features/views/{NAME} answered 403")
     assert "missing_scope" in said[-1]
+
+
+@pytest.fixture
+def deployed(stack_with_keys):
+    """Clients of an account in which CloudFormation knows the laptop stack by its outputs."""
+    body = {
+        "Resources": {"Topic": {"Type": "AWS::SNS::Topic"}},
+        "Outputs": {
+            "ApiUrl": {"Value": stack_with_keys.url},
+            "KeysTableName": {"Value": KEYS_TABLE},
+            "DataBucketName": {"Value": BUCKET},
+        },
+    }
+    stack_with_keys.client("cloudformation").create_stack(
+        StackName="neuralstream-test", TemplateBody=json.dumps(body)
+    )
+    yield stack_with_keys.client
+    stack_with_keys.client("cloudformation").delete_stack(StackName="neuralstream-test")
+
+
+def test_a_stack_is_asked_by_its_name_with_a_key_that_is_revoked_afterwards(
+    deployed, stack_with_keys
+):
+    said = []
+    assert smoke_stack(deployed, "neuralstream-test", "smoke-42", said.append), said
+    assert any("refuse without key" in line for line in said)
+    records = key_store(KEYS_TABLE, stack_with_keys.aws_endpoint).list_keys()
+    (own,) = [record for record in records if record.principal == "smoke-42"]
+    assert own.revoked_at is not None
+    assert own.expires_at is not None
 
 
 @pytest.fixture
