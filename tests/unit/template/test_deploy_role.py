@@ -71,6 +71,7 @@ def test_a_statement_names_its_actions_and_the_stages_own_resources(name, statem
             ":apigateway:",
             ":aws:transform/",
             "CodeDeployDefault",
+            ":role/aws-service-role/",
         )
         tagged = "aws:ResourceTag/stage" in json.dumps(statement.get("Condition", {}))
         created = statement["Sid"] in ("Create", "TagWhatIsCreated", "EventSourcesRead")
