@@ -51,6 +51,9 @@ api = Api("registry")
 
 MAX_REGISTRATION = 6 * 1024 * 1024
 """Bytes of a registration or baseline: Lambda's own limit."""
+UPLOAD = "announce the artifact by sha256 and size and upload it"
+REFERENCE = "store the baseline as a file and name it by reference"
+PAGE = "ask for a smaller page with limit"
 _ANSWER_SECONDS = 1.0
 """Kept back of the invocation's time, so that giving up still answers."""
 
@@ -87,7 +90,7 @@ def tag_of(text: str | None) -> tuple[str, str | None] | None:
     return key, value if found else None
 
 
-@api.route("GET /models", Scope.MODELS_READ)
+@api.route("GET /models", Scope.MODELS_READ, smaller_answer=PAGE)
 def list_models(query: ModelsQuery) -> ModelsAnswer:
     """List models by name."""
     page = registry().models(tag=tag_of(query.tag), limit=query.limit, token=query.next_token)
@@ -107,14 +110,18 @@ def edit_model(path: ModelPath, body: ModelEdit, caller: Caller) -> ModelAnswer:
 
 
 @api.route(
-    "POST /models/{name}/versions", Scope.MODELS_WRITE, status=201, max_body=MAX_REGISTRATION
+    "POST /models/{name}/versions",
+    Scope.MODELS_WRITE,
+    status=201,
+    max_body=MAX_REGISTRATION,
+    smaller_body=UPLOAD,
 )
 def register(path: ModelPath, body: Registration, caller: Caller) -> VersionAnswer:
     """Register a version: with its artifact, or to be uploaded."""
     return VersionAnswer.of_registered(registrar().register(path.name, body, by(caller)))
 
 
-@api.route("GET /models/{name}/versions", Scope.MODELS_READ)
+@api.route("GET /models/{name}/versions", Scope.MODELS_READ, smaller_answer=PAGE)
 def list_versions(path: ModelPath, query: VersionsQuery) -> VersionsAnswer:
     """List versions, the newest first."""
     page = registry().versions(
@@ -158,6 +165,7 @@ def archive(path: VersionPath, body: ArchiveRequest | None, caller: Caller) -> V
     "POST /models/{name}/versions/{version}/baseline",
     Scope.MODELS_WRITE,
     max_body=MAX_REGISTRATION,
+    smaller_body=REFERENCE,
 )
 def adopt_baseline(path: VersionPath, body: Baseline, caller: Caller) -> VersionAnswer:
     """Give a version its baseline for drift, or another one; or let it adopt its next rows."""
@@ -170,7 +178,7 @@ def adopt_baseline(path: VersionPath, body: Baseline, caller: Caller) -> Version
     return VersionAnswer.of(registrar().adopt_baseline(path.name, path.version, body, by(caller)))
 
 
-@api.route("GET /models/{name}/lineage", Scope.MODELS_READ)
+@api.route("GET /models/{name}/lineage", Scope.MODELS_READ, smaller_answer=PAGE)
 def lineage(path: ModelPath, query: LineageQuery) -> LineageAnswer | Answer:
     """What each version was made from, and what happened since."""
     versions = registry().versions(
