@@ -81,6 +81,7 @@ def _entity_id(value: Any) -> Any:
         raise ValueError("must be a string or a whole number")
     return text
 
+
 Name: TypeAlias = Annotated[
     str,
     StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=MAX_NAME),

@@ -28,7 +28,7 @@ from neuralstream_core.registry.answers import (
 from neuralstream_core.registry.artifacts import ArtifactStore
 from neuralstream_core.registry.attempts import By
 from neuralstream_core.registry.lineage import LineageAnswer, graph_of, lineage_of
-from neuralstream_core.registry.openlineage import run_events
+from neuralstream_core.registry.openlineage import RunEvents, run_events
 from neuralstream_core.registry.profiling import BaselineProfiler
 from neuralstream_core.registry.registrar import Registrar
 from neuralstream_core.registry.registry import Registry
@@ -37,7 +37,7 @@ from neuralstream_core.registry.validation import ProcessValidator
 from neuralstream_core.registry.views import CatalogViews
 from neuralstream_core.settings import BucketSettings, TableSettings
 from neuralstream_core.time import system_clock
-from neuralstream_lambda.api import Answer, Api, Caller
+from neuralstream_lambda.api import Api, Caller
 from neuralstream_lambda.scopes import Scope
 from neuralstream_lambda.wiring import s3_client, table
 
@@ -179,7 +179,7 @@ def adopt_baseline(path: VersionPath, body: Baseline, caller: Caller) -> Version
 
 
 @api.route("GET /models/{name}/lineage", Scope.MODELS_READ, smaller_answer=PAGE)
-def lineage(path: ModelPath, query: LineageQuery) -> LineageAnswer | Answer:
+def lineage(path: ModelPath, query: LineageQuery) -> LineageAnswer | RunEvents:
     """What each version was made from, and what happened since."""
     versions = registry().versions(
         path.name, limit=query.limit, token=query.next_token, newest_first=False
@@ -191,7 +191,7 @@ def lineage(path: ModelPath, query: LineageQuery) -> LineageAnswer | Answer:
     }
     if query.format == "openlineage":
         runs = run_events(settings.namespace, path.name, versions.records, events.records)
-        return Answer({"events": runs, **tokens})
+        return RunEvents(events=runs, **tokens)
     made = [lineage_of(version) for version in versions.records]
     return LineageAnswer(
         model=path.name,

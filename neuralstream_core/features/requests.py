@@ -42,7 +42,7 @@ EntityForm = Annotated[
                 {"type": "array", "items": _ID},
                 {"type": "object", "additionalProperties": _ID},
             ],
-            "description": "an id, text or a whole number (17 and `\"17\"` are one); for a composite "
+            "description": 'an id, text or a whole number (17 and `"17"` are one); for a composite '
             "entity a list in key order, or an object by key",
         }
     ),

@@ -136,9 +136,7 @@ class Engine:
             if version is not None:
                 chosen = self.router.version(route, version)
                 plan = self.models.get(chosen)
-                entity = (
-                    None if entity_id is None else self._entity(entity_id, plan, feature_view)
-                )
+                entity = None if entity_id is None else self._entity(entity_id, plan, feature_view)
             elif entity_id is None:
                 entity = None
                 chosen = self.choose(route)
@@ -347,10 +345,7 @@ class Engine:
         main = feature_view or plan.parts[0].view
         wanted = (
             [entity]
-            if entity is not None
-            and entities is None
-            and len(parts) == 1
-            and parts[0].view == main
+            if entity is not None and entities is None and len(parts) == 1 and parts[0].view == main
             else view_entities(entity, [part.view for part in parts], main, entities, self._keys)
         )
         try:

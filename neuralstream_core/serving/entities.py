@@ -60,9 +60,7 @@ def view_entities(
         Invalid: a view needs a key that neither gives.
     """
     if entity is None and not extra:
-        raise Invalid.at(
-            "entity_id", f"needed to read the view {views[0]}", code="missing_entity"
-        )
+        raise Invalid.at("entity_id", f"needed to read the view {views[0]}", code="missing_entity")
     known = dict(extra or {}) if entity is None else _known(entity, keys(main), extra)
     found: list[Entity] = []
     for view in views:

@@ -20,7 +20,7 @@ AnyEntity = Annotated[
     | Annotated[list[EntityId], Field(min_length=1, max_length=8)]
     | Annotated[dict[Name, EntityId], Field(min_length=1, max_length=8)],
     Field(
-        description="an id, text or a whole number (17 and `\"17\"` are one); for a composite entity a "
+        description='an id, text or a whole number (17 and `"17"` are one); for a composite entity a '
         "list in the view's key order or an object by key"
     ),
 ]

@@ -45,7 +45,9 @@ def problem(error: NeuralStreamError) -> dict[str, Any]:
         "code": error.code,
     }
     if isinstance(error, errors.Invalid) and error.errors:
-        body["errors"] = [{"loc": e.loc[:_MAX_LOC], "msg": e.msg[:_MAX_TEXT]} for e in error.errors[:_MAX_ERRORS]]
+        body["errors"] = [
+            {"loc": e.loc[:_MAX_LOC], "msg": e.msg[:_MAX_TEXT]} for e in error.errors[:_MAX_ERRORS]
+        ]
     headers = {"content-type": "application/problem+json"}
     if isinstance(error, errors.Unavailable):
         headers["retry-after"] = str(error.retry_after)
