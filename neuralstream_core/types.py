@@ -12,6 +12,7 @@ from pydantic import (
     Field,
     StringConstraints,
 )
+from pydantic_core import PydanticCustomError
 
 __all__ = [
     "MAX_BATCH",
@@ -78,7 +79,7 @@ _TOO_LONG = 10**MAX_ENTITY_ID
 def _entity_id(value: Any) -> Any:
     text = id_text(value)
     if not isinstance(text, str):
-        raise ValueError("must be a string or a whole number")
+        raise PydanticCustomError("entity_id", "must be a string or a whole number")
     return text
 
 

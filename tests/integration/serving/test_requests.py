@@ -33,7 +33,8 @@ def users(world: World) -> World:
     return world
 
 
-def test_a_whole_number_and_its_digits_are_one_entity(users: World, function: Function) -> None:
+@pytest.mark.usefixtures("users")
+def test_a_whole_number_and_its_digits_are_one_entity(function: Function) -> None:
     _, number = ask(function, entity_id=17)
     _, text = ask(function, entity_id="17")
 
@@ -58,9 +59,10 @@ def test_keys_of_other_views_may_be_numbers(users: World, function: Function) ->
         assert ask(function, "pair", entity_id=entity)[1]["prediction"] == 6.0
 
 
+@pytest.mark.usefixtures("users")
 @pytest.mark.parametrize("entity", [1.5, 17.0, True, False, [True], [1.5], {"user_id": 1.5}, {}])
 def test_other_kinds_of_ids_are_refused_in_words_of_the_request(
-    users: World, function: Function, entity: Any
+    function: Function, entity: Any
 ) -> None:
     status, problem = ask(function, entity_id=entity)
 
@@ -70,9 +72,8 @@ def test_other_kinds_of_ids_are_refused_in_words_of_the_request(
     assert "function-" not in json.dumps(problem)
 
 
-def test_no_entity_is_needed_when_every_feature_came_with_the_request(
-    users: World, function: Function
-) -> None:
+@pytest.mark.usefixtures("users")
+def test_no_entity_is_needed_when_every_feature_came_with_the_request(function: Function) -> None:
     status, answer = ask(function, features={"age": 1.0, "users:spend": 4.0})
 
     assert status == 200, answer
@@ -80,16 +81,16 @@ def test_no_entity_is_needed_when_every_feature_came_with_the_request(
     assert ask(function, features={"age": 1.0, "spend": 4.0}, version="v1")[1]["prediction"] == 10.0
 
 
-def test_an_entity_is_needed_as_soon_as_a_feature_must_be_read(
-    users: World, function: Function
-) -> None:
+@pytest.mark.usefixtures("users")
+def test_an_entity_is_needed_as_soon_as_a_feature_must_be_read(function: Function) -> None:
     for body in ({}, {"features": {"age": 1.0}}, {"features": {}}, {"entity_id": None}):
         status, problem = ask(function, **body)
         assert (status, problem["code"]) == (422, "missing_entity")
         assert problem["errors"][0]["loc"] == "entity_id"
 
 
-def test_keys_by_name_do_without_an_entity_id(users: World, function: Function) -> None:
+@pytest.mark.usefixtures("users")
+def test_keys_by_name_do_without_an_entity_id(function: Function) -> None:
     assert ask(function, entities={"user_id": "u1"})[1]["prediction"] == 84.0
     status, problem = ask(function, entities={"item_id": "i1"})
     assert (status, problem["errors"][0]["loc"]) == (422, "entities.user_id")
@@ -105,9 +106,8 @@ def test_requests_without_an_entity_stay_on_production_while_a_split_runs(
     assert {answer["version"] for answer in answers} == {"v1"}
 
 
-def test_what_the_model_saw_is_for_keys_that_may_read_features(
-    users: World, function: Function
-) -> None:
+@pytest.mark.usefixtures("users")
+def test_what_the_model_saw_is_for_keys_that_may_read_features(function: Function) -> None:
     body = {"entity_id": "u1", "return_features": True}
     refused = function.answer(PREDICT, {"model_name": "m"}, body, scopes="predict")
     problem = json.loads(refused["body"])
@@ -154,7 +154,7 @@ def wide_on_demand() -> bytes:
     )
 
 
-def test_a_model_whose_answer_is_too_wide_is_refused_at_registration(users: World) -> None:
+def test_a_model_whose_answer_is_too_wide_is_refused_at_registration() -> None:
     with pytest.raises(ArtifactRejected, match=r"answers 3000000 values a row; at most 100000"):
         load("onnx", wide(3_000_000))
     assert load("onnx", wide(4096)).signature.outputs[0].shape == (-1, 4096)
