@@ -121,7 +121,7 @@ class Route:
     problem: Problem
     tags: tuple[str, ...]
     smaller_body: str
-    smaller_answer: str
+    smaller_answer: str | None
     conflicts: bool
 
     @property
@@ -151,7 +151,7 @@ class Api:
         problem: Problem = problem,
         tags: tuple[str, ...] = (),
         smaller_body: str = "send less in one request",
-        smaller_answer: str = "ask for less in one request",
+        smaller_answer: str | None = None,
         conflicts: bool | None = None,
     ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
         """Declare a route.
@@ -164,7 +164,8 @@ class Api:
             answer: model of the body, for a route that writes it itself and returns an `Answer`.
             problem: how a designed error looks on this route (RFC 9457 unless a protocol differs).
             smaller_body: what a caller can do whose body is over ``max_body``.
-            smaller_answer: what a caller can do whose answer is over Lambda's limit.
+            smaller_answer: what a caller can do whose answer is over Lambda's limit; ``None`` for a route
+                whose answers are always small.
             conflicts: whether it may answer 409; unless given, every route but a GET may.
         """
 
@@ -205,7 +206,7 @@ class Api:
                 raise NotFound("no such route", code="route_not_found")
             answer = _serve(route, event, context)
             answer["headers"]["x-request-id"] = _request_id(event)  # counts, so before the bound
-            return bounded(answer, route.smaller_answer)
+            return bounded(answer, route.smaller_answer or "ask for less in one request")
         except NeuralStreamError as error:
             answer = as_problem(error)
         except Exception:  # noqa: BLE001 - the last line of defence: logged whole, answered without detail

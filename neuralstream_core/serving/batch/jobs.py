@@ -193,9 +193,17 @@ class Jobs:
             self._table.put(item, condition="attribute_not_exists(PK)")
         except ConditionFailed:
             earlier = self._item(job_id)
-            same = ("model", "input", "input_format", "output_format", "version")
             defaults = {"allow_empty": False}  # not in the records of earlier releases
-            same = (*same, "output", "max_failed_fraction", "allow_empty")
+            same = (
+                "model",
+                "input",
+                "input_format",
+                "output",
+                "output_format",
+                "version",
+                "max_failed_fraction",
+                "allow_empty",
+            )
             if any(earlier.get(k, defaults.get(k)) != item[k] for k in same):
                 raise Conflict(
                     "this idempotency key was used for a different job", code="idempotency_conflict"
