@@ -204,7 +204,7 @@ def lineage(path: ModelPath, query: LineageQuery) -> LineageAnswer | RunEvents:
 
 @api.route("POST /models/{name}/promote/{version}", Scope.MODELS_WRITE)
 def promote(path: VersionPath, body: PromoteRequest | None, caller: Caller) -> ModelAnswer:
-    """Put a version into production, or take an archived one back to staging."""
+    """Put a version, also an archived one, into production, or take it back to staging."""
     body = body or PromoteRequest()
     if body.stage == "staging":
         done = registry().restore(path.name, path.version, by(caller), reason=body.reason)
