@@ -35,6 +35,9 @@ api = Api("batch_predict")
 settings = BatchSettings.from_env(os.environ)
 
 
+FILES = "send fewer entities, or give them as a file: input and output make a job"
+
+
 class ModelPath(Query):
     model_name: Annotated[Name, Field(description="the model")]
 
@@ -48,7 +51,13 @@ class Paging(Query):
     next_token: PageToken | None = None
 
 
-@api.route("POST /predict/{model_name}/batch", Scope.PREDICT, answer=BatchAnswer | JobRecord)
+@api.route(
+    "POST /predict/{model_name}/batch",
+    Scope.PREDICT,
+    answer=BatchAnswer | JobRecord,
+    smaller_body=FILES,
+    smaller_answer=FILES,
+)
 def predict_batch(path: ModelPath, body: BatchBody, caller: Caller) -> Answer:
     """Predict for up to 1000 entities at once, or start a job that reads and writes files."""
     if body.entity_ids is not None:
@@ -62,7 +71,7 @@ def predict_batch(path: ModelPath, body: BatchBody, caller: Caller) -> Answer:
     return Answer(job, status=202, headers={"location": f"/jobs/{job.job_id}"})
 
 
-@api.route("GET /jobs", Scope.PREDICT)
+@api.route("GET /jobs", Scope.PREDICT, smaller_answer="ask for a smaller page with limit")
 def list_jobs(query: Paging, caller: Caller) -> JobPage:
     """The caller's batch jobs, newest first; everybody's for a key with the scope monitoring."""
     return jobs(settings).list(owner=_owner(caller), limit=query.limit, token=query.next_token)

@@ -119,11 +119,17 @@ class Dataset(Frozen):
 
 
 class Code(Frozen):
-    """Training code."""
+    """Training code, as far as it is known."""
 
-    repo: ShortText
+    repo: ShortText | None = None
     commit: ShortText | None = None
     path: ShortText | None = None
+
+    @model_validator(mode="after")
+    def _something(self) -> Self:
+        if self.repo is None and self.commit is None and self.path is None:
+            raise ValueError("give repo, commit or path")
+        return self
 
 
 class Lineage(Frozen):

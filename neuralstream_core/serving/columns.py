@@ -26,6 +26,7 @@ from neuralstream_core.serving._groups import (
     fill_missing,
     infer,
 )
+from neuralstream_core.serving.bounds import check_values
 from neuralstream_core.serving.entities import column_entities
 from neuralstream_core.serving.models import Models
 from neuralstream_core.serving.plan import Plan
@@ -98,6 +99,7 @@ def predict_columns(
     Raises:
         NotFound, Conflict, Unavailable: as for one prediction; nothing was answered.
         Invalid: an override is not an input of the model.
+        TooLarge: no answer can hold so many values.
     """
     route = router.get(model)
     n = len(entities)
@@ -113,6 +115,8 @@ def predict_columns(
             fill_missing(group, errors)
             infer(group, errors)
         inferred = perf_counter()
+        if not job:
+            check_values(sum(group.prediction.size for group in groups))
     except NeuralStreamError as error:
         if not (isinstance(error, Unavailable) and error.dependency == "redis"):
             recorder.failure(model, version, error.code)

@@ -41,7 +41,8 @@ class Prediction:
     """The answer for one entity.
 
     Attributes:
-        entity: canonical: a string, or a tuple in the primary view's key order.
+        entity: canonical: a string, or a tuple in the primary view's key order; ``None`` when the
+            request named none.
         values: what the model saw, one per feature; ``None`` where a cell was missing.
         status: cell statuses, or ``None`` when every cell is present.
         predictions: the runtime's own answer, one row.
@@ -50,7 +51,7 @@ class Prediction:
     """
 
     plan: Plan
-    entity: Entity
+    entity: Entity | None
     outcome: Outcome
     values: Sequence[Any]
     status: Sequence[int] | None
@@ -111,7 +112,9 @@ class Engine:
         """Predict for one entity.
 
         Args:
-            entity_id: a string; a list or an object for a composite entity.
+            entity_id: a string; a list or an object for a composite entity; ``None`` if ``features``
+                (or ``entities``) hold all that the model needs. The version is then the one that
+                `choose` gives for a request without an entity.
             feature_view: the view ``entity_id`` belongs to and in which unqualified names resolve.
             entities: further entity keys, for models that read several views.
             features: values that override the store or that only a request can give.
@@ -133,7 +136,11 @@ class Engine:
             if version is not None:
                 chosen = self.router.version(route, version)
                 plan = self.models.get(chosen)
-                entity = self._entity(entity_id, plan, feature_view)
+                entity = None if entity_id is None else self._entity(entity_id, plan, feature_view)
+            elif entity_id is None:
+                entity = None
+                chosen = self.choose(route)
+                plan = self.models.get(chosen)
             else:
                 entity = self._entity(entity_id, None, feature_view, route)
                 chosen = route.versions[route.serving.one(entity)]
@@ -244,7 +251,7 @@ class Engine:
     def _predict(
         self,
         plan: Plan,
-        entity: Entity,
+        entity: Entity | None,
         feature_view: str | None,
         entities: Mapping[str, str] | None,
         features: Mapping[str, Any] | None,
@@ -257,6 +264,7 @@ class Engine:
         reading = perf_counter()
         if (
             plan.whole
+            and entity is not None
             and not features
             and entities is None
             and feature_view in (None, plan.parts[0].view)
@@ -318,7 +326,7 @@ class Engine:
     def _gather(
         self,
         plan: Plan,
-        entity: Entity,
+        entity: Entity | None,
         feature_view: str | None,
         entities: Mapping[str, str] | None,
         features: Mapping[str, Any],
@@ -337,7 +345,7 @@ class Engine:
         main = feature_view or plan.parts[0].view
         wanted = (
             [entity]
-            if entities is None and len(parts) == 1 and parts[0].view == main
+            if entity is not None and entities is None and len(parts) == 1 and parts[0].view == main
             else view_entities(entity, [part.view for part in parts], main, entities, self._keys)
         )
         try:

@@ -266,7 +266,7 @@ def test_one_wrong_row_refuses_all_and_is_named(world, features, place):
         {"feature_view": VIEW, "features": {"a": 1.0}},
         {"entity_id": "u1", "features": {"a": 1.0}},
         {"feature_view": VIEW, "entity_id": "", "features": {"a": 1.0}},
-        {"feature_view": VIEW, "entity_id": 5, "features": {"a": 1.0}},
+        {"feature_view": VIEW, "entity_id": 5.5, "features": {"a": 1.0}},
         {"feature_view": VIEW, "entity_id": "x" * 1025, "features": {"a": 1.0}},
         {
             "feature_view": VIEW,

@@ -41,7 +41,7 @@ class Finisher:
         self._jobs, self._objects, self._data_bucket, self._tell = jobs, objects, data_bucket, tell
 
     def finish(self, job_id: str) -> JobRecord:
-        """Commit the job's output, or fail it when too many of its rows failed.
+        """Commit the job's output, or fail it when it has no rows or too many of them failed.
 
         Raises:
             RuntimeError: a chunk left no result, or the role may not write the manifest.
@@ -55,8 +55,8 @@ class Finisher:
             plan = Plan.model_validate_json(self._objects.read(workspace.plan))
             chunks = _CHUNKS.validate_json(self._objects.read(workspace.chunks))
             manifest = _manifest(plan, self._results(workspace, chunks))
-        too_many = _too_many(manifest, job.max_failed_fraction)
-        at = Location.parse(plan.output) / ("manifest.json" if too_many is None else "failed.json")
+        failure = _empty(manifest, job) or _too_many(manifest, job.max_failed_fraction)
+        at = Location.parse(plan.output) / ("manifest.json" if failure is None else "failed.json")
         with own_files() if at.bucket == self._data_bucket else nullcontext():
             self._objects.write(at, manifest.model_dump_json(indent=1).encode(), "application/json")
         outcome = Outcome(
@@ -67,7 +67,7 @@ class Finisher:
             reasons=manifest.reasons,
             errors=[file.uri for file in manifest.errors[:_LISTED]],
         )
-        return self._decide(job_id, outcome, too_many)
+        return self._decide(job_id, outcome, failure)
 
     def fail(self, job_id: str, failure: Failure) -> JobRecord:
         """The job cannot go on. A job that is done already stays as it is."""
@@ -107,6 +107,16 @@ def _manifest(plan: Plan, results: list[ChunkResult]) -> Manifest:
         parts=[result.part for result in results],
         errors=[result.errors for result in results if result.errors is not None],
         as_of=from_micros(plan.pins.as_of),
+    )
+
+
+def _empty(manifest: Manifest, job: JobRecord) -> Failure | None:
+    """An input without rows is more often a broken export than a day without customers."""
+    if manifest.rows or job.allow_empty:
+        return None
+    return Failure(
+        code="empty_input",
+        detail=f"{manifest.input} has no rows; with allow_empty such a job succeeds",
     )
 
 

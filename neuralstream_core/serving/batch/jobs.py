@@ -75,6 +75,9 @@ class JobSpec(Frozen):
         default=DEFAULT_FAILED_FRACTION,
         description="the job fails when more than this share of its rows failed",
     )
+    allow_empty: bool = Field(
+        default=False, description="an input without rows is a job well done; it fails otherwise"
+    )
 
 
 class Pins(Record):
@@ -132,6 +135,7 @@ class JobRecord(Record):
     output_format: OutputFormat
     version: VersionName | None = None
     max_failed_fraction: float
+    allow_empty: bool = False
     progress: Progress = Field(default_factory=Progress)
     outcome: Outcome | None = None
     failure: Failure | None = None
@@ -189,6 +193,7 @@ class Jobs:
             "output_format": spec.output_format,
             "version": spec.version,
             "max_failed_fraction": spec.max_failed_fraction,
+            "allow_empty": spec.allow_empty,
             "created_at": iso(now),
             "created_by": actor,
             "chunks_done": 0,
@@ -204,8 +209,18 @@ class Jobs:
             self._table.put(item, condition="attribute_not_exists(PK)")
         except ConditionFailed:
             earlier = self._item(job_id)
-            same = ("model", "input", "input_format", "output_format", "version")
-            if any(earlier.get(k) != item[k] for k in (*same, "output", "max_failed_fraction")):
+            defaults = {"allow_empty": False}  # not in the records of earlier releases
+            same = (
+                "model",
+                "input",
+                "input_format",
+                "output",
+                "output_format",
+                "version",
+                "max_failed_fraction",
+                "allow_empty",
+            )
+            if any(earlier.get(k, defaults.get(k)) != item[k] for k in same):
                 raise Conflict(
                     "this idempotency key was used for a different job", code="idempotency_conflict"
                 ) from None

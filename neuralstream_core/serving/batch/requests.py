@@ -39,7 +39,16 @@ __all__ = [
     "job_spec",
 ]
 
-_JOB_FIELDS = frozenset({"input", "output", "input_format", "output_format", "max_failed_fraction"})
+_JOB_FIELDS = frozenset(
+    {
+        "input",
+        "output",
+        "input_format",
+        "output_format",
+        "max_failed_fraction",
+        "allow_empty",
+    }
+)
 _ROW_FIELDS = frozenset({"entity_ids", "feature_view", "entities", "features"})
 
 Column = Annotated[list[Any], Field(max_length=MAX_BATCH)]
@@ -77,6 +86,9 @@ class BatchBody(Frozen):
     input_format: InputFormat | None = None
     output_format: OutputFormat = "jsonl"
     max_failed_fraction: Fraction = DEFAULT_FAILED_FRACTION
+    allow_empty: bool = Field(
+        default=False, description="an input without rows is a job well done; it fails otherwise"
+    )
 
     @model_validator(mode="after")
     def _one_form(self) -> Self:

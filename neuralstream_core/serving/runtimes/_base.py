@@ -8,18 +8,20 @@ from typing import Final, Protocol
 
 import numpy as np
 
-from neuralstream_core.errors import ArtifactRejected
+from neuralstream_core.errors import ArtifactRejected, TooLarge
 from neuralstream_core.registry.records import Signature
 
 __all__ = [
     "DATATYPES",
     "MAX_ARTIFACT",
     "MAX_CLASSES",
+    "MAX_OUTPUTS",
     "MAX_WIDTH",
     "TRIAL_ROWS",
     "Predictions",
     "Runtime",
     "check_trial",
+    "check_width",
     "trial_inputs",
 ]
 
@@ -29,6 +31,8 @@ MAX_ARTIFACT: Final = 256 * 1024 * 1024
 MAX_CLASSES: Final = 10_000
 MAX_WIDTH: Final = 100_000
 """Elements one row of an input may have."""
+MAX_OUTPUTS: Final = 100_000
+"""Values a model may answer for one row: about 2 MB of JSON."""
 
 TRIAL_ROWS: Final = 2
 """Rows of the trial run: two, so that an artifact exported for exactly one row is found out."""
@@ -111,6 +115,10 @@ def check_trial(signature: Signature, predictions: Predictions, rows: int = TRIA
         raise ArtifactRejected(
             f"the model must answer one prediction a row; {rows} rows gave shape {values.shape}"
         )
+    if values.ndim == 2 and values.shape[1] > MAX_OUTPUTS:
+        raise ArtifactRejected(
+            f"the model answers {values.shape[1]} values a row; at most {MAX_OUTPUTS} can be served"
+        )
     if scores is not None and (scores.ndim != 2 or len(scores) != rows):
         raise ArtifactRejected(f"{rows} rows gave probabilities of shape {scores.shape}")
     classes = signature.classes
@@ -118,3 +126,18 @@ def check_trial(signature: Signature, predictions: Predictions, rows: int = TRIA
         raise ArtifactRejected(
             f"the model names {len(classes)} classes but gives {scores.shape[1]} probabilities"
         )
+
+
+def check_width(predictions: Predictions) -> Predictions:
+    """Predictions whose rows are not wider than an answer can be; the width may depend on the inputs.
+
+    Raises:
+        TooLarge: they are.
+    """
+    values = predictions.values
+    if values.ndim == 2 and values.shape[1] > MAX_OUTPUTS:
+        raise TooLarge(
+            f"the model answers {values.shape[1]} values a row; at most {MAX_OUTPUTS} can be served",
+            code="answer_too_large",
+        )
+    return predictions

@@ -20,9 +20,11 @@ from neuralstream_core.serving.runtimes._base import (
     MAX_WIDTH,
     Predictions,
     check_trial,
+    check_width,
     trial_inputs,
 )
 from neuralstream_core.serving.runtimes._onnx_inspect import Findings, inspect_onnx
+from neuralstream_core.serving.runtimes._reason import reason
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -89,11 +91,12 @@ class OnnxRuntime:
     def run(self, inputs: Mapping[str, np.ndarray]) -> Predictions:
         """See `Runtime.run`."""
         try:
-            return self._read(self._run(self._fetch, inputs, None))
+            predictions = self._read(self._run(self._fetch, inputs, None))
         except Exception as error:  # noqa: BLE001 - the runtime's exceptions share no base but Exception
             raise Invalid(
-                f"the model refused the inputs: {_reason(error)}", code="inference_failed"
+                f"the model refused the inputs: {reason(error)}", code="inference_failed"
             ) from None
+        return check_width(predictions)
 
     def tensors(self, predictions: Predictions) -> dict[str, np.ndarray]:
         """See `Runtime.tensors`."""
@@ -143,7 +146,7 @@ class OnnxRuntime:
         except ArtifactRejected:
             raise
         except Exception as error:  # noqa: BLE001 - the runtime's exceptions share no base but Exception
-            raise ArtifactRejected(f"the trial run failed: {_reason(error)}") from None
+            raise ArtifactRejected(f"the trial run failed: {reason(error)}") from None
         finally:
             timer.cancel()
 
@@ -190,7 +193,7 @@ def _session(data: bytes, findings: Findings) -> InferenceSession:
             data, sess_options=options, providers=["CPUExecutionProvider"]
         )
     except Exception as error:  # noqa: BLE001 - the runtime's exceptions share no base but Exception
-        raise ArtifactRejected(f"the runtime refused the model: {_reason(error)}") from None
+        raise ArtifactRejected(f"the runtime refused the model: {reason(error)}") from None
 
 
 def _input(node: Any) -> Tensor:
@@ -254,10 +257,3 @@ def _delimited(number: int, payload: bytes) -> bytes:
         size >>= 7
     length.append(size)
     return bytes([number << 3 | 2]) + bytes(length) + payload
-
-
-def _reason(error: Exception) -> str:
-    """The runtime's own words, on one line, without its source paths."""
-    text = " ".join(str(error).split())
-    marker = text.find(" : ")
-    return (text[marker + 3 :] if 0 <= marker < 60 else text)[:300] or type(error).__name__

@@ -124,12 +124,12 @@ def test_exactly_the_allowed_share_may_fail(job_house: JobHouse) -> None:
 
 
 @pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
-def test_an_input_without_rows_succeeds_with_no_rows(job_house: JobHouse, kind: str) -> None:
+def test_an_input_without_rows_may_be_declared_a_success(job_house: JobHouse, kind: str) -> None:
     job_house.users()
     out = io.BytesIO()
     pq.write_table(pa.table({"entity_id": pa.array([], pa.string())}), out)
     data = {"csv": b"entity_id\n", "jsonl": b"", "parquet": out.getvalue()}[kind]
-    job = job_house.run(job_house.put(f"in/a.{kind}", data))
+    job = job_house.run(job_house.put(f"in/a.{kind}", data), allow_empty=True)
     assert job.status == "SUCCEEDED"
     assert job_house.manifest(job)["rows"] == 0
 
@@ -374,3 +374,57 @@ def test_the_number_of_chunks_at_once_is_a_setting_of_the_plan(job_house: JobHou
     job = job_house.submit(job_house.put("in/a.csv", csv("u1")))
     planned = run_task(settings, {"task": "plan", "job_id": job.job_id})
     assert planned["concurrency"] == 7
+
+
+def parquet(**columns: Any) -> bytes:
+    out = io.BytesIO()
+    pq.write_table(pa.table(columns), out)
+    return out.getvalue()
+
+
+EMPTY: dict[str, tuple[str, bytes]] = {
+    "csv without a byte": ("csv", b""),
+    "csv with a header only": ("csv", b"entity_id\n"),
+    "jsonl without a byte": ("jsonl", b""),
+    "jsonl of blank lines": ("jsonl", b"\n\n\n"),
+    "parquet without rows": ("parquet", parquet(entity_id=pa.array([], pa.string()))),
+}
+
+
+@pytest.mark.parametrize(("kind", "data"), EMPTY.values(), ids=EMPTY.keys())
+def test_an_input_without_rows_fails_unless_it_was_said_to_be_all_right(
+    job_house: JobHouse, kind: str, data: bytes
+) -> None:
+    job_house.users(1)
+    source = job_house.put(f"in/empty.{kind}", data)
+    failed = job_house.run(source)
+    assert failed.failure is not None
+    assert (failed.status, failed.failure.code) == ("FAILED", "empty_input")
+    assert source in failed.failure.detail
+    assert "allow_empty" in failed.failure.detail
+    assert not [key for key in job_house.written() if key.endswith("manifest.json")]
+
+    allowed = job_house.run(source, allow_empty=True)
+    assert allowed.outcome is not None
+    assert (allowed.status, allowed.outcome.rows) == ("SUCCEEDED", 0)
+    assert job_house.manifest(allowed)["rows"] == 0
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
+def test_whole_numbers_in_an_input_are_the_entities_of_their_digits(
+    job_house: JobHouse, kind: str
+) -> None:
+    job_house.view("user", a="float64")
+    job_house.write("user", {17: {"a": 1.0}, "18": {"a": 2.0}})
+    job_house.serve("sum", linear([1.0], 0.0), ["user:a"])
+    data = {
+        "csv": b"entity_id\n17\n18\n",
+        "jsonl": b'{"entity_id": 17}\n{"entity_id": "18"}\n{"entity_id": true}\n',
+        "parquet": parquet(entity_id=pa.array([17, 18], pa.int64())),
+    }[kind]
+    job = job_house.run(job_house.put(f"in/a.{kind}", data), max_failed_fraction=0.5)
+
+    done = [row for row in job_house.rows(job) if row.get("prediction") is not None]
+    assert [(row["entity_id"], row["prediction"]) for row in done] == [("17", 1.0), ("18", 2.0)]
+    assert job.outcome is not None
+    assert job.outcome.failed == (1 if kind == "jsonl" else 0), "a truth is no id"

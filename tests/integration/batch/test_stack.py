@@ -116,6 +116,8 @@ def test_a_job_that_cannot_be_planned_ends_as_failed_with_its_reason(stack: Runn
 def test_an_empty_input_and_too_many_failures_end_as_they_should(stack: RunningStack) -> None:
     model = serve(stack, 2)
     job = finished(stack, submit(stack, model, f"jobs/in/{model}.jsonl", b""))
+    assert (job["status"], job["failure"]["code"]) == ("FAILED", "empty_input")
+    job = finished(stack, submit(stack, model, f"jobs/in/{model}.jsonl", b"", allow_empty=True))
     assert (job["status"], job["outcome"]["rows"]) == ("SUCCEEDED", 0)
     lines = b'{"entity_id":"u1"}\nnot json\n'
     job = finished(stack, submit(stack, model, f"jobs/in/{model}.jsonl", lines))
