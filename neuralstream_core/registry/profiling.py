@@ -37,24 +37,32 @@ class BaselineProfiler:
     def __init__(self, artifacts: ArtifactStore) -> None:
         self._artifacts = artifacts
 
-    def profile(
-        self, baseline: Baseline, features: Sequence[FeatureRef], signature: Signature, /
-    ) -> bytes:
-        """The profile as canonical JSON.
+    def fetched(self, baseline: Baseline, features: Sequence[FeatureRef], /) -> Baseline:
+        """The baseline with the values of its reference in place of it.
 
         Raises:
-            Invalid: the baseline does not fit the features, or the reference cannot be read.
+            Invalid: it is for a version that serves already, or the reference cannot be read.
         """
-        from neuralstream_core.monitoring.baseline import build_profile
-
         if baseline.production_rows is not None:
             raise Invalid.at(
                 "baseline.production_rows",
                 "is for POST …/baseline, once the version serves",
                 code=_CODE,
             )
-        if baseline.reference is not None:
-            baseline = self._fetched(baseline.reference, features)
+        if baseline.reference is None:
+            return baseline
+        return self._fetched(baseline.reference, features)
+
+    def profile(
+        self, baseline: Baseline, features: Sequence[FeatureRef], signature: Signature, /
+    ) -> bytes:
+        """The profile of a fetched baseline as canonical JSON.
+
+        Raises:
+            Invalid: the baseline does not fit the features.
+        """
+        from neuralstream_core.monitoring.baseline import build_profile
+
         return build_profile(
             features,
             baseline.columns or {},

@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from neuralstream_core.errors import Invalid
 from neuralstream_core.registry.records import Signature, Tensor, VersionRecord
-from neuralstream_core.serving.plan import not_finite
+from neuralstream_core.serving.outcomes import not_finite
 from neuralstream_core.serving.runtimes import DATATYPES, Predictions, Runtime
 
 __all__ = [

@@ -132,7 +132,7 @@ class LinearRuntime:
         self._classes = _classes(arrays.get("classes"), len(coef))
         self.nbytes = self._weights.nbytes + (1 << 16)
         self.signature = _signature(coef, self._classes)
-        check_trial(self.signature, self.run(trial_inputs(self.signature)))
+        check_trial(self.run(trial_inputs(self.signature)))
 
     def run(self, inputs: Mapping[str, np.ndarray]) -> Predictions:
         """See `Runtime.run`."""
@@ -160,9 +160,9 @@ class LinearRuntime:
     def tensors(self, predictions: Predictions) -> dict[str, np.ndarray]:
         """See `Runtime.tensors`."""
         names = [tensor.name for tensor in self.signature.outputs]
-        if predictions.probabilities is None:
+        if predictions.scores is None:
             return {names[0]: predictions.values}
-        return {names[0]: predictions.values, names[1]: predictions.probabilities}
+        return {names[0]: predictions.values, names[1]: predictions.scores}
 
 
 def _classes(classes: np.ndarray | None, rows: int) -> np.ndarray | None:
@@ -198,4 +198,5 @@ def _signature(coef: np.ndarray, classes: np.ndarray | None) -> Signature:
             Tensor(name="probabilities", datatype="FP64", shape=(-1, len(classes))),
         ),
         classes=tuple(classes.tolist()),
+        scores="probability",
     )
