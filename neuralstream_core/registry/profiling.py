@@ -56,13 +56,14 @@ class BaselineProfiler:
     def profile(
         self, baseline: Baseline, features: Sequence[FeatureRef], signature: Signature, /
     ) -> bytes:
-        """The profile of a fetched baseline as canonical JSON.
+        """The profile as canonical JSON.
 
         Raises:
-            Invalid: the baseline does not fit the features.
+            Invalid: the baseline does not fit the features, or the reference cannot be read.
         """
         from neuralstream_core.monitoring.baseline import build_profile
 
+        baseline = self.fetched(baseline, features)
         return build_profile(
             features,
             baseline.columns or {},

@@ -200,7 +200,6 @@ class Registrar:
         found = self._version(model, version, by)
         if found.signature is None:
             raise Conflict(f"{version} is {found.status}", code="not_ready")
-        baseline = self._profiler.fetched(baseline, found.features)
         data = self._profiler.profile(baseline, found.features, found.signature)
         digest = retrying(by.remaining, lambda: self._artifacts.put_profile(data))
         self._registry.set_profile(model, version, digest, by)

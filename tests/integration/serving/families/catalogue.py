@@ -129,6 +129,7 @@ def _catalogue() -> dict[str, Family]:
                     ("b", tree.DecisionTreeClassifier(max_depth=3, random_state=0)),
                 ],
                 voting="soft",
+                flatten_transform=False,
             )
         ),
         "neighbours": classifier(lambda: neighbors.KNeighborsClassifier(7), THREE),
@@ -136,7 +137,9 @@ def _catalogue() -> dict[str, Family]:
         "bernoulli bayes": classifier(naive_bayes.BernoulliNB),
         "linear discriminant": classifier(discriminant_analysis.LinearDiscriminantAnalysis, THREE),
         "quadratic discriminant": classifier(
-            discriminant_analysis.QuadraticDiscriminantAnalysis, THREE
+            discriminant_analysis.QuadraticDiscriminantAnalysis,
+            THREE,
+            refused="one prediction a row",
         ),
         "perceptron network": classifier(
             lambda: neural_network.MLPClassifier((8,), max_iter=60, random_state=0), WORDS
@@ -164,13 +167,23 @@ def _catalogue() -> dict[str, Family]:
         ),
         "linear svc": Family(svm.LinearSVC, BINARY, score="decision_function"),
         "linear svc, three words": Family(svm.LinearSVC, THREE_WORDS, score="decision_function"),
-        "svc without probability": Family(svm.SVC, WORDS, score="decision_function"),
-        "svc without probability, three": Family(svm.SVC, THREE),
+        "svc without probability": Family(svm.SVC, WORDS),
+        "svc without probability, three": Family(svm.SVC, THREE, score="decision_function"),
         "sgd, hinge": Family(
             lambda: linear_model.SGDClassifier(random_state=0), BINARY, score="decision_function"
         ),
         "perceptron": Family(
             lambda: linear_model.Perceptron(random_state=0), THREE, score="decision_function"
+        ),
+        "logits alone": classifier(
+            linear_model.LogisticRegression,
+            THREE_WORDS,
+            declared={
+                "kind": "classifier",
+                "classes": ["low", "mid", "top"],
+                "scores": "logits",
+            },
+            library="torch",
         ),
         # boosting libraries
         "lightgbm": classifier(lambda: LGBMClassifier(**quiet, verbose=-1), library="lightgbm"),
@@ -211,7 +224,10 @@ def _catalogue() -> dict[str, Family]:
         "neighbours regressor": Family(lambda: neighbors.KNeighborsRegressor(5), TARGET),
         "support vector regression": Family(svm.SVR, TARGET),
         "network regressor": Family(
-            lambda: neural_network.MLPRegressor((8,), max_iter=80, random_state=0), TARGET
+            lambda: neural_network.MLPRegressor(
+                hidden_layer_sizes=(8,), max_iter=80, random_state=0
+            ),
+            TARGET,
         ),
         "gaussian process": Family(GaussianProcessRegressor, TARGET),
         # anomaly detectors
@@ -256,36 +272,67 @@ def train(name: str) -> Trained:
 
 
 def _sklearn(model: Any) -> bytes:
-    import skl2onnx.helpers.onnx_helper as _  # noqa: F401 - registers its shape calculators
     from skl2onnx import to_onnx
 
-    options = {"zipmap": False} if hasattr(model, "predict_proba") else {}
-    if type(model).__name__ == "GaussianMixture":
-        options = {}
-    return _plain(to_onnx, model, X[:1], options=options, target_opset={"": 17, "ai.onnx.ml": 3})
+    _plain_attributes()
+    probabilities = hasattr(model, "predict_proba") and type(model).__name__ != "GaussianMixture"
+    graph = to_onnx(
+        model,
+        X[:1],
+        options={"zipmap": False} if probabilities else {},
+        target_opset={"": 17, "ai.onnx.ml": 3},
+    )
+    return bytes(graph.SerializeToString())
 
 
-def _plain(convert: Any, *args: Any, **more: Any) -> bytes:
-    """Convert with numpy scalars in node attributes made plain numbers.
+@cache
+def _plain_attributes() -> None:
+    """Make numpy scalars in the converter's node attributes plain numbers.
 
     The converter of histogram gradient boosting leaves them in, and the ONNX helper refuses them.
     """
-    from onnx import helper
+    from skl2onnx import update_registered_converter
+    from skl2onnx.common._registration import get_converter, get_shape_calculator
+    from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
-    made = helper.make_attribute
+    def wrapped(convert: Any) -> Any:
+        def plain(scope: Any, operator: Any, container: Any) -> None:
+            convert(scope, operator, _Plain(container))
 
-    def plain(key: str, value: Any, *rest: Any, **kwargs: Any) -> Any:
-        if isinstance(value, np.generic):
-            value = value.item()
-        elif isinstance(value, list | tuple):
-            value = [v.item() if isinstance(v, np.generic) else v for v in value]
-        return made(key, value, *rest, **kwargs)
+        return plain
 
-    helper.make_attribute = plain
-    try:
-        return bytes(convert(*args, **more).SerializeToString())
-    finally:
-        helper.make_attribute = made
+    for kind in (HistGradientBoostingClassifier, HistGradientBoostingRegressor):
+        alias = f"Sklearn{kind.__name__}"
+        options = {"zipmap": [True, False], "raw_scores": [True, False], "nocl": [True, False]}
+        update_registered_converter(
+            kind,
+            alias,
+            get_shape_calculator(alias),
+            wrapped(get_converter(alias)),
+            options=options if hasattr(kind, "predict_proba") else None,
+        )
+
+
+class _Plain:
+    """A converter's container that takes numpy's numbers, too."""
+
+    def __init__(self, container: Any) -> None:
+        self._container = container
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._container, name)
+
+    def add_node(self, *args: Any, **attributes: Any) -> Any:
+        plain = {name: _number(value) for name, value in attributes.items()}
+        return self._container.add_node(*args, **plain)
+
+
+def _number(value: Any) -> Any:
+    if isinstance(value, np.ndarray | list):
+        return [_number(inner) for inner in value]
+    if isinstance(value, bool | np.bool_):
+        return int(value)
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def _lightgbm(model: Any) -> bytes:
@@ -318,7 +365,31 @@ def _catboost(model: Any) -> bytes:
         return path.read_bytes()
 
 
-_EXPORT = {"sklearn": _sklearn, "lightgbm": _lightgbm, "xgboost": _xgboost, "catboost": _catboost}
+def _logits(model: Any) -> bytes:
+    """A linear layer without an activation, as a torch classifier is exported."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    graph = helper.make_graph(
+        [helper.make_node("Gemm", ["x", "w", "b"], ["logits"])],
+        "layer",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [None, F])],
+        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, [None, len(model.classes_)])],
+        [
+            numpy_helper.from_array(model.coef_.T.astype(np.float32), "w"),
+            numpy_helper.from_array(model.intercept_.astype(np.float32), "b"),
+        ],
+    )
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    return bytes(made.SerializeToString())
+
+
+_EXPORT = {
+    "sklearn": _sklearn,
+    "lightgbm": _lightgbm,
+    "xgboost": _xgboost,
+    "catboost": _catboost,
+    "torch": _logits,
+}
 
 
 def _mixed() -> Trained:
