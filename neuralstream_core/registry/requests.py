@@ -273,13 +273,6 @@ class Check(Frozen):
     def rows(self) -> int:
         return len(self.expected.prediction)
 
-    def columns(self) -> dict[str, list[Any]]:
-        """The inputs by column; a feature that a row leaves out is missing there."""
-        if isinstance(self.inputs, dict):
-            return self.inputs
-        names = dict.fromkeys(name for row in self.inputs for name in row)
-        return {name: [row.get(name) for row in self.inputs] for name in names}
-
 
 class Asked(Record):
     """What is to be settled and proven about a version before it is READY.

@@ -114,7 +114,7 @@ def _of_check(plan: Plan, check: Check) -> _Rows:
     """The check's own rows, missing cells filled as the version's policy says."""
     n = check.rows
     try:
-        rows, errors = _filled(plan, check.columns(), n)
+        rows, errors = _filled(plan, _by_label(plan, check), n)
     except Invalid as error:
         places = [FieldError(f"check.inputs.{e.loc}", e.msg) for e in error.errors]
         raise ArtifactRejected(
@@ -129,6 +129,32 @@ def _of_check(plan: Plan, check: Check) -> _Rows:
             f"{places[0].loc}: {places[0].msg}", code="invalid_check", errors=places[:100]
         )
     return rows
+
+
+def _by_label(plan: Plan, check: Check) -> dict[str, list[Any]]:
+    """The check's columns by feature label, whichever name each row uses for a feature.
+
+    Raises:
+        Invalid: a name is no input of the model, or two of a row are the same input.
+    """
+    columns: dict[str, list[Any]] = {}
+    if isinstance(check.inputs, dict):
+        for name, column in check.inputs.items():
+            label = plan.features[plan.place(name, None)].label
+            if label in columns:
+                raise Invalid.at(f"features.{name}", "given twice")
+            columns[label] = column
+        return columns
+    labels: dict[str, str] = {}
+    for at, row in enumerate(check.inputs):
+        for name, value in row.items():
+            label = labels.get(name) or plan.features[plan.place(name, None)].label
+            labels[name] = label
+            column = columns.setdefault(label, [None] * check.rows)
+            if column[at] is not None:
+                raise Invalid.at(f"features.{name}", "given twice")
+            column[at] = value
+    return columns
 
 
 def _of_values(plan: Plan, samples: Mapping[str, Sequence[Any]]) -> _Rows:
