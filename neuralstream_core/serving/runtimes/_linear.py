@@ -142,7 +142,12 @@ class LinearRuntime:
                 f"the model takes rows of {len(self._weights)} numbers, got shape {rows.shape}",
                 code="inference_failed",
             )
-        scores = rows.astype(np.float64, copy=False) @ self._weights + self._intercept
+        # what overflows is infinite, and refused as an answer that is not finite
+        with np.errstate(over="ignore", invalid="ignore"):
+            return self._answer(rows.astype(np.float64, copy=False))
+
+    def _answer(self, rows: np.ndarray) -> Predictions:
+        scores = rows @ self._weights + self._intercept
         if self._classes is None:
             return Predictions(scores[:, 0] if scores.shape[1] == 1 else scores, None)
         if scores.shape[1] == 1:
