@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -58,28 +59,40 @@ class Trained:
     rows: Any
 
 
-def _catalogue() -> dict[str, Family]:
-    from catboost import CatBoostClassifier, CatBoostRegressor
-    from lightgbm import LGBMClassifier, LGBMRegressor
-    from sklearn import (
-        cluster,
-        discriminant_analysis,
-        ensemble,
-        linear_model,
-        mixture,
-        naive_bayes,
-        neighbors,
-        neural_network,
-        svm,
-        tree,
-    )
-    from sklearn.calibration import CalibratedClassifierCV
-    from sklearn.decomposition import PCA
-    from sklearn.gaussian_process import GaussianProcessRegressor
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-    from xgboost import XGBClassifier, XGBRegressor
+class _Lazy:
+    """A library whose estimators are imported when one is built, not when tests are collected."""
 
+    def __init__(self, module: str) -> None:
+        self._module = module
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        def build(*args: Any, **more: Any) -> Any:
+            return getattr(import_module(self._module), name)(*args, **more)
+
+        return build
+
+
+calibration = _Lazy("sklearn.calibration")
+cluster = _Lazy("sklearn.cluster")
+decomposition = _Lazy("sklearn.decomposition")
+discriminant_analysis = _Lazy("sklearn.discriminant_analysis")
+ensemble = _Lazy("sklearn.ensemble")
+gaussian_process = _Lazy("sklearn.gaussian_process")
+linear_model = _Lazy("sklearn.linear_model")
+mixture = _Lazy("sklearn.mixture")
+naive_bayes = _Lazy("sklearn.naive_bayes")
+neighbors = _Lazy("sklearn.neighbors")
+neural_network = _Lazy("sklearn.neural_network")
+pipeline = _Lazy("sklearn.pipeline")
+preprocessing = _Lazy("sklearn.preprocessing")
+svm = _Lazy("sklearn.svm")
+tree = _Lazy("sklearn.tree")
+catboost = _Lazy("catboost")
+lightgbm = _Lazy("lightgbm")
+xgboost = _Lazy("xgboost")
+
+
+def _catalogue() -> dict[str, Family]:
     def classifier(build: Callable[[], Any], y: np.ndarray = BINARY, **more: Any) -> Family:
         return Family(build, y, probability=True, **more)
 
@@ -146,18 +159,21 @@ def _catalogue() -> dict[str, Family]:
         ),
         "svc with probability": classifier(lambda: svm.SVC(probability=True, random_state=0)),
         "sigmoid calibration": classifier(
-            lambda: CalibratedClassifierCV(
+            lambda: calibration.CalibratedClassifierCV(
                 tree.DecisionTreeClassifier(max_depth=3, random_state=0), method="sigmoid", cv=2
             )
         ),
         "isotonic calibration": classifier(
-            lambda: CalibratedClassifierCV(
+            lambda: calibration.CalibratedClassifierCV(
                 linear_model.LogisticRegression(), method="isotonic", cv=2
             ),
             refused="check_failed",
         ),
         "scaled pipeline": classifier(
-            lambda: make_pipeline(StandardScaler(), linear_model.LogisticRegression()), WORDS
+            lambda: pipeline.make_pipeline(
+                preprocessing.StandardScaler(), linear_model.LogisticRegression()
+            ),
+            WORDS,
         ),
         "text and gaps": classifier(lambda: None, WORDS, mixed=True),
         # classifiers without
@@ -186,21 +202,29 @@ def _catalogue() -> dict[str, Family]:
             library="torch",
         ),
         # boosting libraries
-        "lightgbm": classifier(lambda: LGBMClassifier(**quiet, verbose=-1), library="lightgbm"),
+        "lightgbm": classifier(
+            lambda: lightgbm.LGBMClassifier(**quiet, verbose=-1), library="lightgbm"
+        ),
         "lightgbm, three words": classifier(
-            lambda: LGBMClassifier(**quiet, verbose=-1), THREE_WORDS, library="lightgbm"
+            lambda: lightgbm.LGBMClassifier(**quiet, verbose=-1), THREE_WORDS, library="lightgbm"
         ),
         "lightgbm regressor": Family(
-            lambda: LGBMRegressor(**quiet, verbose=-1), TARGET, library="lightgbm"
+            lambda: lightgbm.LGBMRegressor(**quiet, verbose=-1), TARGET, library="lightgbm"
         ),
-        "xgboost": classifier(lambda: XGBClassifier(**quiet), library="xgboost"),
-        "xgboost, three": classifier(lambda: XGBClassifier(**quiet), THREE, library="xgboost"),
-        "xgboost regressor": Family(lambda: XGBRegressor(**quiet), TARGET, library="xgboost"),
-        "catboost": classifier(lambda: CatBoostClassifier(**cat), library="catboost"),
+        "xgboost": classifier(lambda: xgboost.XGBClassifier(**quiet), library="xgboost"),
+        "xgboost, three": classifier(
+            lambda: xgboost.XGBClassifier(**quiet), THREE, library="xgboost"
+        ),
+        "xgboost regressor": Family(
+            lambda: xgboost.XGBRegressor(**quiet), TARGET, library="xgboost"
+        ),
+        "catboost": classifier(lambda: catboost.CatBoostClassifier(**cat), library="catboost"),
         "catboost, three words": classifier(
-            lambda: CatBoostClassifier(**cat), THREE_WORDS, library="catboost"
+            lambda: catboost.CatBoostClassifier(**cat), THREE_WORDS, library="catboost"
         ),
-        "catboost regressor": Family(lambda: CatBoostRegressor(**cat), TARGET, library="catboost"),
+        "catboost regressor": Family(
+            lambda: catboost.CatBoostRegressor(**cat), TARGET, library="catboost"
+        ),
         # regressors
         "linear regression": Family(linear_model.LinearRegression, TARGET),
         "linear regression, two outputs": Family(
@@ -229,7 +253,7 @@ def _catalogue() -> dict[str, Family]:
             ),
             TARGET,
         ),
-        "gaussian process": Family(GaussianProcessRegressor, TARGET),
+        "gaussian process": Family(gaussian_process.GaussianProcessRegressor, TARGET),
         # anomaly detectors
         "isolation forest": Family(
             lambda: ensemble.IsolationForest(n_estimators=15, random_state=0),
@@ -250,7 +274,10 @@ def _catalogue() -> dict[str, Family]:
             probability=True,
         ),
         "pca": Family(
-            lambda: PCA(2, random_state=0), None, {"kind": "embedding"}, answer="transform"
+            lambda: decomposition.PCA(2, random_state=0),
+            None,
+            {"kind": "embedding"},
+            answer="transform",
         ),
     }
 
