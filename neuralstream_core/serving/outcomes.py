@@ -35,6 +35,7 @@ __all__ = ["Answers", "Outcome", "Reader", "class_name", "not_finite", "wrong_ro
 
 _ONE: Final = 1.000001
 """Probabilities computed in float32 exceed 1 by up to this much; they are answered as 1."""
+_LARGEST: Final = float(np.finfo(np.float64).max)
 
 
 @dataclass(slots=True)
@@ -164,16 +165,16 @@ class Reader:
         if self._derives or self._softmax:
             predictions = self._derived(predictions)
         values, scores = predictions.values, predictions.scores
-        len(values)
         if scores is None or self._unread:
-            return Answers(values, None, None, None, self._finite(values))
+            good = _within(values, -_LARGEST, _LARGEST, checked=self._numeric)
+            return Answers(values, None, None, None, good)
         width = scores.shape[1]
         if self._is_score:
-            good = np.all(np.isfinite(scores), axis=1)
+            good = _within(scores, -_LARGEST, _LARGEST)
             score = self._picked(values, scores)
             named = scores if score is not None and width > 2 else None
             return Answers(values, None, score, named, good)
-        good = np.all((scores >= 0.0) & (scores <= _ONE), axis=1)
+        good = _within(scores, 0.0, _ONE)
         if width <= 2:
             probability = scores[:, -1].astype(np.float64)
             return Answers(values, np.minimum(probability, 1.0), None, None, good)
@@ -181,16 +182,9 @@ class Reader:
         named = np.minimum(scores, 1.0) if len(self._place) == width else None
         return Answers(values, np.minimum(probability.astype(np.float64), 1.0), None, named, good)
 
-    def _finite(self, values: NDArray[Any]) -> NDArray[np.bool_]:
-        """Rows without a number that is not finite."""
-        if not self._numeric:
-            return np.ones(len(values), np.bool_)
-        good: NDArray[np.bool_] = np.all(np.isfinite(values.reshape(len(values), -1)), axis=1)
-        return good
-
     def _scored(self, prediction: Any, given: list[float]) -> Outcome:
         for value in given:
-            if not -np.inf < value < np.inf:
+            if not -_LARGEST <= value <= _LARGEST:
                 raise not_finite()
         width = len(given)
         if width == 1 or (width == 2 and self.kind == "classifier"):
@@ -241,6 +235,19 @@ class Reader:
             threshold = 0.0 if self._is_score else 0.5
             return Predictions(self._labels[(numbers[:, 0] > threshold).astype(np.intp)], numbers)
         return Predictions(self._labels[numbers.argmax(axis=1)], numbers)
+
+
+def _within(
+    numbers: NDArray[Any], low: float, high: float, *, checked: bool = True
+) -> NDArray[np.bool_]:
+    """Rows whose numbers are all in [low, high], which NaN is not."""
+    if not checked or not numbers.size:
+        return np.ones(len(numbers), np.bool_)
+    if float(numbers.min()) >= low and float(numbers.max()) <= high:  # nearly always
+        return np.ones(len(numbers), np.bool_)
+    rows = numbers.reshape(len(numbers), -1).astype(np.float64)
+    good: NDArray[np.bool_] = np.all((rows >= low) & (rows <= high), axis=1)
+    return good
 
 
 def _labels(signature: Signature) -> bool:
