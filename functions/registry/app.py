@@ -117,7 +117,7 @@ def edit_model(path: ModelPath, body: ModelEdit, caller: Caller) -> ModelAnswer:
     smaller_body=UPLOAD,
 )
 def register(path: ModelPath, body: Registration, caller: Caller) -> VersionAnswer:
-    """Register a version: with its artifact, or to be uploaded."""
+    """Register a version: with its artifact, or to be uploaded; a `check` is run before it is READY."""
     return VersionAnswer.of_registered(registrar().register(path.name, body, by(caller)))
 
 

@@ -16,10 +16,11 @@ from neuralstream_core.errors import Invalid, NeuralStreamError, Unavailable
 from neuralstream_core.features.rows import Entity, Row, Status, ViewRead
 from neuralstream_core.monitoring.observation import Recorder, RowObservation
 from neuralstream_core.registry.records import VersionRecord
-from neuralstream_core.serving._cells import fallback, filled, first_output, overrides
+from neuralstream_core.serving.cells import fallback, filled, first_output, overrides
 from neuralstream_core.serving.entities import primary, view_entities
 from neuralstream_core.serving.models import Models
-from neuralstream_core.serving.plan import Outcome, Part, Plan
+from neuralstream_core.serving.outcomes import Outcome
+from neuralstream_core.serving.plan import Part, Plan
 from neuralstream_core.serving.router import Route, Router
 from neuralstream_core.serving.runtimes import Predictions
 from neuralstream_core.time import Clock, Micros
@@ -216,7 +217,8 @@ class Engine:
             plan = self.models.get(chosen)
             inputs = tensors(plan)
             before = perf_counter()
-            predictions = plan.runtime.run(inputs)
+            rows = len(next(iter(inputs.values())))
+            predictions = plan.reader.run(plan.runtime, inputs, rows)
             after = perf_counter()
         except NeuralStreamError as error:
             self._recorder.failure(model, chosen.version if chosen else None, error.code)
@@ -285,9 +287,9 @@ class Engine:
             values = filled(plan, values, status)
         else:
             status = None
-        predictions = plan.runtime.run(binding.row(values))
+        predictions = plan.reader.run(plan.runtime, binding.row(values), 1)
         inferred = perf_counter()
-        outcome = plan.outcome(predictions)
+        outcome = plan.reader.one(predictions)
         seconds = (perf_counter() - begin, read - reading, inferred - read)
         return Prediction(
             plan, entity, outcome, values, status, predictions, seconds, self._clock(), degraded

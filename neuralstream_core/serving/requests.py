@@ -69,10 +69,22 @@ class PredictAnswer(BaseModel):
     )
     probability: float | None = Field(
         default=None,
-        description="classifiers; binary: of the positive class, otherwise of the predicted class",
+        description="only where the model gives probabilities; binary: of the positive class, "
+        "otherwise of the predicted class",
     )
     probabilities: dict[str, float] | None = Field(
         default=None, description="by class, with three or more classes"
+    )
+    score: float | None = Field(
+        default=None,
+        description="a number that is no probability: the decision value of the positive (binary) "
+        "or predicted class, an anomaly score, the distance to the predicted cluster",
+    )
+    scores: dict[str, float] | None = Field(
+        default=None, description="by class or cluster, with three or more of them"
+    )
+    outputs: dict[str, Any] | None = Field(
+        default=None, description="the prediction by output name, of a model with several outputs"
     )
     latency_ms: float
     features: dict[str, Any] | None = None
@@ -94,6 +106,13 @@ def answer_json(prediction: Prediction, *, features: bool = False) -> str:
         parts += ', "probability": ', repr(outcome.probability)
     if outcome.probabilities is not None:
         parts += ', "probabilities": ', _json(outcome.probabilities)
+    if outcome.score is not None:
+        parts += ', "score": ', repr(outcome.score)
+    if outcome.scores is not None:
+        parts += ', "scores": ', _json(outcome.scores)
+    if plan.reader.names:
+        named = dict(zip(plan.reader.names, outcome.prediction, strict=True))
+        parts += ', "outputs": ', _json(named)
     parts += ', "latency_ms": ', f"{prediction.seconds[0] * 1000:.3f}"
     if features:
         parts += ', "features": ', _json(prediction.features())

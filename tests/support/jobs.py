@@ -76,7 +76,7 @@ class JobHouse:
         body = {
             "format": more.pop("format", "linear"),
             "artifact_base64": base64.b64encode(data).decode(),
-            "features": list(features),
+            **({"features": list(features)} if features else {}),
             **more,
         }
         registration = Registration.model_validate_json(json.dumps(body))

@@ -35,11 +35,16 @@ SLICE: Final = 8192
 
 @dataclass(slots=True)
 class Answers:
-    """What one version answered to some entities, in their order; ``None`` where a row is in ``bad``."""
+    """What one version answered to some entities, in their order; ``None`` where a row is in ``bad``.
+
+    Attributes:
+        numbers: ``probability`` and ``score``, as far as the version gives them.
+        named: ``probabilities``, ``scores`` and ``outputs`` likewise, by name.
+    """
 
     predictions: list[Any]
-    probabilities: list[float | None] | None = None
-    by_class: dict[str, list[float | None]] = field(default_factory=dict)
+    numbers: dict[str, list[float | None]] = field(default_factory=dict)
+    named: dict[str, dict[str, list[Any]]] = field(default_factory=dict)
     bad: Bad = field(default_factory=dict)
 
 
@@ -90,7 +95,18 @@ class ChunkWorker:
         with own_files():
             plan = Plan.model_validate_json(self._objects.read(workspace.plan))
         at = self._buckets.check(plan.input, "input")
-        part = Part(plan.keys, plan.others, plan.prediction, plan.classes, plan.multiple)
+        part = Part(
+            plan.keys,
+            plan.others,
+            plan.prediction,
+            plan.multiple,
+            score=plan.score,
+            named={
+                "probabilities": plan.classes,
+                "scores": plan.scored,
+                "outputs": plan.outputs,
+            },
+        )
         errors = ErrorLines()
         versions: dict[str, int] = {}
         predictor = self._open(plan.model, plan.pins.as_of)
@@ -192,7 +208,7 @@ class _Routed:
             for i in answers.bad:
                 names[i] = None
             return Predicted(
-                names, answers.predictions, answers.probabilities, answers.by_class, answers.bad
+                names, answers.predictions, answers.numbers, answers.named, answers.bad
             )
         merged = _Merge(n, bad)
         for version, places in groups.items():
@@ -211,10 +227,8 @@ class _Merge:
     """Answers of several versions, scattered back to the places of their rows."""
 
     def __init__(self, n: int, bad: Bad) -> None:
-        self.predicted = Predicted([None] * n, [None] * n, None, {}, bad)
+        self.predicted = Predicted([None] * n, [None] * n, {}, {}, bad)
         self._n = n
-        self._by_class: dict[str, list[float | None]] = {}
-        self.predicted.by_class = self._by_class
 
     def add(self, version: str, places: Sequence[int], answers: Answers) -> None:
         out = self.predicted
@@ -224,15 +238,18 @@ class _Merge:
             else:
                 out.versions[place] = version
                 out.predictions[place] = answers.predictions[i]
-        if answers.probabilities is not None:
-            if out.probabilities is None:
-                out.probabilities = [None] * self._n
-            for place, value in zip(places, answers.probabilities, strict=True):
-                out.probabilities[place] = value
-        for name, column in answers.by_class.items():
-            target = self._by_class.setdefault(name, [None] * self._n)
-            for place, value in zip(places, column, strict=True):
-                target[place] = value
+        for field_, values in answers.numbers.items():
+            self._scatter(out.numbers, field_, places, values)
+        for field_, columns in answers.named.items():
+            for name, column in columns.items():
+                self._scatter(out.named.setdefault(field_, {}), name, places, column)
+
+    def _scatter(
+        self, into: dict[str, list[Any]], name: str, places: Sequence[int], values: Sequence[Any]
+    ) -> None:
+        target = into.setdefault(name, [None] * self._n)
+        for place, value in zip(places, values, strict=True):
+            target[place] = value
 
 
 def _picked(columns: Mapping[str, Sequence[Any]], places: Sequence[int]) -> dict[str, list[Any]]:

@@ -57,6 +57,12 @@ class Plan(Record):
     """A prediction is a list: the model has several outputs."""
     classes: tuple[str, ...] = ()
     """Names of the ``probabilities``; empty unless a version has three or more classes."""
+    score: bool = False
+    """Some version answers a ``score``."""
+    scored: tuple[str, ...] = ()
+    """Names of the ``scores``, likewise."""
+    outputs: tuple[str, ...] = ()
+    """Names of the ``outputs`` of a model with several; empty when they have none."""
 
 
 class Chunk(Record):

@@ -10,7 +10,7 @@ from typing import Final
 from pydantic import TypeAdapter
 
 from neuralstream_core.errors import Conflict, Invalid, TooLarge
-from neuralstream_core.registry.records import ModelRecord, Status, VersionRecord
+from neuralstream_core.registry.records import ModelRecord, Signature, Status, VersionRecord
 from neuralstream_core.serving.batch.footer import read_footer
 from neuralstream_core.serving.batch.jobs import JobRecord, Jobs, Pins
 from neuralstream_core.serving.batch.locations import Buckets, InputFormat, Location, input_format
@@ -24,6 +24,7 @@ from neuralstream_core.serving.batch.manifest import (
 from neuralstream_core.serving.batch.objects import Objects
 from neuralstream_core.serving.batch.rows import csv_header
 from neuralstream_core.serving.batch.splitting import MAX_RECORD, boundaries
+from neuralstream_core.serving.outcomes import Reader
 from neuralstream_core.serving.routing import BUCKETS, Allocation, allocate
 from neuralstream_core.time import Clock
 
@@ -154,6 +155,7 @@ class Planner:
         others = {key for view in views for key in self._keys_of(view)} - set(keys)
         features = {ref.label: (ref.dtype, ref.size) for ref in refs if ref.view}
         features |= {ref.feature: (ref.dtype, ref.size) for ref in refs if not ref.view}
+        readers = [Reader(v.signature) for v in versions if v.signature is not None]
         return Plan(
             job_id=job.job_id,
             model=job.model,
@@ -166,8 +168,11 @@ class Planner:
             others=tuple(sorted(others)),
             features=features,
             prediction=prediction_type(versions),
-            multiple=any(_multiple(version) for version in versions),
-            classes=_classes(versions),
+            multiple=any(reader.multiple for reader in readers),
+            classes=_named(readers, "probabilities"),
+            score=any(reader.has_score for reader in readers),
+            scored=_named(readers, "scores"),
+            outputs=tuple(dict.fromkeys(name for r in readers for name in r.names)),
         )
 
     def _cut(self, plan: Plan, at: Location, rows: int) -> tuple[Plan, list[Chunk]]:
@@ -204,34 +209,30 @@ def prediction_type(versions: Iterable[VersionRecord]) -> PredictionType:
                 f"{version.model} {version.version} is {version.status}, not READY",
                 code="version_not_ready",
             )
-        classes = signature.classes
-        if signature.kind == "regressor" or not classes:
-            kinds.add("float64")
-        elif all(isinstance(c, bool) for c in classes):
-            kinds.add("bool")
-        elif all(isinstance(c, int) and not isinstance(c, bool) for c in classes):
-            kinds.add("int64")
-        else:
-            kinds.add("string")
+        kinds.add(_type_of(signature))
     if len(kinds) == 1:
         return kinds.pop()
     return "float64" if kinds <= {"float64", "int64"} else "string"
 
 
-def _classes(versions: Iterable[VersionRecord]) -> tuple[str, ...]:
-    """Names of the classes that the ``probabilities`` of some version are by."""
-    signatures = [v.signature for v in versions if v.signature is not None]
-    many = [s.classes for s in signatures if s.classes is not None and len(s.classes) > 2]
-    return tuple(dict.fromkeys(str(label) for classes in many for label in classes))
+def _type_of(signature: Signature) -> PredictionType:
+    """The column type of one version's predictions: that of its labels, or else of its outputs."""
+    classes = signature.classes
+    if classes:
+        if all(isinstance(c, bool) for c in classes):
+            return "bool"
+        whole = all(isinstance(c, int) and not isinstance(c, bool) for c in classes)
+        return "int64" if whole else "string"
+    datatype = signature.outputs[0].datatype
+    if datatype in ("BYTES", "BOOL"):
+        return "string" if datatype == "BYTES" else "bool"
+    return "float64" if datatype.startswith("FP") else "int64"
 
 
-def _multiple(version: VersionRecord) -> bool:
-    """Whether a prediction is a list: a regressor with several outputs or a wide one."""
-    signature = version.signature
-    if signature is None or signature.kind != "regressor":
-        return False
-    widths = [output.shape[1] if len(output.shape) > 1 else 1 for output in signature.outputs]
-    return len(widths) > 1 or widths[0] != 1
+def _named(readers: Iterable[Reader], field: str) -> tuple[str, ...]:
+    """Names of the classes or clusters that some version answers under ``field``."""
+    found = [names for kind, names in (r.named_numbers for r in readers) if kind == field]
+    return tuple(dict.fromkeys(name for names in found for name in names))
 
 
 def cut_lines(

@@ -123,6 +123,9 @@ class BatchPrediction(BaseModel):
     prediction: Any = None
     probability: float | None = None
     probabilities: dict[str, float] | None = None
+    score: float | None = None
+    scores: dict[str, float] | None = None
+    outputs: dict[str, Any] | None = None
     error: dict[str, str] | None = Field(default=None, description="`code` and `detail`")
 
 
@@ -174,7 +177,12 @@ def batch_json(model: str, entities: list[Entity], columns: Columns, at: Micros)
     """The JSON of a `BatchAnswer`."""
     predictions = columns.prediction.tolist()
     probability = None if columns.probability is None else columns.probability.tolist()
-    by_class = {name: scores.tolist() for name, scores in (columns.probabilities or {}).items()}
+    score = None if columns.score is None else columns.score.tolist()
+    by_class = {
+        field: {name: numbers.tolist() for name, numbers in found.items()}
+        for field, found in (("probabilities", columns.probabilities), ("scores", columns.scores))
+        if found
+    }
     version = columns.version.tolist()
     rows: list[Mapping[str, Any]] = []
     for i, entity in enumerate(entities):
@@ -188,8 +196,13 @@ def batch_json(model: str, entities: list[Entity], columns: Columns, at: Micros)
             row["prediction"] = predictions[i]
             if probability is not None and not isnan(probability[i]):
                 row["probability"] = probability[i]
-            if by_class:
-                row["probabilities"] = {name: scores[i] for name, scores in by_class.items()}
+            if score is not None and not isnan(score[i]):
+                row["score"] = score[i]
+            for field, found in by_class.items():
+                if own := {name: n[i] for name, n in found.items() if not isnan(n[i])}:
+                    row[field] = own
+            if names := columns.names.get(row["version"]):
+                row["outputs"] = dict(zip(names, predictions[i], strict=True))
         rows.append(row)
     return json.dumps(
         {

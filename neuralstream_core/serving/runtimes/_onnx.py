@@ -85,7 +85,7 @@ class OnnxRuntime:
         # takes as long as a small model; without the attribute the wrapper does.
         self._run = getattr(self._session, "_sess", self._session).run
         trial = self._trial()
-        check_trial(self.signature, trial)
+        check_trial(trial)
         self.signature = self._completed(trial)
 
     def run(self, inputs: Mapping[str, np.ndarray]) -> Predictions:
@@ -101,11 +101,11 @@ class OnnxRuntime:
     def tensors(self, predictions: Predictions) -> dict[str, np.ndarray]:
         """See `Runtime.tensors`."""
         outputs = self.signature.outputs
-        if predictions.probabilities is not None:
+        if predictions.scores is not None:
             return dict(
                 zip(
                     (tensor.name for tensor in outputs),
-                    (predictions.values, predictions.probabilities),
+                    (predictions.values, predictions.scores),
                     strict=True,
                 )
             )
@@ -151,14 +151,11 @@ class OnnxRuntime:
             timer.cancel()
 
     def _completed(self, trial: Predictions) -> Signature:
-        """The signature with widths and classes the graph did not declare but the trial showed."""
+        """The signature with the widths that the graph did not declare but the trial showed."""
         signature = self.signature
-        classes = signature.classes
-        scores = trial.probabilities
-        if scores is not None and classes is None and trial.values.dtype.kind in "iu":
-            if scores.shape[1] > MAX_CLASSES:
-                raise ArtifactRejected(f"a classifier may have at most {MAX_CLASSES} classes")
-            classes = tuple(range(scores.shape[1]))
+        scores = trial.scores
+        if scores is not None and scores.shape[1] > MAX_CLASSES:
+            raise ArtifactRejected(f"a classifier may have at most {MAX_CLASSES} classes")
         outputs: tuple[Tensor, ...]
         if scores is not None:
             outputs = (
@@ -174,7 +171,7 @@ class OnnxRuntime:
                 tensor.model_copy(update={"shape": (-1, width)})
                 for tensor, width in zip(signature.outputs, self._widths, strict=True)
             )
-        return signature.model_copy(update={"classes": classes, "outputs": outputs})
+        return signature.model_copy(update={"outputs": outputs})
 
 
 def _session(data: bytes, findings: Findings) -> InferenceSession:

@@ -102,7 +102,7 @@ class World:
         body = {
             "format": kind,
             "artifact_base64": base64.b64encode(data).decode(),
-            "features": list(features),
+            **({"features": list(features)} if features else {}),
             **more,
         }
         registration = Registration.model_validate_json(json.dumps(body))
