@@ -9,6 +9,8 @@ PYTHON ?= $(shell for p in python3.12 python3.11 python3 python3.13 python3.14 \
 	&& { echo "$$p"; break; }; done)
 PY := .venv/bin/python
 WORKERS ?= auto
+# What the managed runtime brings is left out of the core layer.
+RUNTIMES_OWN = --no-emit-package botocore --no-emit-package python-dateutil --no-emit-package six --no-emit-package urllib3
 COMPILE = $(PY) -m uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-emit-find-links \
 	--no-header --no-annotate $(if $(UPGRADE),--upgrade)
 
@@ -49,9 +51,9 @@ page: venv-dev  ## docs/benchmarks.md from benchmarks/results (CHECK=1: only com
 lock: venv-dev  ## compile every *.in to a lock file with hashes (UPGRADE=1: to the newest versions)
 	for name in requirements/local requirements/dev; do \
 		$(COMPILE) --python-version 3.11 $$name.in -o $$name.txt || exit 1; done
-	for name in requirements/bundle requirements/checkov requirements/runtime \
-		layers/core/requirements layers/batch/requirements; do \
+	for name in requirements/bundle requirements/checkov requirements/runtime layers/batch/requirements; do \
 		$(COMPILE) --python-version 3.12 $$name.in -o $$name.txt || exit 1; done
+	$(COMPILE) --python-version 3.12 $(RUNTIMES_OWN) layers/core/requirements.in -o layers/core/requirements.txt
 	$(COMPILE) --python-version 3.12 --no-deps layers/inference/requirements.in -o layers/inference/requirements.txt
 
 bench: venv-dev  ## our own benchmarks beside the physical limit (benchmarks/README.md)

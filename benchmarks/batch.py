@@ -207,11 +207,11 @@ def stack(rows: int, kind: str) -> None:
         }
         require(house.request("POST", "/models/gbdt/versions", body).status in (200, 201))
         require(house.request("POST", "/models/gbdt/promote/v1", {}).status == 200)
-        key = f"in/{uuid.uuid4().hex}.{kind}"
+        key = f"jobs/in/{uuid.uuid4().hex}.{kind}"
         bucket = "neuralstream-local-data"
         s3.put_object(Bucket=bucket, Key=key, Body=source(rows, kind))
         started = time.perf_counter()
-        body = {"input": f"s3://{bucket}/{key}", "output": f"s3://{bucket}/out/"}
+        body = {"input": f"s3://{bucket}/{key}", "output": f"s3://{bucket}/jobs/out/"}
         job = house.request("POST", "/predict/gbdt/batch", body).json()
         while job["status"] in ("PENDING", "RUNNING"):
             time.sleep(0.2)

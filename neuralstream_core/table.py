@@ -9,6 +9,7 @@ Every item has string keys ``PK`` and ``SK``; items that are listed also carry `
 ``JOB#{ns}#{id}``         `neuralstream_core.serving.batch`
 ``SCHEDULE#{ns}#{name}``  `neuralstream_core.schedules`
 ``DRIFT#{ns}#{name}``     `neuralstream_core.monitoring`
+``DONE#{ns}#{what}``      ``neuralstream_lambda.once``
 ========================  ==========================================
 
 Numbers go in as ``int`` or ``float``; DynamoDB keeps no difference, so ``1.0`` comes out as ``1``.

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+)
+from pydantic_core import PydanticCustomError
 
 __all__ = [
     "MAX_BATCH",
@@ -20,6 +28,7 @@ __all__ = [
     "Tags",
     "UtcTime",
     "VersionName",
+    "id_text",
 ]
 
 MAX_NAME = 128
@@ -47,8 +56,30 @@ class Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
-def _no_surrogates(text: str) -> str:
-    text.encode("utf-8")
+def id_text(value: Any) -> Any:
+    """An entity id as text: a whole number is its decimal digits, so 17 and "17" are one entity.
+
+    Anything else is returned as it is, for whoever checks its type.
+
+    Raises:
+        ValueError: text that is not valid Unicode, or a number of too many digits.
+    """
+    if type(value) is int:
+        if abs(value) >= _TOO_LONG:
+            raise ValueError(f"must have at most {MAX_ENTITY_ID} characters")
+        return str(value)
+    if isinstance(value, str) and not value.isascii():
+        value.encode("utf-8")
+    return value
+
+
+_TOO_LONG = 10**MAX_ENTITY_ID
+
+
+def _entity_id(value: Any) -> Any:
+    text = id_text(value)
+    if not isinstance(text, str):
+        raise PydanticCustomError("entity_id", "must be a string or a whole number")
     return text
 
 
@@ -60,8 +91,11 @@ Name: TypeAlias = Annotated[
 EntityId: TypeAlias = Annotated[
     str,
     StringConstraints(min_length=1, max_length=MAX_ENTITY_ID),
-    AfterValidator(_no_surrogates),
-    Field(description="any characters; at most 1024"),
+    BeforeValidator(
+        _entity_id,
+        json_schema_input_type=Annotated[str, Field(min_length=1, max_length=MAX_ENTITY_ID)] | int,
+    ),
+    Field(description="any characters, at most 1024; a whole number is its decimal digits"),
 ]
 VersionName: TypeAlias = Annotated[str, StringConstraints(pattern=r"^v[1-9][0-9]{0,8}$")]
 Description: TypeAlias = Annotated[str, StringConstraints(max_length=2048)]

@@ -16,12 +16,13 @@ import time
 from typing import Any, Final
 
 from neuralstream_lambda import Scope
+from neuralstream_lambda.payload import MAX_PAYLOAD
 from neuralstream_local.aws_server import ACCOUNT, REGION
 from neuralstream_local.children import announce, leave_with_parent
 from neuralstream_local.functions import FunctionPool, Functions
-from neuralstream_local.http_server import HttpServer, Request, Response, message
+from neuralstream_local.http_server import WAYS_OUT, HttpServer, Request, Response, message
 from neuralstream_local.laptop import laptop_template
-from neuralstream_local.payload import MAX_EVENT, event_of, response_of
+from neuralstream_local.payload import event_of, fits, response_of
 from neuralstream_local.routing import Router
 from neuralstream_local.template import HttpRoute, Template
 
@@ -30,6 +31,10 @@ __all__ = ["Gateway", "main"]
 _EVERYTHING: Final = {"principal": "local", "scopes": " ".join(Scope)}
 """The authorizer context of every request when authentication is off."""
 _CACHED_IDENTITIES: Final = 10_000
+_TOO_LARGE: Final = (
+    f"Request Entity Too Large: Lambda takes at most {MAX_PAYLOAD} bytes, in which the body is a JSON string "
+    f"(quotes, backslashes and line breaks count twice); {WAYS_OUT}"
+)
 
 _log = logging.getLogger(__name__)
 
@@ -50,13 +55,13 @@ class Gateway:
         self._authorizer = _Authorizer.of(template, functions) if auth else None
 
     def __call__(self, request: Request) -> Response:
-        if len(request.body) > MAX_EVENT:
-            return message(413, "Request Entity Too Large")
         matched = self._router.match(request.method, request.path)
         if matched is None:
             return message(404, "Not Found")
         (route, function), parameters = matched
         event = event_of(request, route.key, parameters)
+        if request.body and not fits(event):
+            return message(413, _TOO_LARGE)
         if not route.public:
             if self._authorizer is None:
                 event["requestContext"]["authorizer"] = {"lambda": _EVERYTHING}

@@ -18,12 +18,17 @@ from typing import Final
 
 import httptools
 
-__all__ = ["HttpServer", "Request", "Response", "message"]
+__all__ = ["WAYS_OUT", "HttpServer", "Request", "Response", "message"]
 
 MAX_HEAD: Final = 10_240
 """Bytes of request line and headers; API Gateway's own limit."""
 MAX_BODY: Final = 10 * 1024 * 1024
 """Bytes of a request body; API Gateway's own limit."""
+WAYS_OUT: Final = (
+    "send less in one request, upload an artifact (POST /models/{name}/versions with its sha256 and size), "
+    "or give rows as a file (POST /predict/{model_name}/batch with input and output)"
+)
+"""What a caller can do whose request is too large."""
 _IDLE_SECONDS: Final = 75.0
 _DRAIN_SECONDS: Final = 0.5
 _CHUNK: Final = 64 * 1024
@@ -126,7 +131,8 @@ class _Refused(Exception):
 class _Reader:
     """Whole requests out of the bytes of one connection (several when a client pipelines).
 
-    The ``on_…`` methods are httptools' callbacks.
+    The ``on_…`` methods are httptools' callbacks. A line that never ends (a header, a trailer, the
+    extension of a chunk) causes no callback; `feed` bounds it by the bytes since the last line break.
     """
 
     def __init__(self, peer: str) -> None:
@@ -134,12 +140,30 @@ class _Reader:
         self.expects_continue = False
         self._peer = peer
         self._parser = httptools.HttpRequestParser(self)
+        self._line = 0
+        """Bytes of the line under way, outside of bodies."""
+        self._moved = False
+        """Whether this call of `feed` has come upon part of a body or the end of a request."""
         self._done: list[Request] = []
         self.on_message_begin()
 
     def feed(self, data: bytes) -> None:
         """Raises: httptools.HttpParserError, with ``refused`` set when a limit was the reason."""
+        self._moved = False
         self._parser.feed_data(data)
+        if self._moved:
+            self._line = 0
+            return
+        newline = data.rfind(b"\n")
+        if newline < 0:
+            self._line += len(data)
+        else:
+            self._line = len(data) - newline - 1
+            self._begun = False
+        before = 0 if self._begun else self._head  # the request line's bytes are in both
+        if before + self._line > MAX_HEAD:
+            self.refused = 431
+            raise httptools.HttpParserError("a line does not end")
 
     def take(self) -> list[Request]:
         """The requests that are complete since the last call."""
@@ -147,6 +171,8 @@ class _Reader:
         return done
 
     def on_message_begin(self) -> None:
+        self._begun = True
+        """Whether the line under way may be the request line."""
         self._target = b""
         self._headers: list[tuple[str, str]] = []
         self._head = 0
@@ -169,12 +195,14 @@ class _Reader:
                 self.expects_continue = True
 
     def on_body(self, body: bytes) -> None:
+        self._moved = True
         self._size += len(body)
         if self._size > MAX_BODY:
             self._refuse(413)
         self._body.append(body)
 
     def on_message_complete(self) -> None:
+        self._moved = True
         path, _, query = self._target.decode("latin-1").partition("?")
         self._done.append(
             Request(
@@ -218,7 +246,10 @@ def _encode(response: Response, keep: bool, head_only: bool) -> bytes:
 
 def _refuse(connection: socket.socket, status: int) -> None:
     """Answer and close, reading on for a moment so that the answer is not lost to a reset."""
-    text = {413: "Request Entity Too Large", 431: "Request Header Fields Too Large"}
+    text = {
+        413: f"Request Entity Too Large: a body may have at most {MAX_BODY} bytes; {WAYS_OUT}",
+        431: f"Request Header Fields Too Large: at most {MAX_HEAD} bytes with the request line",
+    }
     connection.sendall(_encode(message(status, text.get(status, "Bad Request")), False, False))
     connection.shutdown(socket.SHUT_WR)
     connection.settimeout(_DRAIN_SECONDS)

@@ -85,8 +85,9 @@ _PLAIN_ERROR_SCHEMA: Final = {
     "required": ["error"],
     "properties": {"error": {"type": "string"}},
 }
-_GATEWAY_FIRST: Final = ("Unauthenticated", "Forbidden")
-"""API Gateway itself refuses a request without a key (401) or with a revoked one (403)."""
+_GATEWAY_FIRST: Final = ("Unauthenticated", "Forbidden", "TooLarge")
+"""API Gateway itself refuses a request without a key (401), with a revoked one (403) or beyond Lambda's
+limit (413)."""
 _GATEWAY_SCHEMA: Final = {
     "type": "object",
     "required": ["message"],
@@ -346,9 +347,9 @@ def _possible(route: Route) -> list[str]:
         names += ["Unauthenticated", "Forbidden"]
     if route.path is not None or route.query is not None or route.body is not None:
         names += ["Invalid", "NotFound"]
-    if route.body is not None:
+    if route.body is not None or route.smaller_answer is not None:
         names.append("TooLarge")
-    if route.method != "GET":
+    if route.conflicts:
         names.append("Conflict")
     return names
 

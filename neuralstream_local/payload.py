@@ -9,13 +9,11 @@ import time
 from typing import Any, Final
 from urllib.parse import unquote_plus
 
+from neuralstream_lambda.payload import MAX_PAYLOAD, payload_size, surely_fits
 from neuralstream_local.aws_server import ACCOUNT
 from neuralstream_local.http_server import Request, Response, message
 
-__all__ = ["MAX_EVENT", "event_of", "response_of"]
-
-MAX_EVENT: Final = 6 * 1024 * 1024
-"""Bytes that a Lambda function takes or gives in a synchronous call."""
+__all__ = ["event_of", "fits", "response_of"]
 
 _TEXT_TYPES: Final = ("text/", "application/json", "application/xml", "application/javascript")
 _stamp: tuple[int, str] = (0, "")
@@ -72,16 +70,25 @@ def event_of(request: Request, route_key: str, parameters: dict[str, str]) -> di
     return event
 
 
+def fits(message: Any) -> bool:
+    """Whether Lambda takes ``message`` as an event or an answer, encoded as it crosses: as JSON in which
+    the body is a string."""
+    body = message.get("body") if isinstance(message, dict) else None
+    if isinstance(body, str) and surely_fits(len(body)):
+        return True
+    return payload_size(message) <= MAX_PAYLOAD
+
+
 def response_of(answer: Any) -> Response:
     """The HTTP answer of a handler's return value, inferring what a simple return leaves out."""
+    if not fits(answer):
+        return message(500, "Internal Server Error")
     if not isinstance(answer, dict) or "statusCode" not in answer:
         return Response(200, json.dumps(answer).encode(), [("content-type", "application/json")])
     body = answer.get("body") or ""
     if not isinstance(body, str):
         return message(500, "Internal Server Error")
     data = base64.b64decode(body) if answer.get("isBase64Encoded") else body.encode()
-    if len(data) > MAX_EVENT:
-        return message(500, "Internal Server Error")
     headers = [
         (name.lower(), str(value))
         for name, value in (answer.get("headers") or {}).items()

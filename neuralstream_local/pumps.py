@@ -190,7 +190,8 @@ def _wanted(event: StreamEvent, record: Mapping[str, Any]) -> bool:
 
 
 def matches(pattern: Any, value: Any) -> bool:
-    """Lambda's event filtering, as far as the template uses it: objects, literals, exists, prefix."""
+    """Lambda's event filtering, as far as the template uses it: objects, literals,
+    exists, prefix, anything-but."""
     if isinstance(pattern, Mapping):
         return all(
             matches(rule, value.get(name) if isinstance(value, Mapping) else None)
@@ -205,6 +206,8 @@ def _rule_matches(rule: Any, value: Any) -> bool:
             return (value is not None) is wanted
         case {"prefix": str(prefix)}:
             return isinstance(value, str) and value.startswith(prefix)
+        case {"anything-but": list(refused)}:
+            return value is not None and value not in refused
         case Mapping():
             raise ValueError(f"the laptop stack does not know the filter rule {sorted(rule)}")
         case _:

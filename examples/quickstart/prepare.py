@@ -20,6 +20,8 @@ from sklearn.linear_model import LogisticRegression
 FEATURES = ("tenure_months", "monthly_charges", "support_tickets")
 WEIGHTS = (-0.045, 0.021, 0.38)
 BIAS = -0.73
+ROWS = ([4, 79.5, 3], [60, 25.0, 0], [1, 110.0, 7], [24, 64.25, 1])
+"""What the registry has to reproduce before the version is READY."""
 
 
 def churn_model() -> LogisticRegression:
@@ -45,6 +47,14 @@ def main() -> None:
         "format": "onnx",
         "artifact_base64": base64.b64encode(graph.SerializeToString(deterministic=True)).decode(),
         "features": [f"user_features:{name}" for name in FEATURES],
+        "check": {
+            "inputs": [dict(zip(FEATURES, row, strict=True)) for row in ROWS],
+            "expected": {
+                "prediction": model.predict(np.array(ROWS)).tolist(),
+                "probability": model.predict_proba(np.array(ROWS))[:, 1].tolist(),
+            },
+            "tolerance": 1e-5,
+        },
         "description": "quickstart: will this customer leave?",
     }
     path = Path(__file__).parent / "register.json"

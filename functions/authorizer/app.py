@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 from neuralstream_core.keys import Gate, KeyRecord, KeyStore, Verdict
 from neuralstream_core.settings import BaseSettings
 from neuralstream_lambda.logs import logger
+from neuralstream_lambda.tracing import traced
 from neuralstream_lambda.wiring import keys_table
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ def gate() -> Gate:
     return Gate(KeyStore(keys_table(settings.keys_table)).find)
 
 
+@traced("authorizer")
 def lambda_handler(event: Mapping[str, Any], _context: LambdaContext) -> dict[str, Any]:
     """``{"isAuthorized": bool, "context": {"principal", "scopes", "key_id"}}``."""
     decision = gate().decide(event["identitySource"][0])

@@ -21,6 +21,7 @@ from neuralstream_lambda import schedules
 from neuralstream_lambda.api import Answer, Api, Caller
 from neuralstream_lambda.batch import BatchSettings, jobs, predict_rows, run_task, submit
 from neuralstream_lambda.scopes import Scope
+from neuralstream_lambda.tracing import traced
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 
 api = Api("batch_predict")
 settings = BatchSettings.from_env(os.environ)
+
+
+FILES = "send fewer entities, or give them as a file: input and output make a job"
 
 
 class ModelPath(Query):
@@ -47,7 +51,13 @@ class Paging(Query):
     next_token: PageToken | None = None
 
 
-@api.route("POST /predict/{model_name}/batch", Scope.PREDICT, answer=BatchAnswer | JobRecord)
+@api.route(
+    "POST /predict/{model_name}/batch",
+    Scope.PREDICT,
+    answer=BatchAnswer | JobRecord,
+    smaller_body=FILES,
+    smaller_answer=FILES,
+)
 def predict_batch(path: ModelPath, body: BatchBody, caller: Caller) -> Answer:
     """Predict for up to 1000 entities at once, or start a job that reads and writes files."""
     if body.entity_ids is not None:
@@ -61,16 +71,21 @@ def predict_batch(path: ModelPath, body: BatchBody, caller: Caller) -> Answer:
     return Answer(job, status=202, headers={"location": f"/jobs/{job.job_id}"})
 
 
-@api.route("GET /jobs", Scope.PREDICT)
-def list_jobs(query: Paging) -> JobPage:
-    """Batch jobs, newest first."""
-    return jobs(settings).list(limit=query.limit, token=query.next_token)
+@api.route("GET /jobs", Scope.PREDICT, smaller_answer="ask for a smaller page with limit")
+def list_jobs(query: Paging, caller: Caller) -> JobPage:
+    """The caller's batch jobs, newest first; everybody's for a key with the scope monitoring."""
+    return jobs(settings).list(owner=_owner(caller), limit=query.limit, token=query.next_token)
 
 
 @api.route("GET /jobs/{job_id}", Scope.PREDICT)
-def get_job(path: JobPath) -> JobRecord:
-    """A batch job: status, progress, counts, output and failures."""
-    return jobs(settings).get(path.job_id)
+def get_job(path: JobPath, caller: Caller) -> JobRecord:
+    """A batch job of the caller: status, progress, counts, output and failures."""
+    return jobs(settings).get(path.job_id, owner=_owner(caller))
+
+
+def _owner(caller: Caller) -> str | None:
+    """Whose jobs the caller sees: its own; ``None`` is everybody's."""
+    return None if Scope.MONITORING in caller.scopes else caller.principal
 
 
 @api.route("PUT /schedules/{name}", Scope.PREDICT, tags=("schedules",))
@@ -108,6 +123,7 @@ def lambda_handler(event: Mapping[str, Any], context: LambdaContext) -> dict[str
     return schedules.start(settings, event)
 
 
+@traced("batch_task")
 def task_handler(event: Mapping[str, Any], _context: LambdaContext) -> dict[str, Any]:
     """One step of a job."""
     return run_task(settings, event)

@@ -1,8 +1,10 @@
-"""The outbox: what functions inside the VPC wrote to the table to be started or announced outside.
+"""The outbox: what functions inside the VPC wrote to the table to be started outside.
 
-The VPC has no way out but to DynamoDB and S3. Whoever needs Step Functions, EventBridge, its Scheduler or
-SNS writes an ``outbox`` attribute in the same write as the state it belongs to; the table's stream brings it
-here. The stream delivers at least once and in order per item, so each call is one that can be made twice.
+The VPC has no way out but to DynamoDB and S3. Whoever needs Step Functions or EventBridge Scheduler writes
+an ``outbox`` attribute in the same write as the state it belongs to; the table's stream brings it here. The
+stream delivers at least once and in order per item, so each call is one that can be made twice.
+Announcements, which may fail for long, are another function's (``functions/announce``): a job's start never
+waits for them.
 """
 
 from __future__ import annotations
@@ -14,8 +16,11 @@ from typing import TYPE_CHECKING, Any
 
 from neuralstream_core.table import unmarshal
 from neuralstream_lambda.logs import logger
+from neuralstream_lambda.redelivery import batch_failures
 from neuralstream_lambda.schedule_dispatch import ScheduleSettings, reconcile
-from neuralstream_lambda.wiring import events_client, sns_client, states_client
+from neuralstream_lambda.tracing import traced
+from neuralstream_lambda.unexpected import count_unexpected
+from neuralstream_lambda.wiring import states_client
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -25,23 +30,35 @@ class Settings(ScheduleSettings):
     """Whom to call."""
 
     state_machine_arn: str
-    alerts_topic_arn: str
-    event_bus: str = "default"
 
 
 settings = Settings.from_env(os.environ)
 
 
+@traced("dispatch")
 def lambda_handler(event: Mapping[str, Any], _context: LambdaContext) -> dict[str, Any]:
-    """Deliver stream records in order; the first that fails, and all after it, come again."""
+    """Deliver every stream record that no earlier failure of its own item holds back.
+
+    Lambda brings the first failed record and all after it again; delivering the others now keeps one
+    that cannot be delivered from delaying them until its retries are used up.
+    """
+    failed: list[str] = []
+    held: set[str] = set()
     for record in event["Records"]:
+        change = record["dynamodb"]
+        item = json.dumps(change.get("Keys"), sort_keys=True)
+        number = change["SequenceNumber"]
+        if item in held:
+            failed.append(number)
+            continue
         try:
             _deliver(record)
         except Exception:  # noqa: BLE001 - whatever it was, the stream must bring this record again
-            number = record["dynamodb"]["SequenceNumber"]
             logger("dispatch").exception("not delivered", extra={"sequence_number": number})
-            return {"batchItemFailures": [{"itemIdentifier": number}]}
-    return {"batchItemFailures": []}
+            count_unexpected()
+            held.add(item)
+            failed.append(number)
+    return batch_failures(failed)
 
 
 def _deliver(record: Mapping[str, Any]) -> None:
@@ -51,13 +68,12 @@ def _deliver(record: Mapping[str, Any]) -> None:
     message = unmarshal(image["outbox"])
     kind = message.pop("kind")
     if kind not in _KINDS:
-        raise LookupError(
-            f"nobody delivers a {kind}"
-        )  # after its retries it lies in the failure queue
-    _KINDS[kind](message, record["eventID"])
+        # after its retries it lies in the failure queue
+        raise LookupError(f"nobody delivers a {kind}")
+    _KINDS[kind](message)
 
 
-def _start_job(message: Mapping[str, Any], _event_id: str) -> None:
+def _start_job(message: Mapping[str, Any]) -> None:
     """One execution a job: its name is the job's, so a second start finds the first."""
     states = states_client()
     try:
@@ -70,49 +86,12 @@ def _start_job(message: Mapping[str, Any], _event_id: str) -> None:
         return
 
 
-def _drift_changed(message: Mapping[str, Any], event_id: str) -> None:
-    """An event for machines and a message for people; ``event_id`` lets both notice a repetition."""
-    detail = json.dumps({**message, "event_id": event_id}, default=_plain)
-    answer = events_client().put_events(
-        Entries=[
-            {
-                "Source": "neuralstream.monitoring",
-                "DetailType": "drift_changed",
-                "Detail": detail,
-                "EventBusName": settings.event_bus,
-            }
-        ]
-    )
-    if answer["FailedEntryCount"]:
-        code = answer["Entries"][0].get("ErrorCode", "unknown")
-        raise RuntimeError(f"the event bus refused the event: {code}")
-    sns_client().publish(
-        TopicArn=settings.alerts_topic_arn,
-        Subject=_subject(message),
-        Message=detail,
-        MessageAttributes={"kind": {"DataType": "String", "StringValue": "drift_changed"}},
-    )
-
-
-def _schedule_changed(message: Mapping[str, Any], _event_id: str) -> None:
+def _schedule_changed(message: Mapping[str, Any]) -> None:
     """The message only names the schedule: what is written is what the table says now."""
     reconcile(settings, message["schedule"])
 
 
-def _subject(message: Mapping[str, Any]) -> str:
-    text = f"Drift of {message.get('model', 'a model')}: {message.get('status', 'changed')}"
-    return text.encode("ascii", "replace").decode()[:100]
-
-
-def _plain(value: Any) -> Any:
-    """Sets are how DynamoDB keeps a list of distinct strings."""
-    if isinstance(value, set):
-        return sorted(value)
-    raise TypeError(f"cannot send a {type(value).__name__}")
-
-
-_KINDS: Mapping[str, Callable[[Mapping[str, Any], str], None]] = {
+_KINDS: Mapping[str, Callable[[Mapping[str, Any]], None]] = {
     "start_job": _start_job,
-    "drift_changed": _drift_changed,
     "schedule_changed": _schedule_changed,
 }

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 from neuralstream_core.features.ingest import ingest
 from neuralstream_core.settings import StoreSettings
 from neuralstream_lambda.logs import logger
-from neuralstream_lambda.sources import batch_failures, messages_of
+from neuralstream_lambda.redelivery import batch_failures
+from neuralstream_lambda.sources import messages_of
+from neuralstream_lambda.tracing import traced
 from neuralstream_lambda.wiring import feature_store
 
 if TYPE_CHECKING:
@@ -24,6 +26,7 @@ class Settings(StoreSettings):
 settings = Settings.from_env(os.environ)
 
 
+@traced("feature_ingest")
 def lambda_handler(event: Mapping[str, Any], _context: LambdaContext) -> dict[str, Any]:
     """Apply what can be applied; what cannot is delivered again and ends in the dead-letter queue.
 

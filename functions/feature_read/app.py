@@ -11,8 +11,6 @@ from neuralstream_core.settings import StoreSettings
 from neuralstream_lambda import Answer, Api, Scope
 from neuralstream_lambda.wiring import feature_store
 
-MAX_ANSWER = 5 * 1024 * 1024
-
 
 class Settings(StoreSettings):
     """The online store and the catalog."""
@@ -22,7 +20,12 @@ settings = Settings.from_env(os.environ)
 api = Api("feature_read")
 
 
-@api.route("GET /features/views", Scope.FEATURES_READ, tags=("features",))
+@api.route(
+    "GET /features/views",
+    Scope.FEATURES_READ,
+    tags=("features",),
+    smaller_answer="ask for a smaller page with limit",
+)
 def list_views(query: ViewPage) -> ViewList:
     """List feature views by name."""
     page = feature_store(settings).catalog.list(limit=query.limit, token=query.next_token)
@@ -35,7 +38,12 @@ def get_view(path: ViewPath) -> ViewAnswer:
     return ViewAnswer.of(feature_store(settings).catalog.fetch(path.name))
 
 
-@api.route("GET /features/{feature_view}/{entity_id+}", Scope.FEATURES_READ, tags=("features",))
+@api.route(
+    "GET /features/{feature_view}/{entity_id+}",
+    Scope.FEATURES_READ,
+    tags=("features",),
+    smaller_answer="ask for some of the features with features=a,b",
+)
 def read(path: RowPath, query: Subset) -> RowAnswer:
     """One entity's features; 404 if it was never written."""
     return RowAnswer.of(
@@ -43,11 +51,16 @@ def read(path: RowPath, query: Subset) -> RowAnswer:
     )
 
 
-@api.route("POST /features/batch", Scope.FEATURES_READ, tags=("features",))
+@api.route(
+    "POST /features/batch",
+    Scope.FEATURES_READ,
+    tags=("features",),
+    smaller_answer="ask for fewer entities or features",
+)
 def read_batch(body: BatchRequest) -> Annotated[Answer, BatchAnswer]:
     """Many entities' features in the order of the request; an unknown one is a row of NOT_FOUND."""
     read = feature_store(settings).read_many(body.feature_view, body.entities, body.features)
-    return Answer(BatchAnswer.of(read).json_within(MAX_ANSWER))
+    return Answer(BatchAnswer.of(read))
 
 
 lambda_handler = api.handler

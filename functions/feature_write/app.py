@@ -44,7 +44,11 @@ def delete_view(path: ViewPath, caller: Caller) -> Annotated[Answer, ViewDeletio
 
 
 @api.route(
-    "POST /features/write", Scope.FEATURES_WRITE, max_body=MAX_WRITE_BODY, tags=("features",)
+    "POST /features/write",
+    Scope.FEATURES_WRITE,
+    max_body=MAX_WRITE_BODY,
+    tags=("features",),
+    smaller_body="divide the rows over several requests",
 )
 def write(body: WriteRequest) -> WriteAnswer:
     """Write one row or many; the newest event time of each value wins."""

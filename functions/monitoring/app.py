@@ -34,6 +34,7 @@ from neuralstream_core.types import Name, Query, Record, VersionName
 from neuralstream_lambda.api import Answer, Api
 from neuralstream_lambda.logs import logger
 from neuralstream_lambda.scopes import PUBLIC, Scope
+from neuralstream_lambda.tracing import traced
 from neuralstream_lambda.wiring import redis_port, s3_client, serving_table, table
 
 if TYPE_CHECKING:
@@ -185,6 +186,7 @@ def adopt() -> dict[str, int]:
     return adoptions.run(sorted(models), port, registry(), artifacts().put_profile)
 
 
+@traced("monitoring")
 def scheduled_handler(event: Mapping[str, Any], _context: LambdaContext) -> dict[str, Any]:
     """``{"task": "archive"}`` or ``{"task": "evaluate"}``; answers what it did.
 

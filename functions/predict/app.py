@@ -28,10 +28,11 @@ from neuralstream_core.serving.requests import (
     answer_with_features,
 )
 from neuralstream_core.types import Name, Query
-from neuralstream_lambda.api import Answer, Api
+from neuralstream_lambda.ahead import load_ahead
+from neuralstream_lambda.api import Answer, Api, Caller
 from neuralstream_lambda.problems import status_of
 from neuralstream_lambda.scopes import Scope
-from neuralstream_lambda.serving import ServingSettings, engine
+from neuralstream_lambda.serving import FIRST_PREDICTION, ServingSettings, engine
 from neuralstream_lambda.wiring import redis_port
 
 if TYPE_CHECKING:
@@ -39,10 +40,11 @@ if TYPE_CHECKING:
 
 api = Api("predict")
 settings = ServingSettings.from_env(os.environ)
-
+load_ahead(FIRST_PREDICTION, services=("dynamodb", "s3"))
 
 V2_BODY = 5 * 1024 * 1024
 """Bytes; API Gateway hands at most 6 MB to a function."""
+FEWER_ROWS = "send fewer rows, or write answers to files: POST /predict/{model}/batch"
 
 
 @cache
@@ -59,10 +61,17 @@ DEGRADED = {"x-neuralstream-degraded": "feature-defaults"}
 """Set when the online store was down and the model's declared defaults were used."""
 
 
-@api.route("POST /predict/{model_name}", Scope.PREDICT, answer=PredictAnswer)
-def predict(path: ModelPath, body: PredictBody) -> Answer:
+@api.route(
+    "POST /predict/{model_name}",
+    Scope.PREDICT,
+    answer=PredictAnswer,
+    smaller_answer="ask without return_features, or for a model with fewer outputs",
+)
+def predict(path: ModelPath, body: PredictBody, caller: Caller) -> Answer:
     """Predict for one entity: its features are fetched, its version is chosen, the answer is counted."""
     started = perf_counter()
+    if body.return_features:
+        caller.require(Scope.FEATURES_READ, "return_features")
     prediction = serving().predict(
         path.model_name,
         body.entity_id,
@@ -144,31 +153,38 @@ def v2_ready() -> Ready:
     return Ready(ready=True)
 
 
-@v2("GET /v2/models/{model}", Scope.PREDICT)
+@v2("GET /v2/models/{model}", Scope.PREDICT, conflicts=True)
 def v2_model(path: V2Model) -> ModelMetadata:
     """Metadata of the version in production."""
     return _metadata(path.model, None)
 
 
-@v2("GET /v2/models/{model}/versions/{version}", Scope.PREDICT)
+@v2("GET /v2/models/{model}/versions/{version}", Scope.PREDICT, conflicts=True)
 def v2_version(path: V2Version) -> ModelMetadata:
     """Metadata of a version."""
     return _metadata(path.model, version_name(path.version))
 
 
-@v2("GET /v2/models/{model}/ready", Scope.PREDICT)
+@v2("GET /v2/models/{model}/ready", Scope.PREDICT, conflicts=True)
 def v2_model_ready(path: V2Model) -> ModelReady:
     """Whether the version in production is loaded; it is, if it can be."""
     return _ready(path.model, None)
 
 
-@v2("GET /v2/models/{model}/versions/{version}/ready", Scope.PREDICT)
+@v2("GET /v2/models/{model}/versions/{version}/ready", Scope.PREDICT, conflicts=True)
 def v2_version_ready(path: V2Version) -> ModelReady:
     """Whether a version is loaded; it is, if it can be."""
     return _ready(path.model, version_name(path.version))
 
 
-@v2("POST /v2/models/{model}/infer", Scope.PREDICT, max_body=V2_BODY, answer=InferAnswer)
+@v2(
+    "POST /v2/models/{model}/infer",
+    Scope.PREDICT,
+    max_body=V2_BODY,
+    answer=InferAnswer,
+    smaller_body=FEWER_ROWS,
+    smaller_answer=FEWER_ROWS,
+)
 def v2_infer(path: V2Model, body: InferBody) -> Answer:
     """Infer on tensors, or on the features of `parameters.entity_id`."""
     return _infer(path.model, None, body)
@@ -179,6 +195,8 @@ def v2_infer(path: V2Model, body: InferBody) -> Answer:
     Scope.PREDICT,
     max_body=V2_BODY,
     answer=InferAnswer,
+    smaller_body=FEWER_ROWS,
+    smaller_answer=FEWER_ROWS,
 )
 def v2_version_infer(path: V2Version, body: InferBody) -> Answer:
     """Infer with a version."""

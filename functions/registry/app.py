@@ -28,7 +28,7 @@ from neuralstream_core.registry.answers import (
 from neuralstream_core.registry.artifacts import ArtifactStore
 from neuralstream_core.registry.attempts import By
 from neuralstream_core.registry.lineage import LineageAnswer, graph_of, lineage_of
-from neuralstream_core.registry.openlineage import run_events
+from neuralstream_core.registry.openlineage import RunEvents, run_events
 from neuralstream_core.registry.profiling import BaselineProfiler
 from neuralstream_core.registry.registrar import Registrar
 from neuralstream_core.registry.registry import Registry
@@ -37,7 +37,7 @@ from neuralstream_core.registry.validation import ProcessValidator
 from neuralstream_core.registry.views import CatalogViews
 from neuralstream_core.settings import BucketSettings, TableSettings
 from neuralstream_core.time import system_clock
-from neuralstream_lambda.api import Answer, Api, Caller
+from neuralstream_lambda.api import Api, Caller
 from neuralstream_lambda.scopes import Scope
 from neuralstream_lambda.wiring import s3_client, table
 
@@ -51,6 +51,9 @@ api = Api("registry")
 
 MAX_REGISTRATION = 6 * 1024 * 1024
 """Bytes of a registration or baseline: Lambda's own limit."""
+UPLOAD = "announce the artifact by sha256 and size and upload it"
+REFERENCE = "store the baseline as a file and name it by reference"
+PAGE = "ask for a smaller page with limit"
 _ANSWER_SECONDS = 1.0
 """Kept back of the invocation's time, so that giving up still answers."""
 
@@ -87,7 +90,7 @@ def tag_of(text: str | None) -> tuple[str, str | None] | None:
     return key, value if found else None
 
 
-@api.route("GET /models", Scope.MODELS_READ)
+@api.route("GET /models", Scope.MODELS_READ, smaller_answer=PAGE)
 def list_models(query: ModelsQuery) -> ModelsAnswer:
     """List models by name."""
     page = registry().models(tag=tag_of(query.tag), limit=query.limit, token=query.next_token)
@@ -107,14 +110,18 @@ def edit_model(path: ModelPath, body: ModelEdit, caller: Caller) -> ModelAnswer:
 
 
 @api.route(
-    "POST /models/{name}/versions", Scope.MODELS_WRITE, status=201, max_body=MAX_REGISTRATION
+    "POST /models/{name}/versions",
+    Scope.MODELS_WRITE,
+    status=201,
+    max_body=MAX_REGISTRATION,
+    smaller_body=UPLOAD,
 )
 def register(path: ModelPath, body: Registration, caller: Caller) -> VersionAnswer:
-    """Register a version: with its artifact, or to be uploaded."""
+    """Register a version: with its artifact, or to be uploaded; a `check` is run before it is READY."""
     return VersionAnswer.of_registered(registrar().register(path.name, body, by(caller)))
 
 
-@api.route("GET /models/{name}/versions", Scope.MODELS_READ)
+@api.route("GET /models/{name}/versions", Scope.MODELS_READ, smaller_answer=PAGE)
 def list_versions(path: ModelPath, query: VersionsQuery) -> VersionsAnswer:
     """List versions, the newest first."""
     page = registry().versions(
@@ -158,6 +165,7 @@ def archive(path: VersionPath, body: ArchiveRequest | None, caller: Caller) -> V
     "POST /models/{name}/versions/{version}/baseline",
     Scope.MODELS_WRITE,
     max_body=MAX_REGISTRATION,
+    smaller_body=REFERENCE,
 )
 def adopt_baseline(path: VersionPath, body: Baseline, caller: Caller) -> VersionAnswer:
     """Give a version its baseline for drift, or another one; or let it adopt its next rows."""
@@ -170,8 +178,8 @@ def adopt_baseline(path: VersionPath, body: Baseline, caller: Caller) -> Version
     return VersionAnswer.of(registrar().adopt_baseline(path.name, path.version, body, by(caller)))
 
 
-@api.route("GET /models/{name}/lineage", Scope.MODELS_READ)
-def lineage(path: ModelPath, query: LineageQuery) -> LineageAnswer | Answer:
+@api.route("GET /models/{name}/lineage", Scope.MODELS_READ, smaller_answer=PAGE)
+def lineage(path: ModelPath, query: LineageQuery) -> LineageAnswer | RunEvents:
     """What each version was made from, and what happened since."""
     versions = registry().versions(
         path.name, limit=query.limit, token=query.next_token, newest_first=False
@@ -183,7 +191,7 @@ def lineage(path: ModelPath, query: LineageQuery) -> LineageAnswer | Answer:
     }
     if query.format == "openlineage":
         runs = run_events(settings.namespace, path.name, versions.records, events.records)
-        return Answer({"events": runs, **tokens})
+        return RunEvents(events=runs, **tokens)
     made = [lineage_of(version) for version in versions.records]
     return LineageAnswer(
         model=path.name,
@@ -196,7 +204,7 @@ def lineage(path: ModelPath, query: LineageQuery) -> LineageAnswer | Answer:
 
 @api.route("POST /models/{name}/promote/{version}", Scope.MODELS_WRITE)
 def promote(path: VersionPath, body: PromoteRequest | None, caller: Caller) -> ModelAnswer:
-    """Put a version into production, or take an archived one back to staging."""
+    """Put a version, also an archived one, into production, or take it back to staging."""
     body = body or PromoteRequest()
     if body.stage == "staging":
         done = registry().restore(path.name, path.version, by(caller), reason=body.reason)

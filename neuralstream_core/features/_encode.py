@@ -128,6 +128,8 @@ class Encoder:
         for number, row in enumerate(rows):
             try:
                 entity = row["entity_id"]
+                if type(entity) is int:
+                    entity = str(entity)
                 features = row["features"]
                 moment = row.get("event_timestamp")
                 if moment is None:

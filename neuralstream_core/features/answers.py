@@ -7,7 +7,6 @@ from typing import Annotated, Any
 from pydantic import BaseModel, Field, SerializerFunctionWrapHandler, model_serializer
 from typing_extensions import TypedDict
 
-from neuralstream_core.errors import TooLarge
 from neuralstream_core.features.entity import entity_json
 from neuralstream_core.features.rows import Entity, Row, WriteResult
 from neuralstream_core.features.schema import Feature, FeatureView
@@ -178,19 +177,6 @@ class BatchAnswer(BaseModel):
             for entity, row in zip(read.entities, read.rows, strict=True)
         ]
         return cls.model_construct(feature_view=read.view.name, results=results)
-
-    def json_within(self, size: int) -> str:
-        """This answer as JSON text.
-
-        Raises:
-            TooLarge: it would exceed ``size`` characters.
-        """
-        text = self.model_dump_json()
-        if len(text) > size:
-            raise TooLarge(
-                f"the answer would exceed {size} characters; ask for fewer entities or features"
-            )
-        return text
 
 
 def _timestamps(view: FeatureView, names: tuple[str, ...]) -> list[str]:

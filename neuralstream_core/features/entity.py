@@ -12,9 +12,13 @@ from typing import Any
 from neuralstream_core.errors import Invalid
 from neuralstream_core.features.rows import Entity
 from neuralstream_core.features.values import BadValue
-from neuralstream_core.types import MAX_ENTITY_ID
+from neuralstream_core.types import MAX_ENTITY_ID, id_text
 
 __all__ = ["entity_bytes", "entity_json", "parse_entity", "parse_path"]
+
+_ID = "a string or a whole number"
+_LENGTH = f"must have 1 to {MAX_ENTITY_ID} characters"
+_UNICODE = "must be valid Unicode (it holds a lone surrogate)"
 
 
 def parse_entity(keys: tuple[str, ...], raw: Any) -> Entity:
@@ -22,12 +26,13 @@ def parse_entity(keys: tuple[str, ...], raw: Any) -> Entity:
 
     Args:
         keys: the view's entity keys.
-        raw: a string; a list in key order; or an object by key.
+        raw: an id; a list of ids in key order; or an object of ids by key. An id is a string or a whole
+            number, which stands for its decimal digits.
 
     Raises:
         BadValue: not a form that fits ``keys``.
     """
-    if isinstance(raw, str):
+    if isinstance(raw, str) or type(raw) is int:
         parts: Sequence[Any] = (raw,)
     elif isinstance(raw, Mapping):
         if set(raw) != set(keys):
@@ -36,15 +41,12 @@ def parse_entity(keys: tuple[str, ...], raw: Any) -> Entity:
     elif isinstance(raw, list | tuple):
         parts = raw
     else:
-        raise BadValue("must be a string, a list of strings or an object of strings")
+        raise BadValue(f"must be {_ID}, or a list or an object of them")
     if len(parts) != len(keys):
-        what = "a string" if len(keys) == 1 else f"{len(keys)} strings ({', '.join(keys)})"
+        what = "one id" if len(keys) == 1 else f"{len(keys)} ids ({', '.join(keys)})"
         raise BadValue(f"must be {what}")
-    for part in parts:
-        if not isinstance(part, str):
-            raise BadValue("must hold strings only")
-        _check(part)
-    return parts[0] if len(keys) == 1 else tuple(parts)
+    found = tuple(map(_part, parts))
+    return found[0] if len(keys) == 1 else found
 
 
 def parse_path(keys: tuple[str, ...], text: str) -> Entity:
@@ -95,10 +97,21 @@ def entity_bytes(keys: tuple[str, ...], entity: Entity) -> bytes:
     return b"".join(b"%d:%b" % (len(part), part) for part in parts[:-1]) + parts[-1]
 
 
+def _part(raw: Any) -> str:
+    try:
+        part = id_text(raw)
+    except ValueError:
+        raise BadValue(_LENGTH if isinstance(raw, int) else _UNICODE) from None
+    if not isinstance(part, str):
+        raise BadValue(f"must hold only ids, each {_ID}")
+    _check(part)
+    return part
+
+
 def _check(part: str) -> None:
     if not 0 < len(part) <= MAX_ENTITY_ID:
-        raise BadValue(f"must have 1 to {MAX_ENTITY_ID} characters")
+        raise BadValue(_LENGTH)
     try:
         part.encode()
     except UnicodeEncodeError:
-        raise BadValue("must be valid Unicode (it holds a lone surrogate)") from None
+        raise BadValue(_UNICODE) from None

@@ -15,6 +15,7 @@ from neuralstream_core.errors import Invalid, NeuralStreamError, NotFound
 from neuralstream_core.features.requests import WriteRequest
 from neuralstream_core.features.rows import WriteResult
 from neuralstream_core.features.store import Batch, OnlineStore
+from neuralstream_core.validation import from_validation
 
 __all__ = ["Failure", "Ingested", "Message", "ingest"]
 
@@ -76,6 +77,4 @@ def _parse(body: str | bytes) -> WriteRequest:
     try:
         return WriteRequest.model_validate_json(body)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        loc = ".".join(map(str, first["loc"])) or "body"
-        raise Invalid.at(loc, first["msg"], code="invalid_message") from None
+        raise from_validation(error, body) from None

@@ -27,17 +27,23 @@ __all__ = [
 MAX_ROWS: Final = 10_000
 """Rows one write may have."""
 
-_ID: Final = {"type": "string", "minLength": 1, "maxLength": MAX_ENTITY_ID}
+_ID: Final = {
+    "anyOf": [
+        {"type": "string", "minLength": 1, "maxLength": MAX_ENTITY_ID},
+        {"type": "integer"},
+    ]
+}
 EntityForm = Annotated[
     Any,
     WithJsonSchema(
         {
             "anyOf": [
-                _ID,
+                *_ID["anyOf"],
                 {"type": "array", "items": _ID},
                 {"type": "object", "additionalProperties": _ID},
             ],
-            "description": "an id; for a composite entity a list in key order, or an object by key",
+            "description": 'an id, text or a whole number (17 and `"17"` are one); for a composite '
+            "entity a list in key order, or an object by key",
         }
     ),
 ]
@@ -68,7 +74,7 @@ RowForm = Annotated[
             "required": ["entity_id", "features"],
             "additionalProperties": False,
             "properties": {
-                "entity_id": {"anyOf": [_ID, {"type": "array"}, {"type": "object"}]},
+                "entity_id": {"anyOf": [*_ID["anyOf"], {"type": "array"}, {"type": "object"}]},
                 "features": {"type": "object", "minProperties": 1},
                 "event_timestamp": {
                     "anyOf": [{"type": "string", "format": "date-time"}, {"type": "null"}]

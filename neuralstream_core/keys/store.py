@@ -134,6 +134,9 @@ class KeyStore:
 def _check(principal: str, scopes: Collection[str], expires_at: Micros | None, now: Micros) -> None:
     if not 1 <= len(principal) <= _MAX_PRINCIPAL or not principal.isprintable():
         raise Invalid.at("principal", f"1 to {_MAX_PRINCIPAL} printable characters")
+    # API Gateway puts it between quotes into a JSON access log, and escapes nothing.
+    if set(principal) & {'"', "\\"}:
+        raise Invalid.at("principal", "no quotation mark and no backslash")
     if not scopes:
         raise Invalid.at("scopes", "a key needs at least one scope")
     if unknown := sorted(set(scopes) - set(Scope)):

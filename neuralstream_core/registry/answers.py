@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AwareDatetime, Field
 
 from neuralstream_core.registry.records import (
+    Checked,
     Digest,
     FeatureRef,
     Format,
@@ -166,6 +167,8 @@ class VersionAnswer(Record):
     """Schema version of each view when the version was registered."""
     missing: MissingPolicy
     signature: Signature | None
+    check: Checked | None
+    """What its check found; null for a version registered without one."""
     profile: Digest | None
     metrics: dict[str, float]
     params: dict[str, Any]

@@ -6,6 +6,7 @@ key                               what
 ``artifacts/sha256/{digest}``     a validated artifact; never overwritten with other bytes
 ``uploads/{ns}/{model}/{id}``     bytes a caller uploaded, until they are validated and copied
 ``profiles/{digest}.json``        a monitoring profile
+``profiles/checks/{digest}.json`` the rows and answers that a version had to reproduce
 ================================  =============================================================
 """
 
@@ -75,6 +76,12 @@ class ArtifactStore:
         """Store a monitoring profile and return its digest."""
         digest = hashlib.sha256(data).hexdigest()
         self._put(f"profiles/{digest}.json", data, digest, "application/json")
+        return digest
+
+    def put_check(self, data: bytes) -> str:
+        """Store a version's check and return its digest."""
+        digest = hashlib.sha256(data).hexdigest()
+        self._put(f"profiles/checks/{digest}.json", data, digest, "application/json")
         return digest
 
     def presign(self, key: str, digest: str, size: int) -> Upload:

@@ -46,7 +46,10 @@ from neuralstream_core.registry.records import (
 from neuralstream_core.table import Item, Table
 from neuralstream_core.time import Clock, from_micros
 
-__all__ = ["Change", "Command", "Committed", "Journal"]
+__all__ = ["MAX_WRITES", "Change", "Command", "Committed", "Journal"]
+
+MAX_WRITES: Final = 97
+"""Versions and further writes of one change: DynamoDB takes 100, three are the journal's own."""
 
 KEY_SECONDS: Final = 24 * 3600
 """How long an idempotency key is remembered."""
@@ -60,7 +63,7 @@ class Change:
         model: the model as it shall be; the journal sets its revision and time.
         versions: versions that change, as they shall be.
         stages: the new stage of those that move; goes into the event.
-        actions: further writes of the same transaction. Together with ``versions`` at most 97.
+        actions: further writes of the same transaction. Together with ``versions`` at most `MAX_WRITES`.
     """
 
     model: ModelRecord

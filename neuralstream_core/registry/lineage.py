@@ -4,7 +4,7 @@ Nodes and their ids::
 
     version   m@v3                 a model version
     dataset   name@digest          training data
-    code      repo@commit          training code
+    code      repo@commit          training code; @commit or its path where no repository is known
     view      users#3              a feature view at a schema version
     artifact  sha256:…             the bytes that are loaded
 
@@ -162,12 +162,19 @@ def _ingredients(version: VersionLineage) -> Iterable[tuple[str, Any, Any]]:
     for dataset in version.datasets:
         yield _at(dataset["name"], dataset.get("digest")), "dataset", "trained_on"
     if version.code is not None:
-        yield _at(version.code["repo"], version.code.get("commit")), "code", "built_by"
+        yield _code(version.code), "code", "built_by"
     for use in version.feature_views:
         yield f"{use.view}#{use.schema_version}", "view", "reads"
     for parent in version.parents:
         yield parent, "version", "derived_from"
     yield f"sha256:{version.artifact.digest}", "artifact", "is"
+
+
+def _code(code: dict[str, Any]) -> str:
+    repo, commit = code.get("repo"), code.get("commit")
+    if repo is None and commit is None:
+        return str(code["path"])
+    return _at(repo or "", commit)
 
 
 def _at(name: str, mark: str | None) -> str:

@@ -13,12 +13,15 @@ import uuid
 from collections.abc import Iterable
 from typing import Any, Final
 
+from pydantic import Field
+
 from neuralstream_core import __version__
 from neuralstream_core.registry.lineage import lineage_of
 from neuralstream_core.registry.records import EventKind, EventRecord, Status, VersionRecord
 from neuralstream_core.time import iso, to_micros
+from neuralstream_core.types import Record
 
-__all__ = ["run_events"]
+__all__ = ["RunEvents", "run_events"]
 
 PRODUCER: Final = f"urn:neuralstream:registry:{__version__}"
 SCHEMA: Final = "https://openlineage.io/spec/2-0-2/OpenLineage.json#/$defs/RunEvent"
@@ -29,6 +32,14 @@ _BATCH: Final = {
     EventKind.BATCH_FINISHED: "COMPLETE",
     EventKind.BATCH_FAILED: "FAIL",
 }
+
+
+class RunEvents(Record):
+    """``GET /models/{name}/lineage?format=openlineage``: versions and events of one page as run events."""
+
+    events: list[dict[str, Any]] = Field(description="RunEvent objects of OpenLineage 2-0-2")
+    next_token: str | None = None
+    next_events_token: str | None = None
 
 
 def run_events(
@@ -155,8 +166,8 @@ def _located(home: str, uri: str) -> dict[str, Any]:
 
 
 def _code(code: dict[str, Any]) -> dict[str, Any]:
-    repo = code["repo"]
-    if not _URI.match(repo):  # the standard facet's url must be one
+    repo = code.get("repo")
+    if repo is None or not _URI.match(repo):  # the standard facet's url must be one
         return {"neuralstream_code": _facet("CodeFacet", **code)}
     more = {"version": code.get("commit"), "path": code.get("path")}
     given = {name: value for name, value in more.items() if value is not None}

@@ -37,6 +37,22 @@ class BaselineProfiler:
     def __init__(self, artifacts: ArtifactStore) -> None:
         self._artifacts = artifacts
 
+    def fetched(self, baseline: Baseline, features: Sequence[FeatureRef], /) -> Baseline:
+        """The baseline with the values of its reference in place of it.
+
+        Raises:
+            Invalid: it is for a version that serves already, or the reference cannot be read.
+        """
+        if baseline.production_rows is not None:
+            raise Invalid.at(
+                "baseline.production_rows",
+                "is for POST …/baseline, once the version serves",
+                code=_CODE,
+            )
+        if baseline.reference is None:
+            return baseline
+        return self._fetched(baseline.reference, features)
+
     def profile(
         self, baseline: Baseline, features: Sequence[FeatureRef], signature: Signature, /
     ) -> bytes:
@@ -47,14 +63,7 @@ class BaselineProfiler:
         """
         from neuralstream_core.monitoring.baseline import build_profile
 
-        if baseline.production_rows is not None:
-            raise Invalid.at(
-                "baseline.production_rows",
-                "is for POST …/baseline, once the version serves",
-                code=_CODE,
-            )
-        if baseline.reference is not None:
-            baseline = self._fetched(baseline.reference, features)
+        baseline = self.fetched(baseline, features)
         return build_profile(
             features,
             baseline.columns or {},

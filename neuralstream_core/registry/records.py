@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import AwareDatetime, Field, StringConstraints
 
 from neuralstream_core.types import Description, Name, Record, Tags, VersionName
 
 __all__ = [
+    "Checked",
     "Digest",
     "EventKind",
     "EventRecord",
@@ -17,8 +18,11 @@ __all__ = [
     "Format",
     "Gate",
     "HeldView",
+    "Kind",
+    "Label",
     "MissingPolicy",
     "ModelRecord",
+    "Scores",
     "Signature",
     "Stage",
     "Status",
@@ -116,13 +120,51 @@ class Tensor(Record):
     shape: tuple[int, ...]
 
 
+Kind: TypeAlias = Literal["classifier", "regressor", "anomaly", "clusterer", "embedding"]
+"""The family of a model, which decides what its answer consists of."""
+
+Scores: TypeAlias = Literal["probability", "logits", "score", "ignored"]
+"""What the numbers are that a model gives beside its labels, or in their place.
+
+``probability``: each row sums to 1, or one number in [0, 1]. ``logits``: a softmax (of one number: a
+sigmoid) makes them probabilities. ``score``: anything else that orders the classes or clusters, or tells
+how normal a row is. ``ignored``: numbers that cannot be assigned to the classes; not answered.
+"""
+
+Label: TypeAlias = str | int | bool
+
+
 class Signature(Record):
     """What the loaded model takes and gives, recorded when it was validated."""
 
-    kind: Literal["classifier", "regressor"]
+    kind: Kind
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
-    classes: tuple[str | int | bool, ...] | None = None
+    classes: tuple[Label, ...] | None = Field(
+        default=None, description="labels of a classifier or clusters, in the order of the scores"
+    )
+    scores: Scores | None = Field(
+        default=None, description="what the numbers beside or in place of the labels are"
+    )
+    names: tuple[str, ...] = Field(
+        default=(), description="of the values of one prediction, when it consists of several"
+    )
+
+
+class Checked(Record):
+    """That a version reproduced the caller's own answers before it became READY."""
+
+    rows: int
+    tolerance: float
+    max_difference: float = Field(
+        description="largest difference found, in the measure that the tolerance bounds"
+    )
+    ties: int = Field(
+        default=0, description="rows with another label whose scores are equal within the tolerance"
+    )
+    digest: Digest | None = Field(
+        default=None, description="SHA-256 of the stored rows and expected answers"
+    )
 
 
 class VersionRecord(Record):
@@ -145,6 +187,9 @@ class VersionRecord(Record):
     missing: MissingPolicy = MissingPolicy.ERROR
     signature: Signature | None = None
     reason: str | None = None
+    reason_code: str | None = None
+    """The stable code that goes with ``reason``; ``artifact_rejected`` unless it says another."""
+    check: Checked | None = None
     profile: Digest | None = None
     """Digest of the stored monitoring profile (bins of every series), if the version has a baseline."""
     metrics: dict[str, float] = Field(default_factory=dict)
@@ -160,6 +205,8 @@ class VersionRecord(Record):
     """Where in the data bucket the upload is expected."""
     awaits_baseline: bool = False
     """A baseline came with the announcement of the upload."""
+    awaits_proof: bool = False
+    """Declarations or a check came with the announcement of the upload."""
     retired: bool = False
     """Archived by request: out of rollback's reach, and its feature views may be deleted."""
 

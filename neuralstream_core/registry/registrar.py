@@ -34,9 +34,9 @@ from neuralstream_core.registry.artifacts import (
 from neuralstream_core.registry.attempts import By, retrying
 from neuralstream_core.registry.journal import Change, Command
 from neuralstream_core.registry.records import (
+    Checked,
     EventKind,
     FeatureRef,
-    Format,
     ModelRecord,
     Signature,
     Stage,
@@ -45,24 +45,30 @@ from neuralstream_core.registry.records import (
     number_of,
 )
 from neuralstream_core.registry.registry import Registry
-from neuralstream_core.registry.requests import MAX_INLINE, Baseline, Registration
+from neuralstream_core.registry.requests import MAX_INLINE, Asked, Baseline, Registration
+from neuralstream_core.registry.samples import samples_of
 from neuralstream_core.registry.views import Views, hold, resolve
 from neuralstream_core.time import from_micros
 
-__all__ = ["Profiler", "Registered", "Registrar", "Validator"]
+__all__ = ["Profiler", "Registered", "Registrar", "Validated", "Validator"]
+
+
+@dataclass(frozen=True, slots=True)
+class Validated:
+    """What a good artifact turned out to be, and what its check found."""
+
+    signature: Signature
+    check: Checked | None = None
 
 
 class Validator(Protocol):
-    """Loads an artifact and runs it once."""
+    """Loads an artifact, settles what it is and proves it."""
 
-    def validate(
-        self,
-        format: Format,  # noqa: A002 - the registry's own word for it
-        data: bytes,
-        features: Sequence[FeatureRef],
-        /,
-    ) -> Signature:
-        """The signature of a good artifact, in bounded memory and time.
+    def validate(self, version: VersionRecord, data: bytes, asked: Asked, /) -> Validated:
+        """What a good artifact is, in bounded memory and time.
+
+        Args:
+            version: the draft: its format, features and missing-value policy count.
 
         Raises:
             ArtifactRejected: with the reason.
@@ -71,6 +77,13 @@ class Validator(Protocol):
 
 class Profiler(Protocol):
     """Makes a monitoring profile from a baseline."""
+
+    def fetched(self, baseline: Baseline, features: Sequence[FeatureRef], /) -> Baseline:
+        """The baseline with the values of its reference in place of it.
+
+        Raises:
+            Invalid: the reference cannot be read.
+        """
 
     def profile(
         self, baseline: Baseline, features: Sequence[FeatureRef], signature: Signature, /
@@ -147,9 +160,8 @@ class Registrar:
             prepared = self._await_upload(draft, request, by)
         else:
             data = _decoded(request.artifact_base64 or "")
-            prepared = self._validated(
-                draft.model_copy(update={"size": len(data)}), data, request.baseline, by
-            )
+            draft = draft.model_copy(update={"size": len(data)})
+            prepared = self._validated(draft, data, request.proof, request.baseline, by)
         done = self._registry.journal.commit(command, lambda m: self._add(m, prepared))
         return self._registered(model, done.event.version or "", by, replayed=done.replayed)
 
@@ -165,11 +177,17 @@ class Registrar:
             try:
                 settled, kind = self._inspected(found, by), EventKind.READY
             except (ArtifactRejected, TooLarge, _BadBaseline) as error:
-                rejected = {"status": Status.REJECTED, "reason": error.detail[:1024]}
+                rejected = {
+                    "status": Status.REJECTED,
+                    "reason": error.detail[:1024],
+                    "reason_code": error.code if isinstance(error, ArtifactRejected) else None,
+                }
                 settled, kind = found.model_copy(update=rejected), EventKind.REJECTED
             found = self._settle(settled, kind, by)
         if found.status is Status.REJECTED:
-            raise ArtifactRejected(found.reason or "the artifact was rejected")
+            raise ArtifactRejected(
+                found.reason or "the artifact was rejected", code=found.reason_code
+            )
         return found
 
     def adopt_baseline(self, model: str, version: str, baseline: Baseline, by: By) -> VersionRecord:
@@ -206,6 +224,10 @@ class Registrar:
             # It is turned into a profile once the model's classes are known.
             body = request.baseline.model_dump_json().encode()
             retrying(by.remaining, lambda: self._artifacts.put_upload(f"{key}.baseline", body))
+        proof = request.proof
+        if proof != Asked():
+            asked = proof.model_dump_json().encode()
+            retrying(by.remaining, lambda: self._artifacts.put_upload(f"{key}.proof", asked))
         return draft.model_copy(
             update={
                 "status": Status.PENDING_UPLOAD,
@@ -213,6 +235,7 @@ class Registrar:
                 "size": spec.size,
                 "upload_key": key,
                 "awaits_baseline": request.baseline is not None,
+                "awaits_proof": proof != Asked(),
                 "upload_expires_at": from_micros(
                     self._registry.clock() + UPLOAD_SECONDS * 1_000_000
                 ),
@@ -232,28 +255,48 @@ class Registrar:
         if version.awaits_baseline:
             body = retrying(by.remaining, lambda: self._artifacts.uploaded(f"{key}.baseline"))
             baseline = Baseline.model_validate_json(body)
+        asked = Asked()
+        if version.awaits_proof:
+            kept = retrying(by.remaining, lambda: self._artifacts.uploaded(f"{key}.proof"))
+            asked = Asked.model_validate_json(kept)
         try:
-            return self._validated(version, data, baseline, by)
+            return self._validated(version, data, asked, baseline, by)
         except ArtifactRejected:
             raise
         except Invalid as error:
             raise _BadBaseline(error.detail) from error
 
     def _validated(
-        self, version: VersionRecord, data: bytes, baseline: Baseline | None, by: By
+        self,
+        version: VersionRecord,
+        data: bytes,
+        asked: Asked,
+        baseline: Baseline | None,
+        by: By,
     ) -> VersionRecord:
-        """``version`` as READY, its artifact and profile stored."""
-        signature = self._validator.validate(version.format, data, version.features)
+        """``version`` as READY, its artifact, profile and check stored."""
+        if baseline is not None:
+            baseline = self._profiler.fetched(baseline, version.features)
+            if asked.check is None:
+                samples = samples_of(baseline, version.features)
+                asked = asked.model_copy(update={"samples": samples})
+        validated = self._validator.validate(version, data, asked)
+        checked = validated.check
         profile: str | None = None
         if baseline is not None:
-            body = self._profiler.profile(baseline, version.features, signature)
+            body = self._profiler.profile(baseline, version.features, validated.signature)
             profile = retrying(by.remaining, lambda: self._artifacts.put_profile(body))
+        if checked is not None and asked.check is not None:
+            kept = asked.check.model_dump_json().encode()
+            stored = retrying(by.remaining, lambda: self._artifacts.put_check(kept))
+            checked = checked.model_copy(update={"digest": stored})
         digest = retrying(by.remaining, lambda: self._artifacts.put(data))
         return version.model_copy(
             update={
                 "status": Status.READY,
                 "digest": digest,
-                "signature": signature,
+                "signature": validated.signature,
+                "check": checked,
                 "profile": profile,
             }
         )

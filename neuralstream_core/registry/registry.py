@@ -6,7 +6,7 @@ Registering versions, which needs S3, feature views and a validator, is in ``reg
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, TypeVar
 
@@ -25,7 +25,7 @@ from neuralstream_core.registry.items import (
     version_key,
     view_key,
 )
-from neuralstream_core.registry.journal import Change, Command, Committed, Journal
+from neuralstream_core.registry.journal import MAX_WRITES, Change, Command, Committed, Journal
 from neuralstream_core.registry.records import (
     EventKind,
     EventRecord,
@@ -176,13 +176,20 @@ class Registry:
         reason: str | None = None,
         expected_production: str | None = ANY,
     ) -> Committed:
-        """Put a version into production; see `rules.promote`."""
-        return self.change(
-            Command(model, "promote", by, _payload(version, reason, expected_production)),
-            lambda m, versions: rules.promote(
+        """Put a version into production; see `rules.promote`.
+
+        Raises:
+            Conflict: also when it is archived and a feature view it needs was deleted meanwhile.
+        """
+
+        def decide(m: ModelRecord, versions: rules.Versions) -> Change:
+            change = rules.promote(
                 m, version, versions, reason=reason, expected_production=expected_production
-            ),
-        )
+            )
+            return self._revive(change, [versions(version)])
+
+        command = Command(model, "promote", by, _payload(version, reason, expected_production))
+        return self.change(command, decide)
 
     def rollback(
         self,
@@ -224,19 +231,24 @@ class Registry:
 
         def decide(m: ModelRecord, versions: rules.Versions) -> Change:
             change = rules.restore(m, version, versions, reason=reason)
-            self.require_views(versions(version))
-            return replace(change, actions=hold(self.table, self.namespace, versions(version)))
+            return self._revive(change, [versions(version)])
 
         return self.change(Command(model, "restore", by, _payload(version, reason)), decide)
 
     def set_split(
         self, model: str, split: Mapping[str, float], by: By, *, reason: str | None = None
     ) -> Committed:
-        """Share the traffic between versions; see `rules.set_split`."""
-        return self.change(
-            Command(model, "set_split", by, _payload(dict(split), reason)),
-            lambda m, versions: rules.set_split(m, split, versions, reason=reason),
-        )
+        """Share the traffic between versions; see `rules.set_split`.
+
+        Raises:
+            Conflict: also when one is archived and a feature view it needs was deleted meanwhile.
+        """
+
+        def decide(m: ModelRecord, versions: rules.Versions) -> Change:
+            change = rules.set_split(m, split, versions, reason=reason)
+            return self._revive(change, [versions(name) for name in split])
+
+        return self.change(Command(model, "set_split", by, _payload(dict(split), reason)), decide)
 
     def end_split(self, model: str, by: By, *, reason: str | None = None) -> Committed:
         """All traffic to the production version; see `rules.end_split`."""
@@ -327,6 +339,25 @@ class Registry:
                 raise Conflict(f"the feature view {view} was deleted", code="view_deleted")
 
     # -- internals ----------------------------------------------------------------------------
+
+    def _revive(self, change: Change, targets: Sequence[VersionRecord]) -> Change:
+        """``change`` with a new hold on the views of those of its ``targets`` that were archived.
+
+        Raises:
+            Conflict: a view was deleted, or one transaction cannot hold that many.
+        """
+        archived = [version for version in targets if version.stage is Stage.ARCHIVED]
+        for version in archived:
+            self.require_views(version)
+        released = [version for version in archived if version.retired]
+        actions = hold(self.table, self.namespace, *released)
+        if len(actions) + len(change.versions) > MAX_WRITES:
+            raise Conflict(
+                "the archived versions need too many feature views at once; promote some of them to "
+                "staging first",
+                code="too_many_views",
+            )
+        return replace(change, actions=actions)
 
     def _settled(self, version: VersionRecord) -> VersionRecord:
         """An upload that was never completed is REJECTED from the moment its address stopped working;

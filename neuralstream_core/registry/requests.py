@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any, Final, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -16,15 +16,19 @@ from pydantic import (
 )
 from pydantic import StringConstraints as Text
 
-from neuralstream_core.registry.records import Digest, Format, MissingPolicy
-from neuralstream_core.types import MAX_NAME, Description, Frozen, Tags
+from neuralstream_core.registry.records import Digest, Format, Kind, MissingPolicy
+from neuralstream_core.types import MAX_NAME, Description, Frozen, Name, Record, Tags
 
 __all__ = [
     "MAX_FEATURES",
     "MAX_INLINE",
+    "Asked",
     "Baseline",
+    "Check",
     "Code",
     "Dataset",
+    "Declared",
+    "Expected",
     "FeatureSpec",
     "GateSpec",
     "Lineage",
@@ -39,6 +43,8 @@ MAX_INLINE: Final = 4 * 1024 * 1024
 """Bytes an artifact may have inside a request (Lambda's payload limit leaves no more); larger ones are
 uploaded."""
 MAX_FEATURES: Final = 500
+MAX_CHECK: Final = 1000
+"""Rows of a check."""
 MAX_OPAQUE: Final = 16 * 1024
 """Bytes of JSON that params, metrics or lineage may have, each."""
 
@@ -63,6 +69,7 @@ def _bounded_model(value: BaseModel) -> BaseModel:
 Reason = Annotated[str, Text(max_length=1024), AfterValidator(_bounded)]
 ShortText = Annotated[str, Text(min_length=1, max_length=512), AfterValidator(_bounded)]
 Bounded = AfterValidator(_bounded)
+FeatureName = Annotated[str, Text(min_length=1, max_length=2 * MAX_NAME + 1)]
 ParentRef = Annotated[str, Text(pattern=r"^([A-Za-z0-9][A-Za-z0-9_.-]{0,127}@)?v[1-9][0-9]{0,8}$")]
 
 
@@ -119,11 +126,17 @@ class Dataset(Frozen):
 
 
 class Code(Frozen):
-    """Training code."""
+    """Training code, as far as it is known."""
 
-    repo: ShortText
+    repo: ShortText | None = None
     commit: ShortText | None = None
     path: ShortText | None = None
+
+    @model_validator(mode="after")
+    def _something(self) -> Self:
+        if self.repo is None and self.commit is None and self.path is None:
+            raise ValueError("give repo, commit or path")
+        return self
 
 
 class Lineage(Frozen):
@@ -175,7 +188,111 @@ class Baseline(Frozen):
 MetricName = Annotated[str, Text(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_./@-]{0,127}$")]
 
 
-class Registration(Frozen):
+ClassLabel = Annotated[str, Text(max_length=512), AfterValidator(_bounded)] | int | bool
+
+
+class Declared(Frozen):
+    """What a caller says about a model that its file does not tell."""
+
+    kind: Kind | None = Field(
+        default=None,
+        description="the family of the model; inferred from the artifact where that is possible",
+    )
+    classes: Annotated[tuple[ClassLabel, ...], Field(min_length=2, max_length=10_000)] | None = (
+        Field(
+            default=None,
+            description="labels of a classifier, in the order in which the model gives its scores",
+        )
+    )
+    outputs: Annotated[tuple[Name, ...], Field(min_length=1, max_length=1000)] | None = Field(
+        default=None,
+        description="names of the values of one prediction, for a model that gives several",
+    )
+    scores: Literal["probability", "logits", "score"] | None = Field(
+        default=None,
+        description="what the numbers beside or in place of the labels are; `logits` become "
+        "probabilities by a softmax (of one number: a sigmoid)",
+    )
+
+    @model_validator(mode="after")
+    def _distinct(self) -> Self:
+        for field in ("classes", "outputs"):
+            given = getattr(self, field)
+            if given is not None and len(set(given)) < len(given):
+                raise ValueError(f"{field} are not distinct")
+        return self
+
+
+class Expected(Frozen):
+    """What a model must answer to the rows of a check, one entry per row."""
+
+    prediction: Annotated[list[Any], Field(min_length=1, max_length=MAX_CHECK)] = Field(
+        description="labels, numbers, or lists of a model with several outputs"
+    )
+    probability: (
+        Annotated[list[float | list[float]], Field(min_length=1, max_length=MAX_CHECK)] | None
+    ) = Field(
+        default=None,
+        description="as predictions answer it (binary: of the positive class, otherwise of the "
+        "predicted one), or a list by class",
+    )
+    score: (
+        Annotated[list[float | list[float]], Field(min_length=1, max_length=MAX_CHECK)] | None
+    ) = Field(default=None, description="as predictions answer it, or a list by class or cluster")
+
+
+class Check(Frozen):
+    """Rows and the answers that the stored artifact must reproduce before its version is READY."""
+
+    inputs: (
+        Annotated[list[dict[FeatureName, Any]], Field(min_length=1, max_length=MAX_CHECK)]
+        | Annotated[dict[FeatureName, list[Any]], Field(min_length=1, max_length=MAX_FEATURES)]
+    ) = Field(
+        description="rows as objects by feature (`view:feature` or its bare name), or columns; "
+        "`null` is a missing value, which the version's policy fills"
+    )
+    expected: Expected
+    tolerance: Annotated[float, Field(ge=0.0, le=1.0)] = Field(
+        default=1e-3,
+        description="largest difference allowed: absolute for probabilities, relative to "
+        "max(1, |expected|) for other numbers; labels must be equal except in a tie of the scores",
+    )
+
+    @model_validator(mode="after")
+    def _rows_agree(self) -> Self:
+        n = len(self.expected.prediction)
+        for name in ("probability", "score"):
+            given = getattr(self.expected, name)
+            if given is not None and len(given) != n:
+                raise ValueError(f"expected.{name} has {len(given)} rows, expected.prediction {n}")
+        counts = (
+            {"inputs": len(self.inputs)}
+            if isinstance(self.inputs, list)
+            else {f"inputs.{name}": len(column) for name, column in self.inputs.items()}
+        )
+        for name, count in counts.items():
+            if count != n:
+                raise ValueError(f"{name} has {count} rows, expected.prediction {n}")
+        return self
+
+    @property
+    def rows(self) -> int:
+        return len(self.expected.prediction)
+
+
+class Asked(Record):
+    """What is to be settled and proven about a version before it is READY.
+
+    Attributes:
+        samples: values by feature label, from the baseline, to try the model on.
+    """
+
+    declared: Declared = Field(default_factory=Declared)
+    check: Check | None = None
+    samples: dict[str, list[Any]] = Field(default_factory=dict)
+
+
+class Registration(Declared):
     """The body of ``POST /models/{name}/versions``."""
 
     format: Format
@@ -192,6 +309,7 @@ class Registration(Frozen):
     params: Annotated[dict[str, Any], Bounded] = Field(default_factory=dict)
     lineage: Annotated[Lineage, AfterValidator(_bounded_model)] = Field(default_factory=Lineage)
     baseline: Baseline | None = None
+    check: Check | None = None
     description: Annotated[Description, Bounded] = ""
     tags: Annotated[Tags, Bounded] = Field(default_factory=dict)
 
@@ -202,7 +320,22 @@ class Registration(Frozen):
         names = [spec.feature for spec in self.features]
         if len(set(names)) < len(names):
             raise ValueError("a feature is listed twice")
+        if not names and "features" in self.model_fields_set:
+            raise ValueError(
+                "features is empty: list the model's inputs in its order, or leave the field out "
+                "for a model that only the V2 inference route serves"
+            )
+        if not names and self.check is not None:
+            raise ValueError("a check names its inputs by feature; list features")
         return self
+
+    @property
+    def proof(self) -> Asked:
+        """What registration has to settle and prove."""
+        declared = Declared(
+            kind=self.kind, classes=self.classes, outputs=self.outputs, scores=self.scores
+        )
+        return Asked(declared=declared, check=self.check)
 
 
 class GateSpec(Frozen):

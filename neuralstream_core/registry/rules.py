@@ -7,7 +7,7 @@
                        ▲   │                   │     ▲
                restore │   │ archive   promote │     │ rollback (of the version that replaced it)
                        │   ▼      or rollback  ▼     │
-                      archived ◀────────────  archived
+                      archived ◀────────────  archived ── promote ──▶ production
                       (retired)              (in history)
 
 * At most one version is in production. Promoting another archives it and puts it on the model's
@@ -15,7 +15,10 @@
 * Promotion and rollback end a running split: afterwards all traffic goes to the production version.
 * Racing promotions without ``expected_production`` happen one after the other (last wins); with it, those
   that find another production version than expected are refused.
-* A split may name any READY version that is not archived, whatever its stage.
+* An archived version that is READY can be promoted again, and may be named in a split, which takes it
+  back to staging. Both need its feature views to be still those it was registered with: a retired version
+  has let go of them and takes hold of them again (`Change.actions`, added by the registry).
+* A version is in the history at most once, and never while it is in production.
 * Only what serves no traffic can be archived. Archiving a version of the history takes it out of
   rollback's reach. ``retired`` versions no longer hold their feature views.
 """
@@ -75,21 +78,17 @@ def promote(
     reason: str | None = None,
     expected_production: str | None = ANY,
 ) -> Change:
-    """staging → production; what was in production → archived.
+    """staging or archived → production; what was in production → archived.
 
     Raises:
-        Conflict: not READY, not in staging, another production version than expected, or a gate of the
-            model is not met.
+        Conflict: not READY, in production already, another production version than expected, or a gate
+            of the model is not met.
     """
     _expect(model, expected_production)
     target = versions(version)
     _ready(target)
     if target.stage is Stage.PRODUCTION and model.ab_split is None:
         raise Conflict(f"{version} is already in production", code="already_production")
-    if target.stage is Stage.ARCHIVED:
-        raise Conflict(
-            f"{version} is archived; promote it to staging first, or roll back", code="archived"
-        )
     if failed := unmet(model.require, target.metrics):
         raise Conflict(f"{version} does not pass: {'; '.join(failed)}", code="gate_not_met")
     return _take_over(model, target, versions, EventKind.PROMOTED, reason, _pushed(model, target))
@@ -185,7 +184,7 @@ def set_split(
 
     Raises:
         Invalid: the weights are wrong.
-        Conflict: a version is not READY or archived.
+        Conflict: a version is not READY.
     """
     errors = [
         FieldError(f"split.{version}", "a weight lies between 0 and 1")
@@ -198,11 +197,14 @@ def set_split(
         raise Invalid.at("split", f"names 1 to {MAX_SPLIT} versions")
     if abs(fsum(split.values()) - 1.0) > _SUM_TOLERANCE:
         raise Invalid.at("split", f"the weights sum to {fsum(split.values()):g}, not 1")
-    for name in split:
-        target = versions(name)
+    targets = [versions(name) for name in split]
+    for target in targets:
         _ready(target)
-        if target.stage is Stage.ARCHIVED:
-            raise Conflict(f"{name} is archived; promote it to staging first", code="archived")
+    revived = [
+        target.model_copy(update={"stage": Stage.STAGING, "retired": False})
+        for target in targets
+        if target.stage is Stage.ARCHIVED
+    ]
     ordered = {name: float(split[name]) for name in sorted(split, key=number_of)}
     production = model.production_version
     in_force = model.allocation or (((production, BUCKETS),) if production is not None else None)
@@ -212,6 +214,8 @@ def set_split(
         ),
         kind=EventKind.SPLIT_SET,
         reason=reason,
+        versions=revived,
+        stages={version.version: version.stage for version in revived},
         data={"before": model.ab_split},
     )
 
@@ -255,7 +259,7 @@ def _take_over(
     reason: str | None,
     history: Sequence[str],
 ) -> Change:
-    moved = [target.model_copy(update={"stage": Stage.PRODUCTION})]
+    moved = [target.model_copy(update={"stage": Stage.PRODUCTION, "retired": False})]
     replaced = model.production_version
     if replaced is not None and replaced != target.version:
         moved.append(versions(replaced).model_copy(update={"stage": Stage.ARCHIVED}))
@@ -279,9 +283,10 @@ def _take_over(
 
 def _pushed(model: ModelRecord, target: VersionRecord) -> Sequence[str]:
     former = model.production_version
+    history = _without(model.history, target.version)
     if former is None or former == target.version:
-        return model.history
-    return (*model.history, former)[-MAX_HISTORY:]
+        return history
+    return (*_without(history, former), former)[-MAX_HISTORY:]
 
 
 def _without(history: Sequence[str], version: str) -> tuple[str, ...]:

@@ -15,85 +15,58 @@ from __future__ import annotations
 import os
 import resource
 import sys
-from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from neuralstream_core.errors import ArtifactRejected, Invalid
-from neuralstream_core.registry.records import FeatureRef, Format, Signature
+from neuralstream_core.errors import ArtifactRejected
+from neuralstream_core.registry.records import Checked, Format, Signature, VersionRecord
+from neuralstream_core.registry.requests import Asked
 from neuralstream_core.types import Record
 
 if TYPE_CHECKING:
-    import numpy as np
-
-    from neuralstream_core.serving.runtimes import Runtime
+    from neuralstream_core.serving.proof import Proof
 
 __all__ = ["Outcome", "Task", "try_artifact"]
 
-_ROWS: Final = 2
-_SAMPLES: Final = {
-    "float32": (0.5, 1.5),
-    "float64": (0.5, 1.5),
-    "int64": (1, 2),
-    "timestamp": (1_700_000_000_000_000, 1_700_000_001_000_000),
-    "bool": (False, True),
-    "string": ("a", "b"),
-}
 _OUT_OF_MEMORY: Final = ("bad_alloc", "allocate", "out of memory")
 
 
 class Task(Record):
     """What to try: ``memory`` in bytes, ``seconds`` of processor time."""
 
-    format: Format
-    features: tuple[FeatureRef, ...]
+    version: VersionRecord
+    asked: Asked
     memory: int
     seconds: int
 
+    @property
+    def format(self) -> Format:
+        return self.version.format
+
 
 class Outcome(Record):
-    """How it went: a signature or a reason."""
+    """How it went: a signature, with what the check found, or a reason."""
 
     signature: Signature | None = None
+    check: Checked | None = None
     reason: str | None = None
+    code: str | None = None
+    errors: tuple[tuple[str, str], ...] = ()
+    """Places of the request that are wrong: ``loc`` and ``msg`` of each."""
 
 
-def try_artifact(kind: Format, data: bytes, features: Sequence[FeatureRef]) -> Signature:
-    """Inspect, load, bind to ``features`` and run on typed sample rows.
+def try_artifact(version: VersionRecord, data: bytes, asked: Asked) -> Proof:
+    """Inspect and load an artifact, and prove it (`neuralstream_core.serving.proof`).
 
     Raises:
         ArtifactRejected: with the reason.
     """
-    from neuralstream_core.serving.binding import bind
+    from neuralstream_core.serving.proof import prove
     from neuralstream_core.serving.runtimes import load
 
-    runtime = load(kind, data)
-    if features:
-        binding = bind(runtime.signature, features)
-        inputs = binding.columns([_sample(ref) for ref in features], None)
-        _run(runtime, inputs)
-    return runtime.signature
-
-
-def _run(runtime: Runtime, inputs: dict[str, np.ndarray]) -> None:
-    try:
-        predictions = runtime.run(inputs)
-    except Invalid as error:
-        raise ArtifactRejected(f"a run on sample rows failed: {error.detail}") from None
-    if len(predictions.values) != _ROWS:
-        raise ArtifactRejected(
-            f"{_ROWS} sample rows gave {len(predictions.values)} predictions, not one each"
-        )
-
-
-def _sample(ref: FeatureRef) -> np.ndarray:
-    import numpy as np
-
-    values = _SAMPLES[ref.dtype]
-    dtype = object if ref.dtype == "string" else ref.dtype.replace("timestamp", "int64")
-    column = np.array(values, dtype=dtype)
-    return column if ref.size == 1 else np.repeat(column[:, None], ref.size, axis=1)
+    runtime = load(version.format, data)
+    return prove(version, runtime, asked.declared, asked.check, asked.samples)
 
 
 def _confine(memory: int, seconds: int) -> None:
@@ -119,10 +92,13 @@ def _mapped() -> int:
 
 def _attempt(task: Task, data: bytes) -> Outcome:
     try:
-        return Outcome(signature=try_artifact(task.format, data, task.features))
+        proof = try_artifact(task.version, data, task.asked)
+        return Outcome(signature=proof.signature, check=proof.check)
     except ArtifactRejected as error:
-        starved = any(sign in error.detail for sign in _OUT_OF_MEMORY)
-        return Outcome(reason=_too_big(task) if starved else error.detail)
+        if any(sign in error.detail for sign in _OUT_OF_MEMORY):
+            return Outcome(reason=_too_big(task))
+        places = tuple((place.loc, place.msg) for place in error.errors)
+        return Outcome(reason=error.detail, code=error.code, errors=places)
     except MemoryError:
         return Outcome(reason=_too_big(task))
     except Exception as error:  # noqa: BLE001 - whatever the artifact provoked is a reason to refuse it
@@ -142,7 +118,7 @@ def main() -> None:
     task = Task.model_validate_json(sys.stdin.buffer.readline())
     if task.format is Format.ONNX:
         import onnxruntime  # noqa: F401 - its own memory is not the artifact's
-    import neuralstream_core.serving.binding
+    import neuralstream_core.serving.proof
     import neuralstream_core.serving.runtimes  # noqa: F401 - the same
 
     _confine(task.memory, task.seconds)

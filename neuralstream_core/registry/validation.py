@@ -7,14 +7,16 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
 from pydantic import ValidationError
 
-from neuralstream_core.errors import ArtifactRejected, Unavailable
-from neuralstream_core.registry.records import FeatureRef, Format, Signature
+from neuralstream_core.errors import ArtifactRejected, FieldError, Unavailable
+from neuralstream_core.registry.records import VersionRecord
+from neuralstream_core.registry.registrar import Validated
+from neuralstream_core.registry.requests import Asked
 from neuralstream_core.registry.trial import Outcome, Task
 
 __all__ = ["ProcessValidator", "trial_environment"]
@@ -41,29 +43,30 @@ class ProcessValidator:
         self._memory = memory
         self._seconds = seconds
 
-    def validate(
-        self,
-        format: Format,  # noqa: A002 - the registry's own word for it
-        data: bytes,
-        features: Sequence[FeatureRef],
-        /,
-    ) -> Signature:
-        """The signature of a good artifact.
+    def validate(self, version: VersionRecord, data: bytes, asked: Asked, /) -> Validated:
+        """The signature of a good artifact, and what its check found.
 
         Raises:
             ArtifactRejected: with the reason.
             Unavailable: the process could not be started.
         """
         task = Task(
-            format=format,
-            features=tuple(features),
+            version=version,
+            asked=asked,
             memory=self._memory,
             seconds=max(1, round(self._seconds)),
         )
         outcome = self._run(task, data)
         if outcome.signature is None:
-            raise ArtifactRejected(f"the artifact was refused: {outcome.reason}")
-        return outcome.signature
+            detail = outcome.reason or "no reason was given"
+            if outcome.code in (None, ArtifactRejected.code):
+                detail = f"the artifact was refused: {detail}"
+            raise ArtifactRejected(
+                detail,
+                code=outcome.code,
+                errors=[FieldError(loc, msg) for loc, msg in outcome.errors],
+            )
+        return Validated(outcome.signature, outcome.check)
 
     def _run(self, task: Task, data: bytes) -> Outcome:
         with tempfile.TemporaryFile() as stdin:

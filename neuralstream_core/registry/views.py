@@ -134,17 +134,24 @@ def _look_up(views: Views, name: str) -> View | None:
         return None
 
 
-def hold(table: Table, namespace: str, version: VersionRecord) -> list[dict[str, Any]]:
-    """Transaction writes that make ``version`` a dependent of its views, if they still are what they were."""
+def hold(table: Table, namespace: str, *versions: VersionRecord) -> list[dict[str, Any]]:
+    """Transaction writes that make ``versions`` dependents of their views, if they still are what they were.
+
+    One write a view, since a transaction may touch an item once.
+    """
+    labels: dict[tuple[str, str], set[str]] = {}
+    for version in versions:
+        for name, held in version.feature_views.items():
+            labels.setdefault((name, held.generation), set()).add(_label(version))
     return [
         table.update_action(
             view_key(namespace, name),
             META,
-            "ADD dependents :me",
-            values={":me": {_label(version)}, ":generation": held.generation},
+            "ADD dependents :us",
+            values={":us": us, ":generation": generation},
             condition="generation = :generation AND attribute_not_exists(deleting)",
         )
-        for name, held in version.feature_views.items()
+        for (name, generation), us in labels.items()
     ]
 
 

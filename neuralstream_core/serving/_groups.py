@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from neuralstream_core.errors import Invalid
 from neuralstream_core.features.rows import Status
-from neuralstream_core.serving.plan import Plan, missing_features, not_finite, typed
+from neuralstream_core.serving.cells import RowError
+from neuralstream_core.serving.outcomes import Answers, not_finite
+from neuralstream_core.serving.plan import Plan
 from neuralstream_core.serving.runtimes import Predictions
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Group", "RowError", "answers", "blank", "fill_missing", "infer"]
+__all__ = ["Group", "infer"]
 
-
-class RowError(NamedTuple):
-    """Why one row has no answer."""
-
-    code: str
-    detail: str
+_OF_A_ROW: Final = frozenset({"inference_failed", "wrong_row_count"})
+"""Failures of a run that may be the doing of a single row."""
 
 
 @dataclass(slots=True)
@@ -35,102 +33,13 @@ class Group:
     columns: list[NDArray[Any]] = field(default_factory=list)
     status: NDArray[np.uint8] = field(default_factory=lambda: np.zeros((0, 0), np.uint8))
     good: NDArray[np.intp] = field(default_factory=lambda: np.zeros(0, np.intp))
-    """Positions within `rows` that reached the model."""
-    predictions: Predictions | None = None
-    prediction: NDArray[Any] = field(default_factory=lambda: np.zeros(0))
-    probability: NDArray[np.float64] | None = None
-
-
-def blank(
-    group: Group,
-    overrides: Mapping[str, Sequence[Any] | np.ndarray],
-    feature_view: str | None,
-    errors: dict[int, RowError],
-) -> None:
-    """Columns of nothing but the caller's own values; every other cell is NOT_FOUND."""
-    plan = group.plan
-    group.plan.bound  # noqa: B018 - raises for a version without features
-    n = len(group.rows)
-    group.columns = [_empty(ref.dtype, ref.size, n) for ref in plan.features]
-    group.status = np.full((n, len(plan.features)), Status.NOT_FOUND, np.uint8)
-    for name, values in overrides.items():
-        place = plan.place(name, feature_view)
-        ref = plan.features[place]
-        if isinstance(values, np.ndarray) and values.dtype.kind in "fiub":
-            _override_array(group, place, values[group.rows], errors)
-            continue
-        check = typed(ref)
-        column, status = group.columns[place], group.status[:, place]
-        for at, row in enumerate(group.rows.tolist()):
-            value = values[row]
-            if value is None:
-                status[at] = Status.NULL
-                continue
-            try:
-                column[at] = check(value)
-                status[at] = Status.PRESENT
-            except ValueError as error:
-                errors.setdefault(row, RowError("invalid", f"features.{name}: {error}"))
-    return
-
-
-def _override_array(
-    group: Group, place: int, values: np.ndarray, errors: dict[int, RowError]
-) -> None:
-    """A numeric column of the caller's: NaN is null, infinity and a wrong kind are errors."""
-    ref = group.plan.features[place]
-    kind = values.dtype.kind
-    if (
-        ref.dtype == "string"
-        or ref.size * len(values) != values.size
-        or (ref.dtype == "bool") != (kind == "b")
-        or (ref.dtype in ("int64", "timestamp") and kind == "f")
-    ):
-        raise Invalid.at(f"features.{ref.label}", f"must be a column of {ref.dtype}")
-    status = group.status[:, place]
-    status[:] = Status.PRESENT
-    if kind == "f":
-        cells = values.reshape(len(values), -1)
-        status[np.isnan(cells).any(axis=1)] = Status.NULL
-        for at in np.flatnonzero(np.isinf(cells).any(axis=1)).tolist():
-            errors.setdefault(
-                int(group.rows[at]), RowError("invalid", f"features.{ref.label}: must be finite")
-            )
-    group.columns[place] = values
-
-
-def fill_missing(group: Group, errors: dict[int, RowError]) -> None:
-    """Apply the missing-value policy column by column and pick the rows that go on."""
-    plan = group.plan
-    missing = group.status != Status.PRESENT
-    bad = np.zeros(len(group.rows), np.bool_)
-    if missing.any():
-        for place in np.flatnonzero(missing.any(axis=0)).tolist():
-            fill = plan.fill[place]
-            cells = missing[:, place]
-            if fill is None:
-                bad |= cells
-            elif fill[0] is not None:
-                column = group.columns[place]
-                if not column.flags.writeable:
-                    column = column.copy()
-                column[cells] = fill[0]
-                group.columns[place] = column
-        reasons: dict[bytes, RowError] = {}  # rows of one pattern share one message
-        for at in np.flatnonzero(bad).tolist():
-            pattern = group.status[at].tobytes()
-            reason = reasons.get(pattern)
-            if reason is None:
-                error = missing_features(plan, group.status[at].tolist())
-                reason = reasons[pattern] = RowError(error.code, error.detail)
-            errors.setdefault(int(group.rows[at]), reason)
-    if errors:
-        failed = np.fromiter(errors, np.intp, len(errors))
-        bad |= np.isin(group.rows, failed)
-    group.good = np.flatnonzero(~bad)
+    """Positions within `rows` that reached the model and got an answer out of it."""
+    answers: Answers | None = None
+    """Of the rows of `good`."""
 
 
 def infer(group: Group, errors: dict[int, RowError]) -> None:
+    """Ask the model about the rows of ``good``; rows it has no answer for are added to ``errors``."""
     plan, good = group.plan, group.good
     if not len(good):
         return
@@ -139,40 +48,61 @@ def infer(group: Group, errors: dict[int, RowError]) -> None:
     status = group.status if everything else group.status[good]
     nulls = np.array([fill == (None,) for fill in plan.fill], np.bool_)
     missing = (status != Status.PRESENT) & nulls
-    predictions = plan.runtime.run(plan.bound.columns(columns, missing if missing.any() else None))
-    group.prediction, group.probability = answers(plan, predictions)
-    group.predictions = predictions
-    finite = np.ones(len(good), np.bool_)
-    if plan.runtime.signature.kind == "regressor" and group.prediction.dtype.kind == "f":
-        finite = np.isfinite(predictions.values.reshape(len(good), -1)).all(axis=1)
-    elif group.probability is not None:
-        finite = np.isfinite(group.probability)
-    if not finite.all():
-        error = not_finite()
-        for at in np.flatnonzero(~finite).tolist():
-            errors[int(group.rows[good[at]])] = RowError(error.code, error.detail)
+    failed: dict[int, RowError] = {}
+    predictions = _run(plan, columns, missing if missing.any() else None, 0, failed)
+    if failed:
+        for at, error in failed.items():
+            errors[int(group.rows[good[at]])] = error
+        keep = np.ones(len(good), np.bool_)
+        keep[list(failed)] = False
+        group.good = good = good[keep]
+    if predictions is None:
+        return
+    group.answers = answers = plan.reader.many(predictions)
+    if not answers.good.all():
+        bad = not_finite()
+        for at in np.flatnonzero(~answers.good).tolist():
+            errors[int(group.rows[good[at]])] = RowError(bad.code, bad.detail)
 
 
-def answers(
-    plan: Plan, predictions: Predictions
-) -> tuple[NDArray[Any], NDArray[np.float64] | None]:
-    values, scores = predictions.values, predictions.probabilities
-    if scores is None:
-        return values, None
-    if scores.shape[1] <= 2:
-        return values, scores[:, -1].astype(np.float64)
-    if plan.classes is None:
-        return values, scores.max(axis=1).astype(np.float64)
-    order = {label: at for at, label in enumerate(plan.classes)}
-    picked = np.fromiter((order.get(v, 0) for v in values.tolist()), np.intp, len(values))
-    return values, scores[np.arange(len(values)), picked].astype(np.float64)
+def _run(
+    plan: Plan,
+    columns: Sequence[NDArray[Any]],
+    missing: NDArray[np.bool_] | None,
+    first: int,
+    failed: dict[int, RowError],
+) -> Predictions | None:
+    """One run over the rows; where it fails, the same on each half, down to the rows at fault.
 
-
-def _empty(dtype: str, size: int, n: int) -> NDArray[Any]:
-    kind: Any = {"string": object, "bool": np.bool_, "int64": np.int64, "timestamp": np.int64}.get(
-        dtype, np.float64
+    Args:
+        first: position of the first row, for ``failed``.
+        failed: rows that the model refuses by themselves; extended.
+    """
+    n = len(columns[0])
+    try:
+        return plan.reader.run(plan.runtime, plan.bound.columns(columns, missing), n)
+    except Invalid as error:
+        if error.code not in _OF_A_ROW:
+            raise
+        if n == 1:
+            failed[first] = RowError(error.code, error.detail)
+            return None
+    half = n // 2
+    parts = [
+        _run(
+            plan,
+            [column[part] for column in columns],
+            None if missing is None else missing[part],
+            first + (part.start or 0),
+            failed,
+        )
+        for part in (slice(None, half), slice(half, None))
+    ]
+    answered = [part for part in parts if part is not None]
+    if len(answered) < 2:
+        return answered[0] if answered else None
+    scores = [part.scores for part in answered if part.scores is not None]
+    return Predictions(
+        np.concatenate([part.values for part in answered]),
+        np.concatenate(scores) if scores else None,
     )
-    blank = np.zeros((n, size) if size > 1 else n, dtype=kind)
-    if kind is object:
-        blank[:] = ""
-    return blank

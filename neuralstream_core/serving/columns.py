@@ -8,26 +8,22 @@ not disturb its neighbours.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from neuralstream_core.errors import Invalid, NeuralStreamError, Unavailable
 from neuralstream_core.features.rows import BlockRead, Entity, Status
 from neuralstream_core.monitoring.observation import Observation, Recorder
-from neuralstream_core.serving._groups import (
-    Group,
-    RowError,
-    answers,
-    blank,
-    fill_missing,
-    infer,
-)
+from neuralstream_core.serving._groups import Group, infer
+from neuralstream_core.serving.bounds import check_values
+from neuralstream_core.serving.cells import RowError, fill_columns, override_columns
 from neuralstream_core.serving.entities import column_entities
 from neuralstream_core.serving.models import Models
+from neuralstream_core.serving.outcomes import Answers
 from neuralstream_core.serving.plan import Plan
 from neuralstream_core.serving.router import Route, Router
 from neuralstream_core.serving.runtimes import Predictions
@@ -50,10 +46,11 @@ class Columns:
         version: index into `versions` for each row, ``(n,)``.
         prediction: ``(n,)``; numbers or labels, object where versions differ in type or a model has
             several outputs. Meaningless at rows in `errors`.
-        probability: float64 ``(n,)`` as in `Outcome.probability`, NaN where there is none; ``None``
-            when no version gives any.
-        probabilities: by class, float64 ``(n,)`` each, for a classifier of three or more classes that
-            answered alone; ``None`` otherwise.
+        probability, score: float64 ``(n,)`` as in `Outcome`, NaN where there is none; ``None`` when
+            no version gives any.
+        probabilities, scores: by class, float64 ``(n,)`` each, NaN where the row's version has no
+            such class; empty when no version has three or more.
+        names: of the values of a prediction by version, for models with several named outputs.
         errors: by row.
         seconds: (total, features, inference).
         degraded: the online store was down and declared defaults were used.
@@ -63,9 +60,12 @@ class Columns:
     version: NDArray[np.intp]
     prediction: NDArray[Any]
     probability: NDArray[np.float64] | None
-    probabilities: dict[str, NDArray[np.float64]] | None
+    score: NDArray[np.float64] | None
+    probabilities: dict[str, NDArray[np.float64]]
+    scores: dict[str, NDArray[np.float64]]
     errors: dict[int, RowError]
     seconds: tuple[float, float, float]
+    names: Mapping[str, tuple[str, ...]]
     degraded: bool = False
 
 
@@ -98,6 +98,7 @@ def predict_columns(
     Raises:
         NotFound, Conflict, Unavailable: as for one prediction; nothing was answered.
         Invalid: an override is not an input of the model.
+        TooLarge: no answer can hold so many values.
     """
     route = router.get(model)
     n = len(entities)
@@ -105,14 +106,18 @@ def predict_columns(
         groups, versions, index = _groups(route, router, models, entities, version)
         errors: dict[int, RowError] = {}
         for group in groups:
-            blank(group, overrides or {}, feature_view, errors)
+            group.columns, group.status = override_columns(
+                group.plan, group.rows, overrides or {}, feature_view, errors
+            )
         reading = perf_counter()
         degraded = _read(groups, store, entities, keys, overrides or {}, feature_view)
         read = perf_counter()
         for group in groups:
-            fill_missing(group, errors)
+            group.good = fill_columns(group.plan, group.columns, group.status, group.rows, errors)
             infer(group, errors)
         inferred = perf_counter()
+        if not job:
+            check_values(sum(group.answers.size for group in groups if group.answers is not None))
     except NeuralStreamError as error:
         if not (isinstance(error, Unavailable) and error.dependency == "redis"):
             recorder.failure(model, version, error.code)
@@ -121,9 +126,19 @@ def predict_columns(
     if not degraded:
         timings = None if job else seconds
         _record(recorder, route, groups, errors, timings, cold=cold, pinned=version is not None)
-    prediction, probability, probabilities = _joined(groups, n)
+    done = [(group, group.answers) for group in groups if group.answers is not None]
     return Columns(
-        versions, index, prediction, probability, probabilities, errors, seconds, degraded
+        versions=versions,
+        version=index,
+        prediction=_predictions(done, n),
+        probability=_numbers(done, n, lambda answers: answers.probability),
+        score=_numbers(done, n, lambda answers: answers.score),
+        probabilities=_by_class(done, n, lambda answers: answers.probability),
+        scores=_by_class(done, n, lambda answers: answers.score),
+        errors=errors,
+        seconds=seconds,
+        names={group.plan.version.version: group.plan.reader.names for group, _ in done},
+        degraded=degraded,
     )
 
 
@@ -235,12 +250,12 @@ def _record(
 ) -> None:
     requests = 0 if seconds is None else 1
     for group in groups:
-        if group.predictions is None and not errors:
+        if group.answers is None and not errors:
             continue
         plan, version = group.plan, group.plan.version
         rows = group.rows.tolist() if errors else []
         counts = Counter(errors[row].code for row in rows if row in errors)
-        answered = group.good
+        answered, answers = group.good, group.answers
         if counts and len(answered):
             keep = np.array([int(row) not in errors for row in group.rows[answered]], np.bool_)
         else:
@@ -256,8 +271,10 @@ def _record(
                 features=plan.features,
                 columns=group.columns if whole else [c[picked] for c in group.columns],
                 status=status if status.any() else None,
-                prediction=_first(group.prediction)[keep] if len(group.prediction) else [],
-                score=None if group.probability is None else group.probability[keep],
+                prediction=[] if answers is None else _first(answers.prediction)[keep],
+                score=None
+                if answers is None or answers.probability is None
+                else answers.probability[keep],
                 timings=seconds,
                 cold=cold,
                 stale_routing=route.stale,
@@ -284,7 +301,8 @@ def observe_tensors(
 
     They are taken apart into the version's features again, if it lists any.
     """
-    prediction, score = answers(plan, predictions)
+    answers = plan.reader.many(predictions)
+    prediction, score = answers.prediction, answers.probability
     columns = plan.binding.split(inputs) if plan.binding is not None else []
     status = np.zeros((len(prediction), len(columns)), np.uint8)
     for place, column in enumerate(columns):
@@ -308,41 +326,51 @@ def observe_tensors(
     )
 
 
-def _joined(
-    groups: Sequence[Group], n: int
-) -> tuple[NDArray[Any], NDArray[np.float64] | None, dict[str, NDArray[np.float64]] | None]:
-    """The groups' answers back in the order of the request."""
-    done = [group for group in groups if group.predictions is not None]
-    dtypes = {group.prediction.dtype for group in done}
-    plain = len(dtypes) == 1 and all(group.prediction.ndim == 1 for group in done)
+_Done: TypeAlias = "Sequence[tuple[Group, Answers]]"
+"""Groups that have answers, and these."""
+
+
+def _predictions(done: _Done, n: int) -> NDArray[Any]:
+    """The groups' predictions back in the order of the request."""
+    dtypes = {answers.prediction.dtype for _, answers in done}
+    plain = len(dtypes) == 1 and all(answers.prediction.ndim == 1 for _, answers in done)
     prediction = np.empty(n, dtype=dtypes.pop() if plain else object)
     if plain and prediction.dtype.kind != "O":
         prediction[:] = np.zeros((), prediction.dtype)
-    probability: NDArray[np.float64] | None = None
-    for group in done:
+    for group, answers in done:
         rows = group.rows[group.good]
         if plain:
-            prediction[rows] = group.prediction
+            prediction[rows] = answers.prediction
         else:
-            for row, value in zip(rows.tolist(), group.prediction.tolist(), strict=True):
+            for row, value in zip(rows.tolist(), answers.prediction.tolist(), strict=True):
                 prediction[row] = value
-        if group.probability is not None:
-            if probability is None:
-                probability = np.full(n, np.nan)
-            probability[rows] = group.probability
-    return prediction, probability, _by_class(done, n) if len(done) == 1 else None
+    return prediction
 
 
-def _by_class(done: Sequence[Group], n: int) -> dict[str, NDArray[np.float64]] | None:
-    group = done[0]
-    classes = group.plan.classes
-    scores = None if group.predictions is None else group.predictions.probabilities
-    if classes is None or scores is None or scores.shape[1] <= 2:
-        return None
-    rows = group.rows[group.good]
+def _numbers(
+    done: _Done, n: int, pick: Callable[[Answers], NDArray[np.float64] | None]
+) -> NDArray[np.float64] | None:
+    """One number per row in the order of the request, NaN where there is none."""
+    joined: NDArray[np.float64] | None = None
+    for group, answers in done:
+        found = pick(answers)
+        if found is not None:
+            if joined is None:
+                joined = np.full(n, np.nan)
+            joined[group.rows[group.good]] = found
+    return joined
+
+
+def _by_class(
+    done: _Done, n: int, pick: Callable[[Answers], NDArray[np.float64] | None]
+) -> dict[str, NDArray[np.float64]]:
+    """The same of every class, where the numbers that ``pick`` chooses from have a name each."""
     by_class: dict[str, NDArray[np.float64]] = {}
-    for at, label in enumerate(classes):
-        column = np.full(n, np.nan)
-        column[rows] = scores[:, at]
-        by_class[str(label)] = column
+    for group, answers in done:
+        if answers.by_class is None or pick(answers) is None:
+            continue
+        rows = group.rows[group.good]
+        for at, name in enumerate(group.plan.reader.class_names):
+            column = by_class.setdefault(name, np.full(n, np.nan))
+            column[rows] = answers.by_class[:, at]
     return by_class

@@ -16,10 +16,11 @@ from neuralstream_core.errors import Invalid, NeuralStreamError, Unavailable
 from neuralstream_core.features.rows import Entity, Row, Status, ViewRead
 from neuralstream_core.monitoring.observation import Recorder, RowObservation
 from neuralstream_core.registry.records import VersionRecord
-from neuralstream_core.serving._cells import fallback, filled, first_output, overrides
+from neuralstream_core.serving.cells import fallback, filled, first_output, overrides
 from neuralstream_core.serving.entities import primary, view_entities
 from neuralstream_core.serving.models import Models
-from neuralstream_core.serving.plan import Outcome, Part, Plan
+from neuralstream_core.serving.outcomes import Outcome
+from neuralstream_core.serving.plan import Part, Plan
 from neuralstream_core.serving.router import Route, Router
 from neuralstream_core.serving.runtimes import Predictions
 from neuralstream_core.time import Clock, Micros
@@ -41,7 +42,8 @@ class Prediction:
     """The answer for one entity.
 
     Attributes:
-        entity: canonical: a string, or a tuple in the primary view's key order.
+        entity: canonical: a string, or a tuple in the primary view's key order; ``None`` when the
+            request named none.
         values: what the model saw, one per feature; ``None`` where a cell was missing.
         status: cell statuses, or ``None`` when every cell is present.
         predictions: the runtime's own answer, one row.
@@ -50,7 +52,7 @@ class Prediction:
     """
 
     plan: Plan
-    entity: Entity
+    entity: Entity | None
     outcome: Outcome
     values: Sequence[Any]
     status: Sequence[int] | None
@@ -111,7 +113,9 @@ class Engine:
         """Predict for one entity.
 
         Args:
-            entity_id: a string; a list or an object for a composite entity.
+            entity_id: a string; a list or an object for a composite entity; ``None`` if ``features``
+                (or ``entities``) hold all that the model needs. The version is then the one that
+                `choose` gives for a request without an entity.
             feature_view: the view ``entity_id`` belongs to and in which unqualified names resolve.
             entities: further entity keys, for models that read several views.
             features: values that override the store or that only a request can give.
@@ -133,7 +137,11 @@ class Engine:
             if version is not None:
                 chosen = self.router.version(route, version)
                 plan = self.models.get(chosen)
-                entity = self._entity(entity_id, plan, feature_view)
+                entity = None if entity_id is None else self._entity(entity_id, plan, feature_view)
+            elif entity_id is None:
+                entity = None
+                chosen = self.choose(route)
+                plan = self.models.get(chosen)
             else:
                 entity = self._entity(entity_id, None, feature_view, route)
                 chosen = route.versions[route.serving.one(entity)]
@@ -209,7 +217,8 @@ class Engine:
             plan = self.models.get(chosen)
             inputs = tensors(plan)
             before = perf_counter()
-            predictions = plan.runtime.run(inputs)
+            rows = len(next(iter(inputs.values())))
+            predictions = plan.reader.run(plan.runtime, inputs, rows)
             after = perf_counter()
         except NeuralStreamError as error:
             self._recorder.failure(model, chosen.version if chosen else None, error.code)
@@ -244,7 +253,7 @@ class Engine:
     def _predict(
         self,
         plan: Plan,
-        entity: Entity,
+        entity: Entity | None,
         feature_view: str | None,
         entities: Mapping[str, str] | None,
         features: Mapping[str, Any] | None,
@@ -257,6 +266,7 @@ class Engine:
         reading = perf_counter()
         if (
             plan.whole
+            and entity is not None
             and not features
             and entities is None
             and feature_view in (None, plan.parts[0].view)
@@ -277,9 +287,9 @@ class Engine:
             values = filled(plan, values, status)
         else:
             status = None
-        predictions = plan.runtime.run(binding.row(values))
+        predictions = plan.reader.run(plan.runtime, binding.row(values), 1)
         inferred = perf_counter()
-        outcome = plan.outcome(predictions)
+        outcome = plan.reader.one(predictions)
         seconds = (perf_counter() - begin, read - reading, inferred - read)
         return Prediction(
             plan, entity, outcome, values, status, predictions, seconds, self._clock(), degraded
@@ -318,7 +328,7 @@ class Engine:
     def _gather(
         self,
         plan: Plan,
-        entity: Entity,
+        entity: Entity | None,
         feature_view: str | None,
         entities: Mapping[str, str] | None,
         features: Mapping[str, Any],
@@ -337,7 +347,7 @@ class Engine:
         main = feature_view or plan.parts[0].view
         wanted = (
             [entity]
-            if entities is None and len(parts) == 1 and parts[0].view == main
+            if entity is not None and entities is None and len(parts) == 1 and parts[0].view == main
             else view_entities(entity, [part.view for part in parts], main, entities, self._keys)
         )
         try:

@@ -25,14 +25,14 @@ def primary(raw: Any, view: str | None, keys: Keys) -> Entity:
     """``entity_id`` of a request in its canonical form.
 
     Args:
-        raw: a string, a list of strings or an object by key.
+        raw: an id, a list of ids or an object by key.
         view: the primary view; ``None`` for a model without views.
 
     Raises:
         Invalid: not such a form, or not that of the view.
     """
     try:
-        if isinstance(raw, str):
+        if isinstance(raw, str | int):
             return parse_entity(("entity_id",), raw)
         if view is not None:
             return parse_entity(keys(view), raw)
@@ -43,7 +43,7 @@ def primary(raw: Any, view: str | None, keys: Keys) -> Entity:
 
 
 def view_entities(
-    entity: Entity,
+    entity: Entity | None,
     views: Sequence[str],
     main: str,
     extra: Mapping[str, str] | None,
@@ -52,13 +52,16 @@ def view_entities(
     """The entity of each of ``views``.
 
     Args:
+        entity: ``None`` when the request named none; ``extra`` must then give every key.
         main: the primary view, whose keys ``entity`` gives.
         extra: the request's ``entities``.
 
     Raises:
         Invalid: a view needs a key that neither gives.
     """
-    known = _known(entity, keys(main), extra)
+    if entity is None and not extra:
+        raise Invalid.at("entity_id", f"needed to read the view {views[0]}", code="missing_entity")
+    known = dict(extra or {}) if entity is None else _known(entity, keys(main), extra)
     found: list[Entity] = []
     for view in views:
         wanted = keys(view)
@@ -116,7 +119,7 @@ def _known(
     elif not all(key in known for key in keys):
         raise Invalid.at(
             "entity_id",
-            f"must be {len(keys)} strings ({', '.join(keys)})",
+            f"must be {len(keys)} ids ({', '.join(keys)})",
             code="invalid_entity",
         )
     return known

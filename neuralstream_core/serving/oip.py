@@ -19,8 +19,10 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from neuralstream_core.errors import Invalid
+from neuralstream_core.features.entity import parse_entity
 from neuralstream_core.registry.records import Signature, Tensor, VersionRecord
-from neuralstream_core.serving.plan import not_finite
+from neuralstream_core.serving.bounds import check_values
+from neuralstream_core.serving.outcomes import not_finite
 from neuralstream_core.serving.runtimes import DATATYPES, Predictions, Runtime
 
 __all__ = [
@@ -84,12 +86,16 @@ class InferBody(_Wire):
         """The entity of the extension.
 
         Raises:
-            Invalid: it is not a string.
+            Invalid: it is neither a string nor a whole number.
         """
         entity = self.parameters.get("entity_id")
-        if entity is not None and not isinstance(entity, str):
-            raise Invalid.at("parameters.entity_id", "must be a string")
-        return entity
+        if entity is None:
+            return None
+        try:
+            named = parse_entity(("entity_id",), entity)
+        except ValueError as error:
+            raise Invalid.at("parameters.entity_id", str(error)) from None
+        return str(named)
 
 
 class OutputTensor(_Wire):
@@ -219,8 +225,10 @@ def encode(
 
     Raises:
         Invalid: it asks for an output the model does not have, or an answer is not a number.
+        TooLarge: no answer can hold so many values.
     """
     tensors = runtime.tensors(predictions)
+    check_values(sum(array.size for array in tensors.values()))
     wanted = [request.name for request in body.outputs] or list(tensors)
     declared = {tensor.name: tensor.datatype for tensor in runtime.signature.outputs}
     outputs: list[dict[str, Any]] = []

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
-from neuralstream_core.errors import ArtifactRejected, FieldError, Invalid
-from neuralstream_core.features.rows import Status
-from neuralstream_core.features.values import Dtype, checker
-from neuralstream_core.registry.records import FeatureRef, MissingPolicy, VersionRecord
+from neuralstream_core.errors import ArtifactRejected, Invalid
+from neuralstream_core.registry.records import (
+    FeatureRef,
+    Label,
+    MissingPolicy,
+    Signature,
+    VersionRecord,
+)
 from neuralstream_core.serving.binding import Binding, bind
-from neuralstream_core.serving.runtimes import Predictions, Runtime
+from neuralstream_core.serving.cells import typed
+from neuralstream_core.serving.outcomes import Reader
+from neuralstream_core.serving.runtimes import Runtime
 
-__all__ = ["Outcome", "Part", "Plan", "make_plan", "missing_features", "not_finite", "typed"]
+__all__ = ["Part", "Plan", "make_plan"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,22 +30,6 @@ class Part:
     view: str
     names: tuple[str, ...]
     places: tuple[int, ...]
-
-
-@dataclass(slots=True)
-class Outcome:
-    """One row's answer. Not frozen, because one is built for every request.
-
-    Attributes:
-        prediction: a label, a number, or a list of a model with several outputs.
-        probability: binary: of the positive class; otherwise of the predicted class; ``None`` when
-            the model gives no scores.
-        probabilities: by class, only with three or more of them.
-    """
-
-    prediction: Any
-    probability: float | None
-    probabilities: dict[str, float] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +51,14 @@ class Plan:
     whole: bool
     lookup: Mapping[str, tuple[int, ...]]
     fill: tuple[tuple[Any] | None, ...]
-    classes: tuple[str | int | bool, ...] | None
-    classifies: bool
+    reader: Reader
     head: str
     """How an answer of this version begins, as JSON up to the entity id."""
+
+    @property
+    def classes(self) -> tuple[Label, ...] | None:
+        """Labels of a classifier or clusters."""
+        return self.reader.classes
 
     @property
     def bound(self) -> Binding:
@@ -120,33 +112,6 @@ class Plan:
         candidates = ", ".join(self.features[place].label for place in places)
         raise Invalid.at(f"features.{name}", f"ambiguous: {candidates}", code="ambiguous_feature")
 
-    def outcome(self, predictions: Predictions) -> Outcome:
-        """The answer of predictions of exactly one row.
-
-        Raises:
-            Invalid: it is not a finite number.
-        """
-        prediction = predictions.values.tolist()[0]
-        scores = predictions.probabilities
-        if scores is None:
-            if self.classifies or np.isfinite(predictions.values).all():
-                return Outcome(prediction, None, None)
-            raise not_finite()
-        given: list[float] = scores.tolist()[0]
-        if len(given) <= 2:
-            probability = given[-1]
-            by_class = None
-        else:
-            classes = self.classes
-            if classes is None:
-                probability, by_class = max(given), None
-            else:
-                by_class = {_name(label): p for label, p in zip(classes, given, strict=True)}
-                probability = by_class.get(_name(prediction), max(given))
-        if not 0.0 <= probability <= 1.000001:  # also false for NaN
-            raise not_finite()
-        return Outcome(prediction, probability, by_class)
-
 
 def make_plan(version: VersionRecord, runtime: Runtime) -> Plan:
     """Prepare a version.
@@ -180,10 +145,16 @@ def make_plan(version: VersionRecord, runtime: Runtime) -> Plan:
             _fill(version.missing, ref, can_be_null)
             for ref, can_be_null in zip(features, nullable, strict=True)
         ),
-        classes=runtime.signature.classes,
-        classifies=runtime.signature.kind == "classifier",
+        reader=Reader(_signature(version, runtime)),
         head=json.dumps({"model": version.model, "version": version.version, "entity_id": 0})[:-2],
     )
+
+
+def _signature(version: VersionRecord, runtime: Runtime) -> Signature:
+    """What registration settled about the model, on the shapes that the loaded one really has."""
+    settled = version.signature or runtime.signature
+    fields = {name: getattr(settled, name) for name in ("kind", "classes", "scores", "names")}
+    return runtime.signature.model_copy(update=fields)
 
 
 def _fill(policy: MissingPolicy, ref: FeatureRef, nullable: bool) -> tuple[Any] | None:
@@ -195,46 +166,3 @@ def _fill(policy: MissingPolicy, ref: FeatureRef, nullable: bool) -> tuple[Any] 
         except ValueError as error:
             raise ArtifactRejected(f"the default of {ref.label} {error}") from None
     return None
-
-
-def typed(ref: FeatureRef) -> Callable[[Any], Any]:
-    """The check of a value a request gives for this input: of the view's dtype, nothing coerced.
-
-    The check raises ``ValueError`` with a sentence that never repeats the value.
-    """
-    dtype = Dtype(ref.dtype)
-    check = checker(dtype, ref.size if ref.size > 1 else None)
-    if dtype is Dtype.STRING:
-
-        def text(value: Any) -> Any:
-            check(value)
-            return value
-
-        return text
-    if ref.size == 1 and dtype.numeric:
-        single = checker(dtype, 1)
-        return lambda value: single(value)[0] if isinstance(value, list | tuple) else check(value)
-    return check
-
-
-def missing_features(plan: Plan, status: Sequence[int]) -> Invalid:
-    """The error of a row whose missing cells the policy does not fill."""
-    errors = [
-        FieldError(f"features.{ref.label}", Status(int(cell)).name)
-        for ref, cell, fill in zip(plan.features, status, plan.fill, strict=True)
-        if cell and fill is None
-    ]
-    named = ", ".join(error.loc.removeprefix("features.") for error in errors[:10])
-    more = f" and {len(errors) - 10} more" if len(errors) > 10 else ""
-    return Invalid(f"missing features: {named}{more}", code="missing_features", errors=errors)
-
-
-def not_finite() -> Invalid:
-    """The model computed NaN or infinity, typically from a missing input it cannot handle."""
-    return Invalid("the model's answer for these features is not a number", code="not_finite")
-
-
-def _name(label: Any) -> str:
-    if isinstance(label, bool):
-        return "true" if label else "false"
-    return str(label)

@@ -20,7 +20,8 @@ AnyEntity = Annotated[
     | Annotated[list[EntityId], Field(min_length=1, max_length=8)]
     | Annotated[dict[Name, EntityId], Field(min_length=1, max_length=8)],
     Field(
-        description="a string; for a composite entity a list in the view's key order or an object by key"
+        description='an id, text or a whole number (17 and `"17"` are one); for a composite entity a '
+        "list in the view's key order or an object by key"
     ),
 ]
 
@@ -28,7 +29,11 @@ AnyEntity = Annotated[
 class PredictBody(Frozen):
     """For whom, and what the request itself knows."""
 
-    entity_id: AnyEntity
+    entity_id: AnyEntity | None = Field(
+        default=None,
+        description="whose features are read and who is kept on a version; may be left out when "
+        "`features` gives every input: the production version answers",
+    )
     feature_view: Name | None = Field(
         default=None,
         description="the view the entity belongs to; unqualified feature names resolve in it",
@@ -47,7 +52,10 @@ class PredictBody(Frozen):
         description="request-time values, and values that override the store's, by name or view:name",
     )
     version: VersionName | None = Field(default=None, description="pins a version")
-    return_features: bool = Field(default=False, description="answer what the model saw")
+    return_features: bool = Field(
+        default=False,
+        description="answer what the model saw; the key needs the scope `features:read` as well",
+    )
 
 
 class PredictAnswer(BaseModel):
@@ -55,16 +63,28 @@ class PredictAnswer(BaseModel):
 
     model: str
     version: str
-    entity_id: str | list[str]
+    entity_id: str | list[str] | None
     prediction: Any = Field(
         description="a label, a number, or a list when the model has several outputs"
     )
     probability: float | None = Field(
         default=None,
-        description="classifiers; binary: of the positive class, otherwise of the predicted class",
+        description="only where the model gives probabilities; binary: of the positive class, "
+        "otherwise of the predicted class",
     )
     probabilities: dict[str, float] | None = Field(
         default=None, description="by class, with three or more classes"
+    )
+    score: float | None = Field(
+        default=None,
+        description="a number that is no probability: the decision value of the positive (binary) "
+        "or predicted class, an anomaly score, the distance to the predicted cluster",
+    )
+    scores: dict[str, float] | None = Field(
+        default=None, description="by class or cluster, with three or more of them"
+    )
+    outputs: dict[str, Any] | None = Field(
+        default=None, description="the prediction by output name, of a model with several outputs"
     )
     latency_ms: float
     features: dict[str, Any] | None = None
@@ -86,6 +106,13 @@ def answer_json(prediction: Prediction, *, features: bool = False) -> str:
         parts += ', "probability": ', repr(outcome.probability)
     if outcome.probabilities is not None:
         parts += ', "probabilities": ', _json(outcome.probabilities)
+    if outcome.score is not None:
+        parts += ', "score": ', repr(outcome.score)
+    if outcome.scores is not None:
+        parts += ', "scores": ', _json(outcome.scores)
+    if plan.reader.names:
+        named = dict(zip(plan.reader.names, outcome.prediction, strict=True))
+        parts += ', "outputs": ', _json(named)
     parts += ', "latency_ms": ', f"{prediction.seconds[0] * 1000:.3f}"
     if features:
         parts += ', "features": ', _json(prediction.features())

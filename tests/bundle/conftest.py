@@ -83,6 +83,7 @@ class Bundle:
             "BatchStateMachine": self.variables["NEURALSTREAM_STATE_MACHINE_ARN"],
             "ScheduleGroup": self.names["stack"],
             "AlertsTopic": self.variables["NEURALSTREAM_ALERTS_TOPIC_ARN"],
+            "AlertRetryQueue.Arn": f"arn:aws:sqs:us-east-1:123456789012:{self.names['stack']}-alert-retries",
             "AWS::Partition": "aws",
             "AWS::Region": "us-east-1",
             "AWS::AccountId": "123456789012",
@@ -100,6 +101,7 @@ def bundle(aws: Aws, redis_server: Any) -> Iterator[Bundle]:
         create_registry_table(aws.client("dynamodb"), table)
     aws.client("s3").create_bucket(Bucket=names["bucket"])
     topic = aws.client("sns").create_topic(Name=f"{stack}-alerts")["TopicArn"]
+    queue = aws.client("sqs").create_queue(QueueName=f"{stack}-alert-retries")["QueueUrl"]
     machine = aws.client("stepfunctions").create_state_machine(
         name=f"{stack}-batch-predict",
         definition=json.dumps({"StartAt": "Done", "States": {"Done": {"Type": "Succeed"}}}),
@@ -112,6 +114,7 @@ def bundle(aws: Aws, redis_server: Any) -> Iterator[Bundle]:
         aws,
         recording,
         {
+            "POWERTOOLS_TRACE_DISABLED": "true",
             "NEURALSTREAM_NAMESPACE": "default",
             "NEURALSTREAM_REDIS_HOST": redis_server.host,
             "NEURALSTREAM_REDIS_PORT": str(redis_server.port),
@@ -123,8 +126,10 @@ def bundle(aws: Aws, redis_server: Any) -> Iterator[Bundle]:
             "NEURALSTREAM_KEYS_TABLE": names["keys"],
             "NEURALSTREAM_DATA_BUCKET": names["bucket"],
             "NEURALSTREAM_JOB_BUCKETS": "",
+            "NEURALSTREAM_BATCH_CONCURRENCY": "4",
             "NEURALSTREAM_STATE_MACHINE_ARN": machine,
             "NEURALSTREAM_ALERTS_TOPIC_ARN": topic,
+            "NEURALSTREAM_ALERT_RETRY_QUEUE": queue,
             "NEURALSTREAM_EVENT_BUS": "default",
             "NEURALSTREAM_SCHEDULE_GROUP": stack,
             "NEURALSTREAM_SCHEDULE_ROLE_ARN": "arn:aws:iam::123456789012:role/schedules",

@@ -70,6 +70,7 @@ class Emulated:
                 "AWS_LAMBDA_FUNCTION_TIMEOUT": str(properties["Timeout"]),
                 "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(properties["MemorySize"]),
                 "AWS_LAMBDA_LOG_FORMAT": "JSON",
+                "AWS_EXECUTION_ENV": "AWS_Lambda_python3.12",  # decides how answers are encoded
                 **environ,
             },
         )

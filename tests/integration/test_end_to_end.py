@@ -184,7 +184,7 @@ def test_a_job_predicts_a_file_through_the_state_machine(stack, call, churn):
         "/features/write",
         {"feature_view": view, "rows": [{"entity_id": i, "features": FEATURES} for i in ids]},
     )
-    s3, bucket, folder = stack.client("s3"), "neuralstream-local-data", f"work/{uuid.uuid4().hex}"
+    s3, bucket, folder = stack.client("s3"), "neuralstream-local-data", f"jobs/{uuid.uuid4().hex}"
     table = "entity_id\n" + "\n".join([*ids, "nobody"])
     s3.put_object(Bucket=bucket, Key=f"{folder}/in.csv", Body=table.encode())
 

@@ -58,6 +58,10 @@ class Function:
         """Call the function as a schedule does."""
         return self.module.lambda_handler(event, Context())
 
-    def batch(self, model: str, body: Any, **headers: str) -> tuple[int, Any]:
+    def batch(
+        self, model: str, body: Any, principal: str = "ann", **headers: str
+    ) -> tuple[int, Any]:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
-        return self("POST /predict/{model_name}/batch", {"model_name": model}, body, headers=named)
+        path = {"model_name": model}
+        key = "POST /predict/{model_name}/batch"
+        return self(key, path, body, headers=named, principal=principal)

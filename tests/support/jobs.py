@@ -76,7 +76,7 @@ class JobHouse:
         body = {
             "format": more.pop("format", "linear"),
             "artifact_base64": base64.b64encode(data).decode(),
-            "features": list(features),
+            **({"features": list(features)} if features else {}),
             **more,
         }
         registration = Registration.model_validate_json(json.dumps(body))
@@ -94,8 +94,9 @@ class JobHouse:
         self.serve("sum", linear([1.0, 1.0], 1.0), ["user:a", "user:b"])
 
     def put(self, key: str, data: str | bytes) -> str:
-        """Store an input; its URI."""
+        """Store an input below the prefix of jobs; its URI."""
         body = data.encode() if isinstance(data, str) else data
+        key = f"jobs/{key}"
         self.s3.put_object(Bucket=self.settings.data_bucket, Key=key, Body=body)
         return f"s3://{self.settings.data_bucket}/{key}"
 
@@ -103,7 +104,7 @@ class JobHouse:
         bucket, _, key = uri.removeprefix("s3://").partition("/")
         return self.s3.get_object(Bucket=bucket, Key=key)["Body"].read()
 
-    def written(self, prefix: str = "out/") -> list[str]:
+    def written(self, prefix: str = "jobs/out/") -> list[str]:
         """Keys of the objects below ``prefix``."""
         listed = self.s3.list_objects_v2(Bucket=self.settings.data_bucket, Prefix=prefix)
         return sorted(entry["Key"] for entry in listed.get("Contents", []))
@@ -112,7 +113,7 @@ class JobHouse:
         spec = {
             "model": model,
             "input": source,
-            "output": f"s3://{self.settings.data_bucket}/out/",
+            "output": f"s3://{self.settings.data_bucket}/jobs/out/",
             **more,
         }
         return submit(self.settings, JobSpec.model_validate(spec), "tests")
@@ -125,10 +126,10 @@ class JobHouse:
         return found
 
     def run(self, source: str, model: str = "sum", **more: Any) -> JobRecord:
-        """Submit a job and do all of its tasks."""
+        """Submit a job and do all of its tasks, as the state machine does."""
         job = self.submit(source, model, **more)
         planned = self.task("plan", job.job_id)
-        for chunk in self.chunks(planned):
+        for chunk in self.chunks(planned) if planned["status"] == "RUNNING" else ():
             self.task("chunk", job.job_id, chunk=chunk)
         self.task("finish", job.job_id)
         return self.job(job.job_id)

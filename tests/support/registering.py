@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from neuralstream_core.registry.records import FeatureRef, Format, Signature
-from neuralstream_core.serving.binding import bind
-from neuralstream_core.serving.runtimes import load
+from neuralstream_core.registry.records import FeatureRef, VersionRecord
+from neuralstream_core.registry.registrar import Validated
+from neuralstream_core.registry.requests import Asked, Baseline
+from neuralstream_core.registry.trial import try_artifact
 
 __all__ = ["InProcess", "NoProfiles"]
 
@@ -15,15 +16,16 @@ __all__ = ["InProcess", "NoProfiles"]
 class InProcess:
     """A validator that tries artifacts right here: these come from the tests themselves."""
 
-    def validate(self, kind: Format, data: bytes, features: Sequence[FeatureRef], /) -> Signature:
-        runtime = load(kind, data)
-        if features:
-            bind(runtime.signature, features)
-        return runtime.signature
+    def validate(self, version: VersionRecord, data: bytes, asked: Asked, /) -> Validated:
+        proof = try_artifact(version, data, asked)
+        return Validated(proof.signature, proof.check)
 
 
 class NoProfiles:
     """No version here has a baseline."""
+
+    def fetched(self, baseline: Baseline, _: Sequence[FeatureRef], /) -> Baseline:
+        return baseline
 
     def profile(self, *_: Any) -> bytes:
         raise NotImplementedError

@@ -18,7 +18,7 @@ from neuralstream_core.errors import ArtifactRejected, NotFound
 from neuralstream_core.registry.artifacts import ArtifactStore
 from neuralstream_core.registry.attempts import By, countdown
 from neuralstream_core.registry.records import EventKind, Signature, Status, Tensor, number_of
-from neuralstream_core.registry.registrar import Registered, Registrar
+from neuralstream_core.registry.registrar import Registered, Registrar, Validated
 from neuralstream_core.registry.registry import Listing, Registry
 from neuralstream_core.registry.requests import Registration
 from neuralstream_core.registry.views import Column, View
@@ -39,14 +39,17 @@ SIGNATURE = Signature(
 class Accepts:
     """A validator that looks only for the word ``bad``."""
 
-    def validate(self, _format: Any, data: bytes, _features: Any) -> Signature:
+    def validate(self, _version: Any, data: bytes, _asked: Any) -> Validated:
         if b"bad" in data:
             raise ArtifactRejected("the artifact is bad")
-        return SIGNATURE
+        return Validated(SIGNATURE)
 
 
 class Sums:
     """A profiler whose profile is the baseline itself."""
+
+    def fetched(self, baseline: Any, _features: Any) -> Any:
+        return baseline
 
     def profile(self, baseline: Any, _features: Any, _signature: Any) -> bytes:
         return baseline.model_dump_json().encode()

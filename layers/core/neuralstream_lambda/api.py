@@ -36,9 +36,13 @@ from neuralstream_core.errors import (
     Unauthenticated,
     Unavailable,
 )
+from neuralstream_core.validation import from_validation
 from neuralstream_lambda.logs import logger
-from neuralstream_lambda.problems import from_validation, problem
+from neuralstream_lambda.payload import bounded
+from neuralstream_lambda.problems import problem
 from neuralstream_lambda.scopes import PUBLIC, Scope
+from neuralstream_lambda.tracing import traced
+from neuralstream_lambda.unexpected import count_unexpected
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -71,6 +75,18 @@ class Caller:
     """Request headers, names in lower case."""
     remaining_ms: Callable[[], int]
     """Milliseconds until Lambda ends this invocation."""
+
+    def require(self, scope: Scope, what: str) -> None:
+        """Hold the caller's key against a scope that only this request needs.
+
+        Args:
+            what: the part of the request that needs it.
+
+        Raises:
+            Forbidden: the key lacks it.
+        """
+        if scope not in self.scopes:
+            raise Forbidden(f"{what}: the key lacks the scope {scope}", code="missing_scope")
 
 
 @dataclass(slots=True)
@@ -106,6 +122,9 @@ class Route:
     answer: Any
     problem: Problem
     tags: tuple[str, ...]
+    smaller_body: str
+    smaller_answer: str | None
+    conflicts: bool
 
     @property
     def method(self) -> str:
@@ -122,6 +141,8 @@ class Api:
     def __init__(self, service: str) -> None:
         self.service = service
         self.routes: dict[str, Route] = {}
+        self.handler = traced(service)(self._handle)
+        """The Lambda handler for API Gateway payload 2.0 events; never raises for what a caller sent."""
 
     def route(
         self,
@@ -133,6 +154,9 @@ class Api:
         answer: Any = None,
         problem: Problem = problem,
         tags: tuple[str, ...] = (),
+        smaller_body: str = "send less in one request",
+        smaller_answer: str | None = None,
+        conflicts: bool | None = None,
     ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
         """Declare a route.
 
@@ -143,6 +167,10 @@ class Api:
             max_body: bytes.
             answer: model of the body, for a route that writes it itself and returns an `Answer`.
             problem: how a designed error looks on this route (RFC 9457 unless a protocol differs).
+            smaller_body: what a caller can do whose body is over ``max_body``.
+            smaller_answer: what a caller can do whose answer is over Lambda's limit; ``None`` for a route
+                whose answers are always small.
+            conflicts: whether it may answer 409; unless given, every route but a GET may.
         """
 
         def declare(call: Callable[..., Any]) -> Callable[..., Any]:
@@ -165,19 +193,23 @@ class Api:
                 answer=answer or hints.get("return"),
                 problem=problem,
                 tags=tags or (self.service,),
+                smaller_body=smaller_body,
+                smaller_answer=smaller_answer,
+                conflicts=not key.startswith("GET ") if conflicts is None else conflicts,
             )
             return call
 
         return declare
 
-    def handler(self, event: Event, context: LambdaContext) -> dict[str, Any]:
-        """The Lambda handler for API Gateway payload 2.0 events; never raises for what a caller sent."""
+    def _handle(self, event: Event, context: LambdaContext) -> dict[str, Any]:
         route = self.routes.get(event.get("routeKey", ""))
         as_problem = problem if route is None else route.problem
         try:
             if route is None:
                 raise NotFound("no such route", code="route_not_found")
             answer = _serve(route, event, context)
+            answer["headers"]["x-request-id"] = _request_id(event)  # counts, so before the bound
+            return bounded(answer, route.smaller_answer or "ask for less in one request")
         except NeuralStreamError as error:
             answer = as_problem(error)
         except Exception:  # noqa: BLE001 - the last line of defence: logged whole, answered without detail
@@ -188,6 +220,8 @@ class Api:
             answer = as_problem(
                 NeuralStreamError("an internal error; it was logged", code="internal")
             )
+        if answer["statusCode"] == 500:
+            count_unexpected()
         answer["headers"]["x-request-id"] = _request_id(event)
         return answer
 
@@ -213,11 +247,12 @@ def _serve(route: Route, event: Event, context: LambdaContext) -> dict[str, Any]
             route.query, event.get("queryStringParameters") or {}, "query"
         )
     if route.body is not None:
+        body = _body(route, event) or "null"
         try:
             # No body is JSON's null: what a route with an optional body accepts.
-            arguments["body"] = route.body.validate_json(_body(route, event) or "null")
+            arguments["body"] = route.body.validate_json(body)
         except ValidationError as error:
-            raise from_validation(error, "body") from None
+            raise from_validation(error, body) from None
     return _answer(route.call(**arguments), route.status)
 
 
@@ -240,7 +275,7 @@ def _validated(model: type[BaseModel], raw: Mapping[str, str], where: str) -> Ba
     try:
         return model.model_validate(raw)
     except ValidationError as error:
-        raise from_validation(error, where) from None
+        raise from_validation(error, raw, where) from None
 
 
 def _body(route: Route, event: Event) -> bytes | str:
@@ -254,7 +289,7 @@ def _body(route: Route, event: Event) -> bytes | str:
     if size > route.max_body or (
         isinstance(body, str) and size * 4 > route.max_body and len(body.encode()) > route.max_body
     ):
-        raise TooLarge(f"the body may have at most {route.max_body} bytes")
+        raise TooLarge(f"the body may have at most {route.max_body} bytes; {route.smaller_body}")
     return body
 
 

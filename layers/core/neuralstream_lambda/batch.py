@@ -12,7 +12,7 @@ from pydantic import Field, TypeAdapter
 
 from neuralstream_core.errors import NeuralStreamError, NotFound, Unavailable
 from neuralstream_core.serving.batch.jobs import Failure, JobRecord, Jobs, JobSpec, JobStatus
-from neuralstream_core.serving.batch.locations import Buckets, input_format
+from neuralstream_core.serving.batch.locations import FORMATS, Buckets, input_format
 from neuralstream_core.serving.batch.manifest import Chunk
 from neuralstream_core.serving.batch.requests import BatchBody, batch_json, canonical
 from neuralstream_core.serving.batch.runs import Run
@@ -30,7 +30,15 @@ if TYPE_CHECKING:
     from neuralstream_core.serving.batch.planning import Planner, Served
     from neuralstream_core.serving.engine import Engine
 
-__all__ = ["BatchSettings", "jobs", "predict_rows", "predictor", "run_task", "submit"]
+__all__ = [
+    "BatchSettings",
+    "jobs",
+    "predict_rows",
+    "predictor",
+    "run_task",
+    "submit",
+    "submit_scheduled",
+]
 
 
 class BatchSettings(ServingSettings):
@@ -38,6 +46,8 @@ class BatchSettings(ServingSettings):
 
     job_buckets: str = ""
     """Further buckets that jobs may read and write, separated by commas."""
+    batch_concurrency: int = Field(default=4, ge=1, le=1000)
+    """Chunks of one job that are worked on at once."""
 
 
 class Task(Record):
@@ -113,18 +123,61 @@ def submit(
 
     buckets = Buckets.of(settings.data_bucket, settings.job_buckets)
     source = buckets.check(spec.input, "input")
-    buckets.check(spec.output, "output")
+    buckets.check(spec.output, "output", folder=True)
     kind = input_format(source, spec.input_format)
     _serves(settings, spec.model, spec.version)
     Objects(s3_client()).stat(source)
     return jobs(settings).submit(spec, kind, actor, key=key, run=run)
 
 
+def submit_scheduled(
+    settings: BatchSettings,
+    spec: JobSpec,
+    actor: str,
+    *,
+    key: str | None = None,
+    run: Run | None = None,
+) -> JobRecord:
+    """Accept a job that nobody waits for: what `submit` would refuse is stored as a failed job, where
+    people look for it. It is the asker's fault, so the function neither fails nor is called again.
+
+    Args:
+        key: idempotency key.
+        run: of the schedule that asks for it, in place of a key.
+
+    Raises:
+        Unavailable: try again.
+        Conflict: ``key`` was used for another spec.
+    """
+    try:
+        return submit(settings, spec, actor, key=key, run=run)
+    except Unavailable:
+        raise
+    except NeuralStreamError as error:
+        if error.code == "idempotency_conflict":
+            raise
+        kind = spec.input_format or FORMATS.get(spec.input.rpartition(".")[2].lower())
+        refused = Failure(code=error.code, detail=error.detail)
+        job = jobs(settings).submit(spec, kind, actor, key=key, run=run, refused=refused)
+        if job.failure is not None:  # an earlier delivery may have started it
+            _tell(settings, job)
+        return job
+
+
 def run_task(settings: BatchSettings, event: Mapping[str, Any]) -> dict[str, Any]:
-    """Do one task. An error that trying again cannot mend fails the job before it is raised.
+    """Do one task.
+
+    What the caller's model, input or output causes fails the job, with its reason in the record, and the
+    task ends well: nothing is wrong with the service, so no ``Error`` of the function may be counted and
+    the state machine does not fail. Everything else is raised, to be tried again and to be noticed.
 
     Args:
         event: a `Task`, or EventBridge's "Step Functions Execution Status Change".
+
+    Raises:
+        Unavailable: a dependency is down; try again.
+        NotFound: no such job.
+        Exception: a defect.
     """
     task = _TASK.validate_python(_ended(event) if event.get("source") == "aws.states" else event)
     try:
@@ -132,9 +185,10 @@ def run_task(settings: BatchSettings, event: Mapping[str, Any]) -> dict[str, Any
     except Unavailable:
         raise
     except NeuralStreamError as error:
-        if task.task != "fail":
-            _finisher(settings).fail(task.job_id, Failure(code=error.code, detail=error.detail))
-        raise
+        if task.task == "fail":
+            raise
+        failure = Failure(code=error.code, detail=error.detail)
+        return _answer(_finisher(settings).fail(task.job_id, failure))
 
 
 def _ended(event: Mapping[str, Any]) -> dict[str, Any]:
@@ -153,22 +207,36 @@ def _run(settings: BatchSettings, task: Task) -> dict[str, Any]:
             planned = _planner(settings).plan(task.job_id)
             return {
                 "job_id": planned.job_id,
+                "status": JobStatus.RUNNING,
                 "chunks": planned.chunks,
                 "bucket": planned.manifest.bucket,
                 "key": planned.manifest.key,
+                "concurrency": settings.batch_concurrency,
             }
         case "chunk":
             if task.chunk is None:
                 raise ValueError("a chunk task without its chunk")
+            job = jobs(settings).get(task.job_id)
+            if job.status.done:  # another chunk has failed the job
+                return _answer(job)
             result = _worker(settings).run(task.job_id, task.chunk)
             return {"chunk": result.chunk, "rows": result.rows, "failed": result.failed}
         case "finish":
             job = _finisher(settings).finish(task.job_id)
         case "fail":
             job = _finisher(settings).fail(task.job_id, _failure(task.error))
+    return _answer(job)
+
+
+def _answer(job: JobRecord) -> dict[str, Any]:
+    """What the state machine goes on with; the fields of a plan are there, so that one path reads both."""
     return {
         "job_id": job.job_id,
         "status": job.status,
+        "chunks": 0,
+        "bucket": "",
+        "key": "",
+        "concurrency": 1,
         "error": "" if job.failure is None else job.failure.code,
         "cause": "" if job.failure is None else job.failure.detail,
     }

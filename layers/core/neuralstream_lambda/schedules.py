@@ -6,18 +6,18 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any, Final
 
-from neuralstream_core.errors import Invalid, NeuralStreamError, Unavailable
+from neuralstream_core.errors import Invalid
 from neuralstream_core.schedules import ScheduleRecord, Schedules, ScheduleSpec
 from neuralstream_core.schedules.answers import ScheduleAnswer, SchedulesAnswer
 from neuralstream_core.schedules.places import filled
 from neuralstream_core.schedules.recurrence import parse, zone_of
-from neuralstream_core.serving.batch.jobs import Failure, JobRecord, JobSpec
-from neuralstream_core.serving.batch.locations import Buckets, Location, input_format
+from neuralstream_core.serving.batch.jobs import JobRecord, JobSpec
+from neuralstream_core.serving.batch.locations import Buckets, input_format
 from neuralstream_core.serving.batch.requests import ScheduledJob
 from neuralstream_core.serving.batch.runs import Run
 from neuralstream_core.time import Micros, system_clock, to_micros
 from neuralstream_lambda.api import Caller
-from neuralstream_lambda.batch import BatchSettings, jobs, submit
+from neuralstream_lambda.batch import BatchSettings, jobs, submit_scheduled
 from neuralstream_lambda.logs import logger
 from neuralstream_lambda.scopes import Scope
 from neuralstream_lambda.wiring import table
@@ -79,38 +79,26 @@ def delete(settings: BatchSettings, name: str, caller: Caller) -> None:
 def start(settings: BatchSettings, event: Mapping[str, Any]) -> dict[str, Any]:
     """Start the job of a delivery, once however often it is delivered.
 
-    A run of a schedule whose job is refused is stored as a failed job with the reason. A schedule that was
-    deleted or disabled meanwhile starts nothing: the scheduler learns of it some moments later.
+    A job that is refused is stored as failed with the reason. A schedule that was deleted or disabled
+    meanwhile starts nothing: the scheduler learns of it some moments later. An event that names no schedule
+    starts its job for the principal ``schedule``.
 
     Raises:
-        Invalid: a delivery that is not a schedule's, and cannot be started.
+        Invalid: a time zone or placeholder that does not exist; no schedule has one.
         Unavailable: a dependency is down; Lambda delivers again.
+        Conflict: the event's idempotency key was used for another job.
     """
     scheduled = ScheduledJob.model_validate(event)
     if scheduled.schedule is None or scheduled.scheduled_time is None:
         spec = _spec(scheduled, _moment(scheduled))
-        job = submit(settings, spec, "schedule", key=scheduled.idempotency_key)
-        return _started(job)
+        return _started(submit_scheduled(settings, spec, "schedule", key=scheduled.idempotency_key))
     schedule = _schedules(settings).state(scheduled.schedule).schedule
     if schedule is None or not schedule.enabled:
         logger("batch_predict").info("schedule is off", extra={"schedule": scheduled.schedule})
         return {"job_id": None, "status": "SKIPPED"}
     run = Run(scheduled.schedule, to_micros(scheduled.scheduled_time))
     spec = _spec(scheduled, run.scheduled)
-    try:
-        return _started(submit(settings, spec, schedule.created_by, run=run))
-    except Unavailable:
-        raise
-    except NeuralStreamError as error:
-        logger("batch_predict").error(
-            "a scheduled job was refused",
-            extra={"schedule": run.schedule, "code": error.code, "detail": error.detail},
-        )
-        failure = Failure(code=error.code, detail=error.detail)
-        kind = input_format(Location.parse(spec.input, loc="input"), spec.input_format)
-        return _started(
-            jobs(settings).submit(spec, kind, schedule.created_by, run=run, refusal=failure)
-        )
+    return _started(submit_scheduled(settings, spec, schedule.created_by, run=run))
 
 
 @cache
@@ -138,7 +126,7 @@ def _check(settings: BatchSettings, spec: ScheduleSpec) -> None:
     zone = zone_of(spec.timezone)
     buckets = Buckets.of(settings.data_bucket, settings.job_buckets)
     source = buckets.check(filled(spec.input, following, zone, loc="input"), "input")
-    buckets.check(filled(spec.output, following, zone, loc="output"), "output")
+    buckets.check(filled(spec.output, following, zone, loc="output"), "output", folder=True)
     input_format(source, spec.input_format)
     registry = Registry(table(settings), settings.namespace, system_clock)
     registry.model(spec.model)

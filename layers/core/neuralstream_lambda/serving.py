@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from neuralstream_core.errors import NeuralStreamError
 from neuralstream_core.settings import BucketSettings, RedisSettings, TableSettings
@@ -17,7 +17,21 @@ if TYPE_CHECKING:
     from neuralstream_core.monitoring.recorder import RedisRecorder
     from neuralstream_core.serving.engine import Engine
 
-__all__ = ["ServingSettings", "engine", "recorder"]
+__all__ = ["FIRST_PREDICTION", "ServingSettings", "engine", "recorder"]
+
+FIRST_PREDICTION: Final = (
+    "boto3",
+    "encodings.idna",
+    "onnxruntime",
+    "neuralstream_core.monitoring.counting",
+    "neuralstream_core.monitoring.recorder",
+    "neuralstream_core.redis.cluster",
+    "neuralstream_core.redis.iam",
+    "neuralstream_core.registry.artifacts",
+    "neuralstream_core.serving.runtimes._linear",
+    "neuralstream_core.serving.runtimes._onnx",
+)
+"""What `engine` and the first prediction import lazily, whatever the model's format and the cache's mode."""
 
 
 class ServingSettings(RedisSettings, TableSettings, BucketSettings):

@@ -12,7 +12,7 @@ from typing import Any
 
 from neuralstream_core.features.ingest import Message
 
-__all__ = ["batch_failures", "from_eventbridge", "from_kinesis", "from_sqs", "messages_of"]
+__all__ = ["from_eventbridge", "from_kinesis", "from_sqs", "messages_of"]
 
 
 def from_sqs(event: Mapping[str, Any]) -> list[Message]:
@@ -39,11 +39,6 @@ def messages_of(event: Mapping[str, Any]) -> list[Message]:
         return from_eventbridge(event)
     is_stream = any("kinesis" in record for record in event["Records"][:1])
     return from_kinesis(event) if is_stream else from_sqs(event)
-
-
-def batch_failures(ids: list[str]) -> dict[str, Any]:
-    """The answer that has only these messages delivered again (``ReportBatchItemFailures``)."""
-    return {"batchItemFailures": [{"itemIdentifier": i} for i in ids]}
 
 
 def _detail(body: str) -> str:

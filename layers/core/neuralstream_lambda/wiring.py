@@ -13,18 +13,22 @@ from neuralstream_core.settings import RedisSettings, StoreSettings, TableSettin
 from neuralstream_core.table import Table
 
 if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_events import EventBridgeClient
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_sns import SNSClient
+    from mypy_boto3_sqs import SQSClient
     from mypy_boto3_stepfunctions import SFNClient
 
     from neuralstream_core.features import OnlineStore
     from neuralstream_core.redis.port import RedisPort
 
 __all__ = [
+    "dynamodb_client",
     "events_client",
     "feature_store",
     "keys_table",
+    "queue_client",
     "redis_port",
     "s3_client",
     "scheduler_client",
@@ -71,7 +75,13 @@ def redis_port(settings: RedisSettings) -> RedisPort:
 @cache
 def table(settings: TableSettings) -> Table:
     """The registry table, with timeouts that fit inside an API call."""
-    return Table(_boto("dynamodb", 1.0, 2.0, 3), settings.table)
+    return Table(dynamodb_client(), settings.table)
+
+
+def dynamodb_client() -> DynamoDBClient:
+    """DynamoDB, with timeouts that fit inside an API call."""
+    client: DynamoDBClient = _boto("dynamodb", 1.0, 2.0, 3)
+    return client
 
 
 @cache
@@ -111,13 +121,19 @@ def states_client() -> SFNClient:
 
 def events_client() -> EventBridgeClient:
     """EventBridge, to announce what changed."""
-    client: EventBridgeClient = _boto("events", 1.0, 5.0, 3)
+    client: EventBridgeClient = _boto("events", 1.0, 2.0, 2)
     return client
 
 
 def sns_client() -> SNSClient:
     """SNS, to tell people."""
-    client: SNSClient = _boto("sns", 1.0, 5.0, 3)
+    client: SNSClient = _boto("sns", 1.0, 2.0, 2)
+    return client
+
+
+def queue_client() -> SQSClient:
+    """SQS, to keep what could not be sent."""
+    client: SQSClient = _boto("sqs", 1.0, 2.0, 2)
     return client
 
 

@@ -4,6 +4,7 @@ on the plan, the input's pinned bytes and the feature store, and each file is re
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol, TypeAlias
 
@@ -11,7 +12,14 @@ from neuralstream_core.serving.batch.cells import Bad, Entity
 from neuralstream_core.serving.batch.footer import open_part, read_footer
 from neuralstream_core.serving.batch.jobs import Jobs
 from neuralstream_core.serving.batch.locations import Buckets, Location
-from neuralstream_core.serving.batch.manifest import Chunk, ChunkResult, File, Plan, Workspace
+from neuralstream_core.serving.batch.manifest import (
+    Chunk,
+    ChunkResult,
+    File,
+    Plan,
+    Workspace,
+    own_files,
+)
 from neuralstream_core.serving.batch.objects import Objects
 from neuralstream_core.serving.batch.output import MEDIA, ErrorLines, Part, Predicted
 from neuralstream_core.serving.batch.rows import Reader, Rows, csv_rows, jsonl_rows, parquet_rows
@@ -27,11 +35,16 @@ SLICE: Final = 8192
 
 @dataclass(slots=True)
 class Answers:
-    """What one version answered to some entities, in their order; ``None`` where a row is in ``bad``."""
+    """What one version answered to some entities, in their order; ``None`` where a row is in ``bad``.
+
+    Attributes:
+        numbers: ``probability`` and ``score``, as far as the version gives them.
+        named: ``probabilities``, ``scores`` and ``outputs`` likewise, by name.
+    """
 
     predictions: list[Any]
-    probabilities: list[float | None] | None = None
-    by_class: dict[str, list[float | None]] = field(default_factory=dict)
+    numbers: dict[str, list[float | None]] = field(default_factory=dict)
+    named: dict[str, dict[str, list[Any]]] = field(default_factory=dict)
     bad: Bad = field(default_factory=dict)
 
 
@@ -76,11 +89,24 @@ class ChunkWorker:
             Unavailable: the feature store, a model or S3 cannot be reached; try again.
             Conflict: the input was replaced.
             Invalid: the input cannot be decoded.
+            RuntimeError: a file that the job wrote is missing, or the role may not write.
         """
         workspace = Workspace(self._data_bucket, job_id)
-        plan = Plan.model_validate_json(self._objects.read(workspace.plan))
+        with own_files():
+            plan = Plan.model_validate_json(self._objects.read(workspace.plan))
         at = self._buckets.check(plan.input, "input")
-        part = Part(plan.keys, plan.others, plan.prediction, plan.classes, plan.multiple)
+        part = Part(
+            plan.keys,
+            plan.others,
+            plan.prediction,
+            plan.multiple,
+            score=plan.score,
+            named={
+                "probabilities": plan.classes,
+                "scores": plan.scored,
+                "outputs": plan.outputs,
+            },
+        )
         errors = ErrorLines()
         versions: dict[str, int] = {}
         predictor = self._open(plan.model, plan.pins.as_of)
@@ -91,11 +117,12 @@ class ChunkWorker:
             errors.add(rows, predicted.bad)
             _tally(versions, predicted)
         result = self._write(plan, chunk, part, errors, versions)
-        self._objects.write(
-            workspace.result(chunk.chunk),
-            result.model_dump_json().encode(),
-            "application/json",
-        )
+        with own_files():
+            self._objects.write(
+                workspace.result(chunk.chunk),
+                result.model_dump_json().encode(),
+                "application/json",
+            )
         if self._jobs.chunk_done(job_id, chunk.chunk, result.rows, result.failed):
             predictor.count()
         return result
@@ -149,7 +176,9 @@ class ChunkWorker:
         )
 
     def _file(self, at: Location, data: bytes, rows: int, media: str) -> File:
-        digest = self._objects.write(at, data, media)
+        # the caller chose another bucket, but not what the role may do in this one
+        with own_files() if at.bucket == self._data_bucket else nullcontext():
+            digest = self._objects.write(at, data, media)
         return File(uri=str(at), rows=rows, bytes=len(data), sha256=digest)
 
 
@@ -179,7 +208,7 @@ class _Routed:
             for i in answers.bad:
                 names[i] = None
             return Predicted(
-                names, answers.predictions, answers.probabilities, answers.by_class, answers.bad
+                names, answers.predictions, answers.numbers, answers.named, answers.bad
             )
         merged = _Merge(n, bad)
         for version, places in groups.items():
@@ -198,10 +227,8 @@ class _Merge:
     """Answers of several versions, scattered back to the places of their rows."""
 
     def __init__(self, n: int, bad: Bad) -> None:
-        self.predicted = Predicted([None] * n, [None] * n, None, {}, bad)
+        self.predicted = Predicted([None] * n, [None] * n, {}, {}, bad)
         self._n = n
-        self._by_class: dict[str, list[float | None]] = {}
-        self.predicted.by_class = self._by_class
 
     def add(self, version: str, places: Sequence[int], answers: Answers) -> None:
         out = self.predicted
@@ -211,15 +238,18 @@ class _Merge:
             else:
                 out.versions[place] = version
                 out.predictions[place] = answers.predictions[i]
-        if answers.probabilities is not None:
-            if out.probabilities is None:
-                out.probabilities = [None] * self._n
-            for place, value in zip(places, answers.probabilities, strict=True):
-                out.probabilities[place] = value
-        for name, column in answers.by_class.items():
-            target = self._by_class.setdefault(name, [None] * self._n)
-            for place, value in zip(places, column, strict=True):
-                target[place] = value
+        for field_, values in answers.numbers.items():
+            self._scatter(out.numbers, field_, places, values)
+        for field_, columns in answers.named.items():
+            for name, column in columns.items():
+                self._scatter(out.named.setdefault(field_, {}), name, places, column)
+
+    def _scatter(
+        self, into: dict[str, list[Any]], name: str, places: Sequence[int], values: Sequence[Any]
+    ) -> None:
+        target = into.setdefault(name, [None] * self._n)
+        for place, value in zip(places, values, strict=True):
+            target[place] = value
 
 
 def _picked(columns: Mapping[str, Sequence[Any]], places: Sequence[int]) -> dict[str, list[Any]]:

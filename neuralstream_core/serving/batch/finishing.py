@@ -5,13 +5,21 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from typing import Final, TypeAlias
 
 from pydantic import TypeAdapter
 
 from neuralstream_core.serving.batch.jobs import Failure, JobRecord, Jobs, Outcome
 from neuralstream_core.serving.batch.locations import Location
-from neuralstream_core.serving.batch.manifest import Chunk, ChunkResult, Manifest, Plan, Workspace
+from neuralstream_core.serving.batch.manifest import (
+    Chunk,
+    ChunkResult,
+    Manifest,
+    Plan,
+    Workspace,
+    own_files,
+)
 from neuralstream_core.serving.batch.objects import Objects
 from neuralstream_core.time import from_micros
 
@@ -33,22 +41,24 @@ class Finisher:
         self._jobs, self._objects, self._data_bucket, self._tell = jobs, objects, data_bucket, tell
 
     def finish(self, job_id: str) -> JobRecord:
-        """Commit the job's output, or fail it when too many of its rows failed.
+        """Commit the job's output, or fail it when it has no rows or too many of them failed.
 
         Raises:
-            NotFound: a chunk left no result.
+            RuntimeError: a chunk left no result, or the role may not write the manifest.
         """
         job = self._jobs.get(job_id)
         if job.status.done:
             self._tell(job)
             return job
         workspace = Workspace(self._data_bucket, job_id)
-        plan = Plan.model_validate_json(self._objects.read(workspace.plan))
-        chunks = _CHUNKS.validate_json(self._objects.read(workspace.chunks))
-        manifest = _manifest(plan, self._results(workspace, chunks))
-        too_many = _too_many(manifest, job.max_failed_fraction)
-        at = Location.parse(plan.output) / ("manifest.json" if too_many is None else "failed.json")
-        self._objects.write(at, manifest.model_dump_json(indent=1).encode(), "application/json")
+        with own_files():
+            plan = Plan.model_validate_json(self._objects.read(workspace.plan))
+            chunks = _CHUNKS.validate_json(self._objects.read(workspace.chunks))
+            manifest = _manifest(plan, self._results(workspace, chunks))
+        failure = _empty(manifest, job) or _too_many(manifest, job.max_failed_fraction)
+        at = Location.parse(plan.output) / ("manifest.json" if failure is None else "failed.json")
+        with own_files() if at.bucket == self._data_bucket else nullcontext():
+            self._objects.write(at, manifest.model_dump_json(indent=1).encode(), "application/json")
         outcome = Outcome(
             manifest=str(at),
             rows=manifest.rows,
@@ -57,7 +67,7 @@ class Finisher:
             reasons=manifest.reasons,
             errors=[file.uri for file in manifest.errors[:_LISTED]],
         )
-        return self._decide(job_id, outcome, too_many)
+        return self._decide(job_id, outcome, failure)
 
     def fail(self, job_id: str, failure: Failure) -> JobRecord:
         """The job cannot go on. A job that is done already stays as it is."""
@@ -97,6 +107,16 @@ def _manifest(plan: Plan, results: list[ChunkResult]) -> Manifest:
         parts=[result.part for result in results],
         errors=[result.errors for result in results if result.errors is not None],
         as_of=from_micros(plan.pins.as_of),
+    )
+
+
+def _empty(manifest: Manifest, job: JobRecord) -> Failure | None:
+    """An input without rows is more often a broken export than a day without customers."""
+    if manifest.rows or job.allow_empty:
+        return None
+    return Failure(
+        code="empty_input",
+        detail=f"{manifest.input} has no rows; with allow_empty such a job succeeds",
     )
 
 

@@ -1,9 +1,10 @@
 """The record of a batch job: asked for, running, done or failed.
 
 Items, all under partition key ``JOB#{ns}#{id}``: ``JOB`` is the record (listed newest first on GSI1
-under ``JOBS#{ns}``), ``CHUNK#{n}`` marks a chunk whose result stands, ``RUN`` lists a job that a schedule
-asked for (`neuralstream_core.serving.batch.runs`). A new record carries an ``outbox`` attribute in the same
-write, which `DispatchFunction` turns into one execution of the state machine; the first task removes it.
+under ``JOBS#{ns}``), ``OWNER`` lists it under ``JOBS#{ns}#{principal}`` for its owner, ``CHUNK#{n}``
+marks a chunk whose result stands, ``RUN`` lists a job that a schedule asked for
+(`neuralstream_core.serving.batch.runs`). A new record carries an ``outbox`` attribute in the same write,
+which `DispatchFunction` turns into one execution of the state machine; the first task removes it.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import builtins
 import hashlib
 import secrets
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from enum import StrEnum
 from typing import Annotated, Any, Final
 
@@ -76,6 +78,9 @@ class JobSpec(Frozen):
         default=DEFAULT_FAILED_FRACTION,
         description="the job fails when more than this share of its rows failed",
     )
+    allow_empty: bool = Field(
+        default=False, description="an input without rows is a job well done; it fails otherwise"
+    )
 
 
 class Pins(Record):
@@ -126,11 +131,14 @@ class JobRecord(Record):
     model: Name
     status: JobStatus
     input: str
-    input_format: InputFormat
+    input_format: InputFormat | None = Field(
+        description="null: the job was refused, as neither it nor the extension said"
+    )
     output: str = Field(description="folder of this job's own files, below the output asked for")
     output_format: OutputFormat
     version: VersionName | None = None
     max_failed_fraction: float
+    allow_empty: bool = False
     progress: Progress = Field(default_factory=Progress)
     outcome: Outcome | None = None
     failure: Failure | None = None
@@ -158,26 +166,30 @@ class Jobs:
     def submit(
         self,
         spec: JobSpec,
-        input_format: InputFormat,
+        input_format: InputFormat | None,
         actor: str,
         *,
         key: str | None = None,
         run: Run | None = None,
-        refusal: Failure | None = None,
+        refused: Failure | None = None,
     ) -> JobRecord:
         """Store a new job and, in the same write, the call that starts it.
 
         Args:
-            key: idempotency key; the same key and spec twice make one job.
+            actor: principal that submits it and to whom it belongs; of a run, who created the schedule.
+            key: idempotency key; the same key and spec of one principal twice make one job.
             run: of the schedule that asks for it, in place of a key; one run makes one job, the first.
-            refusal: why the job is not started but stored as failed.
+            refused: why the job cannot run; it is stored as failed and nothing is started.
 
         Raises:
             Conflict: ``key`` was used for another spec.
         """
         now = self._clock()
-        key = run.key if run is not None else key
-        job_id = _keyed_id(self._namespace, key) if key else _new_id(now)
+        if run is not None:
+            # of nobody: one run is one job also if its schedule changed hands meanwhile
+            job_id = _keyed_id(self._namespace, "", run.key)
+        else:
+            job_id = _keyed_id(self._namespace, actor, key) if key else _new_id(now)
         output = f"{spec.output.rstrip('/')}/{job_id}/"
         item: Item = {
             **self._key(job_id),
@@ -185,55 +197,87 @@ class Jobs:
             "GSI1SK": f"{now:020d}#{job_id}",
             "job_id": job_id,
             "model": spec.model,
-            "status": JobStatus.PENDING,
+            "status": JobStatus.PENDING if refused is None else JobStatus.FAILED,
             "input": spec.input,
             "input_format": input_format,
             "output": output,
             "output_format": spec.output_format,
             "version": spec.version,
             "max_failed_fraction": spec.max_failed_fraction,
+            "allow_empty": spec.allow_empty,
             "created_at": iso(now),
             "created_by": actor,
             "chunks_done": 0,
             "rows_done": 0,
             "rows_failed": 0,
-            "outbox": {"kind": "start_job", "job_id": job_id},
         }
-        if refusal is not None:
-            del item["outbox"]
-            item |= {
-                "status": JobStatus.FAILED,
-                "failure": _bounded(refusal).model_dump(),
-                "finished_at": iso(now),
-            }
+        if refused is None:
+            item["outbox"] = {"kind": "start_job", "job_id": job_id}
+        else:
+            item |= {"failure": _bounded(refused).model_dump(), "finished_at": iso(now)}
+        self._list_for(actor, job_id, item["GSI1SK"])
         try:
             self._store(item, run)
         except ConditionFailed:
             earlier = self._item(job_id)
             if run is not None:
                 return _record(earlier)
-            same = ("model", "input", "input_format", "output_format", "version")
-            if any(earlier.get(k) != item[k] for k in (*same, "output", "max_failed_fraction")):
+            defaults = {"allow_empty": False}  # not in the records of earlier releases
+            same = (
+                "model",
+                "input",
+                "input_format",
+                "output",
+                "output_format",
+                "version",
+                "max_failed_fraction",
+                "allow_empty",
+            )
+            if any(earlier.get(k, defaults.get(k)) != item[k] for k in same):
                 raise Conflict(
                     "this idempotency key was used for a different job", code="idempotency_conflict"
                 ) from None
             return _record(earlier)
         return _record(item)
 
-    def get(self, job_id: str) -> JobRecord:
+    def get(self, job_id: str, *, owner: str | None = None) -> JobRecord:
         """One job.
 
-        Raises:
-            NotFound: no such job.
-        """
-        return _record(self._item(job_id))
+        Args:
+            owner: the principal it must belong to.
 
-    def list(self, *, limit: int = 50, token: str | None = None) -> JobPage:
-        """A page of jobs, newest first."""
-        page = self._table.query(
-            f"JOBS#{self._namespace}", index=True, limit=limit, token=token, newest_first=True
-        )
-        return JobPage(jobs=[_record(item) for item in page], next_token=page.next_token)
+        Raises:
+            NotFound: no such job, or another principal's.
+        """
+        item = self._item(job_id)
+        if owner is not None and item["created_by"] != owner:
+            raise _absent(job_id)
+        return _record(item)
+
+    def list(
+        self, *, owner: str | None = None, limit: int = 50, token: str | None = None
+    ) -> JobPage:
+        """A page of jobs, newest first; of one principal if ``owner`` is given."""
+        pk = f"JOBS#{self._namespace}" + ("" if owner is None else f"#{owner}")
+        page = self._table.query(pk, index=True, limit=limit, token=token, newest_first=True)
+        if owner is None:
+            return JobPage(jobs=[_record(item) for item in page], next_token=page.next_token)
+        keys = [self._pair(item["job_id"]) for item in page]
+        found = {item["job_id"]: item for item in self._table.get_many(keys)}
+        # an owner's entry is written first: one whose record was never written is passed over
+        jobs = [_record(found[item["job_id"]]) for item in page if item["job_id"] in found]
+        return JobPage(jobs=jobs, next_token=page.next_token)
+
+    def _list_for(self, owner: str, job_id: str, moment: str) -> None:
+        entry: Item = {
+            "PK": self._pair(job_id)[0],
+            "SK": "OWNER",
+            "GSI1PK": f"JOBS#{self._namespace}#{owner}",
+            "GSI1SK": moment,
+            "job_id": job_id,
+        }
+        with suppress(ConditionFailed):  # a repetition keeps the first one's place
+            self._table.put(entry, condition="attribute_not_exists(PK)")
 
     def of_schedule(self, schedule: str, *, limit: int) -> builtins.list[JobRecord]:
         """The jobs of a schedule's last runs (at most 100), newest scheduled time first."""
@@ -346,7 +390,7 @@ class Jobs:
     def _item(self, job_id: str) -> Item:
         item = self._table.get(*self._pair(job_id))
         if item is None:
-            raise NotFound(f"no job {job_id}", code="job_not_found")
+            raise _absent(job_id)
         return item
 
     def _pair(self, job_id: str) -> tuple[str, str]:
@@ -368,6 +412,10 @@ def _record(item: Item) -> JobRecord:
     return JobRecord.model_validate(fields)
 
 
+def _absent(job_id: str) -> NotFound:
+    return NotFound(f"no job {job_id}", code="job_not_found")
+
+
 def _bounded(failure: Failure) -> Failure:
     return Failure(code=failure.code[:128], detail=failure.detail[:_MAX_DETAIL])
 
@@ -377,8 +425,9 @@ def _new_id(now: Micros) -> str:
     return _encoded(now.to_bytes(8) + secrets.token_bytes(8))
 
 
-def _keyed_id(namespace: str, key: str) -> str:
-    return _encoded(hashlib.sha256(f"{namespace}\0{key}".encode()).digest()[:16])
+def _keyed_id(namespace: str, actor: str, key: str) -> str:
+    # no part holds a NUL: a principal is printable, a namespace is letters and digits
+    return _encoded(hashlib.sha256(f"{namespace}\0{actor}\0{key}".encode()).digest()[:16])
 
 
 def _encoded(data: bytes) -> str:

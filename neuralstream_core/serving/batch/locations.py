@@ -9,7 +9,16 @@ from typing import Final, Literal, TypeAlias
 
 from neuralstream_core.errors import Invalid
 
-__all__ = ["FORMATS", "Buckets", "InputFormat", "Location", "OutputFormat", "input_format"]
+__all__ = [
+    "FORMATS",
+    "JOBS",
+    "WORK",
+    "Buckets",
+    "InputFormat",
+    "Location",
+    "OutputFormat",
+    "input_format",
+]
 
 InputFormat: TypeAlias = Literal["csv", "jsonl", "parquet"]
 OutputFormat: TypeAlias = Literal["jsonl", "parquet"]
@@ -25,8 +34,11 @@ FORMATS: Final[dict[str, InputFormat]] = {
 _URI = re.compile(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])/(.*)", re.DOTALL)
 _MAX_KEY = 900
 """S3 allows 1024 bytes; a job appends at most 124 of its own."""
-_RESERVED = ("artifacts/", "uploads/", "profiles/", "monitoring/")
-"""Prefixes of the data bucket that belong to other parts; a job may neither read nor write there."""
+JOBS: Final = "jobs/"
+"""The only prefix of the data bucket that jobs may use: all that their IAM role can reach of it, apart
+from reading artifacts."""
+WORK: Final = JOBS + "_work/"
+"""What jobs keep for themselves; nobody's input or output."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,21 +88,25 @@ class Buckets:
         """From settings: ``listed`` names further buckets, separated by commas."""
         return cls(own, (name.strip() for name in listed.split(",")))
 
-    def check(self, uri: str, loc: str) -> Location:
+    def check(self, uri: str, loc: str, *, folder: bool = False) -> Location:
         """The location, if a job may use it.
 
+        Args:
+            folder: it is a folder whether or not it ends in ``/``.
+
         Raises:
-            Invalid: malformed, another bucket, or a prefix that belongs to the product itself.
+            Invalid: malformed, another bucket, or outside the jobs' prefix of the data bucket.
         """
         location = Location.parse(uri, loc=loc)
         if location.bucket not in self._allowed:
             raise Invalid.at(
                 loc, "this deployment's jobs may not use that bucket", code="bucket_not_allowed"
             )
-        if location.bucket == self._own and location.key.startswith(_RESERVED):
+        key = location.key + "/" if folder and not location.key.endswith("/") else location.key
+        if location.bucket == self._own and (not key.startswith(JOBS) or key.startswith(WORK)):
             raise Invalid.at(
                 loc,
-                f"{', '.join(_RESERVED)} belong to the product; choose another prefix",
+                f"of this bucket jobs may use s3://{self._own}/{JOBS} only ({WORK} excepted)",
                 code="prefix_reserved",
             )
         return location

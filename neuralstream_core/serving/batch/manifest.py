@@ -1,6 +1,6 @@
 """The documents that plan, chunks and finish pass to each other through S3.
 
-Below ``jobs/{job_id}/`` in the data bucket: ``plan.json`` (`Plan`), ``chunks.json`` (an array of
+Below ``jobs/_work/{job_id}/`` in the data bucket: ``plan.json`` (`Plan`), ``chunks.json`` (an array of
 `Chunk`, read by the state machine's map) and ``results/{n}.json`` (`ChunkResult`). Below the job's
 output: ``part-00000.jsonl`` …, ``errors/errors-00000.jsonl`` … and, written last, ``manifest.json``
 (`Manifest`): only a job whose manifest stands has an output.
@@ -8,15 +8,27 @@ output: ``part-00000.jsonl`` …, ``errors/errors-00000.jsonl`` … and, written
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Literal, TypeAlias
 
 from pydantic import AwareDatetime, Field
 
+from neuralstream_core.errors import Forbidden, NotFound
 from neuralstream_core.serving.batch.jobs import Pins
-from neuralstream_core.serving.batch.locations import InputFormat, Location, OutputFormat
+from neuralstream_core.serving.batch.locations import WORK, InputFormat, Location, OutputFormat
 from neuralstream_core.types import Record, VersionName
 
-__all__ = ["Chunk", "ChunkResult", "File", "Manifest", "Plan", "PredictionType", "Workspace"]
+__all__ = [
+    "Chunk",
+    "ChunkResult",
+    "File",
+    "Manifest",
+    "Plan",
+    "PredictionType",
+    "Workspace",
+    "own_files",
+]
 
 PredictionType: TypeAlias = Literal["float64", "int64", "bool", "string"]
 """Of the output's ``prediction`` column (a list of it for a model with several outputs)."""
@@ -45,6 +57,12 @@ class Plan(Record):
     """A prediction is a list: the model has several outputs."""
     classes: tuple[str, ...] = ()
     """Names of the ``probabilities``; empty unless a version has three or more classes."""
+    score: bool = False
+    """Some version answers a ``score``."""
+    scored: tuple[str, ...] = ()
+    """Names of the ``scores``, likewise."""
+    outputs: tuple[str, ...] = ()
+    """Names of the ``outputs`` of a model with several; empty when they have none."""
 
 
 class Chunk(Record):
@@ -102,7 +120,7 @@ class Workspace:
     """Where a job keeps what."""
 
     def __init__(self, data_bucket: str, job_id: str) -> None:
-        self._root = Location(data_bucket, f"jobs/{job_id}/")
+        self._root = Location(data_bucket, f"{WORK}{job_id}/")
 
     @property
     def plan(self) -> Location:
@@ -114,3 +132,16 @@ class Workspace:
 
     def result(self, chunk: int) -> Location:
         return self._root / f"results/{chunk:05d}.json"
+
+
+@contextmanager
+def own_files() -> Iterator[None]:
+    """Around access to files that only jobs themselves write: what fails there is nobody's input.
+
+    Raises:
+        RuntimeError: such a file is missing, or the role may not use it.
+    """
+    try:
+        yield
+    except (NotFound, Forbidden) as error:
+        raise RuntimeError(f"a file of the job itself: {error.detail}") from error

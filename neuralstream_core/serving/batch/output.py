@@ -1,8 +1,9 @@
 """A chunk's output: one row per input row, in input order, as JSONL or Parquet, the same bytes each time.
 
-Columns: the entity's (``entity_id``, or its keys), ``version``, ``prediction``, ``probability``
-(classifiers), ``probabilities`` by class (three or more classes) and ``error``, the code of a row that
-has no prediction. In JSONL an absent value is left out; in Parquet it is null.
+Columns: the entity's (``entity_id``, or its keys), ``version``, ``prediction``, ``probability``,
+``score``, ``probabilities`` and ``scores`` by class (three or more classes), ``outputs`` by name (several
+named outputs), as far as a version of the job answers them, and ``error``, the code of a row that has no
+prediction. In JSONL an absent value is left out; in Parquet it is null.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from neuralstream_core.serving.batch.manifest import PredictionType
 from neuralstream_core.serving.batch.rows import Rows
 
 if TYPE_CHECKING:
-    from arro3.core import Array, RecordBatch
+    from arro3.core import Array, DataType, RecordBatch
     from arro3.core.types import ArrayInput
 
 __all__ = ["MEDIA", "ErrorLines", "Part", "Predicted"]
@@ -35,8 +36,8 @@ class Predicted:
 
     versions: list[str | None]
     predictions: list[Any]
-    probabilities: list[float | None] | None
-    by_class: Mapping[str, list[float | None]]
+    numbers: dict[str, list[float | None]]
+    named: dict[str, dict[str, list[Any]]]
     bad: Bad
 
 
@@ -47,15 +48,17 @@ class Part:
     Args:
         keys: names of the entity's columns; a single one is called ``entity_id``.
         others: names of further keys' columns.
-        classes: names of the ``probabilities``, over all versions of the job.
         multiple: a prediction is a list (a model with several outputs).
+        score: some version of the job answers a ``score``.
+        named: names within ``probabilities``, ``scores`` and ``outputs``, over all versions of the job.
     """
 
     keys: tuple[str, ...]
     others: tuple[str, ...]
     prediction: PredictionType
-    classes: tuple[str, ...] = ()
     multiple: bool = False
+    score: bool = False
+    named: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     rows: int = 0
     _batches: list[RecordBatch] = field(default_factory=list)
 
@@ -75,9 +78,12 @@ class Part:
             columns[key] = Array(rows.others.get(key, []), text)
         columns["version"] = Array(predicted.versions, text)
         columns["prediction"] = self._predictions(predicted.predictions)
-        columns["probability"] = Array(predicted.probabilities or [None] * n, DataType.float64())
-        if self.classes:
-            columns["probabilities"] = self._by_class(predicted.by_class, n)
+        for number in ("probability", "score") if self.score else ("probability",):
+            columns[number] = Array(predicted.numbers.get(number) or [None] * n, DataType.float64())
+        for group, names in self.named.items():
+            if names:
+                inner = self._inner() if group == "outputs" else DataType.float64()
+                columns[group] = _struct(names, predicted.named.get(group, {}), n, inner)
         errors: list[str | None] = [None] * n
         for at, why in predicted.bad.items():
             errors[at] = why.code
@@ -91,7 +97,7 @@ class Part:
         from arro3.io import write_ndjson, write_parquet
 
         if not self._batches:
-            self.add(Rows.empty(), Predicted([], [], [], {}, {}))
+            self.add(Rows.empty(), Predicted([], [], {}, {}, {}))
         table = Table.from_batches(self._batches)
         out = io.BytesIO()
         if format_ == "jsonl":
@@ -103,12 +109,7 @@ class Part:
     def _predictions(self, values: Sequence[Any]) -> Array:
         from arro3.core import Array, DataType
 
-        inner = {
-            "float64": DataType.float64,
-            "int64": DataType.int64,
-            "bool": DataType.bool,
-            "string": DataType.string,
-        }[self.prediction]()
+        inner = self._inner()
         if self.prediction == "string":
             values = [v if v is None or isinstance(v, str) else _text(v) for v in values]
         if not self.multiple:
@@ -122,17 +123,29 @@ class Part:
         absent = Array([row is None for row in values], DataType.bool())
         return list_array(Array.from_numpy(offsets), Array(flat, inner), mask=absent)
 
-    def _by_class(self, by_class: Mapping[str, list[float | None]], n: int) -> Array:
-        from arro3.core import Array, DataType, Field, struct_array
+    def _inner(self) -> DataType:
+        from arro3.core import DataType
 
-        absent = [None] * n
-        columns = [by_class.get(name, absent) for name in self.classes]
-        whole = [all(value is None for value in row) for row in zip(*columns, strict=True)]
-        return struct_array(
-            [Array(column, DataType.float64()) for column in columns],
-            fields=[Field(name, DataType.float64()) for name in self.classes],
-            mask=Array(whole, DataType.bool()),
-        )
+        return {
+            "float64": DataType.float64,
+            "int64": DataType.int64,
+            "bool": DataType.bool,
+            "string": DataType.string,
+        }[self.prediction]()
+
+
+def _struct(names: Sequence[str], given: Mapping[str, list[Any]], n: int, inner: DataType) -> Array:
+    """A column of objects by name; null where a row has none of the names."""
+    from arro3.core import Array, DataType, Field, struct_array
+
+    absent = [None] * n
+    columns = [given.get(name, absent) for name in names]
+    whole = [all(value is None for value in row) for row in zip(*columns, strict=True)]
+    return struct_array(
+        [Array(column, inner) for column in columns],
+        fields=[Field(name, inner) for name in names],
+        mask=Array(whole, DataType.bool()),
+    )
 
 
 def _text(value: Any) -> str:

@@ -10,14 +10,21 @@ from typing import Final
 from pydantic import TypeAdapter
 
 from neuralstream_core.errors import Conflict, Invalid, TooLarge
-from neuralstream_core.registry.records import ModelRecord, Status, VersionRecord
+from neuralstream_core.registry.records import ModelRecord, Signature, Status, VersionRecord
 from neuralstream_core.serving.batch.footer import read_footer
 from neuralstream_core.serving.batch.jobs import JobRecord, Jobs, Pins
-from neuralstream_core.serving.batch.locations import Buckets, InputFormat, Location
-from neuralstream_core.serving.batch.manifest import Chunk, Plan, PredictionType, Workspace
+from neuralstream_core.serving.batch.locations import Buckets, InputFormat, Location, input_format
+from neuralstream_core.serving.batch.manifest import (
+    Chunk,
+    Plan,
+    PredictionType,
+    Workspace,
+    own_files,
+)
 from neuralstream_core.serving.batch.objects import Objects
 from neuralstream_core.serving.batch.rows import csv_header
 from neuralstream_core.serving.batch.splitting import MAX_RECORD, boundaries
+from neuralstream_core.serving.outcomes import Reader
 from neuralstream_core.serving.routing import BUCKETS, Allocation, allocate
 from neuralstream_core.time import Clock
 
@@ -96,13 +103,15 @@ class Planner:
             Invalid: the input cannot be cut, or the model cannot predict from a file.
             TooLarge: the input or the number of its chunks is over a limit.
             Conflict: the job is done, or the input was replaced since the first call.
+            RuntimeError: the role may not write the plan.
         """
         job = self._jobs.get(job_id)
         at = self._buckets.check(job.input, "input")
         stat = self._objects.stat(at)
-        if stat.size > MAX_INPUT[job.input_format]:
+        kind = input_format(at, job.input_format)
+        if stat.size > MAX_INPUT[kind]:
             raise TooLarge(
-                f"a {job.input_format} input may have at most {MAX_INPUT[job.input_format]} bytes;"
+                f"a {kind} input may have at most {MAX_INPUT[kind]} bytes;"
                 " divide it over several jobs",
                 code="input_too_large",
             )
@@ -119,7 +128,7 @@ class Planner:
         )
         if pins.etag != stat.etag:
             raise Conflict(f"{at} was replaced since the job began", code="input_changed")
-        plan = self._plan_of(job, pins, served.versions.values())
+        plan = self._plan_of(job, kind, pins, served.versions.values())
         width = max(sum(ref.size for ref in v.features) for v in served.versions.values())
         rows = max(1, min(CHUNK_ROWS, _CHUNK_CELLS // max(1, width)))
         plan, chunks = self._cut(plan, at, rows)
@@ -130,12 +139,15 @@ class Planner:
                 code="input_too_large",
             )
         workspace = Workspace(self._data_bucket, job_id)
-        self._objects.write(workspace.plan, plan.model_dump_json().encode(), "application/json")
-        self._objects.write(workspace.chunks, _CHUNKS.dump_json(chunks), "application/json")
+        with own_files():
+            self._objects.write(workspace.plan, plan.model_dump_json().encode(), "application/json")
+            self._objects.write(workspace.chunks, _CHUNKS.dump_json(chunks), "application/json")
         self._jobs.planned(job_id, len(chunks))
         return Planned(job_id, len(chunks), workspace.chunks)
 
-    def _plan_of(self, job: JobRecord, pins: Pins, versions: Iterable[VersionRecord]) -> Plan:
+    def _plan_of(
+        self, job: JobRecord, kind: InputFormat, pins: Pins, versions: Iterable[VersionRecord]
+    ) -> Plan:
         versions = list(versions)
         refs = [ref for version in versions for ref in version.features]
         views = list(dict.fromkeys(ref.view for ref in refs if ref.view))
@@ -143,11 +155,12 @@ class Planner:
         others = {key for view in views for key in self._keys_of(view)} - set(keys)
         features = {ref.label: (ref.dtype, ref.size) for ref in refs if ref.view}
         features |= {ref.feature: (ref.dtype, ref.size) for ref in refs if not ref.view}
+        readers = [Reader(v.signature) for v in versions if v.signature is not None]
         return Plan(
             job_id=job.job_id,
             model=job.model,
             input=job.input,
-            input_format=job.input_format,
+            input_format=kind,
             output=job.output,
             output_format=job.output_format,
             pins=pins,
@@ -155,8 +168,11 @@ class Planner:
             others=tuple(sorted(others)),
             features=features,
             prediction=prediction_type(versions),
-            multiple=any(_multiple(version) for version in versions),
-            classes=_classes(versions),
+            multiple=any(reader.multiple for reader in readers),
+            classes=_named(readers, "probabilities"),
+            score=any(reader.has_score for reader in readers),
+            scored=_named(readers, "scores"),
+            outputs=tuple(dict.fromkeys(name for r in readers for name in r.names)),
         )
 
     def _cut(self, plan: Plan, at: Location, rows: int) -> tuple[Plan, list[Chunk]]:
@@ -193,34 +209,30 @@ def prediction_type(versions: Iterable[VersionRecord]) -> PredictionType:
                 f"{version.model} {version.version} is {version.status}, not READY",
                 code="version_not_ready",
             )
-        classes = signature.classes
-        if signature.kind == "regressor" or not classes:
-            kinds.add("float64")
-        elif all(isinstance(c, bool) for c in classes):
-            kinds.add("bool")
-        elif all(isinstance(c, int) and not isinstance(c, bool) for c in classes):
-            kinds.add("int64")
-        else:
-            kinds.add("string")
+        kinds.add(_type_of(signature))
     if len(kinds) == 1:
         return kinds.pop()
     return "float64" if kinds <= {"float64", "int64"} else "string"
 
 
-def _classes(versions: Iterable[VersionRecord]) -> tuple[str, ...]:
-    """Names of the classes that the ``probabilities`` of some version are by."""
-    signatures = [v.signature for v in versions if v.signature is not None]
-    many = [s.classes for s in signatures if s.classes is not None and len(s.classes) > 2]
-    return tuple(dict.fromkeys(str(label) for classes in many for label in classes))
+def _type_of(signature: Signature) -> PredictionType:
+    """The column type of one version's predictions: that of its labels, or else of its outputs."""
+    classes = signature.classes
+    if classes:
+        if all(isinstance(c, bool) for c in classes):
+            return "bool"
+        whole = all(isinstance(c, int) and not isinstance(c, bool) for c in classes)
+        return "int64" if whole else "string"
+    datatype = signature.outputs[0].datatype
+    if datatype in ("BYTES", "BOOL"):
+        return "string" if datatype == "BYTES" else "bool"
+    return "float64" if datatype.startswith("FP") else "int64"
 
 
-def _multiple(version: VersionRecord) -> bool:
-    """Whether a prediction is a list: a regressor with several outputs or a wide one."""
-    signature = version.signature
-    if signature is None or signature.kind != "regressor":
-        return False
-    widths = [output.shape[1] if len(output.shape) > 1 else 1 for output in signature.outputs]
-    return len(widths) > 1 or widths[0] != 1
+def _named(readers: Iterable[Reader], field: str) -> tuple[str, ...]:
+    """Names of the classes or clusters that some version answers under ``field``."""
+    found = [names for kind, names in (r.named_numbers for r in readers) if kind == field]
+    return tuple(dict.fromkeys(name for names in found for name in names))
 
 
 def cut_lines(

@@ -78,17 +78,27 @@ class EnginePredictor(Predictor):
 
 
 def answers(columns: Columns) -> Answers:
-    """The engine's columns as Python values with ``None`` at failed rows."""
+    """The engine's columns of one version as Python values with ``None`` at failed rows."""
     bad = {row: RowError(error.code, error.detail) for row, error in columns.errors.items()}
-    by_class = {
-        name: _blanked(scores.tolist(), bad)
-        for name, scores in (columns.probabilities or {}).items()
+    predictions = _blanked(columns.prediction.tolist(), bad)
+    numbers = {"probability": columns.probability, "score": columns.score}
+    named: dict[str, dict[str, list[Any]]] = {
+        field: {name: _blanked(column.tolist(), bad) for name, column in found.items()}
+        for field, found in (("probabilities", columns.probabilities), ("scores", columns.scores))
     }
-    probability = columns.probability
+    for names in columns.names.values():
+        named["outputs"] = {
+            name: [None if row is None else row[at] for row in predictions]
+            for at, name in enumerate(names)
+        }
     return Answers(
-        _blanked(columns.prediction.tolist(), bad),
-        None if probability is None else _blanked(probability.tolist(), bad),
-        by_class,
+        predictions,
+        {
+            field: _blanked(column.tolist(), bad)
+            for field, column in numbers.items()
+            if column is not None
+        },
+        named,
         bad,
     )
 

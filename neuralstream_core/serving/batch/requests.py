@@ -39,7 +39,16 @@ __all__ = [
     "job_spec",
 ]
 
-_JOB_FIELDS = frozenset({"input", "output", "input_format", "output_format", "max_failed_fraction"})
+_JOB_FIELDS = frozenset(
+    {
+        "input",
+        "output",
+        "input_format",
+        "output_format",
+        "max_failed_fraction",
+        "allow_empty",
+    }
+)
 _ROW_FIELDS = frozenset({"entity_ids", "feature_view", "entities", "features"})
 
 Column = Annotated[list[Any], Field(max_length=MAX_BATCH)]
@@ -77,6 +86,9 @@ class BatchBody(Frozen):
     input_format: InputFormat | None = None
     output_format: OutputFormat = "jsonl"
     max_failed_fraction: Fraction = DEFAULT_FAILED_FRACTION
+    allow_empty: bool = Field(
+        default=False, description="an input without rows is a job well done; it fails otherwise"
+    )
 
     @model_validator(mode="after")
     def _one_form(self) -> Self:
@@ -115,6 +127,9 @@ class BatchPrediction(BaseModel):
     prediction: Any = None
     probability: float | None = None
     probabilities: dict[str, float] | None = None
+    score: float | None = None
+    scores: dict[str, float] | None = None
+    outputs: dict[str, Any] | None = None
     error: dict[str, str] | None = Field(default=None, description="`code` and `detail`")
 
 
@@ -166,7 +181,12 @@ def batch_json(model: str, entities: list[Entity], columns: Columns, at: Micros)
     """The JSON of a `BatchAnswer`."""
     predictions = columns.prediction.tolist()
     probability = None if columns.probability is None else columns.probability.tolist()
-    by_class = {name: scores.tolist() for name, scores in (columns.probabilities or {}).items()}
+    score = None if columns.score is None else columns.score.tolist()
+    by_class = {
+        field: {name: numbers.tolist() for name, numbers in found.items()}
+        for field, found in (("probabilities", columns.probabilities), ("scores", columns.scores))
+        if found
+    }
     version = columns.version.tolist()
     rows: list[Mapping[str, Any]] = []
     for i, entity in enumerate(entities):
@@ -180,8 +200,13 @@ def batch_json(model: str, entities: list[Entity], columns: Columns, at: Micros)
             row["prediction"] = predictions[i]
             if probability is not None and not isnan(probability[i]):
                 row["probability"] = probability[i]
-            if by_class:
-                row["probabilities"] = {name: scores[i] for name, scores in by_class.items()}
+            if score is not None and not isnan(score[i]):
+                row["score"] = score[i]
+            for field, found in by_class.items():
+                if own := {name: n[i] for name, n in found.items() if not isnan(n[i])}:
+                    row[field] = own
+            if names := columns.names.get(row["version"]):
+                row["outputs"] = dict(zip(names, predictions[i], strict=True))
         rows.append(row)
     return json.dumps(
         {

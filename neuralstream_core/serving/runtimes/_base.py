@@ -8,18 +8,20 @@ from typing import Final, Protocol
 
 import numpy as np
 
-from neuralstream_core.errors import ArtifactRejected
+from neuralstream_core.errors import ArtifactRejected, TooLarge
 from neuralstream_core.registry.records import Signature
 
 __all__ = [
     "DATATYPES",
     "MAX_ARTIFACT",
     "MAX_CLASSES",
+    "MAX_OUTPUTS",
     "MAX_WIDTH",
     "TRIAL_ROWS",
     "Predictions",
     "Runtime",
     "check_trial",
+    "check_width",
     "trial_inputs",
 ]
 
@@ -29,6 +31,8 @@ MAX_ARTIFACT: Final = 256 * 1024 * 1024
 MAX_CLASSES: Final = 10_000
 MAX_WIDTH: Final = 100_000
 """Elements one row of an input may have."""
+MAX_OUTPUTS: Final = 100_000
+"""Values a model may answer for one row: about 2 MB of JSON."""
 
 TRIAL_ROWS: Final = 2
 """Rows of the trial run: two, so that an artifact exported for exactly one row is found out."""
@@ -56,14 +60,15 @@ class Predictions:
     """Answers of one inference call over ``n`` rows.
 
     Attributes:
-        values: labels ``(n,)`` of a classifier, values ``(n,)`` of a regressor, or ``(n, k)`` of a
-            model with several outputs (outputs side by side in signature order).
-        probabilities: ``(n, classes)`` in the order of ``signature.classes``; ``None`` for
-            regressors and for classifiers that give no scores.
+        values: labels or numbers ``(n,)``, or ``(n, k)`` of a model with several outputs (outputs
+            side by side in signature order).
+        scores: the numbers ``(n, w)`` that a model gives beside its labels, whatever they mean
+            (`neuralstream_core.registry.records.Scores`); ``None`` when it gives labels or numbers
+            alone.
     """
 
     values: np.ndarray
-    probabilities: np.ndarray | None
+    scores: np.ndarray | None
 
 
 class Runtime(Protocol):
@@ -100,21 +105,37 @@ def trial_inputs(signature: Signature, rows: int = TRIAL_ROWS) -> dict[str, np.n
     return made
 
 
-def check_trial(signature: Signature, predictions: Predictions, rows: int = TRIAL_ROWS) -> None:
+def check_trial(predictions: Predictions, rows: int = TRIAL_ROWS) -> None:
     """Hold what a trial run gave against what serving needs.
 
     Raises:
-        ArtifactRejected: not one answer a row, or scores that do not fit the classes.
+        ArtifactRejected: not one answer a row.
     """
-    values, scores = predictions.values, predictions.probabilities
+    values, scores = predictions.values, predictions.scores
     if values.ndim not in (1, 2) or len(values) != rows:
         raise ArtifactRejected(
             f"the model must answer one prediction a row; {rows} rows gave shape {values.shape}"
         )
-    if scores is not None and (scores.ndim != 2 or len(scores) != rows):
-        raise ArtifactRejected(f"{rows} rows gave probabilities of shape {scores.shape}")
-    classes = signature.classes
-    if scores is not None and classes is not None and scores.shape[1] != len(classes):
+    if values.ndim == 2 and values.shape[1] > MAX_OUTPUTS:
         raise ArtifactRejected(
-            f"the model names {len(classes)} classes but gives {scores.shape[1]} probabilities"
+            f"the model answers {values.shape[1]} values a row; at most {MAX_OUTPUTS} can be served"
         )
+    if scores is not None and (scores.ndim != 2 or len(scores) != rows):
+        raise ArtifactRejected(f"{rows} rows gave scores of shape {scores.shape}")
+    if scores is not None and values.ndim != 1:
+        raise ArtifactRejected(f"labels of shape {values.shape} beside scores; one label a row")
+
+
+def check_width(predictions: Predictions) -> Predictions:
+    """Predictions whose rows are not wider than an answer can be; the width may depend on the inputs.
+
+    Raises:
+        TooLarge: they are.
+    """
+    values = predictions.values
+    if values.ndim == 2 and values.shape[1] > MAX_OUTPUTS:
+        raise TooLarge(
+            f"the model answers {values.shape[1]} values a row; at most {MAX_OUTPUTS} can be served",
+            code="answer_too_large",
+        )
+    return predictions

@@ -132,7 +132,7 @@ class LinearRuntime:
         self._classes = _classes(arrays.get("classes"), len(coef))
         self.nbytes = self._weights.nbytes + (1 << 16)
         self.signature = _signature(coef, self._classes)
-        check_trial(self.signature, self.run(trial_inputs(self.signature)))
+        check_trial(self.run(trial_inputs(self.signature)))
 
     def run(self, inputs: Mapping[str, np.ndarray]) -> Predictions:
         """See `Runtime.run`."""
@@ -142,7 +142,12 @@ class LinearRuntime:
                 f"the model takes rows of {len(self._weights)} numbers, got shape {rows.shape}",
                 code="inference_failed",
             )
-        scores = rows.astype(np.float64, copy=False) @ self._weights + self._intercept
+        # what overflows is infinite, and refused as an answer that is not finite
+        with np.errstate(over="ignore", invalid="ignore"):
+            return self._answer(rows.astype(np.float64, copy=False))
+
+    def _answer(self, rows: np.ndarray) -> Predictions:
+        scores = rows @ self._weights + self._intercept
         if self._classes is None:
             return Predictions(scores[:, 0] if scores.shape[1] == 1 else scores, None)
         if scores.shape[1] == 1:
@@ -160,9 +165,9 @@ class LinearRuntime:
     def tensors(self, predictions: Predictions) -> dict[str, np.ndarray]:
         """See `Runtime.tensors`."""
         names = [tensor.name for tensor in self.signature.outputs]
-        if predictions.probabilities is None:
+        if predictions.scores is None:
             return {names[0]: predictions.values}
-        return {names[0]: predictions.values, names[1]: predictions.probabilities}
+        return {names[0]: predictions.values, names[1]: predictions.scores}
 
 
 def _classes(classes: np.ndarray | None, rows: int) -> np.ndarray | None:
@@ -198,4 +203,5 @@ def _signature(coef: np.ndarray, classes: np.ndarray | None) -> Signature:
             Tensor(name="probabilities", datatype="FP64", shape=(-1, len(classes))),
         ),
         classes=tuple(classes.tolist()),
+        scores="probability",
     )

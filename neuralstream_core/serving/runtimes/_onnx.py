@@ -20,9 +20,11 @@ from neuralstream_core.serving.runtimes._base import (
     MAX_WIDTH,
     Predictions,
     check_trial,
+    check_width,
     trial_inputs,
 )
 from neuralstream_core.serving.runtimes._onnx_inspect import Findings, inspect_onnx
+from neuralstream_core.serving.runtimes._reason import reason
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -83,26 +85,27 @@ class OnnxRuntime:
         # takes as long as a small model; without the attribute the wrapper does.
         self._run = getattr(self._session, "_sess", self._session).run
         trial = self._trial()
-        check_trial(self.signature, trial)
+        check_trial(trial)
         self.signature = self._completed(trial)
 
     def run(self, inputs: Mapping[str, np.ndarray]) -> Predictions:
         """See `Runtime.run`."""
         try:
-            return self._read(self._run(self._fetch, inputs, None))
+            predictions = self._read(self._run(self._fetch, inputs, None))
         except Exception as error:  # noqa: BLE001 - the runtime's exceptions share no base but Exception
             raise Invalid(
-                f"the model refused the inputs: {_reason(error)}", code="inference_failed"
+                f"the model refused the inputs: {reason(error)}", code="inference_failed"
             ) from None
+        return check_width(predictions)
 
     def tensors(self, predictions: Predictions) -> dict[str, np.ndarray]:
         """See `Runtime.tensors`."""
         outputs = self.signature.outputs
-        if predictions.probabilities is not None:
+        if predictions.scores is not None:
             return dict(
                 zip(
                     (tensor.name for tensor in outputs),
-                    (predictions.values, predictions.probabilities),
+                    (predictions.values, predictions.scores),
                     strict=True,
                 )
             )
@@ -143,19 +146,16 @@ class OnnxRuntime:
         except ArtifactRejected:
             raise
         except Exception as error:  # noqa: BLE001 - the runtime's exceptions share no base but Exception
-            raise ArtifactRejected(f"the trial run failed: {_reason(error)}") from None
+            raise ArtifactRejected(f"the trial run failed: {reason(error)}") from None
         finally:
             timer.cancel()
 
     def _completed(self, trial: Predictions) -> Signature:
-        """The signature with widths and classes the graph did not declare but the trial showed."""
+        """The signature with the widths that the graph did not declare but the trial showed."""
         signature = self.signature
-        classes = signature.classes
-        scores = trial.probabilities
-        if scores is not None and classes is None and trial.values.dtype.kind in "iu":
-            if scores.shape[1] > MAX_CLASSES:
-                raise ArtifactRejected(f"a classifier may have at most {MAX_CLASSES} classes")
-            classes = tuple(range(scores.shape[1]))
+        scores = trial.scores
+        if scores is not None and scores.shape[1] > MAX_CLASSES:
+            raise ArtifactRejected(f"a classifier may have at most {MAX_CLASSES} classes")
         outputs: tuple[Tensor, ...]
         if scores is not None:
             outputs = (
@@ -171,7 +171,7 @@ class OnnxRuntime:
                 tensor.model_copy(update={"shape": (-1, width)})
                 for tensor, width in zip(signature.outputs, self._widths, strict=True)
             )
-        return signature.model_copy(update={"classes": classes, "outputs": outputs})
+        return signature.model_copy(update={"outputs": outputs})
 
 
 def _session(data: bytes, findings: Findings) -> InferenceSession:
@@ -190,7 +190,7 @@ def _session(data: bytes, findings: Findings) -> InferenceSession:
             data, sess_options=options, providers=["CPUExecutionProvider"]
         )
     except Exception as error:  # noqa: BLE001 - the runtime's exceptions share no base but Exception
-        raise ArtifactRejected(f"the runtime refused the model: {_reason(error)}") from None
+        raise ArtifactRejected(f"the runtime refused the model: {reason(error)}") from None
 
 
 def _input(node: Any) -> Tensor:
@@ -254,10 +254,3 @@ def _delimited(number: int, payload: bytes) -> bytes:
         size >>= 7
     length.append(size)
     return bytes([number << 3 | 2]) + bytes(length) + payload
-
-
-def _reason(error: Exception) -> str:
-    """The runtime's own words, on one line, without its source paths."""
-    text = " ".join(str(error).split())
-    marker = text.find(" : ")
-    return (text[marker + 3 :] if 0 <= marker < 60 else text)[:300] or type(error).__name__

@@ -80,6 +80,8 @@ def test_an_expired_key_ends_by_itself(store, clock):
     [
         ({"principal": "", "scopes": ["predict"]}, "principal"),
         ({"principal": "a\nb", "scopes": ["predict"]}, "principal"),
+        ({"principal": 'a","status":"200', "scopes": ["predict"]}, "principal"),
+        ({"principal": "a\\", "scopes": ["predict"]}, "principal"),
         ({"principal": "alice", "scopes": []}, "scopes"),
         ({"principal": "alice", "scopes": ["everything"]}, "scopes"),
         ({"principal": "alice", "scopes": ["predict"], "expires_at": NOW}, "expires_at"),

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.batch_function import Context, Function
+from tests.support.batch_function import Function
 from tests.support.jobs import JobHouse, by, linear
 
 ROOT = Path(__file__).parents[3]
@@ -114,7 +114,7 @@ def test_no_entities_are_no_predictions(job_house: JobHouse, function: Function)
 def test_a_job_is_accepted_listed_and_read(job_house: JobHouse, function: Function) -> None:
     job_house.users(3)
     source = job_house.put("in/a.csv", "entity_id\nu1\n")
-    output = f"s3://{job_house.settings.data_bucket}/out/"
+    output = f"s3://{job_house.settings.data_bucket}/jobs/out/"
     body = {"input": source, "output": output, "output_format": "parquet"}
     ids = []
     for _ in range(3):
@@ -134,7 +134,7 @@ def test_a_job_is_accepted_listed_and_read(job_house: JobHouse, function: Functi
 def test_an_idempotency_key_makes_one_job(job_house: JobHouse, function: Function) -> None:
     job_house.users(3)
     source = job_house.put("in/a.csv", "entity_id\nu1\n")
-    body = {"input": source, "output": f"s3://{job_house.settings.data_bucket}/out/"}
+    body = {"input": source, "output": f"s3://{job_house.settings.data_bucket}/jobs/out/"}
     _, first = function.batch("sum", body, idempotency_key="k")
     status, second = function.batch("sum", body, idempotency_key="k")
     assert (status, second["job_id"]) == (202, first["job_id"])
@@ -144,14 +144,107 @@ def test_an_idempotency_key_makes_one_job(job_house: JobHouse, function: Functio
     assert (status, problem["code"]) == (409, "idempotency_conflict")
 
 
+def test_a_job_is_seen_by_who_submitted_it_and_by_who_monitors(
+    job_house: JobHouse, function: Function
+) -> None:
+    job_house.users(3)
+    source = job_house.put("in/a.csv", "entity_id\nu1\n")
+    body = {"input": source, "output": f"s3://{job_house.settings.data_bucket}/jobs/out/"}
+    _, ours = function.batch("sum", body)
+    _, theirs = function.batch("sum", body, principal="bob")
+
+    def seen(principal: str, scopes: str = "predict") -> tuple[list[int], list[str]]:
+        who = {"principal": principal, "scopes": scopes}
+        _, page = function("GET /jobs", query={"limit": "100"}, **who)
+        reads = [
+            function("GET /jobs/{job_id}", {"job_id": job["job_id"]}, **who)[0]
+            for job in (ours, theirs)
+        ]
+        return reads, [job["job_id"] for job in page["jobs"]]
+
+    assert seen("ann") == ([200, 404], [ours["job_id"]])
+    assert seen("bob") == ([404, 200], [theirs["job_id"]])
+    assert seen("eve") == ([404, 404], [])
+    everything = ([200, 200], [theirs["job_id"], ours["job_id"]])
+    assert seen("ops", "predict monitoring") == everything
+
+
+def test_pages_of_ones_own_jobs_are_whole_among_those_of_others(
+    job_house: JobHouse, function: Function
+) -> None:
+    job_house.users(3)
+    source = job_house.put("in/a.csv", "entity_id\nu1\n")
+    body = {"input": source, "output": f"s3://{job_house.settings.data_bucket}/jobs/out/"}
+    own = []
+    for _ in range(5):
+        own.append(function.batch("sum", body)[1]["job_id"])
+        function.batch("sum", body, principal="bob")
+    found: list[str] = []
+    query = {"limit": "2"}
+    while True:
+        _, page = function("GET /jobs", query=query)
+        found += [job["job_id"] for job in page["jobs"]]
+        if page["next_token"] is None:
+            break
+        assert len(page["jobs"]) == 2
+        query = {"limit": "2", "next_token": page["next_token"]}
+    assert found == own[::-1]
+
+
+def test_an_idempotency_key_is_its_principals_own(job_house: JobHouse, function: Function) -> None:
+    job_house.users(3)
+    source = job_house.put("in/a.csv", "entity_id\nu1\n")
+    body = {"input": source, "output": f"s3://{job_house.settings.data_bucket}/jobs/out/"}
+    _, first = function.batch("sum", body, idempotency_key="k")
+    status, other = function.batch(
+        "sum", {**body, "output_format": "parquet"}, "bob", idempotency_key="k"
+    )
+    assert status == 202
+    assert other["job_id"] != first["job_id"]
+    _, again = function.batch("sum", body, idempotency_key="k")
+    assert again["job_id"] == first["job_id"]
+    _, page = function("GET /jobs")
+    assert [job["job_id"] for job in page["jobs"]] == [first["job_id"]]
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        ({"input": "absent"}, "object_not_found"),
+        ({"input": "s3://elsewhere/a.csv"}, "bucket_not_allowed"),
+        ({"input": "s3://elsewhere/a"}, "bucket_not_allowed"),
+        ({"model": "unknown"}, "model_not_found"),
+        ({"version": "v9"}, "version_not_found"),
+    ],
+)
+def test_what_a_schedule_asks_for_in_vain_is_a_failed_job_and_no_error_of_the_function(
+    job_house: JobHouse, function: Function, change: dict[str, str], code: str
+) -> None:
+    job_house.users(3)
+    source = job_house.put("in/a.csv", "entity_id\nu1\n")
+    output = f"s3://{job_house.settings.data_bucket}/jobs/out/"
+    event = {"model": "sum", "input": source, "output": output, **change}
+    if event["input"] == "absent":
+        event["input"] = source.replace("a.csv", "absent.csv")
+    answer = function.deliver(event)
+    assert answer["status"] == "FAILED"
+    status, job = function(
+        "GET /jobs/{job_id}", {"job_id": answer["job_id"]}, scopes="predict monitoring"
+    )
+    assert (status, job["status"], job["failure"]["code"]) == (200, "FAILED", code)
+    item = job_house.table.get(f"JOB#jobs#{answer['job_id']}", "JOB")
+    assert item is not None
+    assert "outbox" not in item
+
+
 def test_a_schedule_starts_the_same_job(job_house: JobHouse, function: Function) -> None:
     job_house.users(3)
     event = {
         "model": "sum",
         "input": job_house.put("in/a.csv", "entity_id\nu1\n"),
-        "output": f"s3://{job_house.settings.data_bucket}/out/",
+        "output": f"s3://{job_house.settings.data_bucket}/jobs/out/",
     }
-    answer = function.module.lambda_handler(event, Context())
+    answer = function.deliver(event)
     assert answer["status"] == "PENDING"
     item = job_house.table.get(f"JOB#jobs#{answer['job_id']}", "JOB")
     assert item is not None

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from neuralstream_core.errors import Conflict, Invalid, NotFound
+from neuralstream_core.errors import Invalid, NotFound
 from tests.support.jobs import JobHouse, linear
 
 
@@ -124,12 +124,12 @@ def test_exactly_the_allowed_share_may_fail(job_house: JobHouse) -> None:
 
 
 @pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
-def test_an_input_without_rows_succeeds_with_no_rows(job_house: JobHouse, kind: str) -> None:
+def test_an_input_without_rows_may_be_declared_a_success(job_house: JobHouse, kind: str) -> None:
     job_house.users()
     out = io.BytesIO()
     pq.write_table(pa.table({"entity_id": pa.array([], pa.string())}), out)
     data = {"csv": b"entity_id\n", "jsonl": b"", "parquet": out.getvalue()}[kind]
-    job = job_house.run(job_house.put(f"in/a.{kind}", data))
+    job = job_house.run(job_house.put(f"in/a.{kind}", data), allow_empty=True)
     assert job.status == "SUCCEEDED"
     assert job_house.manifest(job)["rows"] == 0
 
@@ -239,8 +239,8 @@ def test_an_input_replaced_under_a_running_job_fails_it(job_house: JobHouse) -> 
     job = job_house.submit(source)
     planned = job_house.task("plan", job.job_id)
     job_house.put("in/a.csv", csv("u2"))
-    with pytest.raises(Conflict):
-        job_house.task("chunk", job.job_id, chunk=job_house.chunks(planned)[0])
+    answer = job_house.task("chunk", job.job_id, chunk=job_house.chunks(planned)[0])
+    assert answer["status"] == "FAILED"
     failed = job_house.job(job.job_id)
     assert failed.status == "FAILED"
     assert failed.failure is not None
@@ -255,8 +255,8 @@ def test_what_cannot_be_planned_fails_with_its_reason(job_house: JobHouse) -> No
         ("entity_id,entity_id\nu1,u1\n", "twice"),
     ):
         job = job_house.submit(job_house.put("in/a.csv", data))
-        with pytest.raises(Invalid):
-            job_house.task("plan", job.job_id)
+        answer = job_house.task("plan", job.job_id)
+        assert (answer["status"], answer["chunks"]) == ("FAILED", 0)
         failed = job_house.job(job.job_id)
         assert failed.failure is not None
         assert reason in failed.failure.detail
@@ -271,7 +271,11 @@ def test_submission_refuses_what_could_never_run(job_house: JobHouse) -> None:
         job_house.submit(source, version="v9")
     with pytest.raises(NotFound):
         job_house.submit(source.replace("a.csv", "b.csv"))
-    for bad in ("s3://elsewhere/a.csv", "https://x/a.csv", source.replace("in/", "artifacts/")):
+    for bad in (
+        "s3://elsewhere/a.csv",
+        "https://x/a.csv",
+        source.replace("jobs/in/", "artifacts/"),
+    ):
         with pytest.raises(Invalid):
             job_house.submit(bad)
     with pytest.raises(Invalid):
@@ -312,5 +316,115 @@ def test_an_execution_stopped_by_hand_fails_its_job_and_a_done_job_stays_done(
     assert failed.failure is not None
     assert (failed.status, failed.failure.code) == ("FAILED", "execution_aborted")
     assert job_house.job(done.job_id).status == "SUCCEEDED"
-    with pytest.raises(Conflict):
-        job_house.task("plan", stopped.job_id)
+    answer = job_house.task("plan", stopped.job_id)
+    assert (answer["status"], answer["error"]) == ("FAILED", "execution_aborted")
+
+
+@pytest.mark.parametrize("output", ["artifacts", "art", "artifacts/", "", "jobs/_work", "jobsx/"])
+def test_no_output_reaches_what_is_not_the_jobs_own(job_house: JobHouse, output: str) -> None:
+    job_house.users()
+    source = job_house.put("in/a.csv", csv("u1"))
+    with pytest.raises(Invalid) as raised:
+        job_house.submit(source, output=f"s3://{job_house.settings.data_bucket}/{output}")
+    assert raised.value.code == "prefix_reserved"
+    assert [error.loc for error in raised.value.errors] == ["output"]
+
+
+def test_an_output_without_a_trailing_slash_is_a_folder(job_house: JobHouse) -> None:
+    job_house.users()
+    output = f"s3://{job_house.settings.data_bucket}/jobs"
+    job = job_house.run(job_house.put("in/a.csv", csv("u1")), output=output)
+    assert job.status == "SUCCEEDED"
+    assert job.output == f"{output}/{job.job_id}/"
+
+
+def test_chunks_of_a_job_that_has_failed_are_not_worked_on(job_house: JobHouse) -> None:
+    job_house.users()
+    source = job_house.put("in/a.csv", csv("u1"))
+    job = job_house.submit(source)
+    (chunk,) = job_house.chunks(job_house.task("plan", job.job_id))
+    job_house.put("in/a.csv", csv("u2"))
+    for _ in range(2):
+        assert job_house.task("chunk", job.job_id, chunk=chunk)["error"] == "input_changed"
+    assert job_house.task("finish", job.job_id)["status"] == "FAILED"
+    assert job_house.written() == []
+
+
+def test_a_lost_file_of_the_job_itself_is_a_defect_and_not_the_callers(job_house: JobHouse) -> None:
+    job_house.users()
+    job = job_house.submit(job_house.put("in/a.csv", csv("u1")))
+    planned = job_house.task("plan", job.job_id)
+    (chunk,) = job_house.chunks(planned)
+    job_house.task("chunk", job.job_id, chunk=chunk)
+    for name in ("results/00000.json", "plan.json"):
+        key = planned["key"].replace("chunks.json", name)
+        job_house.s3.delete_object(Bucket=planned["bucket"], Key=key)
+        with pytest.raises(RuntimeError):
+            job_house.task("finish", job.job_id)
+    with pytest.raises(RuntimeError):
+        job_house.task("chunk", job.job_id, chunk=chunk)
+    assert job_house.job(job.job_id).status == "RUNNING"
+
+
+def test_the_number_of_chunks_at_once_is_a_setting_of_the_plan(job_house: JobHouse) -> None:
+    from neuralstream_lambda.batch import run_task
+
+    job_house.users()
+    settings = job_house.settings.model_copy(update={"batch_concurrency": 7})
+    job = job_house.submit(job_house.put("in/a.csv", csv("u1")))
+    planned = run_task(settings, {"task": "plan", "job_id": job.job_id})
+    assert planned["concurrency"] == 7
+
+
+def parquet(**columns: Any) -> bytes:
+    out = io.BytesIO()
+    pq.write_table(pa.table(columns), out)
+    return out.getvalue()
+
+
+EMPTY: dict[str, tuple[str, bytes]] = {
+    "csv without a byte": ("csv", b""),
+    "csv with a header only": ("csv", b"entity_id\n"),
+    "jsonl without a byte": ("jsonl", b""),
+    "jsonl of blank lines": ("jsonl", b"\n\n\n"),
+    "parquet without rows": ("parquet", parquet(entity_id=pa.array([], pa.string()))),
+}
+
+
+@pytest.mark.parametrize(("kind", "data"), EMPTY.values(), ids=EMPTY.keys())
+def test_an_input_without_rows_fails_unless_it_was_said_to_be_all_right(
+    job_house: JobHouse, kind: str, data: bytes
+) -> None:
+    job_house.users(1)
+    source = job_house.put(f"in/empty.{kind}", data)
+    failed = job_house.run(source)
+    assert failed.failure is not None
+    assert (failed.status, failed.failure.code) == ("FAILED", "empty_input")
+    assert source in failed.failure.detail
+    assert "allow_empty" in failed.failure.detail
+    assert not [key for key in job_house.written() if key.endswith("manifest.json")]
+
+    allowed = job_house.run(source, allow_empty=True)
+    assert allowed.outcome is not None
+    assert (allowed.status, allowed.outcome.rows) == ("SUCCEEDED", 0)
+    assert job_house.manifest(allowed)["rows"] == 0
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
+def test_whole_numbers_in_an_input_are_the_entities_of_their_digits(
+    job_house: JobHouse, kind: str
+) -> None:
+    job_house.view("user", a="float64")
+    job_house.write("user", {17: {"a": 1.0}, "18": {"a": 2.0}})
+    job_house.serve("sum", linear([1.0], 0.0), ["user:a"])
+    data = {
+        "csv": b"entity_id\n17\n18\n",
+        "jsonl": b'{"entity_id": 17}\n{"entity_id": "18"}\n{"entity_id": true}\n',
+        "parquet": parquet(entity_id=pa.array([17, 18], pa.int64())),
+    }[kind]
+    job = job_house.run(job_house.put(f"in/a.{kind}", data), max_failed_fraction=0.5)
+
+    done = [row for row in job_house.rows(job) if row.get("prediction") is not None]
+    assert [(row["entity_id"], row["prediction"]) for row in done] == [("17", 1.0), ("18", 2.0)]
+    assert job.outcome is not None
+    assert job.outcome.failed == (1 if kind == "jsonl" else 0), "a truth is no id"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import uuid
 from typing import Any
 
@@ -50,13 +51,30 @@ def finished(stack: RunningStack, job_id: str) -> Any:
 
 def submit(stack: RunningStack, model: str, key: str, data: bytes, **more: Any) -> str:
     stack.client("s3").put_object(Bucket=BUCKET, Key=key, Body=data)
-    body = {"input": f"s3://{BUCKET}/{key}", "output": f"s3://{BUCKET}/out/{model}/", **more}
+    body = {"input": f"s3://{BUCKET}/{key}", "output": f"s3://{BUCKET}/jobs/out/{model}/", **more}
     answer = stack.request("POST", f"/predict/{model}/batch", body)
     assert answer.status == 202, answer.data
     assert answer.json()["status"] == "PENDING"
     job_id: str = answer.json()["job_id"]
     assert answer.headers["location"] == f"/jobs/{job_id}"
     return job_id
+
+
+def execution(stack: RunningStack, job_id: str) -> str:
+    """How the job's execution ended: FAILED is what the alarm counts."""
+    states = stack.client("stepfunctions")
+    machines = {
+        m["name"]: m["stateMachineArn"] for m in states.list_state_machines()["stateMachines"]
+    }
+
+    def ended() -> str | None:
+        found = states.list_executions(
+            stateMachineArn=machines["neuralstream-local-batch-predict"]
+        )["executions"]
+        status: str = next(each["status"] for each in found if each["name"] == job_id)
+        return None if status == "RUNNING" else status
+
+    return str(eventually(ended, seconds=20))
 
 
 def read(stack: RunningStack, uri: str) -> bytes:
@@ -69,7 +87,7 @@ def test_a_job_runs_through_the_state_machine_to_its_committed_output(stack: Run
     model = serve(stack, 500)
     ids = [f"u{i % 500}" for i in range(60_000)]
     data = ("entity_id\n" + "\n".join(ids) + "\n").encode()
-    job = finished(stack, submit(stack, model, f"in/{model}.csv", data))
+    job = finished(stack, submit(stack, model, f"jobs/in/{model}.csv", data))
     assert job["status"] == "SUCCEEDED", job
     assert (job["outcome"]["rows"], job["outcome"]["failed"]) == (60_000, 0)
     progress = job["progress"]
@@ -90,14 +108,47 @@ def test_a_job_runs_through_the_state_machine_to_its_committed_output(stack: Run
 
 def test_a_job_that_cannot_be_planned_ends_as_failed_with_its_reason(stack: RunningStack) -> None:
     model = serve(stack, 2)
-    job = finished(stack, submit(stack, model, f"in/{model}.csv", b"id\nu1\n"))
+    job = finished(stack, submit(stack, model, f"jobs/in/{model}.csv", b"id\nu1\n"))
     assert (job["status"], job["failure"]["code"]) == ("FAILED", "missing_column")
+    assert execution(stack, job["job_id"]) == "SUCCEEDED"
 
 
 def test_an_empty_input_and_too_many_failures_end_as_they_should(stack: RunningStack) -> None:
     model = serve(stack, 2)
-    job = finished(stack, submit(stack, model, f"in/{model}.jsonl", b""))
+    job = finished(stack, submit(stack, model, f"jobs/in/{model}.jsonl", b""))
+    assert (job["status"], job["failure"]["code"]) == ("FAILED", "empty_input")
+    job = finished(stack, submit(stack, model, f"jobs/in/{model}.jsonl", b"", allow_empty=True))
     assert (job["status"], job["outcome"]["rows"]) == ("SUCCEEDED", 0)
     lines = b'{"entity_id":"u1"}\nnot json\n'
-    job = finished(stack, submit(stack, model, f"in/{model}.jsonl", lines))
+    job = finished(stack, submit(stack, model, f"jobs/in/{model}.jsonl", lines))
     assert (job["status"], job["failure"]["code"]) == ("FAILED", "too_many_failed_rows")
+    assert execution(stack, job["job_id"]) == "SUCCEEDED"
+
+
+def test_a_job_that_fails_by_a_fault_of_the_service_fails_its_execution(
+    stack: RunningStack,
+) -> None:
+    """A job whose record is gone cannot be planned, nor told that it failed."""
+    states = stack.client("stepfunctions")
+    machine = next(
+        each["stateMachineArn"]
+        for each in states.list_state_machines()["stateMachines"]
+        if each["name"] == "neuralstream-local-batch-predict"
+    )
+    definition = json.loads(states.describe_state_machine(stateMachineArn=machine)["definition"])
+    # the retries, without the time between them
+    text = re.sub(r'"(IntervalSeconds|MaxDelaySeconds)": \d+', r'"\1": 1', json.dumps(definition))
+    quick = states.create_state_machine(
+        name=f"quick-{uuid.uuid4().hex}",
+        definition=text,
+        roleArn="arn:aws:iam::123456789012:role/r",
+    )["stateMachineArn"]
+    started = states.start_execution(
+        stateMachineArn=quick, input=json.dumps({"job_id": "job-" + "0" * 26})
+    )["executionArn"]
+
+    def ended() -> str | None:
+        status: str = states.describe_execution(executionArn=started)["status"]
+        return None if status == "RUNNING" else status
+
+    assert eventually(ended, seconds=60) == "FAILED"

@@ -47,7 +47,7 @@ ENTITY: Final = {"entity_id": "user_123", "feature_view": "user_features"}
 TENSOR: Final = {
     "inputs": [{"name": "inputs", "datatype": "FP32", "shape": [1, 3], "data": [4.0, 79.5, 3.0]}]
 }
-JOB: Final = {"input": f"s3://{BUCKET}/in.jsonl", "output": f"s3://{BUCKET}/out/"}
+JOB: Final = {"input": f"s3://{BUCKET}/jobs/in.jsonl", "output": f"s3://{BUCKET}/jobs/out/"}
 
 
 class Call(NamedTuple):

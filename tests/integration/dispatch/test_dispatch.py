@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import uuid
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -15,75 +12,19 @@ from neuralstream_core.table import Table, marshal
 from neuralstream_core.time import system_clock
 from tests.support.aws import Aws
 from tests.support.functions import load_function
-
-ROOT = Path(__file__).parents[3]
-DEFINITION = {"StartAt": "Wait", "States": {"Wait": {"Type": "Pass", "End": True}}}
-
-
-class Outside:
-    """What dispatch calls: a state machine, a topic and a bus, the last two delivering to queues."""
-
-    def __init__(self, aws: Aws) -> None:
-        self.name = f"t{uuid.uuid4().hex}"
-        self.states = aws.client("stepfunctions")
-        self.sqs = aws.client("sqs")
-        self.machine: str = self.states.create_state_machine(
-            name=self.name,
-            definition=json.dumps(DEFINITION),
-            roleArn="arn:aws:iam::123456789012:role/states",
-        )["stateMachineArn"]
-        self.topic: str = aws.client("sns").create_topic(Name=self.name)["TopicArn"]
-        self.told = self._queue("told")
-        self.told_arn = self._arn(self.told)
-        aws.client("sns").subscribe(TopicArn=self.topic, Protocol="sqs", Endpoint=self.told_arn)
-        events = aws.client("events")
-        events.create_event_bus(Name=self.name)
-        self.announced = self._queue("announced")
-        events.put_rule(
-            Name=self.name,
-            EventBusName=self.name,
-            EventPattern=json.dumps({"source": ["neuralstream.monitoring"]}),
-        )
-        events.put_targets(
-            Rule=self.name,
-            EventBusName=self.name,
-            Targets=[{"Id": "1", "Arn": self._arn(self.announced)}],
-        )
-
-    def _queue(self, what: str) -> str:
-        url: str = self.sqs.create_queue(QueueName=f"{self.name}-{what}")["QueueUrl"]
-        return url
-
-    def _arn(self, url: str) -> str:
-        attributes = self.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])
-        arn: str = attributes["Attributes"]["QueueArn"]
-        return arn
-
-    def executions(self) -> list[str]:
-        listed = self.states.list_executions(stateMachineArn=self.machine)["executions"]
-        return [each["name"] for each in listed]
-
-    def messages(self, url: str) -> list[Any]:
-        answer = self.sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10)
-        return [json.loads(message["Body"]) for message in answer.get("Messages", [])]
-
-
-@pytest.fixture
-def outside(aws: Aws) -> Outside:
-    return Outside(aws)
+from tests.support.metrics import unexpected_errors
+from tests.support.outside import Outside
 
 
 def load(outside: Outside, **more: str) -> ModuleType:
     """functions/dispatch with its environment."""
     environ = {
         "NEURALSTREAM_STATE_MACHINE_ARN": outside.machine,
-        "NEURALSTREAM_ALERTS_TOPIC_ARN": outside.topic,
-        "NEURALSTREAM_EVENT_BUS": outside.name,
         "NEURALSTREAM_TABLE": outside.name,
         "NEURALSTREAM_SCHEDULE_GROUP": outside.name,
         "NEURALSTREAM_SCHEDULE_ROLE_ARN": "arn:aws:iam::123456789012:role/schedules",
         "NEURALSTREAM_SCHEDULE_TARGET_ARN": "arn:aws:lambda:us-east-1:123456789012:function:f:live",
-        "NEURALSTREAM_FAILURE_QUEUE_ARN": outside.told_arn,
+        "NEURALSTREAM_FAILURE_QUEUE_ARN": "arn:aws:sqs:us-east-1:123456789012:failures",
         **more,
     }
     return load_function("dispatch", environ)
@@ -102,12 +43,22 @@ def record(number: int, outbox: Any = None, name: str = "MODIFY") -> dict[str, A
     return {
         "eventID": f"event-{number}",
         "eventName": name,
-        "dynamodb": {"SequenceNumber": str(number), "NewImage": image},
+        "dynamodb": {
+            "SequenceNumber": str(number),
+            "Keys": {"PK": image["PK"], "SK": image["SK"]},
+            "NewImage": image,
+        },
     }
 
 
 def job(number: int, job_id: str) -> dict[str, Any]:
     return record(number, {"kind": "start_job", "job_id": job_id})
+
+
+def same_item(first: dict[str, Any], later: dict[str, Any]) -> dict[str, Any]:
+    """``later`` as a further change of the item that ``first`` is about."""
+    later["dynamodb"]["Keys"] = first["dynamodb"]["Keys"]
+    return later
 
 
 def deliver(dispatch: ModuleType, *records: dict[str, Any]) -> list[str]:
@@ -132,38 +83,30 @@ def test_records_without_an_outbox_and_deletions_are_passed_over(
     assert outside.executions() == ["job-a"]
 
 
-def test_what_cannot_be_delivered_comes_again_with_all_after_it(outside: Outside) -> None:
+def test_what_cannot_be_delivered_comes_again(outside: Outside) -> None:
     broken = load(outside, NEURALSTREAM_STATE_MACHINE_ARN=outside.machine + "-gone")
-    event = record(1, {"kind": "drift_changed", "model": "m", "status": "drift"})
-    assert deliver(broken, event, job(2, "job-a"), job(3, "job-b")) == ["2"]
+    assert deliver(broken, record(1), job(2, "job-a"), job(3, "job-b")) == ["2", "3"]
 
 
 def test_an_unknown_kind_is_not_taken_for_delivered(dispatch: ModuleType) -> None:
     assert deliver(dispatch, record(7, {"kind": "no_such"})) == ["7"]
 
 
-def test_a_change_of_drift_reaches_the_bus_and_the_people(
+def test_a_record_that_cannot_be_delivered_holds_back_only_its_own_item(
     outside: Outside, dispatch: ModuleType
 ) -> None:
-    message = {
-        "kind": "drift_changed",
-        "model": "délais",
-        "version": "v1",
-        "status": "drift",
-        "psi": 0.5,
-    }
-    assert deliver(dispatch, record(5, message)) == []
-    (announced,) = outside.messages(outside.announced)
-    assert (announced["source"], announced["detail-type"]) == (
-        "neuralstream.monitoring",
-        "drift_changed",
-    )
-    assert announced["detail"]["model"] == "délais"
-    assert announced["detail"]["psi"] == 0.5
-    assert announced["detail"]["event_id"] == "event-5"
-    (told,) = outside.messages(outside.told)
-    assert told["Subject"] == "Drift of d?lais: drift"
-    assert json.loads(told["Message"])["status"] == "drift"
+    bad = record(1, {"kind": "no_such"})
+    behind = same_item(bad, job(2, "job-of-the-same-item"))
+    assert deliver(dispatch, bad, behind, job(3, "job-b")) == ["1", "2"]
+    assert outside.executions() == ["job-b"]
+
+
+def test_an_undelivered_record_is_an_unexpected_error_of_the_function(
+    dispatch: ModuleType, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert unexpected_errors(capsys.readouterr().out) == 0
+    deliver(dispatch, record(7, {"kind": "no_such"}))
+    assert unexpected_errors(capsys.readouterr().out) == 1
 
 
 def test_a_changed_schedule_reaches_the_scheduler_as_the_table_says_it(

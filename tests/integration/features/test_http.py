@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from neuralstream_core.features import OnlineStore
+from neuralstream_lambda.payload import MAX_PAYLOAD
 from tests.support.features import Clock, Functions
 
 SPEC = {
@@ -111,7 +112,9 @@ def test_a_row_written_without_a_time_is_of_now(api: Functions) -> None:
         ({"feature_view": "user", "rows": [{}]}, 422, "rows.0.entity_id"),
         ({"feature_view": "user", "rows": [{"entity_id": "u"}], "entity_id": "u"}, 422, "body"),
         ({"feature_view": "user", "entity_id": "u", "features": {"age": 1}, "ttl": 1}, 422, "ttl"),
-        ({"feature_view": "user", "entity_id": 5, "features": {"age": 1}}, 422, "entity_id"),
+        ({"feature_view": "user", "entity_id": 5.0, "features": {"age": 1}}, 422, "entity_id"),
+        ({"feature_view": "user", "entity_id": True, "features": {"age": 1}}, 422, "entity_id"),
+        ({"feature_view": "user", "entity_id": 10**1024, "features": {"age": 1}}, 422, "entity_id"),
         ({"feature_view": "user", "entity_id": "u", "features": [1]}, 422, "features"),
         ({"feature_view": "user", "entity_id": "u", "features": {}}, 422, "features"),
         ({"feature_view": "*", "entity_id": "u", "features": {"age": 1}}, 422, "feature_view"),
@@ -135,7 +138,8 @@ def test_a_wrong_write_is_told_where(
     ("body", "status", "loc"),
     [
         ({"feature_view": "user"}, 422, "entity_ids"),
-        ({"feature_view": "user", "entity_ids": ["a", 3, ""]}, 422, "entity_ids.1"),
+        ({"feature_view": "user", "entity_ids": ["a", 3.5, ""]}, 422, "entity_ids.1"),
+        ({"feature_view": "user", "entity_ids": ["a", 3, False]}, 422, "entity_ids.2"),
         ({"feature_view": "user", "entity_ids": [["a", "b"]]}, 422, "entity_ids.0"),
         ({"feature_view": "user", "entity_ids": ["a"], "features": []}, 422, "features"),
         ({"feature_view": "user", "entity_ids": ["a"], "features": ["age", "no"]}, 422, "features.1"),
@@ -208,13 +212,35 @@ def test_an_answer_that_would_not_fit_is_refused_with_a_way_out(
 ) -> None:
     text = {"entity": "id", "features": [{"name": "s", "dtype": "string"}]}
     api.call("PUT /features/views/{name}", path={"name": "text"}, body=text)
-    store.write("text", [{"entity_id": str(i), "features": {"s": "x" * 60_000}} for i in range(90)])
-    body = {"feature_view": "text", "entity_ids": [str(i) for i in range(90)]}
+    store.write(
+        "text", [{"entity_id": str(i), "features": {"s": "x" * 60_000}} for i in range(110)]
+    )
+    body = {"feature_view": "text", "entity_ids": [str(i) for i in range(110)]}
     reply = api.call("POST /features/batch", body=body)
-    assert reply.status == 413
+    assert (reply.status, reply.body["code"]) == (413, "answer_too_large")
     assert "fewer entities" in reply.body["detail"]
+    assert str(MAX_PAYLOAD) in reply.body["detail"]
     body = {"feature_view": "text", "entity_ids": [str(i) for i in range(30)]}
     assert api.call("POST /features/batch", body=body).status == 200
+
+
+def test_a_whole_number_and_its_digits_are_one_entity(api: Functions) -> None:
+    write = {"feature_view": "user", "entity_id": 17, "features": {"age": 1}}
+    assert api.call("POST /features/write", body=write).body["written"] == 1
+    rows = [{"entity_id": -4, "features": {"age": 2}}, {"entity_id": 2**80, "features": {"age": 3}}]
+    api.call("POST /features/write", body={"feature_view": "user", "rows": rows})
+    assert api.call(READ, path={"feature_view": "user", "entity_id": "17"}).body["features"] == {
+        "age": 1,
+        "score": None,
+    }
+    ids = [17, "17", -4, str(2**80)]
+    batch = api.call("POST /features/batch", body={"feature_view": "user", "entity_ids": ids})
+    assert [(r["entity_id"], r["features"]["age"]) for r in batch.body["results"]] == [
+        ("17", 1),
+        ("17", 1),
+        ("-4", 2),
+        (str(2**80), 3),
+    ]
 
 
 def test_a_name_is_not_echoed_at_any_length(api: Functions) -> None:

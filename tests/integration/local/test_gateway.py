@@ -8,10 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from neuralstream_lambda.payload import MAX_PAYLOAD
 from neuralstream_local.functions import Functions
 from neuralstream_local.gateway import Gateway
 from neuralstream_local.http_server import MAX_BODY, HttpServer
-from neuralstream_local.payload import MAX_EVENT
 from neuralstream_local.template import Template
 from tests.support.stack import request
 
@@ -39,6 +39,7 @@ Resources:
         Echo: {Type: HttpApi, Properties: {Method: POST, Path: "/echo/{name}"}}
         Open: {Type: HttpApi, Properties: {Method: GET, Path: /open, Auth: {Authorizer: NONE}}}
         Fail: {Type: HttpApi, Properties: {Method: GET, Path: /fail}}
+        Size: {Type: HttpApi, Properties: {Method: POST, Path: /size}}
   BrokenFunction:
     Type: AWS::Serverless::Function
     Properties:
@@ -61,6 +62,8 @@ busy = threading.Lock()
 def handler(event, context):
     if event["rawPath"] == "/fail":
         raise RuntimeError("as asked")
+    if event["rawPath"] == "/size":
+        return {"size": len(event["body"])}
     if not busy.acquire(blocking=False):
         return {"overlap": True}
     try:
@@ -188,8 +191,32 @@ def test_unknown_routes_are_api_gateways_own_404(serve):
         assert (answer.status, answer.json()) == (404, {"message": "Not Found"})
 
 
-@pytest.mark.parametrize("size", [MAX_EVENT + 1, MAX_BODY + 1])
-def test_a_body_that_lambda_would_not_take_is_refused(serve, size):
-    answer = request(serve(auth=False), "POST", "/echo/x", b"x" * size)
+BEYOND = {
+    "plain": (b"x" * MAX_PAYLOAD, MAX_PAYLOAD),
+    "quotes": (b'"' * (MAX_PAYLOAD // 2), MAX_PAYLOAD),
+    "line breaks": (b"\n" * (MAX_PAYLOAD // 2), MAX_PAYLOAD),
+    "four-byte characters": ("😀".encode() * (MAX_PAYLOAD // 4), MAX_PAYLOAD),
+    "more than API Gateway takes": (b"x" * (MAX_BODY + 1), MAX_BODY),
+}
 
-    assert (answer.status, json.loads(answer.data)["message"]) == (413, "Request Entity Too Large")
+
+@pytest.mark.parametrize(("body", "limit"), BEYOND.values(), ids=BEYOND.keys())
+def test_a_body_that_lambda_would_not_take_is_refused_with_limit_and_ways_out(serve, body, limit):
+    headers = {"content-type": "application/json"}
+    answer = request(serve(auth=False), "POST", "/echo/x", body, headers)
+
+    told = json.loads(answer.data)["message"]
+    assert answer.status == 413
+    assert told.startswith("Request Entity Too Large")
+    assert str(limit) in told
+    assert "POST /models/{name}/versions" in told
+    assert "POST /predict/{model_name}/batch" in told
+
+
+@pytest.mark.parametrize("character", [b"x", b'"', b"\n", "😀".encode()])
+def test_three_million_bytes_reach_the_function_whatever_they_are_made_of(serve, character):
+    body = character * (3_000_000 // len(character))
+    headers = {"content-type": "application/json"}
+    answer = request(serve(auth=False), "POST", "/size", body, headers)
+
+    assert (answer.status, answer.json()) == (200, {"size": len(body.decode())})

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
+import select
 import socket
 import threading
 
@@ -114,12 +116,72 @@ def test_a_body_beyond_ten_megabytes_is_refused(port, announced):
     answer = connection.getresponse()
 
     assert answer.status == 413
-    assert json.loads(answer.read()) == {"message": "Request Entity Too Large"}
+    told = json.loads(answer.read())["message"]
+    assert told.startswith("Request Entity Too Large")
+    assert str(MAX_BODY) in told
+    assert "/models/{name}/versions" in told
     connection.close()
 
 
 def test_headers_beyond_ten_kilobytes_are_refused(port):
     assert b" 431 " in _raw(port, b"GET / HTTP/1.1\r\nx: " + b"y" * 11_000 + b"\r\n\r\n")
+
+
+ENDLESS = {
+    "request line": (b"GET /", b"x"),
+    "header": (b"GET / HTTP/1.1\r\nx: ", b"y"),
+    "header name": (b"GET / HTTP/1.1\r\n", b"x"),
+    "headers": (b"GET / HTTP/1.1\r\n", b"x: y\r\n"),
+    "header after a request": (b"GET /a HTTP/1.1\r\n\r\nGET /b HTTP/1.1\r\nx: ", b"y"),
+    "chunk extension": (b"POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n5;a=", b"y"),
+    "trailer": (b"POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n0\r\nx: ", b"y"),
+}
+
+
+@pytest.mark.parametrize(("start", "more"), ENDLESS.values(), ids=ENDLESS.keys())
+@pytest.mark.parametrize("step", [300, 3000, 70_000])
+def test_a_head_that_never_ends_is_refused_and_not_read_for_ever(port, start, more, step):
+    """The client never stops by itself: it sends until the server closes."""
+    answer = b""
+    sent = 0
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        connection.sendall(start)
+        with contextlib.suppress(ConnectionError):
+            while b" 431 " not in answer:
+                connection.sendall(more * (step // len(more)))
+                sent += step
+                assert sent < 4_000_000, "the server reads on"
+                if select.select([connection], [], [], 0)[0]:
+                    part = connection.recv(65536)
+                    if not part:
+                        break
+                    answer += part
+
+    assert b" 431 " in answer
+    assert b"10240 bytes" in answer
+
+
+def test_a_line_under_way_is_bounded_without_another_byte(port):
+    """10 KB of a header that has not ended are refused at once, not when more of it comes."""
+    answer = _raw(port, b"GET / HTTP/1.1\r\nx: " + b"y" * 10_300, end=False)
+
+    assert b" 431 " in answer
+
+
+def test_a_long_request_line_in_pieces_is_within_the_limit(port):
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for piece in (b"GET /" + b"x" * 4_000, b"x" * 4_000, b" HTTP/1.1\r\nx: ", b"y\r\n\r\n"):
+            connection.sendall(piece)
+        assert connection.recv(65536).startswith(b"HTTP/1.1 200")
+
+
+@pytest.mark.parametrize("size", [1, 9_000, 60_000, 200_000])
+def test_a_body_without_line_breaks_is_not_taken_for_a_head(port, size):
+    body = b"POST / HTTP/1.1\r\ncontent-length: %d\r\n\r\n" % size + b"z" * size
+    answer = _raw(port, body * 3 + b"GET /last HTTP/1.1\r\nconnection: close\r\n\r\n")
+
+    assert answer.count(b"HTTP/1.1 200") == 4
 
 
 @settings(

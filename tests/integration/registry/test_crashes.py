@@ -85,6 +85,14 @@ OPERATIONS = {
     "promote": Operation(
         EventKind.PROMOTED, lambda h, m, by: h.registry.promote(m, "v2", by), _split, events=2
     ),
+    "promote an archived one": Operation(
+        EventKind.PROMOTED, lambda h, m, by: h.registry.promote(m, "v2", by), _archived, events=2
+    ),
+    "set_split with an archived one": Operation(
+        EventKind.SPLIT_SET,
+        lambda h, m, by: h.registry.set_split(m, {"v1": 0.9, "v2": 0.1}, by),
+        _archived,
+    ),
     "rollback": Operation(
         EventKind.ROLLED_BACK, lambda h, m, by: h.registry.rollback(m, by), _promoted_twice
     ),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from neuralstream_core.errors import ArtifactRejected, Conflict, Invalid, NotFound, Unavailable
@@ -103,6 +105,63 @@ def test_a_view_of_the_same_name_made_anew_is_another_view(house: House) -> None
     with pytest.raises(Conflict) as caught:
         house.registry.restore("m", "v1", ada())
     assert caught.value.code == "view_deleted"
+
+
+REVIVALS = {
+    "promote": lambda house: house.registry.promote("m", "v1", ada()),
+    "split": lambda house: house.registry.set_split("m", {"v1": 0.4, "v2": 0.6}, ada()),
+}
+
+
+@pytest.fixture
+def two(house: House) -> House:
+    """``v2`` in production; ``v1``, which reads the same view, archived by request."""
+    house.views.put("users", "age")
+    house.register(features=["users:age"])
+    house.register(data=b"two", features=["users:age"])
+    house.registry.promote("m", "v2", ada())
+    house.registry.archive("m", "v1", ada())
+    assert house.views.item("users")["dependents"] == {"m@v2"}
+    return house
+
+
+@pytest.mark.parametrize("revive", REVIVALS.values(), ids=REVIVALS.keys())
+def test_an_archived_version_serves_again_and_holds_its_views(two: House, revive: Any) -> None:
+    model = revive(two).model
+
+    assert "v1" in two.registry.routing("m").versions
+    assert not two.registry.version("m", "v1").retired
+    assert two.views.item("users")["dependents"] == {"m@v1", "m@v2"}
+    assert {model.production_version, *(model.ab_split or {})} >= {"v1"}
+
+
+@pytest.mark.parametrize("revive", REVIVALS.values(), ids=REVIVALS.keys())
+def test_an_archived_version_whose_view_is_gone_stays_archived(two: House, revive: Any) -> None:
+    two.views.put("users", "age", generation="another")
+    with pytest.raises(Conflict, match="the feature view users was deleted") as refused:
+        revive(two)
+
+    assert refused.value.code == "view_deleted"
+    assert two.registry.version("m", "v1").stage == "archived"
+    assert two.registry.model("m").production_version == "v2"
+    assert two.registry.model("m").ab_split is None
+
+
+def test_more_views_than_one_transaction_holds_are_a_conflict(house: House) -> None:
+    """Three versions of 33 views each, all let go: 99 views cannot be taken hold of at once."""
+    for number in range(3):
+        views = [f"view{number}x{n}" for n in range(33)]
+        for view in views:
+            house.views.put(view, "age")
+        house.register(data=b"%d" % number, features=[f"{view}:age" for view in views])
+        house.registry.archive("m", f"v{number + 1}", ada())
+    with pytest.raises(Conflict) as refused:
+        house.registry.set_split("m", {"v1": 0.3, "v2": 0.3, "v3": 0.4}, ada())
+
+    assert refused.value.code == "too_many_views"
+    house.registry.restore("m", "v1", ada())
+    split = house.registry.set_split("m", {"v1": 0.3, "v2": 0.3, "v3": 0.4}, ada()).model.ab_split
+    assert split == {"v1": 0.3, "v2": 0.3, "v3": 0.4}
 
 
 def test_a_view_deleted_during_an_upload_is_a_conflict_when_it_completes(house: House) -> None:

@@ -58,7 +58,8 @@ class Machine(RuleBasedStateMachine):
         return True
 
     def live(self, version: str) -> bool:
-        return self.status.get(version) == "READY" and self.stage[version] != "archived"
+        """Archived versions too: nothing here deletes the views they would need."""
+        return self.status.get(version) == "READY"
 
     @rule()
     def register(self) -> None:
@@ -95,6 +96,8 @@ class Machine(RuleBasedStateMachine):
         done = self.attempt(allowed, self.call("promote", version), expected_production=expected)
         if not done:
             return
+        self.former = [v for v in self.former if v != version]
+        self.retired.discard(version)
         if self.production not in (None, version):
             self.stage[self.production] = "archived"
             self.former.append(self.production)
@@ -137,6 +140,10 @@ class Machine(RuleBasedStateMachine):
         allowed = all(self.live(version) for version in split)
         if self.attempt(allowed, self.call("set_split", split)):
             self.split = split
+            for version in split:
+                if self.stage[version] == "archived":
+                    self.stage[version] = "staging"
+                    self.retired.discard(version)
 
     @rule()
     def end_split(self) -> None:
@@ -156,6 +163,8 @@ class Machine(RuleBasedStateMachine):
         assert seen.production == self.production
         assert seen.split == self.split
         assert list(self.house.registry.model(self.name).history) == self.former
+        assert self.production not in self.former
+        assert len(set(self.former)) == len(self.former)
         served = {self.production, *(self.split or {})} - {None}
         assert set(self.house.registry.routing(self.name).versions) == served
 

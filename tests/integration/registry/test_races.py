@@ -90,3 +90,45 @@ def test_a_view_is_never_deleted_under_a_version_that_needs_it(house: House) -> 
         deleted, registered = outcomes[2 * n] is True, outcomes[2 * n + 1] is True
         assert (house.views.item(f"users{n}") is None) == deleted
         assert deleted != registered
+
+
+def test_a_view_is_never_deleted_under_a_version_that_comes_back(house: House) -> None:
+    """Archived versions are promoted, or join a split, while their views are deleted."""
+    for n in range(6):
+        house.views.put(f"users{n}", "age")
+        house.register(f"m{n}", features=[f"users{n}:age"])
+        house.registry.archive(f"m{n}", "v1", ada())
+
+    def delete_or_revive(n: int) -> bool:
+        model, view = f"m{n // 2}", f"users{n // 2}"
+        if n % 2 == 0:
+            house.views.delete(view)
+        elif n % 4 == 1:
+            house.registry.promote(model, "v1", ada(seconds=60))
+        else:
+            house.registry.set_split(model, {"v1": 1.0}, ada(seconds=60))
+        return True
+
+    outcomes = race(12, delete_or_revive)
+
+    for n in range(6):
+        deleted, revived = outcomes[2 * n] is True, outcomes[2 * n + 1] is True
+        assert (house.views.item(f"users{n}") is None) == deleted
+        assert deleted != revived
+        assert (house.registry.version(f"m{n}", "v1").stage != "archived") == revived
+        assert replay(house, f"m{n}") == observe(house, f"m{n}")
+
+
+def test_16_promotions_of_two_versions_at_once_leave_one_in_production(house: House) -> None:
+    """Each archives the other and brings an archived one back."""
+    for n in range(2):
+        house.register(data=b"%d" % n)
+
+    outcomes = race(16, lambda n: house.registry.promote("m", f"v{n % 2 + 1}", ada(seconds=60)))
+
+    refused = {o.code for o in outcomes if isinstance(o, Conflict)}
+    assert refused <= {"already_production"}
+    assert sorted(observe(house).stages.values()) == ["archived", "production"]
+    history = house.registry.model("m").history
+    assert list(history) == [v for v in ("v1", "v2") if v != observe(house).production]
+    assert replay(house) == observe(house)

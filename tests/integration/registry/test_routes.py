@@ -18,6 +18,7 @@ import pytest
 from tests.support import artifacts
 from tests.support.stack import Reply, RunningStack, request
 
+ROOT = Path(__file__).parents[3]
 SCHEMA = Path(__file__).parents[2] / "data" / "openlineage-run-event.json"
 
 
@@ -332,6 +333,7 @@ def test_lineage_is_a_graph_and_valid_openlineage(caller: Caller) -> None:
     caller.about("POST", "/promote/v2")
 
     answer = caller.about("GET", "/lineage")
+    _as_documented(answer)
     first = answer["versions"][0]
     assert first["datasets"][0]["digest"] == "sha256:ab"
     assert first["feature_views"] == [
@@ -348,7 +350,10 @@ def test_lineage_is_a_graph_and_valid_openlineage(caller: Caller) -> None:
     assert {e["source"] for e in answer["graph"]["edges"]} <= set(ids)
     assert {e["target"] for e in answer["graph"]["edges"]} <= set(ids)
 
-    runs = caller.about("GET", "/lineage?format=openlineage")["events"]
+    answer = caller.about("GET", "/lineage?format=openlineage")
+    _as_documented(answer)
+    assert set(answer) == {"events", "next_token", "next_events_token"}
+    runs = answer["events"]
     validator = jsonschema.Draft202012Validator(
         json.loads(SCHEMA.read_text()), format_checker=_formats()
     )
@@ -362,6 +367,14 @@ def test_lineage_is_a_graph_and_valid_openlineage(caller: Caller) -> None:
     assert runs[0]["run"] == runs[1]["run"]
     with pytest.raises(jsonschema.ValidationError):
         validator.validate({**runs[0], "producer": "not a uri"})
+
+
+def _as_documented(answer: Any) -> None:
+    """Hold an answer of the lineage route against its schema in the OpenAPI document."""
+    document = json.loads((ROOT / "functions/console/openapi.json").read_text())
+    route = "paths/~1models~1%7Bname%7D~1lineage/get/responses/200"
+    schema = {**document, "$ref": f"#/{route}/content/application~1json/schema"}
+    jsonschema.Draft202012Validator(schema).validate(answer)
 
 
 def _formats() -> jsonschema.FormatChecker:

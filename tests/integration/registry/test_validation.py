@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import pickle
 import resource
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from neuralstream_core.errors import ArtifactRejected
-from neuralstream_core.registry.records import FeatureRef, Format
+from neuralstream_core.registry.records import FeatureRef, Format, Stage, Status, VersionRecord
+from neuralstream_core.registry.requests import Asked
 from neuralstream_core.registry.validation import ProcessValidator, trial_environment
 from tests.support import artifacts
 
@@ -30,6 +32,22 @@ class RunsOnLoad:
         return os.mkdir, (str(self.path),)
 
 
+def draft(kind: Format, *features: FeatureRef) -> VersionRecord:
+    """A version about to be registered."""
+    return VersionRecord(
+        model="m",
+        version="v1",
+        status=Status.READY,
+        stage=Stage.STAGING,
+        format=kind,
+        digest="0" * 64,
+        size=0,
+        features=features,
+        created_at=datetime.now(UTC),
+        created_by="tests",
+    )
+
+
 @pytest.mark.parametrize(
     ("kind", "data", "features"),
     [
@@ -43,7 +61,7 @@ class RunsOnLoad:
 def test_a_good_artifact_gives_its_signature(
     kind: Format, data: bytes, features: tuple[FeatureRef, ...]
 ) -> None:
-    signature = ProcessValidator().validate(kind, data, features)
+    signature = ProcessValidator().validate(draft(kind, *features), data, Asked()).signature
     assert signature.kind == "regressor"
     assert [tensor.shape for tensor in signature.inputs] == [(-1, 2)]
 
@@ -66,27 +84,29 @@ def test_a_bad_artifact_is_refused_with_its_reason(
     kind: Format, data: bytes, features: tuple[FeatureRef, ...], reason: str
 ) -> None:
     with pytest.raises(ArtifactRejected, match=reason):
-        ProcessValidator().validate(kind, data, features)
+        ProcessValidator().validate(draft(kind, *features), data, Asked())
 
 
 @pytest.mark.parametrize("kind", Format)
 def test_a_pickle_is_refused_and_never_loaded(kind: Format, tmp_path: Path) -> None:
     sign = tmp_path / "executed"
     with pytest.raises(ArtifactRejected, match="not a readable"):
-        ProcessValidator().validate(kind, pickle.dumps(RunsOnLoad(sign)), (AGE,))
+        ProcessValidator().validate(draft(kind, AGE), pickle.dumps(RunsOnLoad(sign)), Asked())
     assert not sign.exists()
 
 
 def test_a_model_that_needs_10_gb_is_refused_within_the_limit() -> None:
     with pytest.raises(ArtifactRejected, match="MiB of memory"):
-        ProcessValidator().validate(Format.ONNX, artifacts.greedy(10), (AGE, SIZE))
+        ProcessValidator().validate(draft(Format.ONNX, AGE, SIZE), artifacts.greedy(10), Asked())
     resident = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
     assert resident < 2 * 1024**3
 
 
 def test_a_model_that_never_ends_is_ended() -> None:
     with pytest.raises(ArtifactRejected):
-        ProcessValidator(seconds=3).validate(Format.ONNX, artifacts.endless(), (AGE, SIZE))
+        ProcessValidator(seconds=3).validate(
+            draft(Format.ONNX, AGE, SIZE), artifacts.endless(), Asked()
+        )
 
 
 def test_the_trial_sees_no_credentials() -> None:

@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from neuralstream_core.registry.records import EventKind
 from tests.support.batch_function import Function
 from tests.support.jobs import JobHouse, by, linear
 
@@ -23,8 +24,8 @@ class Caller:
     def body(self, **more):
         return {
             "model": "sum",
-            "input": f"s3://{self.bucket}/in/{{yyyy}}/{{mm}}/{{dd}}.csv",
-            "output": f"s3://{self.bucket}/out/{{yyyy}}-{{mm}}-{{dd}}/",
+            "input": f"s3://{self.bucket}/jobs/in/{{yyyy}}/{{mm}}/{{dd}}.csv",
+            "output": f"s3://{self.bucket}/jobs/out/{{yyyy}}-{{mm}}-{{dd}}/",
             "expression": "cron(0 3 * * ? *)",
             "timezone": "Europe/Berlin",
             **more,
@@ -88,8 +89,8 @@ def test_the_next_run_is_local_and_says_which_files_it_takes(caller):
     _, made = caller.put(expression="cron(30 0 1 1 ? 2099)", timezone="Asia/Kolkata")
     assert made["next_run"] == {
         "scheduled_time": "2098-12-31T19:00:00Z",
-        "input": f"s3://{caller.bucket}/in/2099/01/01.csv",
-        "output": f"s3://{caller.bucket}/out/2099-01-01/",
+        "input": f"s3://{caller.bucket}/jobs/in/2099/01/01.csv",
+        "output": f"s3://{caller.bucket}/jobs/out/2099-01-01/",
     }
 
 
@@ -140,9 +141,50 @@ def test_a_wrong_schedule_is_refused_with_its_place_and_not_kept(caller, wrong, 
 
 
 def test_an_input_whose_format_nobody_can_tell_is_refused(caller):
-    status, problem = caller.put(input=f"s3://{caller.bucket}/in/{{yyyy}}.{{mm}}")
+    status, problem = caller.put(input=f"s3://{caller.bucket}/jobs/in/{{yyyy}}.{{mm}}")
     assert (status, problem["code"]) == (422, "unknown_format")
-    assert caller.put(input=f"s3://{caller.bucket}/in/{{yyyy}}", input_format="csv")[0] == 201
+    assert caller.put(input=f"s3://{caller.bucket}/jobs/in/{{yyyy}}", input_format="csv")[0] == 201
+
+
+@pytest.mark.parametrize("place", ["input", "output"])
+def test_places_of_the_stacks_own_bucket_that_jobs_may_not_use_are_refused(caller, place):
+    status, problem = caller.put(**{place: f"s3://{caller.bucket}/artifacts/{{dd}}.csv"})
+    assert (status, problem["code"]) == (422, "prefix_reserved")
+    assert [error["loc"] for error in problem["errors"]] == [place]
+
+
+def test_a_run_belongs_to_who_created_the_schedule(caller):
+    """Whoever changed it since."""
+    caller.put()
+    caller.put(principal="bob", scopes="predict models:write", description="Bob's words")
+    caller.house.put("in/2026/11/24.csv", "entity_id\nu1\n")
+    job_id = caller.deliver()["job_id"]
+    for principal, listed, status in (("ann", [job_id], 200), ("bob", [], 404)):
+        _, page = caller.function("GET /jobs", principal=principal)
+        assert [job["job_id"] for job in page["jobs"]] == listed
+        path = {"job_id": job_id}
+        assert caller.function("GET /jobs/{job_id}", path, principal=principal)[0] == status
+
+
+def test_a_run_is_one_job_even_when_somebody_else_owns_the_schedule_by_then(caller):
+    caller.put()
+    caller.house.put("in/2026/11/24.csv", "entity_id\nu1\n")
+    first = caller.deliver()
+    caller.delete()
+    caller.put(principal="bob")
+    assert caller.deliver() == first
+    assert caller.function("GET /jobs", principal="bob")[1]["jobs"] == []
+
+
+def test_a_run_that_was_started_is_no_failure_of_its_model_when_its_file_is_gone_later(caller):
+    caller.put()
+    source = caller.house.put("in/2026/11/24.csv", "entity_id\nu1\n")
+    first = caller.deliver()
+    bucket, _, key = source.removeprefix("s3://").partition("/")
+    caller.house.s3.delete_object(Bucket=bucket, Key=key)
+    assert caller.deliver() == first
+    events = caller.house.registry.events("sum").records
+    assert EventKind.BATCH_FAILED not in {event.kind for event in events}
 
 
 def test_a_name_that_is_none_is_refused(caller):
@@ -174,7 +216,7 @@ def test_a_delivery_starts_the_job_of_its_scheduled_day_once(caller):
         "nightly",
         NIGHT,
     )
-    assert job["output"] == f"s3://{caller.bucket}/out/2026-11-24/{first['job_id']}/"
+    assert job["output"] == f"s3://{caller.bucket}/jobs/out/2026-11-24/{first['job_id']}/"
     item = caller.house.table.get(f"JOB#jobs#{first['job_id']}", "JOB")
     assert item["outbox"] == {"kind": "start_job", "job_id": first["job_id"]}
     _, page = caller.function("GET /jobs")
@@ -268,7 +310,7 @@ def test_an_event_without_a_schedule_still_starts_a_job(caller):
     event = {
         "model": "sum",
         "input": caller.house.put("in/a.csv", "entity_id\nu1\n"),
-        "output": f"s3://{caller.bucket}/out/",
+        "output": f"s3://{caller.bucket}/jobs/out/",
         "idempotency_key": "once",
     }
     assert caller.function.deliver(event) == caller.function.deliver(event)
@@ -276,7 +318,8 @@ def test_an_event_without_a_schedule_still_starts_a_job(caller):
     del dated["expression"]
     source = caller.house.put("in/2026/11/25.csv", "entity_id\nu1\n")
     job_id = caller.function.deliver(dated)["job_id"]
-    _, job = caller.function("GET /jobs/{job_id}", {"job_id": job_id})
+    path, scopes = {"job_id": job_id}, "predict monitoring"
+    _, job = caller.function("GET /jobs/{job_id}", path, scopes=scopes)
     assert (job["input"], job["schedule"], job["created_by"]) == (source, None, "schedule")
 
 

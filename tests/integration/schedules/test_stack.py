@@ -24,8 +24,8 @@ def test_a_schedule_runs_its_job_each_minute_with_the_files_of_that_minute(stack
     model, name = serve(stack, 3), f"each-minute-{uuid.uuid4().hex[:8]}"
     body = {
         "model": model,
-        "input": f"s3://{BUCKET}/in/{name}/{{yyyy}}-{{mm}}-{{dd}}-{{HH}}{{MM}}.csv",
-        "output": f"s3://{BUCKET}/out/{name}/",
+        "input": f"s3://{BUCKET}/jobs/in/{name}/{{yyyy}}-{{mm}}-{{dd}}-{{HH}}{{MM}}.csv",
+        "output": f"s3://{BUCKET}/jobs/out/{name}/",
         "expression": "cron(* * ? JAN FRI 2038)",
         "timezone": "America/New_York",
     }
@@ -34,7 +34,9 @@ def test_a_schedule_runs_its_job_each_minute_with_the_files_of_that_minute(stack
         "2038-01-01T05:00:00Z"
     )
     s3 = stack.client("s3")
-    s3.put_object(Bucket=BUCKET, Key=f"in/{name}/2038-01-01-0001.csv", Body=b"entity_id\nu1\nu2\n")
+    s3.put_object(
+        Bucket=BUCKET, Key=f"jobs/in/{name}/2038-01-01-0001.csv", Body=b"entity_id\nu1\nu2\n"
+    )
 
     now = [to_micros(datetime(2038, 1, 1, 5, 0, 30, tzinfo=UTC))]
     scheduler = LocalScheduler(stack.client("scheduler"), stack.client("sqs"), lambda: now[0])
@@ -63,7 +65,7 @@ def test_a_schedule_runs_its_job_each_minute_with_the_files_of_that_minute(stack
     assert runs[0]["failure"]["code"] == "object_not_found"
     job = stack.request("GET", f"/jobs/{runs[1]['job_id']}").json()
     assert (job["schedule"], job["progress"]["rows"]) == (name, 2)
-    written = s3.list_objects_v2(Bucket=BUCKET, Prefix=f"out/{name}/")["Contents"]
+    written = s3.list_objects_v2(Bucket=BUCKET, Prefix=f"jobs/out/{name}/")["Contents"]
     assert written
 
     assert stack.request("DELETE", f"/schedules/{name}").status == 200
@@ -81,8 +83,8 @@ def test_the_stack_runs_a_schedule_by_itself_when_its_time_has_come(stack):
     soon = datetime.now(UTC) + timedelta(seconds=15)
     body = {
         "model": model,
-        "input": f"s3://{BUCKET}/in/{name}.csv",
-        "output": f"s3://{BUCKET}/out/{name}/",
+        "input": f"s3://{BUCKET}/jobs/in/{name}.csv",
+        "output": f"s3://{BUCKET}/jobs/out/{name}/",
         "expression": f"at({soon:%Y-%m-%dT%H:%M:%S})",
     }
     assert stack.request("PUT", f"/schedules/{name}", body).status == 201

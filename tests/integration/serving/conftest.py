@@ -102,7 +102,7 @@ class World:
         body = {
             "format": kind,
             "artifact_base64": base64.b64encode(data).decode(),
-            "features": list(features),
+            **({"features": list(features)} if features else {}),
             **more,
         }
         registration = Registration.model_validate_json(json.dumps(body))
@@ -136,15 +136,16 @@ class Function:
     def __call__(
         self, key: str, path: Mapping[str, str] | None = None, body: Any = None
     ) -> tuple[int, Any]:
-        """Status and JSON of one request by an all-scopes caller."""
+        """Status and JSON of one request by a caller who may predict and read features."""
         answer = self.answer(key, path, body)
         return answer["statusCode"], json.loads(answer["body"] or "null")
 
     def answer(
-        self, key: str, path: Mapping[str, str] | None = None, body: Any = None
+        self, key: str, path: Mapping[str, str] | None = None, body: Any = None, **more: str
     ) -> dict[str, Any]:
         """The whole answer."""
-        answer: dict[str, Any] = self.module.lambda_handler(event(key, path, body), Context())
+        sent = event(key, path, body, **more)
+        answer: dict[str, Any] = self.module.lambda_handler(sent, Context())
         return answer
 
 
@@ -158,8 +159,13 @@ class Context:
         return 10_000
 
 
-def event(key: str, path: Mapping[str, str] | None = None, body: Any = None) -> dict[str, Any]:
-    """An API Gateway payload 2.0 event."""
+def event(
+    key: str,
+    path: Mapping[str, str] | None = None,
+    body: Any = None,
+    scopes: str = "predict features:read",
+) -> dict[str, Any]:
+    """An API Gateway payload 2.0 event of a caller with ``scopes``."""
     return {
         "version": "2.0",
         "routeKey": key,
@@ -167,7 +173,7 @@ def event(key: str, path: Mapping[str, str] | None = None, body: Any = None) -> 
         "headers": {"content-type": "application/json"},
         "requestContext": {
             "requestId": "r-1",
-            "authorizer": {"lambda": {"principal": "tests", "scopes": "predict"}},
+            "authorizer": {"lambda": {"principal": "tests", "scopes": scopes}},
         },
         "body": body if isinstance(body, str) else json.dumps(body),
         "isBase64Encoded": False,

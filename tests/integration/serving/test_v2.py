@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import numpy as np
 import pytest
 from onnx import TensorProto, helper
 
-from .conftest import Function, World, by
+from neuralstream_core.registry.requests import Registration
+
+from .conftest import ROOT, Function, World, by
 from .test_engine import FEATURES, linear
 
 INFER = "POST /v2/models/{model}/infer"
@@ -42,6 +45,35 @@ def infer(function: Function, model: str = "m", **body: Any) -> tuple[int, Any]:
 
 def tensor(data: Any, datatype: str, shape: list[int], name: str = "x") -> dict[str, Any]:
     return {"name": name, "datatype": datatype, "shape": shape, "data": data}
+
+
+MODEL_ROUTES = [
+    "GET /v2/models/{model}",
+    "GET /v2/models/{model}/ready",
+    "GET /v2/models/{model}/versions/{version}",
+    "GET /v2/models/{model}/versions/{version}/ready",
+    "POST /v2/models/{model}/infer",
+    "POST /v2/models/{model}/versions/{version}/infer",
+]
+
+
+@pytest.mark.parametrize("key", MODEL_ROUTES)
+def test_a_version_that_cannot_serve_is_a_documented_conflict(
+    world: World, function: Function, key: str
+) -> None:
+    upload = {"sha256": "0" * 64, "size": 9}
+    body = json.dumps({"format": "onnx", "artifact": upload})
+    world.registrar.register("m", Registration.model_validate_json(body), by())
+    tensors = {"inputs": [tensor([1.0], "FP32", [1, 1])]}
+    status, answer = function(
+        key, {"model": "m", "version": "1"} if "{version}" in key else {"model": "m"}, tensors
+    )
+
+    assert status == 409
+    assert answer["error"]
+    method, _, path = key.partition(" ")
+    document = json.loads((ROOT / "functions/console/openapi.json").read_text())
+    assert "409" in document["paths"][path][method.lower()]["responses"]
 
 
 CASES = {

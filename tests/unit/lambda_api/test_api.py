@@ -14,6 +14,7 @@ from neuralstream_core.types import Frozen
 from neuralstream_lambda.api import Answer, Api, Caller
 from neuralstream_lambda.problems import STATUS
 from neuralstream_lambda.scopes import PUBLIC, Scope
+from tests.support.metrics import unexpected_errors
 
 api = Api("test")
 
@@ -122,6 +123,18 @@ def test_a_mistake_of_ours_tells_the_caller_nothing(log):
     assert (status, code(answer)) == (500, "internal")
     assert "secret" not in answer["body"]
     assert "r-1" in log(), "but the log has it, with the request's id"
+
+
+def test_a_release_that_answers_500_trips_its_alarms_metric_and_nothing_else_does(
+    capsys,
+):
+    call("GET /broken")
+    call("GET /broken")
+    call("GET /down")
+    call("POST /double/{name}", "not json")
+    call("POST /double/{name}", granted={})
+    call("GET /nowhere")
+    assert unexpected_errors(capsys.readouterr().out) == 2
 
 
 def test_the_log_never_holds_a_body_or_a_key(log):

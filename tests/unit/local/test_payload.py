@@ -5,11 +5,13 @@ from __future__ import annotations
 import base64
 import json
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from neuralstream_core.registry.requests import MAX_INLINE
+from neuralstream_lambda.payload import MAX_PAYLOAD
 from neuralstream_local.http_server import Request
-from neuralstream_local.payload import event_of, response_of
+from neuralstream_local.payload import event_of, fits, response_of
 
 
 def _request(headers=(), body=b"", query=""):
@@ -94,6 +96,29 @@ def test_a_return_without_a_status_is_json_with_200():
     response = response_of({"hello": "world"})
 
     assert (response.status, json.loads(response.body)) == (200, {"hello": "world"})
+
+
+def test_the_largest_inline_artifact_fits_with_a_quarter_of_a_mebibyte_of_quotes():
+    artifact = base64.b64encode(bytes(MAX_INLINE)).decode()
+    body = json.dumps({"artifact_base64": artifact, "tags": '"' * (120 * 1024)})
+    assert len(body) > len(artifact) + 240 * 1024
+    headers = [("content-type", "application/json"), ("x-long", "y" * 9_000)]
+
+    assert fits(event_of(_request(headers, body.encode()), "POST /a", {}))
+
+
+@given(
+    character=st.sampled_from(['"', "\\", "\n", "x", "é", "中", "😀"]),
+    share=st.floats(0.1, 1.1),
+    kind=st.sampled_from(["application/json", "application/octet-stream"]),
+)
+@settings(max_examples=30)
+def test_an_event_is_refused_exactly_when_its_json_is_beyond_the_limit(character, share, kind):
+    body = (character * int(MAX_PAYLOAD * share / len(character.encode()))).encode()
+    event = event_of(_request([("content-type", kind)], body), "POST /a", {})
+
+    size = len(json.dumps(event, ensure_ascii=False).encode())
+    assert fits(event) == (size <= MAX_PAYLOAD)
 
 
 def test_an_answer_larger_than_lambda_allows_is_an_internal_error():

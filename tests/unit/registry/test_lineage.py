@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from neuralstream_core.registry.lineage import graph_of, lineage_of
 from neuralstream_core.registry.openlineage import run_events
@@ -62,7 +64,7 @@ LINEAGES = st.fixed_dictionaries(
     {},
     optional={
         "dataset": st.fixed_dictionaries({"name": TEXT}, optional={"digest": TEXT, "uri": TEXT}),
-        "code": st.fixed_dictionaries({"repo": TEXT}, optional={"commit": TEXT, "path": TEXT}),
+        "code": st.dictionaries(st.sampled_from(["repo", "commit", "path"]), TEXT, min_size=1),
         "run_id": TEXT,
         "parents": st.lists(st.sampled_from(["v1", "other@v3"]), unique=True),
     },
@@ -89,6 +91,49 @@ def test_whatever_the_lineage_its_run_events_are_valid(
     graph = graph_of("m", [lineage_of(made)])
     ids = [node.id for node in graph.nodes]
     assert {edge.target for edge in graph.edges} | {"m@v1"} == set(ids)
+
+
+@pytest.mark.parametrize(
+    ("code", "node"),
+    [
+        ({"repo": "git@acme:models", "commit": "abc"}, "git@acme:models@abc"),
+        ({"repo": "git@acme:models"}, "git@acme:models"),
+        ({"commit": "abc"}, "@abc"),
+        ({"path": "train.py"}, "train.py"),
+    ],
+)
+def test_code_is_whatever_is_known_of_it(code: dict[str, str], node: str) -> None:
+    made = version(lineage={"code": Lineage.model_validate({"code": code}).model_dump()["code"]})
+
+    ids = [found.id for found in graph_of("m", [lineage_of(made)]).nodes if found.kind == "code"]
+    assert ids == [node]
+    validate(run_events("ns", "m", [made], []))
+
+
+def test_code_of_which_nothing_is_known_is_refused() -> None:
+    with pytest.raises(ValidationError, match="give repo, commit or path"):
+        Lineage.model_validate({"code": {}})
+
+
+@given(
+    st.sampled_from(EventKind),
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "job_id": TEXT,
+            "input": TEXT | st.just("s3://lake/in.csv"),
+            "output": TEXT | st.none() | st.just("s3://lake/out/"),
+            "versions": st.dictionaries(st.sampled_from(["v1", "v2"]), st.integers(0, 9)),
+        },
+    ),
+    st.none() | st.just("v1"),
+)
+def test_whatever_happened_its_run_events_are_valid(
+    kind: EventKind, data: dict[str, Any], named: str | None
+) -> None:
+    event = EventRecord(revision=3, kind=kind, version=named, at=NOW, actor="ada", data=data)
+
+    validate(run_events("ns", "m", [], [event]))
 
 
 def test_a_batch_job_is_a_run_that_reads_the_versions_it_used() -> None:

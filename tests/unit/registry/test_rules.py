@@ -117,14 +117,54 @@ def test_other_weights_are_refused(split: dict[str, float]) -> None:
 @pytest.mark.parametrize(
     "bad",
     [
-        version("v1", Stage.ARCHIVED),
         version("v1", status=Status.PENDING_UPLOAD),
         version("v1", status=Status.REJECTED, reason="no model"),
     ],
-    ids=["archived", "pending", "rejected"],
+    ids=["pending", "rejected"],
 )
-def test_only_live_versions_can_be_promoted_or_share_traffic(bad: VersionRecord) -> None:
+def test_only_ready_versions_can_be_promoted_or_share_traffic(bad: VersionRecord) -> None:
     with pytest.raises(Conflict):
         rules.promote(model(), "v1", versions(v1=bad))
     with pytest.raises(Conflict):
         rules.set_split(model(), {"v1": 1.0}, versions(v1=bad))
+
+
+def test_an_archived_version_is_promoted_directly_and_leaves_the_history() -> None:
+    now = model(history=("v1", "v2"), production_version="v3")
+    find = versions(
+        v1=version("v1", Stage.ARCHIVED, retired=False),
+        v3=version("v3", Stage.PRODUCTION),
+    )
+    change = rules.promote(now, "v1", find)
+
+    assert change.model.production_version == "v1"
+    assert change.model.history == ("v2", "v3"), "rollback leads to what it replaced"
+    assert change.stages == {"v1": Stage.PRODUCTION, "v3": Stage.ARCHIVED}
+
+
+def test_a_retired_version_that_is_promoted_is_no_longer_retired() -> None:
+    find = versions(v1=version("v1", Stage.ARCHIVED, retired=True))
+    (moved,) = rules.promote(model(), "v1", find).versions
+
+    assert (moved.stage, moved.retired) == (Stage.PRODUCTION, False)
+
+
+def test_a_gate_holds_for_archived_versions_too() -> None:
+    gated = model(require={"metrics.auc": Gate(min=0.9)})
+    find = versions(v1=version("v1", Stage.ARCHIVED, metrics={"auc": 0.5}))
+    with pytest.raises(Conflict, match="at least"):
+        rules.promote(gated, "v1", find)
+
+
+def test_an_archived_version_in_a_split_is_in_staging_again_and_stays_in_the_history() -> None:
+    now = model(history=("v1",), production_version="v2")
+    find = versions(v1=version("v1", Stage.ARCHIVED), v2=version("v2", Stage.PRODUCTION))
+    change = rules.set_split(now, {"v1": 0.5, "v2": 0.5}, find)
+
+    assert change.stages == {"v1": Stage.STAGING}
+    assert [(v.version, v.stage) for v in change.versions] == [("v1", Stage.STAGING)]
+    assert change.model.history == ("v1",), "the way back must stand while the two are compared"
+    back = rules.rollback(
+        change.model, versions(v1=change.versions[0], v2=version("v2", Stage.PRODUCTION))
+    )
+    assert (back.model.production_version, back.model.ab_split) == ("v1", None)

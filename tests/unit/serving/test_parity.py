@@ -39,7 +39,7 @@ def test_sklearn_classifiers(name: str, zipmap: bool) -> None:
     model = sklearn_model(name)
     found = run(sklearn_onnx(name, zipmap=zipmap))
     expected = model.predict_proba(rows())
-    np.testing.assert_allclose(found.probabilities, expected, atol=FLOAT32)
+    np.testing.assert_allclose(found.scores, expected, atol=FLOAT32)
     sure = np.sort(expected, axis=1)
     clear = sure[:, -1] - sure[:, -2] > 10 * FLOAT32
     assert found.values[clear].tolist() == model.predict(rows())[clear].tolist()
@@ -52,7 +52,7 @@ def test_sklearn_classifiers(name: str, zipmap: bool) -> None:
 def test_boosting_libraries(library: str) -> None:
     model, data = boosted(library)
     found = run(data)
-    np.testing.assert_allclose(found.probabilities, model.predict_proba(rows()), atol=FLOAT32)
+    np.testing.assert_allclose(found.scores, model.predict_proba(rows()), atol=FLOAT32)
     assert found.values.tolist() == model.predict(rows()).tolist()
 
 
@@ -61,7 +61,7 @@ def test_linear_regression_and_several_outputs() -> None:
         found = run(sklearn_onnx(name))
         expected = sklearn_model(name).predict(rows())
         assert found.values.shape[1:] == shape
-        assert found.probabilities is None
+        assert found.scores is None
         np.testing.assert_allclose(found.values, expected, rtol=FLOAT32, atol=FLOAT32)
 
 
@@ -77,12 +77,12 @@ def test_a_string_input_beside_numbers() -> None:
     columns = [frame[ref.feature].to_numpy() for ref in refs]
     found = runtime.run(binding.columns(columns, None))
     expected = pipeline.predict_proba(frame)
-    np.testing.assert_allclose(found.probabilities, expected, atol=FLOAT32)
+    np.testing.assert_allclose(found.scores, expected, atol=FLOAT32)
     for at in range(20):
         one = runtime.run(
             binding.row([c[at].item() if i else c[at] for i, c in enumerate(columns)])
         )
-        np.testing.assert_allclose(one.probabilities[0], expected[at], atol=FLOAT32)
+        np.testing.assert_allclose(one.scores[0], expected[at], atol=FLOAT32)
 
 
 def test_the_linear_format_is_sklearn_in_float64() -> None:
@@ -95,7 +95,7 @@ def test_the_linear_format_is_sklearn_in_float64() -> None:
         model = LogisticRegression().fit(data, labels)
         artifact = linear(model.coef_, model.intercept_, classes=model.classes_)
         found = run(artifact, "linear")
-        np.testing.assert_allclose(found.probabilities, model.predict_proba(data), atol=1e-12)
+        np.testing.assert_allclose(found.scores, model.predict_proba(data), atol=1e-12)
         assert found.values.tolist() == model.predict(data).tolist()
     regression = sklearn_model("outputs")
     found = run(linear(regression.coef_, regression.intercept_), "linear")
@@ -110,8 +110,8 @@ def test_one_row_is_the_same_as_many(name: str) -> None:
     many = runtime.run(binding.columns(list(data.T), None))
     for at, row in enumerate(data.tolist()):
         one = runtime.run(binding.row(row))
-        if many.probabilities is None:  # a matrix product may sum in another order
+        if many.scores is None:  # a matrix product may sum in another order
             np.testing.assert_allclose(one.values[0], many.values[at], rtol=FLOAT32)
         else:
             assert one.values.tolist()[0] == many.values.tolist()[at]
-            assert one.probabilities.tolist()[0] == many.probabilities.tolist()[at]
+            assert one.scores.tolist()[0] == many.scores.tolist()[at]

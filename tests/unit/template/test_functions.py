@@ -19,6 +19,7 @@ STAND_INS = {
     "NEURALSTREAM_REDIS_CACHE_NAME": "neuralstream",
     "NEURALSTREAM_REDIS_IAM_USER": "neuralstream-functions",
     "NEURALSTREAM_NAMESPACE": "default",
+    "NEURALSTREAM_BATCH_CONCURRENCY": "4",
 }
 """What CloudFormation would put in place of a reference."""
 
@@ -32,6 +33,7 @@ LIGHT = {
     "typing_inspection",
 }
 MAY_IMPORT = {
+    "Announce": LIGHT,
     "Authorizer": LIGHT,
     "BatchPredict": LIGHT | {"hiredis", "numpy"},
     "BatchTask": LIGHT | {"hiredis", "numpy"},

@@ -1,7 +1,11 @@
 """Least privilege and durability, as template.yaml states them."""
 
+import json
+
 import pytest
 
+from neuralstream_local.pumps import matches
+from tests.support.access import Access
 from tests.support.template import as_list, functions, resources, statements, template
 
 IAM_KINDS = ("AWS::IAM::Role", "AWS::IAM::RolePolicy", "AWS::IAM::ManagedPolicy")
@@ -209,3 +213,69 @@ def test_two_stacks_of_one_account_share_no_schedule():
     """The group has no name of its own: CloudFormation makes one up, and the schedules go with it."""
     (group,) = resources("AWS::Scheduler::ScheduleGroup").values()
     assert "Name" not in group["Properties"]
+
+
+@pytest.mark.parametrize("function", ["BatchPredict", "BatchTask"])
+def test_jobs_reach_their_own_prefix_and_the_configured_bucket_only(function):
+    references = {"DataBucket.Arn": "arn:aws:s3:::data", "JobBucket": "lake"}
+    access = Access(function, references)
+
+    def writes(arn):
+        return access.allows("s3:PutObject", arn)
+
+    def reads(arn):
+        return access.allows("s3:GetObject", arn)
+
+    writer = function == "BatchTask"
+    for key in ("jobs/in/a.csv", "jobs/_work/job-1/plan.json", "jobs/out/job-1/part-00000.jsonl"):
+        assert reads(f"arn:aws:s3:::data/{key}")
+        assert writes(f"arn:aws:s3:::data/{key}") == writer
+    assert reads("arn:aws:s3:::lake/any/a.csv")
+    assert writes("arn:aws:s3:::lake/any/a.csv") == writer
+    for prefix in ("artifacts", "baselines", "profiles", "uploads", "monitoring", "history", "job"):
+        for key in (f"{prefix}/x", prefix, f"{prefix}x"):
+            assert not writes(f"arn:aws:s3:::data/{key}")
+            # models and their profiles are read to predict with, nothing else is
+            assert reads(f"arn:aws:s3:::data/{key}") == (key in ("artifacts/x", "profiles/x"))
+    assert not reads("arn:aws:s3:::other/jobs/a.csv")
+
+
+def test_the_topic_takes_alerts_only_through_its_key():
+    topic = "arn:aws:sns:us-east-1:123456789012:alerts"
+    references = {"AlertsTopic": topic}
+    assert Access("Announce", references).publishes("AlertsTopic", topic)
+    assert not Access("Announce", references, ["PlatformTopicKey"]).publishes("AlertsTopic", topic)
+    assert not Access("Dispatch", references).publishes("AlertsTopic", topic)
+
+
+def test_at_most_two_functions_read_a_stream():
+    """DynamoDB throttles more than two readers of a shard."""
+    readers = [
+        str(event["Properties"]["Stream"])
+        for properties in functions().values()
+        for event in properties.get("Events", {}).values()
+        if event["Type"] == "DynamoDB"
+    ]
+    assert all(readers.count(stream) <= 2 for stream in readers)
+
+
+def test_every_outbox_entry_is_for_exactly_one_function():
+    filters = {
+        name: [json.loads(f["Pattern"]) for f in event["Properties"]["FilterCriteria"]["Filters"]]
+        for name, properties in functions().items()
+        for event in properties.get("Events", {}).values()
+        if event["Type"] == "DynamoDB" and "Table" in str(event["Properties"]["Stream"])
+    }
+    for kind, receiver in (
+        ("start_job", "Dispatch"),
+        ("schedule_changed", "Dispatch"),
+        ("drift_changed", "Announce"),
+        ("new", "Dispatch"),
+    ):
+        record = {"dynamodb": {"NewImage": {"outbox": {"M": {"kind": {"S": kind}}}}}}
+        found = [
+            name for name, patterns in filters.items() if any(matches(p, record) for p in patterns)
+        ]
+        assert found == [receiver], kind
+    without = {"dynamodb": {"NewImage": {"PK": {"S": "x"}}}}
+    assert not any(matches(p, without) for patterns in filters.values() for p in patterns)

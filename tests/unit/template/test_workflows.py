@@ -25,7 +25,7 @@ def test_no_workflow_holds_a_secret_or_more_rights_than_reading(path):
 def test_stages_of_the_workflow_are_stages_of_samconfig():
     import tomllib
 
-    stages = set(tomllib.loads((ROOT / "samconfig.toml").read_text())) - {"version"}
+    stages = set(tomllib.loads((ROOT / "samconfig.toml").read_text())) - {"version", "default"}
     deployed = set(
         re.findall(
             r"stage: (\w+)$", (ROOT / ".github/workflows/deploy.yml").read_text(), re.MULTILINE
@@ -33,3 +33,12 @@ def test_stages_of_the_workflow_are_stages_of_samconfig():
     )
     assert deployed == {"staging", "prod"}
     assert deployed <= stages
+
+
+def test_a_stage_is_built_for_one_architecture_deployed_and_then_asked_for_everything():
+    steps = yaml.safe_load((ROOT / ".github/workflows/deploy-stage.yml").read_text())
+    run = [step["run"] for step in steps["jobs"]["deploy"]["steps"] if "run" in step]
+    assert [index for index, text in enumerate(run) if "sam build" in text] == [1]
+    assert [index for index, text in enumerate(run) if "sam deploy" in text] == [2]
+    assert "neuralstream_local.smoke_stack" in run[3]
+    assert len(run) == 4
