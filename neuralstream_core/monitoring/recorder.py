@@ -20,7 +20,12 @@ from neuralstream_core.monitoring._samples import sample_columns, sample_row
 from neuralstream_core.monitoring._targets import Loading, ProfileSource, Target
 from neuralstream_core.monitoring._wire import command, increment
 from neuralstream_core.monitoring.latency import BITS, SCALES
-from neuralstream_core.monitoring.observation import AnyObservation, Observation, RowObservation
+from neuralstream_core.monitoring.observation import (
+    AnyObservation,
+    Observation,
+    Refused,
+    RowObservation,
+)
 from neuralstream_core.monitoring.profile import Profile, bare_profile
 from neuralstream_core.time import Clock, system_clock
 
@@ -86,16 +91,32 @@ class RedisRecorder:
         except Exception as error:  # noqa: BLE001 - the promise of this class: a prediction never fails for its count
             self._lose(observation.model, observation.version, repr(error), unexpected=error)
 
-    def failure(self, model: str, version: str | None, code: str) -> None:
+    def failure(
+        self,
+        model: str,
+        version: str | None,
+        code: str,
+        *,
+        rows: int = 1,
+        refused: Refused | None = None,
+    ) -> None:
         """Count one failed request; see `neuralstream_core.monitoring.Recorder`."""
         version = version or layout.NO_VERSION
+        series: list[bytes] | None = None
         try:
-            target = self._targets.get((model, version, "")) or self._keep(
-                (model, version, ""),
-                Target(self._namespace, model, version, bare_profile((), None), 0, rows=False),
-            )
-            field = b"r:" + code[:_MAX_CODE].encode()
-            self._send(target, [_ONE["failed"], _ONE["requests"]], None, errors=[(field, b"1")])
+            if refused is not None:
+                target = self._target(refused)
+                series = target.plan.refused(refused.values, refused.status)
+            else:
+                target = self._targets.get((model, version, "")) or self._keep(
+                    (model, version, ""),
+                    Target(self._namespace, model, version, bare_profile((), None), 0, rows=False),
+                )
+            field = code[:_MAX_CODE].encode()
+            errors = [(b"r:" + field, b"1")]
+            if rows > 1:
+                errors.append((b"x:" + field, b"%d" % (rows - 1)))
+            self._send(target, [_ONE["failed"], _ONE["requests"]], series, errors)
         except Unavailable as error:
             self._lose(model, version, error.detail)
         except Exception as error:  # noqa: BLE001 - as in record
@@ -144,7 +165,9 @@ class RedisRecorder:
         counts = count(
             target.profile, seen.columns, sizes, seen.status, seen.prediction, seen.score, rows
         )
-        slots = counts.nonzero()[0].tolist() if rows else [target.profile.rows_slot]
+        slots = counts.nonzero()[0].tolist()
+        if not rows:
+            slots.append(target.profile.rows_slot)
         series = [increment(32, slot, int(counts[slot])) for slot in slots]
         service = _latencies(seen.timings) if seen.timings is not None else []
         failed = sum(seen.errors.values()) if seen.errors else 0
@@ -195,7 +218,7 @@ class RedisRecorder:
 
     # -- what a version's requests share -----------------------------------------------------------
 
-    def _target(self, seen: AnyObservation) -> Target:
+    def _target(self, seen: AnyObservation | Refused) -> Target:
         target = self._targets.get((seen.model, seen.version, seen.profile))
         if target is not None and (target.final or time.monotonic() < target.retry_at):
             return target

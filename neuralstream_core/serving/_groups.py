@@ -10,6 +10,7 @@ import numpy as np
 
 from neuralstream_core.errors import Invalid
 from neuralstream_core.features.rows import Status
+from neuralstream_core.monitoring.observation import WRONG_TYPE
 from neuralstream_core.serving.plan import Plan, missing_features, not_finite, typed
 from neuralstream_core.serving.runtimes import Predictions
 
@@ -47,7 +48,10 @@ def blank(
     feature_view: str | None,
     errors: dict[int, RowError],
 ) -> None:
-    """Columns of nothing but the caller's own values; every other cell is NOT_FOUND."""
+    """Columns of nothing but the caller's own values; every other cell is NOT_FOUND.
+
+    A value that is refused makes an error of its row, and its cell `WRONG_TYPE`.
+    """
     plan = group.plan
     group.plan.bound  # noqa: B018 - raises for a version without features
     n = len(group.rows)
@@ -70,6 +74,7 @@ def blank(
                 column[at] = check(value)
                 status[at] = Status.PRESENT
             except ValueError as error:
+                status[at] = WRONG_TYPE
                 errors.setdefault(row, RowError("invalid", f"features.{name}: {error}"))
     return
 
@@ -118,12 +123,14 @@ def fill_missing(group: Group, errors: dict[int, RowError]) -> None:
                 group.columns[place] = column
         reasons: dict[bytes, RowError] = {}  # rows of one pattern share one message
         for at in np.flatnonzero(bad).tolist():
+            if int(group.rows[at]) in errors:
+                continue
             pattern = group.status[at].tobytes()
             reason = reasons.get(pattern)
             if reason is None:
                 error = missing_features(plan, group.status[at].tolist())
                 reason = reasons[pattern] = RowError(error.code, error.detail)
-            errors.setdefault(int(group.rows[at]), reason)
+            errors[int(group.rows[at])] = reason
     if errors:
         failed = np.fromiter(errors, np.intp, len(errors))
         bad |= np.isin(group.rows, failed)
