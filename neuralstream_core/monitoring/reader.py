@@ -213,10 +213,9 @@ class CounterReader:
         states: list[tuple[bytes, bytes]] = []
         for i in range(len(chains)):
             size = layout.total if i else _last
-            first_copy, next_copy, last_copy, following = values[4 * i : 4 * i + 4]
-            new = _earlier(last_copy, following, size) or b""
+            new = _earlier(values[4 * i + 2], values[4 * i + 3], size) or b""
             # An hour begins with nothing; of minutes whose copy has gone just now nothing can be said.
-            old = b"" if first == 0 else _earlier(first_copy, next_copy, size)
+            old = b"" if first == 0 else _earlier(values[4 * i], values[4 * i + 1], size)
             if old is None:
                 old = new
             if 2 * size(new) < size(old):

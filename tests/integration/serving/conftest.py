@@ -39,7 +39,7 @@ class Kept:
 
     observations: list[AnyObservation] = field(default_factory=list)
     failures: list[tuple[str, str | None, str]] = field(default_factory=list)
-    refused: list[Refused | None] = field(default_factory=list)
+    refused: list[tuple[int, Refused | None]] = field(default_factory=list)
 
     def record(
         self, observation: AnyObservation, meanwhile: Callable[[], None] | None = None
@@ -58,7 +58,7 @@ class Kept:
         refused: Refused | None = None,
     ) -> None:
         self.failures.append((model, version, code))
-        self.refused.append(refused)
+        self.refused.append((rows, refused))
 
 
 @dataclass
