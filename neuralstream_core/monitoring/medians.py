@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 __all__ = ["Median", "distinct_values", "edges_of", "median"]
 
 _TOLERANCE: Final = 1e-5
+_NOTHING: Final = 2e-6
+"""What is smaller than this, relative to the range's ends, is what the ends' slack leaves of a zero."""
 
 
 class Median(NamedTuple):
@@ -23,7 +25,7 @@ class Median(NamedTuple):
         bin: its bin from the lowest to the highest; -1 below the baseline's range, the number of bins
             above it. Medians in different bins differ for certain, in the direction of their bins.
         value: within the bin, interpolated; the end of the range for a value outside of it.
-        at: share of the baseline's values below it, half of its own bin included.
+        at: share of the baseline's values below it, with as much of its own bin as lies below it.
     """
 
     bin: int
@@ -53,14 +55,13 @@ def median(series: Series, counts: Sequence[int]) -> Median | None:
         upper = lower
     if lower is None or upper is None:
         return None
-    before = upto[found] - ordered[found]
+    within = (total / 2 - upto[found] + ordered[found]) / ordered[found]
+    value = lower + (upper - lower) * within
     values = distinct_values(series)
     if values is not None and 0 < found <= bins:
-        value = values[found - 1]
-    else:
-        value = lower + (upper - lower) * ((total / 2 - before) / ordered[found])
+        value, within = values[found - 1], 0.5
     reference = _ordered(series.reference or (), bins)
-    below = sum(reference[:found]) + reference[found] / 2
+    below = sum(reference[:found]) + reference[found] * within
     return Median(found - 1, value, below / max(1, sum(reference)))
 
 
@@ -80,14 +81,15 @@ def distinct_values(series: Series) -> list[float] | None:
     values = [series.low]
     for cut in series.cuts:
         values.append(2 * cut - values[-1])
-    slack = _TOLERANCE * max(abs(series.low), abs(series.high))
+    size = max(abs(series.low), abs(series.high))
+    slack = _TOLERANCE * size
     if abs(values[-1] - series.high) > slack:
         return None
     for place, value in enumerate(values):
         lower, upper = edges_of(series, place)
         if lower is None or upper is None or not lower - slack <= value <= upper + slack:
             return None
-    return values
+    return [0.0 if abs(value) <= _NOTHING * size else value for value in values]
 
 
 def _ordered(counts: Sequence[int], bins: int) -> list[int]:

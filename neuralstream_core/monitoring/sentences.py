@@ -12,11 +12,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from neuralstream_core.monitoring.decision import Status
-from neuralstream_core.monitoring.failures import ALL_CODES
+from neuralstream_core.monitoring.failures import ALL_CODES, MISSING_FEATURES
 from neuralstream_core.monitoring.medians import distinct_values, edges_of, median
 from neuralstream_core.monitoring.profile import Profile, Series
 from neuralstream_core.monitoring.wording import (
     moment_pair,
+    number,
     number_pair,
     percent,
     percent_pair,
@@ -81,7 +82,11 @@ def series_sentence(
 def failure_sentence(found: FailureTest) -> str:
     """How many rows failed with one code, or with several."""
     was, now = percent_pair(found.test.reference or 0.0, found.failed / found.rows)
-    what = found.code if found.code != ALL_CODES else f"{found.codes} other codes"
+    what = (
+        found.code
+        if found.code != ALL_CODES
+        else f"{found.codes} codes other than {MISSING_FEATURES}"
+    )
     expected = f"at most {was} expected" if found.test.reference else f"{was} expected"
     return f"errors: {now} of {found.rows:,} rows failed with {what} ({expected})"
 
@@ -177,7 +182,9 @@ def _calm(series: Series, verdict: Verdict, current: Sequence[int], *, moments: 
     if series.type == "numeric" and series.reference is not None:
         before, now = median(series, series.reference), median(series, current)
         if before is not None and now is not None and 0 <= now.bin <= len(series.cuts):
-            said = _numbers(before.value, now.value, moments=moments)
+            said = (number(before.value), number(now.value))
+            if moments:
+                said = moment_pair(before.value, now.value)
             text += f", median {said[1]}" + (f" after {said[0]}" if said[0] != said[1] else "")
     return f"{text} ({_index(verdict)})"
 

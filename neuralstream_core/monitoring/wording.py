@@ -44,12 +44,11 @@ def number(value: float) -> str:
 
 
 def number_pair(before: float, now: float) -> tuple[str, str]:
-    """Two numbers, rounded alike, to less than half of what lies between them."""
-    between = abs(now - before)
-    unit = min(_unit(before), _unit(now))
+    """Two numbers, neither rounded by more than a quarter of what lies between them."""
+    between, finest = abs(now - before), math.inf
     if between and math.isfinite(between):
-        unit = min(unit, 10.0 ** math.floor(math.log10(between / 2)))
-    return _written(before, unit), _written(now, unit)
+        finest = 10.0 ** max(math.floor(math.log10(between / 2)), -300)
+    return _written(before, min(_unit(before), finest)), _written(now, min(_unit(now), finest))
 
 
 def moment_pair(before: float, now: float) -> tuple[str, str]:
