@@ -103,11 +103,10 @@ def summary_sentence(
     """
     failed = "no row failed"
     if traffic.failures:
-        share = percent(traffic.failures / traffic.rows)
-        failed = f"{share} of {traffic.rows:,} rows failed"
+        failed = f"{percent(traffic.failures / traffic.rows)} of them failed"
     if status.alarming:
-        text = f"{status.capitalize()} in {len(alarming)} of {series} series. "
-        text += ". ".join(alarming[:_TOLD])
+        text = f"{status.capitalize()} in {len(alarming)} of {series} series over "
+        text += f"{traffic.rows:,} rows; {failed}. {'. '.join(alarming[:_TOLD])}"
         if len(alarming) > _TOLD:
             text += f". And {len(alarming) - _TOLD} more"
     elif status is Status.OK:

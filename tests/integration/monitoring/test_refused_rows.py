@@ -174,7 +174,9 @@ def test_thirty_per_cent_of_nulls_are_in_the_status_the_rate_and_the_sentence(ho
             assert failed.sentence == (
                 "errors: 30 % of 300 rows failed with missing_features (0 % expected)"
             )
-            assert report.summary.startswith(f"Drift in 2 of 4 series. {failed.sentence}")
+            assert report.summary.startswith(
+                f"Drift in 2 of 4 series over 300 rows; 30 % of them failed. {failed.sentence}"
+            )
         else:
             assert failures == []
             assert (report.failed, report.error_rate) == (0, 0.0)
@@ -202,7 +204,7 @@ def test_gaps_that_the_baseline_has_too_are_no_alarm(house, way):
     serve(house, way, [f"u{i}" for i in range(ROWS)])
     report = report_of(house)
     assert report.status is Status.OK
-    assert "30 % of 300 rows failed" in report.summary
+    assert "over 300 rows; 30 % of them failed" in report.summary
     assert "at most 3" in series_of(report, "missing_features").sentence
 
 
@@ -297,7 +299,7 @@ def test_calls_that_fail_before_a_version_is_chosen_count_with_the_one_in_produc
     assert (listed.status, listed.summary) == (Status.DRIFT, report.summary)
 
 
-def test_a_refused_row_is_one_flight_and_every_key_of_it_expires(house):
+def test_every_key_of_a_refused_row_expires(house):
     register(house, "error", tolerant())
     serving = engine(house.settings)
     for entity in ("u0", "u0", "u5", "u0"):
