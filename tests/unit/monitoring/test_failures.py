@@ -228,5 +228,6 @@ def test_a_version_without_a_baseline_is_judged_by_its_failures_all_the_same():
     assert first.errors.current == pytest.approx(1 / 3)
     assert first.reasons == ["errors"]
     assert bad.summary == (
-        "Drift in 1 of 4 series over 1,200 rows; 33 % of them failed. errors: 33 % of 1,200 rows failed with not_finite (0 % expected)."
+        "Drift in 1 of 4 series over 1,200 rows; 33 % of them failed. "
+        "errors: 33 % of 1,200 rows failed with not_finite (0 % expected)."
     )

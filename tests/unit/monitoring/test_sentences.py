@@ -311,7 +311,8 @@ def test_a_summary_names_the_worst_and_never_hides_failures():
     traffic = Traffic(800, {"not_finite": 400}, lost=2)
     alarming = ["a: 1", "b: 2", "c: 3", "d: 4"]
     assert summary_sentence(Status.DRIFT, alarming, 9, 200, traffic) == (
-        "Drift in 4 of 9 series over 1,200 rows; 33 % of them failed. a: 1. b: 2. c: 3. And 1 more; 2 more calls could not be recorded."
+        "Drift in 4 of 9 series over 1,200 rows; 33 % of them failed. "
+        "a: 1. b: 2. c: 3. And 1 more; 2 more calls could not be recorded."
     )
     for status in (Status.OK, Status.INSUFFICIENT_DATA, Status.NO_REFERENCE):
         text = summary_sentence(status, [], 9, 200, Traffic(800, {"not_finite": 3}))
