@@ -154,6 +154,8 @@ class Recorder(Protocol):
     ) -> None:
         """Count one request that was answered with the error ``code``: one flight; never raises.
 
+        One that failed because Redis is down is counted with the next flight of its version.
+
         Args:
             version: ``None`` when the request failed before a version was chosen.
             rows: how many rows it asked for.

@@ -109,7 +109,6 @@ def predict_columns(
             failing = group.plan.version.version
             blank(group, overrides or {}, feature_view, errors)
         reading = perf_counter()
-        failing = version or _only(route)
         degraded = _read(groups, store, entities, keys, overrides or {}, feature_view)
         read = perf_counter()
         for group in groups:
@@ -118,8 +117,7 @@ def predict_columns(
             infer(group, errors)
         inferred = perf_counter()
     except NeuralStreamError as error:
-        if not (isinstance(error, Unavailable) and error.dependency == "redis"):
-            recorder.failure(model, failing, error.code, rows=max(n, 1))
+        recorder.failure(model, failing, error.code, rows=max(n, 1))
         raise
     seconds = (perf_counter() - begin, read - reading, inferred - read)
     if not degraded:

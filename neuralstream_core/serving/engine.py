@@ -284,10 +284,8 @@ class Engine:
         error: NeuralStreamError,
         cells: Refused | None = None,
     ) -> None:
-        """Count a failed request, unless Redis, which would hold the count, is what failed."""
-        if not (isinstance(error, Unavailable) and error.dependency == "redis"):
-            name = version.version if version else None
-            self._recorder.failure(model, name, error.code, refused=cells)
+        name = version.version if version else None
+        self._recorder.failure(model, name, error.code, refused=cells)
 
     def _read(
         self,
