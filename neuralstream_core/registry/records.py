@@ -14,6 +14,7 @@ __all__ = [
     "EventKind",
     "EventRecord",
     "FeatureRef",
+    "Footprint",
     "Format",
     "Gate",
     "HeldView",
@@ -116,6 +117,18 @@ class Tensor(Record):
     shape: tuple[int, ...]
 
 
+class Footprint(Record):
+    """What loading and running a model took when it was validated, in a process of its own.
+
+    ``loaded`` and ``run`` are bytes: kept once it is loaded, and on top of that at the height of a run
+    on the sample rows. ``load_seconds`` is processor time.
+    """
+
+    loaded: int
+    run: int
+    load_seconds: float
+
+
 class Signature(Record):
     """What the loaded model takes and gives, recorded when it was validated."""
 
@@ -123,6 +136,8 @@ class Signature(Record):
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
     classes: tuple[str | int | bool, ...] | None = None
+    footprint: Footprint | None = None
+    """``None`` for a version validated before this was measured."""
 
 
 class VersionRecord(Record):

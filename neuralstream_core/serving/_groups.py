@@ -10,6 +10,7 @@ import numpy as np
 
 from neuralstream_core.errors import Invalid
 from neuralstream_core.features.rows import Status
+from neuralstream_core.serving.apart import Deadline, infer_apart
 from neuralstream_core.serving.plan import Plan, missing_features, not_finite, typed
 from neuralstream_core.serving.runtimes import Predictions
 
@@ -130,7 +131,7 @@ def fill_missing(group: Group, errors: dict[int, RowError]) -> None:
     group.good = np.flatnonzero(~bad)
 
 
-def infer(group: Group, errors: dict[int, RowError]) -> None:
+def infer(group: Group, errors: dict[int, RowError], deadline: Deadline) -> None:
     plan, good = group.plan, group.good
     if not len(good):
         return
@@ -139,7 +140,14 @@ def infer(group: Group, errors: dict[int, RowError]) -> None:
     status = group.status if everything else group.status[good]
     nulls = np.array([fill == (None,) for fill in plan.fill], np.bool_)
     missing = (status != Status.PRESENT) & nulls
-    predictions = plan.runtime.run(plan.bound.columns(columns, missing if missing.any() else None))
+    inputs = plan.bound.columns(columns, missing if missing.any() else None)
+    predictions, failed = infer_apart(plan.runtime, inputs, deadline)
+    if failed:
+        for at, refused in failed.items():
+            errors[int(group.rows[good[at]])] = RowError(refused.code, refused.detail)
+        good = group.good = np.delete(good, list(failed))
+    if predictions is None:
+        return
     group.prediction, group.probability = answers(plan, predictions)
     group.predictions = predictions
     finite = np.ones(len(good), np.bool_)

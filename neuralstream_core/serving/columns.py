@@ -26,6 +26,7 @@ from neuralstream_core.serving._groups import (
     fill_missing,
     infer,
 )
+from neuralstream_core.serving.apart import Deadline
 from neuralstream_core.serving.entities import column_entities
 from neuralstream_core.serving.models import Models
 from neuralstream_core.serving.plan import Plan
@@ -109,9 +110,11 @@ def predict_columns(
         reading = perf_counter()
         degraded = _read(groups, store, entities, keys, overrides or {}, feature_view)
         read = perf_counter()
+        limits = models.limits
+        deadline = Deadline.begin(limits.job if job else limits.rows)
         for group in groups:
             fill_missing(group, errors)
-            infer(group, errors)
+            infer(group, errors, deadline)
         inferred = perf_counter()
     except NeuralStreamError as error:
         if not (isinstance(error, Unavailable) and error.dependency == "redis"):

@@ -209,7 +209,7 @@ class Engine:
             plan = self.models.get(chosen)
             inputs = tensors(plan)
             before = perf_counter()
-            predictions = plan.runtime.run(inputs)
+            predictions = plan.runtime.run(inputs, self.models.limits.tensors)
             after = perf_counter()
         except NeuralStreamError as error:
             self._recorder.failure(model, chosen.version if chosen else None, error.code)

@@ -7,6 +7,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from pydantic import Field
+
 from neuralstream_core.errors import NeuralStreamError
 from neuralstream_core.settings import BucketSettings, RedisSettings, TableSettings
 from neuralstream_core.time import system_clock
@@ -35,7 +37,12 @@ FIRST_PREDICTION: Final = (
 
 
 class ServingSettings(RedisSettings, TableSettings, BucketSettings):
-    """What every function needs that predicts."""
+    """What every function needs that predicts; see `neuralstream_core.serving.limits.Limits`."""
+
+    inference_ms: int = Field(default=2_000, ge=1, le=60_000)
+    inference_tensors_ms: int = Field(default=5_000, ge=1, le=60_000)
+    inference_rows_ms: int = Field(default=15_000, ge=1, le=60_000)
+    inference_job_ms: int = Field(default=200_000, ge=1, le=800_000)
 
 
 CATALOG_SECONDS = 30.0
@@ -67,6 +74,7 @@ def engine(settings: ServingSettings) -> Engine:
     from neuralstream_core.registry.artifacts import ArtifactStore
     from neuralstream_core.registry.registry import Registry
     from neuralstream_core.serving.engine import Engine
+    from neuralstream_core.serving.limits import Limits
     from neuralstream_core.serving.models import DiskCache, Models
     from neuralstream_core.serving.router import Router
 
@@ -80,7 +88,16 @@ def engine(settings: ServingSettings) -> Engine:
 
     return Engine(
         Router(registry.routing, registry.version),
-        Models(artifact, DiskCache(Path(tempfile.gettempdir()) / "neuralstream-models")),
+        Models(
+            artifact,
+            DiskCache(Path(tempfile.gettempdir()) / "neuralstream-models"),
+            limits=Limits(
+                one=settings.inference_ms / 1000,
+                tensors=settings.inference_tensors_ms / 1000,
+                rows=settings.inference_rows_ms / 1000,
+                job=settings.inference_job_ms / 1000,
+            ),
+        ),
         OnlineStore(
             port,
             Catalog(table, namespace, system_clock, refresh_seconds=CATALOG_SECONDS),

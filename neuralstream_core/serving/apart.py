@@ -1,0 +1,107 @@
+"""Infer many rows so that one whose values exceed a bound does not take the others with it.
+
+All rows go to the model at once. When that fails, the halves are tried, and so on, until the rows that
+fail are alone or the time is used up. A model whose memory grows with the rows is served in parts that
+fit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from time import monotonic
+from typing import Final
+
+import numpy as np
+
+from neuralstream_core.errors import Invalid
+from neuralstream_core.serving.runtimes import Predictions, Runtime
+
+__all__ = ["Deadline", "infer_apart"]
+
+_FIRST_SHARE: Final = 1 / 3
+"""Of the time there is, what the first run, with all rows, may take."""
+_PART_SHARE: Final = 1 / 10
+"""The same for each run of a part, until a part has shown how long its rows take."""
+_PATIENCE: Final = 20
+"""How many times as long as other rows took a part may take."""
+_LEAST_SECONDS: Final = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Deadline:
+    """``seconds`` from `begin`, shared by all the runs one request needs."""
+
+    seconds: float
+    at: float
+
+    @classmethod
+    def begin(cls, seconds: float) -> Deadline:
+        return cls(seconds, monotonic() + seconds)
+
+    def left(self) -> float:
+        """Seconds; negative when it is over."""
+        return self.at - monotonic()
+
+
+def infer_apart(
+    runtime: Runtime, inputs: Mapping[str, np.ndarray], deadline: Deadline
+) -> tuple[Predictions | None, dict[int, Invalid]]:
+    """Infer ``n`` rows.
+
+    Args:
+        inputs: as for `Runtime.run`; at least one row.
+
+    Returns:
+        The predictions of the rows that have one, in order (``None`` when no row has), and the errors
+        of the others by row.
+    """
+    n = len(next(iter(inputs.values())))
+    try:
+        return runtime.run(inputs, max(_LEAST_SECONDS, deadline.left() * _FIRST_SHARE)), {}
+    except Invalid as error:
+        if n == 1:
+            return None, {0: error}
+    done: list[Predictions] = []
+    failed: dict[int, Invalid] = {}
+    pace: float | None = None  # seconds a row, of the slowest part that was answered
+    waiting = [(n // 2, n), (0, n // 2)]  # the last is tried first, so that answers come in order
+    while waiting:
+        start, stop = waiting.pop()
+        left = deadline.left()
+        if left <= 0:
+            failed.update(dict.fromkeys(range(start, stop), _not_reached(deadline)))
+            continue
+        allowed = deadline.seconds * _PART_SHARE
+        if pace is not None:
+            allowed = min(allowed, max(_LEAST_SECONDS, _PATIENCE * pace * (stop - start)))
+        part = {name: tensor[start:stop] for name, tensor in inputs.items()}
+        begun = monotonic()
+        try:
+            done.append(runtime.run(part, min(left, allowed)))
+        except Invalid as error:
+            if stop - start == 1:
+                failed[start] = error
+            else:
+                middle = (start + stop) // 2
+                waiting += [(middle, stop), (start, middle)]
+        else:
+            pace = max(pace or 0.0, (monotonic() - begun) / (stop - start))
+    return _joined(done), failed
+
+
+def _joined(parts: list[Predictions]) -> Predictions | None:
+    if not parts:
+        return None
+    scores = [part.probabilities for part in parts if part.probabilities is not None]
+    return Predictions(
+        np.concatenate([part.values for part in parts]),
+        np.concatenate(scores) if len(scores) == len(parts) else None,
+    )
+
+
+def _not_reached(deadline: Deadline) -> Invalid:
+    return Invalid(
+        f"other rows of the request used up the {deadline.seconds:g} s there are for inference",
+        code="inference_timeout",
+    )
