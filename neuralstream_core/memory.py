@@ -10,12 +10,20 @@ from __future__ import annotations
 
 import resource
 import sys
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-__all__ = ["limit_growth", "peak", "resident"]
+__all__ = ["function_memory", "limit_growth", "peak", "reset_peak", "resident"]
 
 _STATUS = Path("/proc/self/status")
+_CLEAR = Path("/proc/self/clear_refs")
+
+
+def function_memory(environ: Mapping[str, str]) -> int | None:
+    """Bytes the Lambda function that runs here may use; ``None`` outside Lambda."""
+    megabytes = environ.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "")
+    return int(megabytes) * 1024 * 1024 if megabytes.isdigit() else None
 
 
 def resident() -> int:
@@ -24,9 +32,17 @@ def resident() -> int:
 
 
 def peak() -> int:
-    """The greatest number of bytes of physical memory that were in use at once."""
+    """The greatest number of bytes of physical memory in use at once since `reset_peak`, or ever."""
+    if (used := _status("VmHWM")) > 0:
+        return used
     used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return used if sys.platform == "darwin" else used * 1024
+
+
+def reset_peak() -> None:
+    """Let `peak` begin again, where the system can: Linux."""
+    with suppress(OSError), _CLEAR.open("w") as file:
+        file.write("5")
 
 
 def limit_growth(growth: int) -> None:

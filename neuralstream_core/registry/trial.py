@@ -60,20 +60,22 @@ class Outcome(Record):
 
 
 def try_artifact(kind: Format, data: bytes, features: Sequence[FeatureRef]) -> Signature:
-    """Inspect, load, bind to ``features`` and run on typed sample rows.
+    """Inspect, load, bind to ``features`` and run on typed sample rows; measure what that takes.
 
     Raises:
         ArtifactRejected: with the reason.
     """
     from neuralstream_core.serving.binding import bind
-    from neuralstream_core.serving.runtimes import load
+    from neuralstream_core.serving.footprint import load_measured, run_measured
+    from neuralstream_core.serving.runtimes import trial_inputs
 
-    runtime = load(kind, data)
+    runtime, footprint = load_measured(kind, data)
+    inputs = trial_inputs(runtime.signature)
     if features:
         binding = bind(runtime.signature, features)
         inputs = binding.columns([_sample(ref) for ref in features], None)
-        _run(runtime, inputs)
-    return runtime.signature
+    footprint = run_measured(footprint, lambda: _run(runtime, inputs))
+    return runtime.signature.model_copy(update={"footprint": footprint})
 
 
 def _run(runtime: Runtime, inputs: dict[str, np.ndarray]) -> None:
@@ -143,8 +145,11 @@ def main() -> None:
     if task.format is Format.ONNX:
         import onnxruntime  # noqa: F401 - its own memory is not the artifact's
     import neuralstream_core.serving.binding
-    import neuralstream_core.serving.runtimes  # noqa: F401 - the same
+    import neuralstream_core.serving.footprint
+    import neuralstream_core.serving.runtimes
 
+    if task.format is Format.ONNX:
+        neuralstream_core.serving.footprint.warm_up()
     _confine(task.memory, task.seconds)
     outcome = _attempt(task, sys.stdin.buffer.read())
     answer.write(outcome.model_dump_json())

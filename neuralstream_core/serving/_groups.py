@@ -141,7 +141,7 @@ def infer(group: Group, errors: dict[int, RowError], deadline: Deadline) -> None
     nulls = np.array([fill == (None,) for fill in plan.fill], np.bool_)
     missing = (status != Status.PRESENT) & nulls
     inputs = plan.bound.columns(columns, missing if missing.any() else None)
-    predictions, failed = infer_apart(plan.runtime, inputs, deadline)
+    predictions, failed = infer_apart(plan.runtime.run, inputs, deadline)
     if failed:
         for at, refused in failed.items():
             errors[int(group.rows[good[at]])] = RowError(refused.code, refused.detail)

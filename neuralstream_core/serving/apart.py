@@ -1,31 +1,35 @@
 """Infer many rows so that one whose values exceed a bound does not take the others with it.
 
-All rows go to the model at once. When that fails, the halves are tried, and so on, until the rows that
-fail are alone or the time is used up. A model whose memory grows with the rows is served in parts that
-fit.
+All rows go to the model at once. When that fails, the first row is tried alone, to learn how long a
+row takes, then the halves of the others, and so on, until the rows that fail are alone or the time is
+used up. A model whose memory grows with the rows is served in parts that fit.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from time import monotonic
-from typing import Final
+from typing import Final, TypeAlias
 
 import numpy as np
 
 from neuralstream_core.errors import Invalid
-from neuralstream_core.serving.runtimes import Predictions, Runtime
+from neuralstream_core.serving.runtimes import Predictions
 
 __all__ = ["Deadline", "infer_apart"]
 
-_FIRST_SHARE: Final = 1 / 3
+_FIRST_SHARE: Final = 1 / 5
 """Of the time there is, what the first run, with all rows, may take."""
 _PART_SHARE: Final = 1 / 10
-"""The same for each run of a part, until a part has shown how long its rows take."""
+"""The same for each run of a part, and less once a part has shown how long its rows take."""
 _PATIENCE: Final = 20
-"""How many times as long as other rows took a part may take."""
+"""How many times as long as the rows of the largest part that was answered."""
 _LEAST_SECONDS: Final = 0.2
+
+
+Run: TypeAlias = "Callable[[Mapping[str, np.ndarray], float], Predictions]"
+"""`neuralstream_core.serving.runtimes.Runtime.run`, or what does more with its answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +49,7 @@ class Deadline:
 
 
 def infer_apart(
-    runtime: Runtime, inputs: Mapping[str, np.ndarray], deadline: Deadline
+    run: Run, inputs: Mapping[str, np.ndarray], deadline: Deadline
 ) -> tuple[Predictions | None, dict[int, Invalid]]:
     """Infer ``n`` rows.
 
@@ -58,14 +62,15 @@ def infer_apart(
     """
     n = len(next(iter(inputs.values())))
     try:
-        return runtime.run(inputs, max(_LEAST_SECONDS, deadline.left() * _FIRST_SHARE)), {}
+        return run(inputs, max(_LEAST_SECONDS, deadline.left() * _FIRST_SHARE)), {}
     except Invalid as error:
         if n == 1:
             return None, {0: error}
     done: list[Predictions] = []
     failed: dict[int, Invalid] = {}
-    pace: float | None = None  # seconds a row, of the slowest part that was answered
-    waiting = [(n // 2, n), (0, n // 2)]  # the last is tried first, so that answers come in order
+    pace, paced = 0.0, 0  # seconds a row, and of how many rows that was learned
+    # The last is tried first, so that answers come in order.
+    waiting = [(n // 2, n), (1, n // 2), (0, 1)] if n > 3 else [(row, row + 1) for row in range(n)][::-1]
     while waiting:
         start, stop = waiting.pop()
         left = deadline.left()
@@ -73,12 +78,12 @@ def infer_apart(
             failed.update(dict.fromkeys(range(start, stop), _not_reached(deadline)))
             continue
         allowed = deadline.seconds * _PART_SHARE
-        if pace is not None:
+        if paced:
             allowed = min(allowed, max(_LEAST_SECONDS, _PATIENCE * pace * (stop - start)))
         part = {name: tensor[start:stop] for name, tensor in inputs.items()}
         begun = monotonic()
         try:
-            done.append(runtime.run(part, min(left, allowed)))
+            done.append(run(part, min(left, allowed)))
         except Invalid as error:
             if stop - start == 1:
                 failed[start] = error
@@ -86,7 +91,8 @@ def infer_apart(
                 middle = (start + stop) // 2
                 waiting += [(middle, stop), (start, middle)]
         else:
-            pace = max(pace or 0.0, (monotonic() - begun) / (stop - start))
+            if stop - start >= paced:
+                pace, paced = (monotonic() - begun) / (stop - start), stop - start
     return _joined(done), failed
 
 

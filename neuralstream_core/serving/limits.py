@@ -13,7 +13,14 @@ from typing import Final
 from neuralstream_core.registry.records import Footprint
 from neuralstream_core.serving.runtimes import Bounds
 
-__all__ = ["CACHE", "LOAD_SECONDS", "REGISTRATION_LOAD_SECONDS", "RUN", "Limits", "run_memory"]
+__all__ = [
+    "CACHE",
+    "LOAD_SECONDS",
+    "REGISTRATION_LOAD_SECONDS",
+    "RUN",
+    "Limits",
+    "run_memory",
+]
 
 _MIB: Final = 1024 * 1024
 
@@ -26,8 +33,8 @@ LOAD_SECONDS: Final = 6.0
 REGISTRATION_LOAD_SECONDS: Final = 4.0
 """Processor time a model may take to load when it is registered: less, so that it loads later, too."""
 
-_RUN_AT_LEAST: Final = 128 * _MIB
-_RUN_FACTOR: Final = 4
+_RUN_AT_LEAST: Final = 256 * _MIB
+_RUN_FACTOR: Final = 8
 
 
 @dataclass(frozen=True, slots=True)

@@ -116,13 +116,16 @@ def multiplies_by_feature() -> bytes:
 
 
 def rows_by_feature() -> bytes:
-    """Answers as many rows as its greatest feature says."""
+    """Answers as many rows more than it was asked as its greatest feature says."""
     nodes = [
-        *_greatest("size", ["one"]),
+        *_greatest("more", ["one"]),
+        helper.make_node("Shape", ["x"], ["asked"]),
+        helper.make_node("Slice", ["asked", "nought", "one"], ["count"]),
+        helper.make_node("Add", ["count", "more"], ["size"]),
         helper.make_node("Concat", ["size", "one"], ["shape"], axis=0),
         helper.make_node("ConstantOfShape", ["shape"], ["y"]),
     ]
-    return onnx_bytes(nodes, _AXIS)
+    return onnx_bytes(nodes, {**_AXIS, "nought": np.array([0], np.int64)})
 
 
 def permutes_rows() -> bytes:
@@ -140,12 +143,16 @@ def folds_to(megabytes: int) -> bytes:
     """A file of a few hundred bytes whose constants take ``megabytes`` once they are folded at load."""
     one = helper.make_tensor("ones", TensorProto.FLOAT, [1], [1.0])
     nodes = [
+        _ROW,
         helper.make_node("ConstantOfShape", ["size"], ["ones"], value=one),
-        helper.make_node("MatMul", ["x", "ones"], ["wide"]),
-        helper.make_node("ReduceMean", ["wide"], ["y"], axes=[1], keepdims=1),
+        helper.make_node("Cast", ["row"], ["whole"], to=TensorProto.INT64),
+        helper.make_node("Min", ["whole", "nought"], ["place"]),
+        helper.make_node("Max", ["place", "nought"], ["first"]),
+        helper.make_node("Gather", ["ones", "first"], ["picked"]),
+        helper.make_node("Mul", ["row", "picked"], ["y"]),
     ]
-    columns = megabytes * 2**20 // 8
-    return onnx_bytes(nodes, {"size": np.array([2, columns], np.int64)})
+    size = np.array([megabytes * 2**20 // 4], np.int64)
+    return onnx_bytes(nodes, {**_AXIS, "size": size, "nought": np.array([0], np.int64)})
 
 
 def slow_to_load(products: int, size: int = 2048) -> bytes:

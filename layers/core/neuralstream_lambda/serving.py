@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from functools import cache
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from pydantic import Field
 
 from neuralstream_core.errors import NeuralStreamError
+from neuralstream_core.memory import function_memory, limit_growth, resident
 from neuralstream_core.settings import BucketSettings, RedisSettings, TableSettings
 from neuralstream_core.time import system_clock
 from neuralstream_lambda.wiring import redis_port, s3_client, serving_table
@@ -45,6 +47,9 @@ class ServingSettings(RedisSettings, TableSettings, BucketSettings):
     inference_job_ms: int = Field(default=200_000, ge=1, le=800_000)
 
 
+MEMORY_RESERVE = 64 * 1024 * 1024
+"""Bytes of the function's memory that are never given to a model: beyond it, Lambda ends the process."""
+
 CATALOG_SECONDS = 30.0
 """A served view can only grow (its models hold it), and growth is noticed by itself: no hurry."""
 
@@ -78,6 +83,9 @@ def engine(settings: ServingSettings) -> Engine:
     from neuralstream_core.serving.models import DiskCache, Models
     from neuralstream_core.serving.router import Router
 
+    memory = function_memory(os.environ)
+    if memory is not None:
+        limit_growth(memory - resident() - MEMORY_RESERVE)
     namespace = settings.namespace
     table = serving_table(settings.table)
     port = redis_port(settings)

@@ -13,9 +13,19 @@ from neuralstream_core.serving.runtimes._base import (
     Bounds,
     Predictions,
     Runtime,
+    trial_inputs,
 )
 
-__all__ = ["DATATYPES", "MAX_ARTIFACT", "Bounds", "Predictions", "Runtime", "inspect", "load"]
+__all__ = [
+    "DATATYPES",
+    "MAX_ARTIFACT",
+    "Bounds",
+    "Predictions",
+    "Runtime",
+    "inspect",
+    "load",
+    "trial_inputs",
+]
 
 
 def inspect(format: Format | str, data: bytes) -> None:  # noqa: A002 - the registry's own word for it

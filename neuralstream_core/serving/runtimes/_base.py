@@ -101,7 +101,7 @@ class Runtime(Protocol):
         Raises:
             Invalid: ``inference_timeout``: it took longer; ``inference_memory``: it asked for more
                 memory than it may have; ``inference_failed``: the runtime refused the inputs (wrong
-                shape or an unusable value), or the answer has another number of rows.
+                shape or an unusable value); ``wrong_row_count``: it answered another number of rows.
         """
 
     def tensors(self, predictions: Predictions) -> dict[str, np.ndarray]:

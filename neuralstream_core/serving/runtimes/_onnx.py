@@ -57,8 +57,6 @@ _SCORES: Final = frozenset({"FP32", "FP64", "FP16"})
 _OUT_OF_MEMORY: Final = re.compile(
     r"bad_alloc|Failed to allocate|Available memory of|out of memory|std::length_error"
 )
-_PLACE: Final = re.compile(r"(?<!\S)/\S*\.(?:cc|h|cpp):\d+ [^(]*\([^)]*\)(?: const)?(?: \[[^\]]*\])?")
-"""A place in the runtime's own sources, as its messages begin with."""
 
 _watchdog = Watchdog()
 _arenas = threading.Lock()
@@ -130,7 +128,7 @@ class OnnxRuntime:
         ):
             raise Invalid(
                 f"the model answered {len(predictions.values)} rows for {rows}",
-                code="inference_failed",
+                code="wrong_row_count",
             )
         return predictions
 
@@ -164,8 +162,8 @@ class OnnxRuntime:
             )
         if isinstance(error, MemoryError) or _OUT_OF_MEMORY.search(text):
             return Invalid(
-                f"the model asked for more than the {self._bounds.run_memory >> 20} MiB of memory "
-                "a run may take for these values",
+                "the model asked for more memory for these values than a run has, "
+                f"at most {self._bounds.run_memory >> 20} MiB",
                 code="inference_memory",
             )
         return Invalid(f"the model refused the inputs: {_reason(error)}", code="inference_failed")
@@ -363,6 +361,6 @@ def _delimited(number: int, payload: bytes) -> bytes:
 
 def _reason(error: Exception) -> str:
     """The runtime's own words, on one line, without its source paths."""
-    text = " ".join(_PLACE.sub("", str(error)).split())
+    text = " ".join(str(error).split())
     marker = text.find(" : ")
     return (text[marker + 3 :] if 0 <= marker < 60 else text)[:300] or type(error).__name__
