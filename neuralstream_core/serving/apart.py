@@ -70,7 +70,9 @@ def infer_apart(
     failed: dict[int, Invalid] = {}
     pace, paced = 0.0, 0  # seconds a row, and of how many rows that was learned
     # The last is tried first, so that answers come in order.
-    waiting = [(n // 2, n), (1, n // 2), (0, 1)] if n > 3 else [(row, row + 1) for row in range(n)][::-1]
+    waiting = (
+        [(n // 2, n), (1, n // 2), (0, 1)] if n > 3 else [(row, row + 1) for row in range(n)][::-1]
+    )
     while waiting:
         start, stop = waiting.pop()
         left = deadline.left()

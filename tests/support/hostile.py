@@ -159,9 +159,7 @@ def slow_to_load(products: int, size: int = 2048) -> bytes:
     """A small file with ``products`` large matrix products that are computed at load."""
     tiny = helper.make_tensor("tiny", TensorProto.FLOAT, [1], [1.0 / size])
     nodes = [helper.make_node("ConstantOfShape", ["size"], ["p0"], value=tiny)]
-    nodes += [
-        helper.make_node("MatMul", [f"p{n}", "p0"], [f"p{n + 1}"]) for n in range(products)
-    ]
+    nodes += [helper.make_node("MatMul", [f"p{n}", "p0"], [f"p{n + 1}"]) for n in range(products)]
     nodes += [
         helper.make_node("ReduceMean", [f"p{products}"], ["mean"], keepdims=0),
         _ROW,

@@ -89,9 +89,7 @@ class Runtime(Protocol):
     nbytes: int
     """Bytes it is taken to occupy, estimated from the artifact; `Footprint.loaded` is measured."""
 
-    def run(
-        self, inputs: Mapping[str, np.ndarray], seconds: float | None = None
-    ) -> Predictions:
+    def run(self, inputs: Mapping[str, np.ndarray], seconds: float | None = None) -> Predictions:
         """Infer ``n`` rows.
 
         Args:

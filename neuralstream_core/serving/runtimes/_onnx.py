@@ -117,9 +117,7 @@ class OnnxRuntime:
         check_trial(self.signature, trial)
         self.signature = self._completed(trial)
 
-    def run(
-        self, inputs: Mapping[str, np.ndarray], seconds: float | None = None
-    ) -> Predictions:
+    def run(self, inputs: Mapping[str, np.ndarray], seconds: float | None = None) -> Predictions:
         """See `Runtime.run`."""
         predictions = self._read(self._bounded(inputs, seconds))
         rows = len(next(iter(inputs.values())))
@@ -291,9 +289,7 @@ def _arena(limit: int) -> Any:
     import onnxruntime
 
     same_as_requested = 1
-    return onnxruntime.OrtArenaCfg(
-        {"max_mem": limit, "arena_extend_strategy": same_as_requested}
-    )
+    return onnxruntime.OrtArenaCfg({"max_mem": limit, "arena_extend_strategy": same_as_requested})
 
 
 def _input(node: Any) -> Tensor:
