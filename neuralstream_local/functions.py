@@ -134,7 +134,7 @@ class FunctionPool:
         except QueueEmpty:
             pass
         with self._sizing:
-            first = self._size == 0
+            first = self._size == 0 and not self._given_up
             self._size += first
         if not first:
             try:

@@ -11,6 +11,7 @@ from tests.support.artifacts import onnx_bytes
 
 __all__ = [
     "allocates_by_feature",
+    "allocates_per_row",
     "folds_to",
     "loops_by_feature",
     "multiplies_by_feature",
@@ -73,6 +74,21 @@ def allocates_by_feature() -> bytes:
         helper.make_node("Add", ["row", "nothing"], ["y"]),
     ]
     return onnx_bytes(nodes, _AXIS)
+
+
+def allocates_per_row(size: int) -> bytes:
+    """Answers the sum of the row, by way of ``size`` bytes of zeros for each row."""
+    nodes = [
+        _ROW,
+        helper.make_node("Shape", ["x"], ["asked"]),
+        helper.make_node("Slice", ["asked", "nought", "one"], ["count"]),
+        helper.make_node("Concat", ["count", "width"], ["shape"], axis=0),
+        helper.make_node("ConstantOfShape", ["shape"], ["zeros"]),
+        helper.make_node("ReduceSum", ["zeros", "axis"], ["nothing"], keepdims=1),
+        helper.make_node("Add", ["row", "nothing"], ["y"]),
+    ]
+    constants = {"nought": np.array([0], np.int64), "width": np.array([size // 4], np.int64)}
+    return onnx_bytes(nodes, {**_AXIS, **constants})
 
 
 def strings_by_feature() -> bytes:
@@ -139,18 +155,25 @@ def permutes_rows() -> bytes:
     return onnx_bytes(nodes, {**_AXIS, "nought": np.array([0], np.int64)})
 
 
-def folds_to(megabytes: int) -> bytes:
-    """A file of a few hundred bytes whose constants take ``megabytes`` once they are folded at load."""
-    one = helper.make_tensor("ones", TensorProto.FLOAT, [1], [1.0])
+def folds_to(megabytes: int, times: int = 1) -> bytes:
+    """A file of a few hundred bytes with ``times`` constants that take ``megabytes`` each once loaded."""
     nodes = [
         _ROW,
-        helper.make_node("ConstantOfShape", ["size"], ["ones"], value=one),
         helper.make_node("Cast", ["row"], ["whole"], to=TensorProto.INT64),
         helper.make_node("Min", ["whole", "nought"], ["place"]),
         helper.make_node("Max", ["place", "nought"], ["first"]),
-        helper.make_node("Gather", ["ones", "first"], ["picked"]),
-        helper.make_node("Mul", ["row", "picked"], ["y"]),
     ]
+    answer = "row"
+    for n in range(times):
+        # different values, or the runtime keeps only one of the constants
+        value = helper.make_tensor("value", TensorProto.FLOAT, [1], [1.0 + n])
+        nodes += [
+            helper.make_node("ConstantOfShape", ["size"], [f"c{n}"], value=value),
+            helper.make_node("Gather", [f"c{n}", "first"], [f"picked{n}"]),
+            helper.make_node("Mul", [answer, f"picked{n}"], [f"y{n}"]),
+        ]
+        answer = f"y{n}"
+    nodes.append(helper.make_node("Identity", [answer], ["y"]))
     size = np.array([megabytes * 2**20 // 4], np.int64)
     return onnx_bytes(nodes, {**_AXIS, "size": size, "nought": np.array([0], np.int64)})
 

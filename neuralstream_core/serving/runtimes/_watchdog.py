@@ -29,7 +29,8 @@ class Watchdog:
         self._watched: dict[int, tuple[float, Callable[[], object]]] = {}
         self._ids = count(1)
         self._latest = 0
-        self._asleep = False
+        self.asleep = False
+        """Whether the thread waits for the next watch, nothing having been watched for a while."""
         self._wake = threading.Event()
         self._starting = threading.Lock()
         self._thread: threading.Thread | None = None
@@ -43,7 +44,7 @@ class Watchdog:
         watch = next(self._ids)
         self._watched[watch] = (monotonic() + seconds, end)
         self._latest = watch
-        if self._asleep:
+        if self.asleep:
             self._wake.set()
         elif self._thread is None:
             self._start()
@@ -64,11 +65,11 @@ class Watchdog:
         while True:
             earliest = self._end_late()
             if not self._watched and self._latest == seen:
-                self._asleep = True
+                self.asleep = True
                 # A watch begun before the line above did not see it, but is in the dictionary by now.
                 if not self._watched:
                     self._wake.wait()
-                self._asleep = False
+                self.asleep = False
                 self._wake.clear()
                 continue
             seen = self._latest

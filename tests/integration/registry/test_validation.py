@@ -9,10 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from neuralstream_core.errors import ArtifactRejected
+from neuralstream_core.errors import ArtifactRejected, Unavailable
+from neuralstream_core.memory import resident
 from neuralstream_core.registry.records import FeatureRef, Format
-from neuralstream_core.registry.validation import ProcessValidator, trial_environment
-from tests.support import artifacts
+from neuralstream_core.registry.validation import (
+    CHILD,
+    RESERVE,
+    ProcessValidator,
+    trial_environment,
+)
+from tests.support import artifacts, hostile
 
 AGE = FeatureRef(view="users", feature="age")
 SIZE = FeatureRef(view="users", feature="size", dtype="int64")
@@ -87,6 +93,49 @@ def test_a_model_that_needs_10_gb_is_refused_within_the_limit() -> None:
 def test_a_model_that_never_ends_is_ended() -> None:
     with pytest.raises(ArtifactRejected):
         ProcessValidator(seconds=3).validate(Format.ONNX, artifacts.endless(), (AGE, SIZE))
+
+
+def test_what_a_model_takes_is_measured_and_not_guessed_from_its_file() -> None:
+    folded, small = hostile.folds_to(100), artifacts.double_sum()
+    assert len(folded) < 1000
+    taken = {
+        name: ProcessValidator().validate(Format.ONNX, data, (AGE, SIZE)).footprint
+        for name, data in (("folded", folded), ("small", small))
+    }
+    assert taken["folded"].loaded > 90 * 2**20
+    assert taken["small"].loaded < 10 * 2**20
+
+
+def test_the_memory_of_a_run_is_measured() -> None:
+    data = hostile.allocates_per_row(40 * 2**20)
+    footprint = ProcessValidator().validate(Format.ONNX, data, (AGE, SIZE)).footprint
+    assert footprint is not None
+    assert 70 * 2**20 < footprint.run < 400 * 2**20
+
+
+def test_a_model_that_takes_more_memory_than_serving_has_is_refused() -> None:
+    # Two constants: each alone is a size that the inspection lets pass.
+    with pytest.raises(ArtifactRejected, match="MiB of memory once it is loaded"):
+        ProcessValidator(memory=3 * 2**30).validate(
+            Format.ONNX, hostile.folds_to(400, times=2), (AGE, SIZE)
+        )
+
+
+def test_a_model_that_takes_too_long_to_load_is_refused() -> None:
+    with pytest.raises(ArtifactRejected, match=r"of processor time to load|took longer than"):
+        ProcessValidator(seconds=30).validate(
+            Format.ONNX, hostile.slow_to_load(60, size=1536), (AGE, SIZE)
+        )
+
+
+def test_the_trial_gets_no_more_than_this_process_leaves_of_what_both_share() -> None:
+    shared = resident() + CHILD + RESERVE + 200 * 2**20
+    small, folded = artifacts.double_sum(), hostile.folds_to(300)
+    assert ProcessValidator(shared=shared).validate(Format.ONNX, small, (AGE, SIZE)).inputs
+    with pytest.raises(ArtifactRejected, match="memory"):
+        ProcessValidator(shared=shared).validate(Format.ONNX, folded, (AGE, SIZE))
+    with pytest.raises(Unavailable, match="no memory left"):
+        ProcessValidator(shared=resident()).validate(Format.ONNX, small, (AGE, SIZE))
 
 
 def test_the_trial_sees_no_credentials() -> None:
