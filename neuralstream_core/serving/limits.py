@@ -49,7 +49,7 @@ class Limits:
     """
 
     one: float = 2.0
-    tensors: float = 5.0
+    tensors: float = 3.0
     rows: float = 15.0
     job: float = 200.0
 

@@ -42,7 +42,7 @@ class ServingSettings(RedisSettings, TableSettings, BucketSettings):
     """What every function needs that predicts; see `neuralstream_core.serving.limits.Limits`."""
 
     inference_ms: int = Field(default=2_000, ge=1, le=60_000)
-    inference_tensors_ms: int = Field(default=5_000, ge=1, le=60_000)
+    inference_tensors_ms: int = Field(default=3_000, ge=1, le=60_000)
     inference_rows_ms: int = Field(default=15_000, ge=1, le=60_000)
     inference_job_ms: int = Field(default=200_000, ge=1, le=800_000)
 
