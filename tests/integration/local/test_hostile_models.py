@@ -1,4 +1,4 @@
-"""Hostile models on the laptop stack: whoever asks for one is answered, everybody else is served meanwhile."""
+"""Hostile models on the laptop stack: their callers are answered, and others are served meanwhile."""
 
 from __future__ import annotations
 

@@ -34,12 +34,12 @@ def test_a_first_request_that_loads_a_model_and_times_out_is_answered_in_time() 
 
 def test_what_registration_lets_load_serving_loads() -> None:
     assert REGISTRATION_LOAD_SECONDS < LOAD_SECONDS
-    assert validation.SECONDS < seconds("Registry")
+    assert seconds("Registry") > validation.SECONDS
 
 
 def test_the_loaded_models_and_one_run_fit_the_functions_that_predict() -> None:
     for function in ("Predict", "BatchPredict", "BatchTask"):
-        assert PROCESS + CACHE + RUN < memory(function)
+        assert memory(function) > PROCESS + CACHE + RUN
 
 
 def test_a_trial_and_the_process_that_started_it_fit_the_registry_function() -> None:
