@@ -10,7 +10,8 @@ import numpy as np
 
 from neuralstream_core.errors import Invalid
 from neuralstream_core.features.rows import Status
-from neuralstream_core.serving.apart import Deadline, infer_apart
+from neuralstream_core.serving.apart import infer_apart
+from neuralstream_core.serving.deadline import Deadline
 from neuralstream_core.serving.plan import Plan, missing_features, not_finite, typed
 from neuralstream_core.serving.runtimes import Predictions
 

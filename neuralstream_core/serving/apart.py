@@ -8,16 +8,16 @@ used up. A model whose memory grows with the rows is served in parts that fit.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from time import monotonic
 from typing import Final, TypeAlias
 
 import numpy as np
 
 from neuralstream_core.errors import Invalid
+from neuralstream_core.serving.deadline import Deadline
 from neuralstream_core.serving.runtimes import Predictions
 
-__all__ = ["Deadline", "infer_apart"]
+__all__ = ["infer_apart"]
 
 _FIRST_SHARE: Final = 1 / 5
 """Of the time there is, what the first run, with all rows, may take."""
@@ -27,25 +27,8 @@ _PATIENCE: Final = 20
 """How many times as long as the rows of the largest part that was answered."""
 _LEAST_SECONDS: Final = 0.2
 
-
 Run: TypeAlias = "Callable[[Mapping[str, np.ndarray], float], Predictions]"
 """`neuralstream_core.serving.runtimes.Runtime.run`, or what does more with its answer."""
-
-
-@dataclass(frozen=True, slots=True)
-class Deadline:
-    """``seconds`` from `begin`, shared by all the runs one request needs."""
-
-    seconds: float
-    at: float
-
-    @classmethod
-    def begin(cls, seconds: float) -> Deadline:
-        return cls(seconds, monotonic() + seconds)
-
-    def left(self) -> float:
-        """Seconds; negative when it is over."""
-        return self.at - monotonic()
 
 
 def infer_apart(

@@ -26,7 +26,7 @@ from neuralstream_core.serving._groups import (
     fill_missing,
     infer,
 )
-from neuralstream_core.serving.apart import Deadline
+from neuralstream_core.serving.deadline import Deadline
 from neuralstream_core.serving.entities import column_entities
 from neuralstream_core.serving.models import Models
 from neuralstream_core.serving.plan import Plan

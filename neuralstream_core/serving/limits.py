@@ -51,7 +51,7 @@ class Limits:
     one: float = 2.0
     tensors: float = 3.0
     rows: float = 15.0
-    job: float = 200.0
+    job: float = 600.0
 
     def bounds(self, footprint: Footprint | None) -> Bounds:
         """The bounds a version is loaded with."""

@@ -44,7 +44,7 @@ class ServingSettings(RedisSettings, TableSettings, BucketSettings):
     inference_ms: int = Field(default=2_000, ge=1, le=60_000)
     inference_tensors_ms: int = Field(default=3_000, ge=1, le=60_000)
     inference_rows_ms: int = Field(default=15_000, ge=1, le=60_000)
-    inference_job_ms: int = Field(default=200_000, ge=1, le=800_000)
+    inference_job_ms: int = Field(default=600_000, ge=1, le=800_000)
 
 
 MEMORY_RESERVE = 64 * 1024 * 1024

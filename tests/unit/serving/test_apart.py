@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from neuralstream_core.errors import Invalid
-from neuralstream_core.serving.apart import Deadline, infer_apart
+from neuralstream_core.serving.apart import infer_apart
+from neuralstream_core.serving.deadline import Deadline, ending_in
 from neuralstream_core.serving.runtimes import Bounds, Predictions, load
 from tests.support import hostile
 
@@ -55,3 +56,12 @@ def test_a_model_whose_memory_grows_with_the_rows_is_served_in_parts_that_fit() 
     assert failed == {}
     assert predictions is not None
     assert predictions.values.tolist() == rows.sum(axis=1).tolist()
+
+
+def test_no_deadline_is_later_than_the_end_of_the_invocation() -> None:
+    with ending_in(3.0):
+        inside = Deadline.begin(600.0)
+        shorter = Deadline.begin(1.0)
+    assert inside.seconds <= 3.0
+    assert shorter.seconds == 1.0
+    assert Deadline.begin(600.0).seconds == 600.0
