@@ -123,7 +123,7 @@ def test_a_model_that_takes_more_memory_than_serving_has_is_refused() -> None:
 
 def test_a_model_that_takes_too_long_to_load_is_refused() -> None:
     with pytest.raises(ArtifactRejected, match=r"of processor time to load|took longer than"):
-        ProcessValidator(seconds=30).validate(
+        ProcessValidator(seconds=8).validate(
             Format.ONNX, hostile.slow_to_load(60, size=1536), (AGE, SIZE)
         )
 
