@@ -6,8 +6,8 @@ in bytes, the least recently used goes first; a model that nobody asked for in a
 when another arrives. An evicted model lives on only in the requests that are using it.
 
 A model counts with the memory it was measured to take when it was validated. One that was validated
-before this was measured counts with what this process grew by when it was loaded, or with the estimate
-from its file, whichever is more.
+before this was measured counts with the estimate from its file, or with what this process grew by when it
+was loaded if that is clearly more.
 """
 
 from __future__ import annotations
@@ -36,6 +36,8 @@ __all__ = ["DiskCache", "Models"]
 
 DISK_BYTES: Final = 400 * 1024 * 1024
 IDLE_SECONDS: Final = 900.0
+NOISE_BYTES: Final = 16 * 1024 * 1024
+"""By how much a process may grow for other reasons while a model is loaded."""
 
 
 class DiskCache:
@@ -210,7 +212,8 @@ class Models:
             raise _broken(version, error) from None
         if footprint is not None:
             return runtime, footprint.loaded
-        return runtime, max(runtime.nbytes, resident() - before)
+        grown = resident() - before
+        return runtime, grown if grown > runtime.nbytes + NOISE_BYTES else runtime.nbytes
 
     def _evict(self, keep: str | None = None, needed: int = 0) -> None:
         """Free what is idle, and what is over the limit once ``needed`` is added; the lock is held."""
