@@ -376,9 +376,6 @@ def test_the_number_of_chunks_at_once_is_a_setting_of_the_plan(job_house: JobHou
     planned = run_task(settings, {"task": "plan", "job_id": job.job_id})
     assert planned["concurrency"] == 7
 
-    with pytest.raises(Conflict):
-        job_house.task("plan", stopped.job_id)
-
 
 @pytest.mark.parametrize(
     ("make", "code"),
