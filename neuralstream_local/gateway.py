@@ -15,11 +15,12 @@ import threading
 import time
 from typing import Any, Final
 
+from neuralstream_core.memory import limit_growth
 from neuralstream_lambda import Scope
 from neuralstream_lambda.payload import MAX_PAYLOAD
 from neuralstream_local.aws_server import ACCOUNT, REGION
 from neuralstream_local.children import announce, leave_with_parent
-from neuralstream_local.functions import FunctionPool, Functions
+from neuralstream_local.functions import PROCESS_GROWTH, FunctionPool, Functions
 from neuralstream_local.http_server import WAYS_OUT, HttpServer, Request, Response, message
 from neuralstream_local.laptop import laptop_template
 from neuralstream_local.payload import event_of, fits, response_of
@@ -139,6 +140,7 @@ def main(argv: list[str] | None = None) -> None:
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
     logging.basicConfig(level=logging.INFO, format="%(asctime)s gateway %(levelname)s %(message)s")
 
+    limit_growth(PROCESS_GROWTH)
     template = laptop_template(options.redis_port)
     functions = Functions(template.functions())
     gateway = Gateway(template, functions, auth=options.auth)

@@ -18,9 +18,11 @@ import threading
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
+from neuralstream_core.memory import limit_growth
 from neuralstream_local.aws_server import REGISTRATION_PATH
 from neuralstream_local.children import announce, leave_with_parent
-from neuralstream_local.functions import Functions
+from neuralstream_local.environment import TimedOut
+from neuralstream_local.functions import PROCESS_GROWTH, Functions
 from neuralstream_local.http_server import HttpServer, Request, Response
 from neuralstream_local.laptop import laptop_template
 from neuralstream_local.pumps import pump_queue, pump_schedule, pump_stream, start
@@ -67,7 +69,8 @@ class Invoker:
             return Response(200, json.dumps(function(event)).encode(), headers)
         except Exception as error:  # noqa: BLE001 - Lambda answers 200 and says in a header that it failed
             _log.exception("%s failed", function.function.logical_id)
-            problem = {"errorType": type(error).__name__, "errorMessage": str(error)}
+            kind = "Sandbox.Timedout" if isinstance(error, TimedOut) else type(error).__name__
+            problem = {"errorType": kind, "errorMessage": str(error)}
             return Response(
                 200,
                 json.dumps(problem).encode(),
@@ -85,6 +88,7 @@ def main(argv: list[str] | None = None) -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s worker %(levelname)s %(message)s")
     logging.getLogger("botocore").setLevel(logging.WARNING)
 
+    limit_growth(PROCESS_GROWTH)
     template = laptop_template(options.redis_port)
     functions = Functions(template.functions())
     server = HttpServer(Invoker(functions), 0)

@@ -14,6 +14,7 @@ from pydantic import Field, StringConstraints
 
 from neuralstream_core.serving.batch import JobPage, JobRecord
 from neuralstream_core.serving.batch.requests import BatchAnswer, BatchBody, ScheduledJob, job_spec
+from neuralstream_core.serving.deadline import ending_in
 from neuralstream_core.types import Name, PageToken, Query
 from neuralstream_lambda.api import Answer, Api, Caller
 from neuralstream_lambda.batch import (
@@ -91,13 +92,20 @@ def _owner(caller: Caller) -> str | None:
 def lambda_handler(event: Mapping[str, Any], context: LambdaContext) -> dict[str, Any]:
     """API Gateway's events, and a schedule's ``{"model","input","output",…}``."""
     if "routeKey" in event:
-        return api.handler(event, context)
+        with ending_in(_seconds_left(context)):
+            return api.handler(event, context)
     scheduled = ScheduledJob.model_validate(event)
     job = submit_scheduled(settings, scheduled, "schedule", key=scheduled.idempotency_key)
     return {"job_id": job.job_id, "status": job.status}
 
 
 @traced("batch_task")
-def task_handler(event: Mapping[str, Any], _context: LambdaContext) -> dict[str, Any]:
+def task_handler(event: Mapping[str, Any], context: LambdaContext) -> dict[str, Any]:
     """One step of a job."""
-    return run_task(settings, event)
+    with ending_in(_seconds_left(context)):
+        return run_task(settings, event)
+
+
+def _seconds_left(context: LambdaContext) -> float:
+    """Seconds for inference in this invocation: a tenth is kept back for what follows it."""
+    return context.get_remaining_time_in_millis() / 1000 * 0.9

@@ -21,6 +21,7 @@ from neuralstream_core.monitoring.observation import Observation, Recorder
 from neuralstream_core.serving._groups import Group, infer
 from neuralstream_core.serving.bounds import check_values
 from neuralstream_core.serving.cells import RowError, fill_columns, override_columns
+from neuralstream_core.serving.deadline import Deadline
 from neuralstream_core.serving.entities import column_entities
 from neuralstream_core.serving.models import Models
 from neuralstream_core.serving.outcomes import Answers
@@ -114,10 +115,12 @@ def predict_columns(
         reading = perf_counter()
         degraded = _read(groups, store, entities, keys, overrides or {}, feature_view)
         read = perf_counter()
+        limits = models.limits
+        deadline = Deadline.begin(limits.job if job else limits.rows)
         for group in groups:
             failing = group.plan.version.version
             group.good = fill_columns(group.plan, group.columns, group.status, group.rows, errors)
-            infer(group, errors)
+            infer(group, errors, deadline)
         inferred = perf_counter()
         if not job:
             check_values(sum(group.answers.size for group in groups if group.answers is not None))

@@ -218,7 +218,7 @@ class Engine:
             inputs = tensors(plan)
             before = perf_counter()
             rows = len(next(iter(inputs.values())))
-            predictions = plan.reader.run(plan.runtime, inputs, rows)
+            predictions = plan.reader.run(plan.runtime, inputs, rows, self.models.limits.tensors)
             after = perf_counter()
         except NeuralStreamError as error:
             self._failed(model, chosen, error)
