@@ -77,6 +77,8 @@ class InvokeFront:
     ) -> Iterable[bytes]:
         path = environ.get("PATH_INFO", "")
         if path == REGISTRATION_PATH:
+            if self._functions is not None:
+                _release_messages()
             self._functions = urlsplit(_body(environ).decode())
             start_response("204 No Content", [])
             return []
@@ -159,6 +161,19 @@ def _point_iterators_at_their_tables() -> None:
         table = tables.get(iterator.stream_shard.table.name)
         if table is not None and table.stream_shard is not None:
             iterator.stream_shard = table.stream_shard
+
+
+def _release_messages() -> None:
+    """Give back what a function host that is gone had received: it will neither delete nor return it.
+
+    On AWS the pollers outlive a function's failure; without this the messages would be hidden for the
+    queue's whole visibility timeout.
+    """
+    from moto.sqs.models import sqs_backends
+
+    for queue in list(sqs_backends[ACCOUNT][REGION].queues.values()):
+        for message in list(queue.pending_messages):
+            message.visible_at = 0.0
 
 
 def _forget_old_stream_iterators() -> None:

@@ -28,6 +28,8 @@ __all__ = ["Source", "matches", "pump_queue", "pump_schedule", "pump_stream", "s
 _BUSY_SECONDS: Final = 0.05
 _IDLE_SECONDS: Final = 0.5
 _BUSY_FOR_SECONDS: Final = 5.0
+_WAIT_SECONDS: Final = 1
+"""How long the emulation looks for messages; it goes on for a worker that is gone, and hides what it finds."""
 _RETRY_SECONDS: Final = 1
 """Failed messages return to the queue after this, not after the template's six minutes."""
 _FAILING_SECONDS: Final = 5.0
@@ -143,7 +145,7 @@ def _receive(sqs: Any, url: str, event: QueueEvent) -> list[dict[str, Any]]:
         answer = sqs.receive_message(
             QueueUrl=url,
             MaxNumberOfMessages=min(10, event.batch_size - len(messages)),
-            WaitTimeSeconds=0 if messages else 5,
+            WaitTimeSeconds=0 if messages else _WAIT_SECONDS,
             AttributeNames=["All"],
             MessageAttributeNames=["All"],
         )
