@@ -29,7 +29,7 @@ _BUSY_SECONDS: Final = 0.05
 _IDLE_SECONDS: Final = 0.5
 _BUSY_FOR_SECONDS: Final = 5.0
 _WAIT_SECONDS: Final = 1
-"""How long the emulation looks for messages; it goes on for a worker that is gone, and hides what it finds."""
+"""How long the emulation looks for messages; it goes on for a worker that is gone and hides what it finds."""
 _RETRY_SECONDS: Final = 1
 """Failed messages return to the queue after this, not after the template's six minutes."""
 _FAILING_SECONDS: Final = 5.0
@@ -93,7 +93,7 @@ class Source:
         now, called = time.monotonic(), self._called
         error = self._error
         if stuck := called is not None and now - called > self._limit:
-            error = f"its function has not returned within its {self._limit:.0f} s"
+            error = f"its function has not returned within its {self._limit:g} s"
         return {
             "kind": self._kind,
             "name": self._name,

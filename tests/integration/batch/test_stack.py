@@ -5,14 +5,17 @@ from __future__ import annotations
 import base64
 import json
 import re
+import threading
 import uuid
 from typing import Any
 
+from tests.support.aws import cancel_transaction
 from tests.support.jobs import linear
 from tests.support.poll import eventually
 from tests.support.stack import RunningStack
 
 BUCKET = "neuralstream-local-data"
+TABLE = "neuralstream-local"
 
 
 def serve(stack: RunningStack, users: int) -> str:
@@ -150,3 +153,28 @@ def test_a_job_that_fails_by_a_fault_of_the_service_fails_its_execution(
         return None if status == "RUNNING" else status
 
     assert eventually(ended, seconds=60) == "FAILED"
+
+
+def test_a_job_started_among_a_hundred_cancelled_transactions_still_ends(
+    stack: RunningStack,
+) -> None:
+    dynamodb = stack.client("dynamodb")
+    model = serve(stack, 5)
+
+    def cancel() -> None:
+        for n in range(100):
+            cancel_transaction(dynamodb, TABLE, f"{model}-{n}")
+            if n == 50:
+                halfway.set()
+
+    halfway = threading.Event()
+    cancelling = threading.Thread(target=cancel)
+    cancelling.start()
+    try:
+        assert halfway.wait(60)
+        job_id = submit(stack, model, f"jobs/in/{model}.csv", b"entity_id\nu1\nu2\n")
+    finally:
+        cancelling.join()
+    job = finished(stack, job_id)
+    assert (job["status"], job["outcome"]["rows"]) == ("SUCCEEDED", 2), job
+    assert stack.request("GET", "/health").json()["checks"]["streams"] == "ok"
