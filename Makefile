@@ -21,7 +21,7 @@ export PYTHONPATH := $(CURDIR):$(CURDIR)/layers/core
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run test test-redis-8 test-bundle redis lint typecheck openapi examples page lock bench bench-peers clean \
+.PHONY: help run test test-redis-8 test-pythons test-bundle redis lint typecheck openapi examples page lock bench bench-peers clean \
 	venv-local venv-dev
 
 help:  ## this list
@@ -37,6 +37,9 @@ test-redis-8: venv-dev  ## the tests of the feature cache against Redis 8.2 too 
 	@server=$$($(PY) -m neuralstream_local.redis_binary requirements/redis-8.txt) || exit 1; \
 	exec env PYTHONDONTWRITEBYTECODE=1 REDIS_SERVER="$$server" $(PY) -m pytest -n $(WORKERS) \
 		$(or $(ARGS),$(REDIS_TESTS))
+
+test-pythons: venv-dev  ## `make run` under every Python 3.11 to 3.14 of this machine, each in a fresh copy
+	@mkdir -p .run && $(PY) tests/pythons.py
 
 redis:  ## fetch a Redis server where PATH has none (REDIS_SERVER=path takes another one)
 	@test -x $(PY) || $(MAKE) venv-local
