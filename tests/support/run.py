@@ -9,10 +9,13 @@ import sys
 import threading
 from contextlib import contextmanager
 
+import boto3
 import psutil
 
+from neuralstream_local.aws_server import REGION
 from neuralstream_local.children import ROOT
 from tests.support.poll import eventually
+from tests.support.stack import request
 
 __all__ = ["Run", "all_gone", "free_pair", "running"]
 
@@ -44,6 +47,7 @@ class Run:
         )
         self._log = ROOT / ".run" / f"server-{environ.get('PORT')}.log"
         self.url = f"http://127.0.0.1:{environ.get('PORT')}"
+        self._clients = {}
         self.lines = []
         self._reader = threading.Thread(target=lambda: self.lines.extend(self.process.stdout))
         self._reader.start()
@@ -56,6 +60,21 @@ class Run:
     @property
     def output(self):
         return "".join(self.lines)
+
+    def request(self, method, path, body=None, headers=None):
+        return request(self.url, method, path, body, headers)
+
+    def client(self, service):
+        """A boto3 client of the run's AWS emulation; built once a service."""
+        if service not in self._clients:
+            self._clients[service] = boto3.client(
+                service,
+                endpoint_url=self.aws_endpoint,
+                region_name=REGION,
+                aws_access_key_id="local",
+                aws_secret_access_key="local",  # noqa: S106 - what the emulation takes
+            )
+        return self._clients[service]
 
     def ready(self):
         def seen():
@@ -88,6 +107,8 @@ class Run:
         return code
 
     def close(self):
+        for client in self._clients.values():
+            client.close()
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait()

@@ -7,17 +7,15 @@ import json
 import signal
 import threading
 
-import boto3
 import pytest
 
-from neuralstream_local.aws_server import REGION
 from tests.support.poll import eventually
 from tests.support.run import all_gone, free_pair, running
 from tests.support.stack import request
+from tests.support.stack_jobs import finished, serve, submit
 
 VIEW = {"entity": "id", "features": [{"name": "n", "dtype": "int64"}]}
 KILLS = 10
-LOCAL_KEYS = {"aws_access_key_id": "local", "aws_secret_access_key": "local"}
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +33,7 @@ def run():
 def health(run):
     """The checks that are not ok; ``None``: the gateway does not answer."""
     try:
-        answer = request(run.url, "GET", "/health")
+        answer = run.request("GET", "/health")
     except (OSError, http.client.HTTPException):
         return None
     body = answer.json()
@@ -93,7 +91,7 @@ def read(url, view, entities):
 
 
 def test_redis_killed_ten_times_under_load_comes_back_with_every_acknowledged_write(run):
-    assert request(run.url, "PUT", "/features/views/kept", VIEW).status == 201
+    assert run.request("PUT", "/features/views/kept", VIEW).status == 201
     eventually(well(run))
     seen, over = set(), threading.Event()
 
@@ -142,14 +140,31 @@ def test_a_worker_that_hangs_or_dies_shows_in_health_and_on_the_terminal(run):
 
 
 def test_a_write_that_was_queued_while_the_worker_was_dead_is_still_done(run):
-    assert request(run.url, "PUT", "/features/views/later", VIEW).status == 201
+    assert run.request("PUT", "/features/views/later", VIEW).status == 201
     run.child("neuralstream_local.worker").kill()
-    sqs = boto3.client("sqs", endpoint_url=run.aws_endpoint, region_name=REGION, **LOCAL_KEYS)
+    sqs = run.client("sqs")
     rows = [{"entity_id": f"e{i}", "features": {"n": i}} for i in range(20)]
     url = sqs.get_queue_url(QueueName="neuralstream-local-IngestQueue")["QueueUrl"]
     sqs.send_message(QueueUrl=url, MessageBody=json.dumps({"feature_view": "later", "rows": rows}))
-    sqs.close()
     eventually(lambda: read(run.url, "later", ["e19"]) == {"e19": 19}, seconds=30)
+    eventually(well(run), seconds=20)
+
+
+def test_a_job_whose_worker_dies_under_it_still_ends_with_all_its_rows(run):
+    model = serve(run, 50)
+    ids = [f"u{i % 50}" for i in range(100_000)]
+    data = ("entity_id\n" + "\n".join(ids) + "\n").encode()
+    job_id = submit(run, model, f"jobs/in/{model}.csv", data)
+
+    def begun():
+        job = run.request("GET", f"/jobs/{job_id}").json()
+        assert job["status"] in {"PENDING", "RUNNING"}, job
+        return job["status"] == "RUNNING"
+
+    eventually(begun, seconds=30, every=0.01)
+    run.child("neuralstream_local.worker").kill()
+    job = finished(run, job_id)
+    assert (job["status"], job["outcome"]["rows"]) == ("SUCCEEDED", 100_000), job
     eventually(well(run), seconds=20)
 
 
