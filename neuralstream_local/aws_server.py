@@ -19,6 +19,7 @@ import signal
 import sys
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 from urllib.parse import SplitResult, quote, urlsplit
@@ -109,19 +110,24 @@ class InvokeFront:
             name: environ[variable] for variable, name in _PASSED_ON.items() if variable in environ
         }
         path = quote(environ["PATH_INFO"], safe="/:")
+        # moto's Step Functions interpreter fails an execution for good over an error without one.
+        request_id = ("x-amzn-requestid", str(uuid.uuid4()))
         try:
             connection.request(environ["REQUEST_METHOD"], path, _body(environ), headers)
             answer = connection.getresponse()
             payload = answer.read()
         except (OSError, http.client.HTTPException) as error:
-            headers = {"content-type": "application/json", "x-amzn-errortype": "ServiceException"}
-            start_response("503 Service Unavailable", list(headers.items()))
+            refusal = [
+                ("content-type", "application/json"),
+                ("x-amzn-errortype", "ServiceException"),
+            ]
+            start_response("503 Service Unavailable", [*refusal, request_id])
             return [
                 json.dumps({"Type": "Service", "Message": f"no function host: {error}"}).encode()
             ]
         finally:
             connection.close()
-        start_response(f"{answer.status} {answer.reason}", answer.getheaders())
+        start_response(f"{answer.status} {answer.reason}", [*answer.getheaders(), request_id])
         return [payload]
 
     def _keep(

@@ -163,7 +163,7 @@ def test_a_job_whose_worker_dies_under_it_still_ends_with_all_its_rows(run):
 
     eventually(begun, seconds=30, every=0.01)
     run.child("neuralstream_local.worker").kill()
-    job = finished(run, job_id)
+    job = finished(run, job_id, seconds=120)
     assert (job["status"], job["outcome"]["rows"]) == ("SUCCEEDED", 100_000), job
     eventually(well(run), seconds=20)
 
