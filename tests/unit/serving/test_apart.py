@@ -36,8 +36,8 @@ def test_exactly_the_rows_that_fail_alone_fail_and_the_others_keep_their_order(
         assert not good
     else:
         assert predictions.values.tolist() == [2 * row for row in good]
-        assert predictions.probabilities is not None
-        assert predictions.probabilities[:, 1].tolist() == good
+        assert predictions.scores is not None
+        assert predictions.scores[:, 1].tolist() == good
 
 
 def test_when_the_time_is_used_up_the_rest_says_so() -> None:
