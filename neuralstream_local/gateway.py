@@ -13,13 +13,18 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Final
 
+from neuralstream_core.memory import limit_growth
 from neuralstream_lambda import Scope
 from neuralstream_lambda.payload import MAX_PAYLOAD
 from neuralstream_local.aws_server import ACCOUNT, REGION
 from neuralstream_local.children import announce, leave_with_parent
-from neuralstream_local.functions import FunctionPool, Functions
+from neuralstream_local.functions import PROCESS_GROWTH, FunctionPool, Functions
+from neuralstream_local.health import ROUTE as HEALTH
+from neuralstream_local.health import with_checks, worker_checks
 from neuralstream_local.http_server import WAYS_OUT, HttpServer, Request, Response, message
 from neuralstream_local.laptop import laptop_template
 from neuralstream_local.payload import event_of, fits, response_of
@@ -46,13 +51,22 @@ class Gateway:
         template: routes and authorizer.
         functions: the functions behind them.
         auth: ask the authorizer; otherwise every request has all scopes.
+        checks: further checks for ``GET /health``, by name.
     """
 
-    def __init__(self, template: Template, functions: Functions, *, auth: bool) -> None:
+    def __init__(
+        self,
+        template: Template,
+        functions: Functions,
+        *,
+        auth: bool,
+        checks: Callable[[], Mapping[str, str]] = dict,
+    ) -> None:
         self._router: Router[tuple[HttpRoute, FunctionPool]] = Router()
         for route in template.routes():
             self._router.add(route.method, route.path, (route, functions[route.function]))
         self._authorizer = _Authorizer.of(template, functions) if auth else None
+        self._checks = checks
 
     def __call__(self, request: Request) -> Response:
         matched = self._router.match(request.method, request.path)
@@ -68,10 +82,11 @@ class Gateway:
             elif (refused := self._authorizer.authorize(event)) is not None:
                 return refused
         try:
-            return response_of(function(event, event["requestContext"]["requestId"]))
+            answer = response_of(function(event, event["requestContext"]["requestId"]))
         except Exception:  # noqa: BLE001 - whatever a function raises is API Gateway's 500
             _log.exception("%s failed", route.key)
             return message(500, "Internal Server Error")
+        return with_checks(answer, self._checks()) if route.key == HEALTH else answer
 
 
 class _Authorizer:
@@ -139,9 +154,11 @@ def main(argv: list[str] | None = None) -> None:
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
     logging.basicConfig(level=logging.INFO, format="%(asctime)s gateway %(levelname)s %(message)s")
 
+    limit_growth(PROCESS_GROWTH)
     template = laptop_template(options.redis_port)
     functions = Functions(template.functions())
-    gateway = Gateway(template, functions, auth=options.auth)
+    checks = partial(worker_checks, os.environ["AWS_ENDPOINT_URL"])
+    gateway = Gateway(template, functions, auth=options.auth, checks=checks)
     try:
         server = HttpServer(gateway, options.port)
     except OSError as error:

@@ -1,47 +1,117 @@
 """Event sources: what Lambda's pollers do on AWS, as threads.
 
 A queue delivers batches and deletes what succeeded; a table's stream delivers its records in order and
-stays at a record that fails. Schedules are in `neuralstream_local.scheduler`.
+stays at a record that fails. Schedules are in `neuralstream_local.scheduler`. A pump that ends by an error is
+started again.
 """
 
 from __future__ import annotations
 
 import base64
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Final
 
 import boto3
 
 from neuralstream_local.aws_server import REGION
+from neuralstream_local.control import Kept
 from neuralstream_local.template import QueueEvent, StreamEvent
 
-__all__ = ["matches", "pump_queue", "pump_stream", "start"]
+__all__ = ["Source", "matches", "pump_queue", "pump_stream", "start"]
 
 _BUSY_SECONDS: Final = 0.05
 _IDLE_SECONDS: Final = 0.5
 _BUSY_FOR_SECONDS: Final = 5.0
+_WAIT_SECONDS: Final = 1
+"""How long the emulation looks for messages; it goes on for a worker that is gone and hides what it finds."""
 _RETRY_SECONDS: Final = 1
 """Failed messages return to the queue after this, not after the template's six minutes."""
+_FAILING_SECONDS: Final = 5.0
+"""A pump that ended is well again when it has run for so long; one that cannot run ends again sooner."""
+_MAX_ERROR: Final = 300
 
 Call = Callable[[Any], Any]
 _log = logging.getLogger(__name__)
 
 
-def start(pump: Callable[..., None], event: Any, call: Call, stop: threading.Event) -> None:
-    """Run ``pump`` in a thread until ``stop``; an error is logged and the pump goes on."""
+class Source:
+    """A pump in a thread of its own, started again whenever it ends, and how it does.
 
-    def forever() -> None:
-        while not stop.is_set():
+    Args:
+        pump: reads ``event`` and calls ``call`` until ``stop``; ``kept`` are its further arguments, the same
+            at every start.
+        limit: seconds that one call of the function may take.
+    """
+
+    def __init__(
+        self,
+        pump: Callable[..., None],
+        event: Any,
+        call: Call,
+        stop: threading.Event,
+        *kept: object,
+        limit: float = math.inf,
+    ) -> None:
+        self._kind = pump.__name__.removeprefix("pump_")
+        self._name = f"the {self._kind} of {event.function}"
+        self._call = call
+        self._limit = limit
+        self._called: float | None = None
+        self._failures = 0
+        self._failed_at = -math.inf
+        self._error: str | None = None
+        self._run = partial(pump, event, self._watched, stop, *kept)
+        self._stop = stop
+        threading.Thread(target=self._forever, name=self._name, daemon=True).start()
+
+    def _forever(self) -> None:
+        while not self._stop.is_set():
             try:
-                pump(event, call, stop)
-            except Exception:  # noqa: BLE001 - a poller outlives every error of its source
-                _log.exception("the %s pump stumbled", type(event).__name__)
-                stop.wait(_RETRY_SECONDS)
+                self._run()
+            except BaseException as error:  # noqa: BLE001 - a poller outlives every error, a function's sys.exit too
+                _log.exception("%s failed", self._name)
+                self._error = f"{type(error).__name__}: {error}"[:_MAX_ERROR]
+                self._failed_at = time.monotonic()
+                self._failures += 1
+                self._stop.wait(_RETRY_SECONDS)
 
-    threading.Thread(target=forever, name=pump.__name__, daemon=True).start()
+    def _watched(self, event: Any) -> Any:
+        self._called = time.monotonic()
+        try:
+            return self._call(event)
+        finally:
+            self._called = None
+
+    def report(self) -> dict[str, Any]:
+        """``kind`` (queue, stream, schedule), ``name``, ``ok``, ``failures`` so far, the last ``error``."""
+        now, called = time.monotonic(), self._called
+        error = self._error
+        if stuck := called is not None and now - called > self._limit:
+            error = f"its function has not returned within its {self._limit:g} s"
+        return {
+            "kind": self._kind,
+            "name": self._name,
+            "ok": not stuck and now - self._failed_at > _FAILING_SECONDS,
+            "failures": self._failures,
+            "error": error,
+        }
+
+
+def start(
+    pump: Callable[..., None],
+    event: Any,
+    call: Call,
+    stop: threading.Event,
+    *kept: object,
+    limit: float = math.inf,
+) -> Source:
+    """Run ``pump`` until ``stop``; arguments as `Source` has them."""
+    return Source(pump, event, call, stop, *kept, limit=limit)
 
 
 def pump_queue(event: QueueEvent, call: Call, stop: threading.Event) -> None:
@@ -74,7 +144,7 @@ def _receive(sqs: Any, url: str, event: QueueEvent) -> list[dict[str, Any]]:
         answer = sqs.receive_message(
             QueueUrl=url,
             MaxNumberOfMessages=min(10, event.batch_size - len(messages)),
-            WaitTimeSeconds=0 if messages else 5,
+            WaitTimeSeconds=0 if messages else _WAIT_SECONDS,
             AttributeNames=["All"],
             MessageAttributeNames=["All"],
         )
@@ -112,15 +182,26 @@ def _queue_record(message: Mapping[str, Any], arn: str) -> dict[str, Any]:
     }
 
 
-def pump_stream(event: StreamEvent, call: Call, stop: threading.Event) -> None:
-    """Read on from the beginning; deliver matching records in order."""
+def pump_stream(
+    event: StreamEvent, call: Call, stop: threading.Event, position: Kept | None = None
+) -> None:
+    """Read on after ``position``, or from the beginning; deliver matching records in order.
+
+    ``position`` is the sequence number of the last record that was dealt with; a pump that is started
+    again with it neither loses a record nor delivers those before again.
+    """
+    position = position or Kept()
     streams: Any = boto3.client("dynamodbstreams")
     described: Any = boto3.client("dynamodb").describe_table(TableName=event.table)
     arn = described["Table"]["LatestStreamArn"]
     shard = streams.describe_stream(StreamArn=arn)["StreamDescription"]["Shards"][0]["ShardId"]
-    iterator = streams.get_shard_iterator(
-        StreamArn=arn, ShardId=shard, ShardIteratorType="TRIM_HORIZON"
-    )["ShardIterator"]
+    after = position.get()
+    where = (
+        {"ShardIteratorType": "AFTER_SEQUENCE_NUMBER", "SequenceNumber": after}
+        if after
+        else {"ShardIteratorType": "TRIM_HORIZON"}
+    )
+    iterator = streams.get_shard_iterator(StreamArn=arn, ShardId=shard, **where)["ShardIterator"]
     last_record = time.monotonic()
     while not stop.is_set():
         answer = streams.get_records(ShardIterator=iterator, Limit=1000)
@@ -130,6 +211,8 @@ def pump_stream(event: StreamEvent, call: Call, stop: threading.Event) -> None:
             _deliver(event, wanted[at : at + event.batch_size], call, stop)
         iterator = answer["NextShardIterator"]
         if records:
+            if not stop.is_set():
+                position.put(records[-1]["dynamodb"]["SequenceNumber"])
             last_record = time.monotonic()
             continue
         busy = time.monotonic() - last_record < _BUSY_FOR_SECONDS

@@ -2,10 +2,15 @@
 
 Environment: ``PORT`` (default 8000; the AWS emulation listens on the next one), ``EXAMPLE`` (default
 ``flights``; ``none`` starts empty) and ``AUTH=on`` (ask for an API key; one is minted and shown).
+
+Nothing is kept between two runs. Within one, a part that ends is started again and one line says so.
 """
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import http.client
 import importlib
 import json
 import os
@@ -25,7 +30,8 @@ from neuralstream_local.stack import Stack
 __all__ = ["main"]
 
 _EXAMPLES = {"flights": "examples.flights.load"}
-_WATCH_SECONDS = 0.5
+_WATCH_SECONDS = 0.25
+_LEAVE_SECONDS = 2.0
 
 
 class _Refused(Exception):
@@ -48,12 +54,13 @@ def main(environ: Mapping[str, str]) -> int:
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup means: stay
         signal.signal(signal.SIGHUP, on_signal)
     stack: Stack | None = None
+    held = contextlib.ExitStack()
     try:
         port, example, auth = _options(environ)
         log = ROOT / ".run" / f"server-{port}.log"
         log.parent.mkdir(exist_ok=True)
-        with log.open("wb") as log_file:
-            stack = Stack(port, port + 1, auth=auth, log=log_file)
+        log_file = held.enter_context(log.open("wb"))
+        stack = Stack(port, port + 1, auth=auth, log=log_file)
         key = _mint(stack) if auth else None
         _warn_about_broken(stack, log)
         loaded = _load(example, stack, key)
@@ -69,6 +76,7 @@ def main(environ: Mapping[str, str]) -> int:
         leave.set()
         if stack is not None:
             stack.stop()
+        held.close()
 
 
 def _options(environ: Mapping[str, str]) -> tuple[int, str, bool]:
@@ -84,20 +92,35 @@ def _options(environ: Mapping[str, str]) -> tuple[int, str, bool]:
     auth = (environ.get("AUTH") or "off").lower()
     if auth not in {"on", "off"}:
         raise _Refused(f"AUTH={auth} is neither on nor off")
-    for taken, what in ((port, "the API"), (port + 1, "the AWS emulation")):
-        if _is_taken(taken):
-            raise _Refused(f"port {taken} (for {what}) is taken; try PORT={port + 1000} make run")
+    for wanted, what in ((port, "the API"), (port + 1, "the AWS emulation")):
+        if (why := _why_not(wanted)) is not None:
+            raise _Refused(f"port {wanted} (for {what}) {why}; try PORT={_another(port)} make run")
     return port, example, auth == "on"
 
 
-def _is_taken(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return True
-    return False
+def _another(port: int) -> int:
+    return port + 1000 if 1024 <= port <= 64000 else 8000
+
+
+def _why_not(port: int) -> str | None:
+    """Why ``port`` cannot be listened on; the processes of a run that was killed get a moment to leave it."""
+    deadline = time.monotonic() + _LEAVE_SECONDS
+    while True:
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+                probe.listen()
+            except PermissionError:
+                return "is only for privileged users"
+            except OSError as error:
+                if error.errno != errno.EADDRINUSE:
+                    return f"cannot be used ({error.strerror})"
+            else:
+                return None
+        if time.monotonic() > deadline:
+            return "is taken"
+        time.sleep(_WATCH_SECONDS / 5)
 
 
 def _mint(stack: Stack) -> str:
@@ -113,11 +136,19 @@ def _mint(stack: Stack) -> str:
 
 
 def _load(example: str, stack: Stack, key: str | None) -> str:
-    """Load the example through the API; says what was loaded."""
+    """Load the example through the API; says what was loaded.
+
+    Raises:
+        _Refused: the API refused it or was gone.
+    """
     if example == "none":
         return "empty, as asked"
     _say(f"loading the {example} example")
-    loaded = importlib.import_module(_EXAMPLES[example]).load(stack.url, key)
+    load = importlib.import_module(_EXAMPLES[example]).load
+    try:
+        loaded = load(stack.url, key)
+    except (OSError, http.client.HTTPException, RuntimeError) as error:
+        raise _Refused(f"the {example} example could not be loaded ({error})") from error
     counts = ", ".join(f"{count} {what}" for what, count in loaded.items())
     return f"the {example} example: {counts}"
 
@@ -164,12 +195,15 @@ def _example_request() -> str:
 
 
 def _wait(stack: Stack, log: Path) -> int:
-    """Until a signal, until a part is gone, or until make is."""
+    """Until a signal, until a part is gone for good, or until make is; says what was started again."""
     parent = os.getppid()
     while True:
         time.sleep(_WATCH_SECONDS)
-        if (child := stack.ended()) is not None:
-            _say(f"{child.module} ended unexpectedly; {_short(log)} says why")
+        try:
+            for sentence in stack.mend():
+                _say(f"! {time.strftime('%H:%M:%S')} {sentence} ({_short(log)})")
+        except ChildFailed as error:
+            _say(f"! {error}; {_short(log)} may say why. Start again: make run")
             return 1
         if os.getppid() != parent:
             return 1

@@ -18,7 +18,7 @@ from neuralstream_core.schedules.reconciler import SCHEDULED_TIME
 from neuralstream_core.schedules.recurrence import Rate, Recurrence, parse
 from neuralstream_core.time import Clock, Micros, iso, system_clock, to_micros
 
-__all__ = ["Delivery", "LocalScheduler", "pump_schedules"]
+__all__ = ["Delivery", "LocalScheduler", "pump_schedule"]
 
 _TICK_SECONDS: Final = 1.0
 _ATTEMPTS: Final = 3
@@ -111,7 +111,7 @@ class LocalScheduler:
         )
 
 
-def pump_schedules(scheduler: LocalScheduler, call: Call, stop: threading.Event) -> None:
+def pump_schedule(scheduler: LocalScheduler, call: Call, stop: threading.Event) -> None:
     """Deliver every second what became due, each delivery in a thread of its own as a slow function must
     not hold up the others."""
     while not stop.wait(_TICK_SECONDS):

@@ -17,6 +17,8 @@ import venv
 from pathlib import Path
 from typing import Final
 
+from neuralstream_local.pip import PipFailed, install
+
 __all__ = ["main"]
 
 _VENV: Final = Path(".venv")
@@ -37,13 +39,11 @@ def main(argv: list[str]) -> int:
             _say(f"making {_VENV} with Python {sys.version.split()[0]}")
             venv.create(_VENV, clear=True, with_pip=True)
         _say(f"installing {lock_file} (once; a minute or two)")
-        command = [
-            *(_python(), "-m", "pip", "install", "-qq", "--disable-pip-version-check"),
-            *("--require-hashes", "--prefer-binary", "-r", str(lock_file)),
-        ]
-        if (code := subprocess.run(command, check=False).returncode) != 0:  # noqa: S603 - our own pip
-            _say(f"pip could not install {lock_file}; its message is above")
-            return code
+        try:
+            install(_python(), ["--prefer-binary", "-r", str(lock_file)])
+        except PipFailed as error:
+            _say(f"{lock_file} could not be installed: {error}")
+            return 1
         stamp.write_text(wanted)
         _say(f"installed in {time.monotonic() - started:.0f} s")
     return 0

@@ -75,10 +75,9 @@ def main() -> int:
     base_url = sys.argv[1] if len(sys.argv) > 1 else "http://127.0.0.1:8000"
     reports = walk_through(base_url, sys.argv[2] if len(sys.argv) > 2 else None)
     for month, report in reports.items():
-        print(f"\n{month}: {report['status']}")
+        print(f"\n{month}: {report['summary']}")
         for series in report["series"]:
-            psi = "-" if series["psi"] is None else f"{series['psi']:.3f}"
-            print(f"  {series['status']:<18} psi {psi:>7}  {series['feature']}")
+            print(f"  {series['status']:<18} {series['sentence']}")
     return 0
 
 

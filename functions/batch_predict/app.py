@@ -16,6 +16,7 @@ from neuralstream_core.schedules import ScheduleSpec
 from neuralstream_core.schedules.answers import ScheduleAnswer, ScheduleDeletion, SchedulesAnswer
 from neuralstream_core.serving.batch import JobPage, JobRecord
 from neuralstream_core.serving.batch.requests import BatchAnswer, BatchBody, job_spec
+from neuralstream_core.serving.deadline import ending_in
 from neuralstream_core.types import Name, PageToken, Query
 from neuralstream_lambda import schedules
 from neuralstream_lambda.api import Answer, Api, Caller
@@ -119,11 +120,18 @@ def delete_schedule(path: SchedulePath, caller: Caller) -> ScheduleDeletion:
 def lambda_handler(event: Mapping[str, Any], context: LambdaContext) -> dict[str, Any]:
     """API Gateway's events, and a schedule's ``{"model","input","output",…}``."""
     if "routeKey" in event:
-        return api.handler(event, context)
+        with ending_in(_seconds_left(context)):
+            return api.handler(event, context)
     return schedules.start(settings, event)
 
 
 @traced("batch_task")
-def task_handler(event: Mapping[str, Any], _context: LambdaContext) -> dict[str, Any]:
+def task_handler(event: Mapping[str, Any], context: LambdaContext) -> dict[str, Any]:
     """One step of a job."""
-    return run_task(settings, event)
+    with ending_in(_seconds_left(context)):
+        return run_task(settings, event)
+
+
+def _seconds_left(context: LambdaContext) -> float:
+    """Seconds for inference in this invocation: a tenth is kept back for what follows it."""
+    return context.get_remaining_time_in_millis() / 1000 * 0.9

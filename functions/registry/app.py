@@ -8,6 +8,7 @@ from typing import Any
 
 from neuralstream_core.errors import Invalid
 from neuralstream_core.features.catalog import Catalog
+from neuralstream_core.memory import function_memory
 from neuralstream_core.monitoring.adoption import Adoptions
 from neuralstream_core.registry.answers import (
     ArchiveRequest,
@@ -71,7 +72,7 @@ def registrar() -> Registrar:
         registry(),
         artifacts,
         CatalogViews(catalog),
-        ProcessValidator(),
+        ProcessValidator(shared=function_memory(os.environ)),
         BaselineProfiler(artifacts),
     )
 

@@ -10,11 +10,14 @@ from operator import getitem, itemgetter
 from typing import Any, Final, TypeAlias
 
 from neuralstream_core.monitoring._wire import increment
+from neuralstream_core.monitoring.observation import UNREAD, WRONG_TYPE
 from neuralstream_core.monitoring.profile import PREDICTION, SCORE, Profile, Series, category_text
 
 __all__ = ["RowPlan"]
 
 _PLAIN: Final = frozenset((float, int))
+_STATES: Final = {1: 0, 2: 1, 3: 0, WRONG_TYPE: 2}
+"""From a cell's status to ``missing``, ``expired`` or ``invalid``."""
 
 Choose: TypeAlias = Callable[[Any, list[bytes]], None]
 """Appends the increments of one present value."""
@@ -27,7 +30,8 @@ class RowPlan:
     """
 
     __slots__ = (
-        *("_cuts", "_features", "_others", "_pick", "_prediction", "_rows", "_score", "_tables"),
+        *("_cuts", "_features", "_no_row", "_others", "_pick", "_prediction", "_rows"),
+        *("_score", "_tables"),
     )
 
     def __init__(self, profile: Profile, features: int) -> None:
@@ -38,6 +42,7 @@ class RowPlan:
         self._prediction = _feature(by_source[PREDICTION])
         self._score = _feature(by_source[SCORE]) if SCORE in by_source else None
         self._rows = increment(32, profile.rows_slot, 1)
+        self._no_row = increment(32, profile.rows_slot, 0)
         scalars = [i for i, entry in enumerate(self._features) if entry[0]]
         self._others = [(i, e) for i, e in enumerate(self._features) if not e[0]]
         self._pick = itemgetter(*scalars) if len(scalars) > 1 else None
@@ -48,16 +53,31 @@ class RowPlan:
     def increments(
         self, values: Sequence[Any], status: Sequence[int] | None, prediction: Any, score: Any
     ) -> list[bytes]:
-        """Prepared increments; the last one counts the row."""
+        """Prepared increments of an answered row; the last one counts it."""
+        found = self._cells(values, status)
+        self._one(self._prediction, prediction, found)
+        if self._score is not None:
+            self._one(self._score, score, found)
+        found.append(self._rows)
+        return found
+
+    def refused(self, values: Sequence[Any], status: Sequence[int] | None) -> list[bytes]:
+        """Prepared increments of a row that got no answer; the last one adds nothing to the answered
+        rows, so that Redis allocates the string whole all the same."""
+        found = self._cells(values, status)
+        found.append(self._no_row)
+        return found
+
+    def _cells(self, values: Sequence[Any], status: Sequence[int] | None) -> list[bytes]:
         if len(values) != len(self._features):
             raise ValueError(f"{len(values)} values for {len(self._features)} features")
         found: list[bytes] = []
         if status is not None and any(status):
             for entry, value, state in zip(self._features, values, status, strict=True):
-                if state:
-                    found.append(entry[2][1 if state == 2 else 0])
-                else:
+                if not state:
                     self._one(entry, value, found)
+                elif state != UNREAD:
+                    found.append(entry[2][_STATES[state]])
         elif (pick := self._pick) is not None and _PLAIN.issuperset(map(type, pick(values))):
             # The hot path: plain numbers within the baseline's range, in C from end to end.
             places = map(bisect_left, self._cuts, pick(values))
@@ -73,10 +93,6 @@ class RowPlan:
         else:
             for entry, value in zip(self._features, values, strict=True):
                 self._one(entry, value, found)
-        self._one(self._prediction, prediction, found)
-        if self._score is not None:
-            self._one(self._score, score, found)
-        found.append(self._rows)
         return found
 
     @staticmethod

@@ -27,16 +27,17 @@ def sample_row(seen: RowObservation) -> list[bytes]:
 
 
 def sample_columns(seen: Observation) -> list[bytes]:
-    """At most the first thousand rows of a batch."""
+    """At most the first thousand answered rows of a batch."""
     found: list[bytes] = []
-    for i in range(min(seen.rows, _MAX_A_FLIGHT)):
+    rows = range(seen.rows) if seen.answered is None else seen.answered.nonzero()[0].tolist()
+    for answer, i in enumerate(rows[:_MAX_A_FLIGHT]):
         present = seen.status is None or seen.status[i]
         values = [
             column[i] if present is True or not present[place] else None
             for place, column in enumerate(seen.columns)
         ]
-        score = None if seen.score is None else seen.score[i]
-        found.append(_encode([*values, seen.prediction[i], score]))
+        score = None if seen.score is None else seen.score[answer]
+        found.append(_encode([*values, seen.prediction[answer], score]))
     return found
 
 

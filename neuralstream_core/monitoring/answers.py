@@ -36,7 +36,7 @@ class Span(Record):
 
 
 class Rate(Record):
-    """A rate on both sides; ``p`` one-sided, Fisher's exact test."""
+    """A rate on both sides; ``p`` one-sided, of an exact test: Fisher's, or of failed rows the binomial."""
 
     reference: float | None
     current: float | None
@@ -54,19 +54,26 @@ class BinShare(Record):
 
 
 class SeriesReport(Record):
-    """One distribution of one version in one window."""
+    """One distribution of one version in one window, or the rows that failed with one code."""
 
-    feature: str
-    kind: Literal["feature", "prediction"]
-    type: Literal["numeric", "boolean", "category"]
+    feature: str = Field(
+        description="of kind errors: the code, or `errors` for all codes but missing_features together"
+    )
+    kind: Literal["feature", "prediction", "errors"]
+    type: Literal["numeric", "boolean", "category", "rate"]
     dimension: int | None = Field(
         default=None, description="of a vector feature; -1 is its Euclidean norm"
     )
     status: Status
+    sentence: str = Field(description="what moved, from where to where, rounded")
     severity: Severity
-    reasons: list[str] = Field(description="distribution, missing, unknown")
-    n_reference: int = Field(description="present, valid values compared")
-    n_current: int
+    reasons: list[str] = Field(description="distribution, missing, unknown, errors")
+    n_reference: int = Field(
+        description="present, valid values compared; of kind errors: rows behind the expected share"
+    )
+    n_current: int = Field(
+        description="values of answered and of refused rows; of kind errors: all rows"
+    )
     psi: float | None
     threshold: float | None = Field(description="PSI above which this is a warning")
     alert_threshold: float | None
@@ -77,6 +84,9 @@ class SeriesReport(Record):
     )
     missing: Rate = Field(description="NULL, not found, expired and invalid cells together")
     unknown: Rate = Field(description="unknown categories, numbers outside the baseline's range")
+    errors: Rate | None = Field(
+        default=None, description="of kind errors: share of rows that failed, expected and seen"
+    )
     bins: list[BinShare] = Field(description="the largest contributions to the PSI")
     saturated: bool = False
 
@@ -96,7 +106,11 @@ class DriftReport(Record):
     version: str
     window: Span
     status: Status
-    rows: int
+    summary: str = Field(description="the whole report in a sentence")
+    rows: int = Field(description="answered under the present baseline")
+    failed: int = Field(description="rows without an answer")
+    error_rate: float | None = Field(description="share of all rows that failed")
+    lost: int = Field(description="calls that could not be recorded when they happened")
     alpha: float = Field(description="level of each test, from the false-alarm budget")
     series: list[SeriesReport] = Field(description="the most drifted first")
     alarm: Alarm | None = None
@@ -108,7 +122,9 @@ class DriftSummary(Record):
     model: str
     version: str
     status: Status
+    summary: str
     rows: int
+    error_rate: float | None
     drifted: list[str] = Field(description="series with a warning or drift")
 
 
@@ -129,7 +145,7 @@ class Latency(Record):
 
 
 class FeatureQuality(Record):
-    """Shares of a feature's cells."""
+    """Shares of a feature's cells, those of refused rows included."""
 
     missing: float
     expired: float
@@ -155,6 +171,9 @@ class VersionStats(Record):
     failed_rows: int = Field(description="rows of answered batches")
     errors: dict[str, int] = Field(description="failed calls by code")
     row_errors: dict[str, int]
+    error_rate: float | None = Field(
+        description="share of all rows that failed, those of a failed call included"
+    )
     latency_ms: dict[str, Latency] = Field(description="total, features, inference")
     cold_starts: int
     stale_routing: int

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
 
+from neuralstream_core.monitoring.observation import WRONG_TYPE
 from neuralstream_core.monitoring.profile import PREDICTION, category_text
 from neuralstream_core.time import to_micros
 
@@ -55,13 +56,15 @@ def read_column(
         values: ``n`` values, ``None`` or NaN where missing; a vector: ``n`` sequences, or 2-D.
         type_: ``numeric``, ``boolean`` or ``category``.
         size: elements of a vector.
-        status: cell statuses of the feature store (0 present, 1 NULL, 2 expired, 3 not found).
+        status: cell statuses of the feature store (0 present, 1 NULL, 2 expired, 3 not found), or
+            `WRONG_TYPE`.
     """
     n = len(values)
     state = np.zeros(n, np.uint8)
     if status is not None:
         state[status != PRESENT] = MISSING
         state[status == EXPIRED] = EXPIRED
+        state[status == WRONG_TYPE] = INVALID
     if type_ == "category":
         return _texts(values, state)
     numbers = _vectors(values, size, state) if size > 1 else _numbers(values, type_, state)
@@ -83,11 +86,13 @@ def count(
     score: Any | None,
     rows: int,
 ) -> NDArray[np.int64]:
-    """Every counter of ``profile`` for ``rows`` rows: int64 ``(profile.size,)``.
+    """Every counter of ``profile``: int64 ``(profile.size,)``.
 
     Args:
-        columns: one per feature, in the version's order; ``sizes`` their elements.
-        status: ``(rows, features)``.
+        columns: one per feature, in the version's order, of all rows looked up; ``sizes`` their
+            elements.
+        status: of the cells of ``columns``.
+        prediction, score: of the answered rows; ``rows`` says how many those are.
     """
     counts = np.zeros(profile.size, np.int64)
     read: dict[int, Column] = {}

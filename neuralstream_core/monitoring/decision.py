@@ -10,6 +10,8 @@ range), are each tested by themselves: the rate has moved by at least 2 points (
 Fisher's exact test says p < α. A baseline of 1,000 rows would itself find a few of its rows unknown if
 it had to judge them by the others (`Series.novel`), so that is what the current rate is compared with.
 
+**Failures.** Rows that failed are tested by error code (`failures`).
+
 **α.** A budget of false alarms per model and month, shared by all tests of all windows in it
 (Bonferroni). Scheduled evaluation looks at one window an hour.
 """
@@ -23,27 +25,28 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import numpy as np
 
+from neuralstream_core.monitoring.grouping import Group, compared, groups_of
 from neuralstream_core.monitoring.profile import Profile, Series
-from neuralstream_core.monitoring.statistics import chi2_quantile, fisher_greater, psi_terms
+from neuralstream_core.monitoring.statistics import chi2_quantile, fisher_greater
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = [
     "DEFAULT_RULE",
-    "Group",
     "RateTest",
     "Rule",
     "Severity",
     "Status",
     "Verdict",
     "alpha_for",
-    "groups_of",
     "judge",
+    "severity_of",
 ]
 
-GROUPS: Final = 10
 WINDOWS_A_MONTH: Final = 720
+FAILURE_TESTS: Final = 2
+"""Tests of failed rows in each window, see `failures`."""
 
 
 class Status(StrEnum):
@@ -78,6 +81,8 @@ class Rule:
     Attributes:
         warn, alert: practical PSI.
         warn_rate, alert_rate: practical change of a rate.
+        warn_errors, alert_errors: practical share of rows that fail beyond what is expected.
+        usual_errors: a share of rows whose failing is nothing unusual.
         false_alarms: expected false alarms per model and month.
         min_samples, min_per_group: what a window needs at least: ``max(min_samples, min_per_group·B)``.
     """
@@ -86,22 +91,15 @@ class Rule:
     alert: float = 0.2
     warn_rate: float = 0.02
     alert_rate: float = 0.05
+    warn_errors: float = 0.01
+    alert_errors: float = 0.05
+    usual_errors: float = 0.001
     false_alarms: float = 1.0
     min_samples: int = 200
     min_per_group: int = 20
 
 
 DEFAULT_RULE: Final = Rule()
-
-
-@dataclass(frozen=True, slots=True)
-class Group:
-    """Slots that are compared as one, and how much they contribute to the index."""
-
-    label: str
-    reference: int
-    current: int
-    psi: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +117,7 @@ class Verdict:
     """What is to be said about one series in one window.
 
     Attributes:
-        n_reference, n_current: values compared (present and valid).
+        n_reference, n_current: values compared (present and valid); ``needed`` so many at least.
         groups: largest contribution first.
         threshold, alert_threshold: PSI for a warning and for drift; ``set_by`` names the term that
             was the larger one for the warning.
@@ -130,6 +128,7 @@ class Verdict:
     severity: Severity
     n_reference: int
     n_current: int
+    needed: int
     psi: float | None
     threshold: float | None
     alert_threshold: float | None
@@ -145,68 +144,7 @@ def alpha_for(profile: Profile, rule: Rule) -> float:
     tests = sum(
         1 + 2 * series.has_states for series in profile.series if series.reference is not None
     )
-    return min(0.05, rule.false_alarms / (WINDOWS_A_MONTH * max(1, tests)))
-
-
-def groups_of(series: Series, current: NDArray[np.int64]) -> list[list[int]]:
-    """Which slots are compared as one: about ten groups, decided by the baseline alone.
-
-    Neighbouring bins of a continuous series join until each group holds a tenth of the baseline, and
-    the tails belong to the ends. A series of few distinct values keeps its tails apart (they are
-    other values, not more of the last bin), where there is anything in them.
-    """
-    reference = series.reference or ()
-    if series.type == "boolean":
-        return [[0], [1]]
-    if series.type == "category":
-        return _category_groups(series, reference, current)
-    bins = len(series.cuts) + 1
-    low, high = bins, bins + 1
-    total = sum(reference[:bins])
-    found: list[list[int]] = []
-    open_group: list[int] = []
-    weight = 0
-    for slot in range(bins):
-        open_group.append(slot)
-        weight += reference[slot]
-        if weight * GROUPS >= 0.9 * total:  # two twentieths, give or take a tie
-            found.append(open_group)
-            open_group, weight = [], 0
-    if open_group:
-        if found:
-            found[-1] += open_group
-        else:
-            found.append(open_group)
-    if bins >= GROUPS and len(found) > 2:
-        found[0].insert(0, low)
-        found[-1].append(high)
-    else:
-        found = [
-            *([[low]] if current[low] else []),
-            *found,
-            *([[high]] if current[high] else []),
-        ]
-    return found
-
-
-def _category_groups(
-    series: Series, reference: Sequence[int], current: NDArray[np.int64]
-) -> list[list[int]]:
-    """Each category that can expect five values in the window; the rarer ones join ``other``."""
-    other = len(series.categories)
-    m = sum(reference[: series.values])
-    n = int(current[: series.values].sum())
-    found: list[list[int]] = []
-    rest = [other]
-    for slot in range(other):
-        if m and reference[slot] * min(n, m) >= 5 * m:
-            found.append([slot])
-        else:
-            rest.append(slot)
-    rest.append(other + 1)
-    if any(reference[slot] or current[slot] for slot in rest):
-        found.append(rest)
-    return found
+    return min(0.05, rule.false_alarms / (WINDOWS_A_MONTH * (tests + FAILURE_TESTS)))
 
 
 def judge(
@@ -226,7 +164,7 @@ def judge(
     missing = _missing(series, reference, current, rule, alpha)
     unknown = _unknown(series, m, current, n, rule, alpha)
     slots = groups_of(series, current)
-    groups = _groups(series, slots, reference, current)
+    groups = compared(series, slots, reference, current)
     index = sum(group.psi for group in groups) if m and n else None
     least = max(rule.min_samples, rule.min_per_group * len(groups))
     status, reasons = Status.OK, []
@@ -254,9 +192,10 @@ def judge(
         reasons.append("too few present values")
     return Verdict(
         status=status,
-        severity=_severity(status, index, rule, (missing, unknown)),
+        severity=severity_of(status, index, rule, (missing, unknown)),
         n_reference=m,
         n_current=n,
+        needed=least,
         psi=index,
         threshold=threshold if index is not None else None,
         alert_threshold=alert if index is not None else None,
@@ -266,37 +205,6 @@ def judge(
         unknown=unknown,
         reasons=reasons,
     )
-
-
-def _groups(
-    series: Series,
-    slots: list[list[int]],
-    reference: NDArray[np.int64],
-    current: NDArray[np.int64],
-) -> list[Group]:
-    labels = list(series.labels())
-    a = np.asarray([int(reference[g].sum()) for g in slots], np.int64)
-    b = np.asarray([int(current[g].sum()) for g in slots], np.int64)
-    terms = psi_terms(a, b)
-    return [
-        Group(_label(series, group, labels), int(x), int(y), float(term))
-        for group, x, y, term in zip(slots, a, b, terms, strict=True)
-    ]
-
-
-def _label(series: Series, group: list[int], labels: list[str]) -> str:
-    if len(group) == 1:
-        return labels[group[0]]
-    if series.type == "category":
-        return "(other)"
-    bins = [slot for slot in group if slot <= len(series.cuts)]
-    start = labels[bins[0]].split(",")[0]
-    end = labels[bins[-1]].split(", ")[1]
-    if len(series.cuts) + 1 in group:
-        start = "(-inf"
-    if len(series.cuts) + 2 in group:
-        end = "inf)"
-    return f"{start}, {end}"
 
 
 def _missing(
@@ -364,6 +272,7 @@ def _without_reference(series: Series, current: NDArray[np.int64], n: int) -> Ve
         severity=Severity.NONE,
         n_reference=0,
         n_current=n,
+        needed=0,
         psi=None,
         threshold=None,
         alert_threshold=None,
@@ -375,9 +284,10 @@ def _without_reference(series: Series, current: NDArray[np.int64], n: int) -> Ve
     )
 
 
-def _severity(
+def severity_of(
     status: Status, index: float | None, rule: Rule, rates: Sequence[RateTest]
 ) -> Severity:
+    """How far an alarming series is from what was expected."""
     if not status.alarming:
         return Severity.NONE
     moved = max(

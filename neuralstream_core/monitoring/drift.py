@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -16,8 +16,16 @@ from neuralstream_core.monitoring.decision import (
     Verdict,
     alpha_for,
     judge,
+    severity_of,
 )
+from neuralstream_core.monitoring.failures import FailureTest, Refusals, Traffic, judge_failures
 from neuralstream_core.monitoring.layout import U32_MAX
+from neuralstream_core.monitoring.sentences import (
+    failure_sentence,
+    names_of,
+    series_sentence,
+    summary_sentence,
+)
 from neuralstream_core.monitoring.statistics import js_distance, ks_bracket
 from neuralstream_core.time import from_micros
 
@@ -27,10 +35,15 @@ if TYPE_CHECKING:
     from neuralstream_core.monitoring.answers import Alarm
     from neuralstream_core.monitoring.profile import Profile, Series
     from neuralstream_core.monitoring.windows import Window
+    from neuralstream_core.registry.records import FeatureRef
 
 __all__ = ["drift_report", "overall"]
 
 _BINS_SHOWN: Final = 5
+_FIRST: Final = 1e9
+"""Among series of one status those of failed rows come first."""
+_NO_REFUSALS: Final = Refusals()
+_NOT_TESTED: Final = RateTest(None, None, None, Status.OK)
 
 
 def drift_report(
@@ -40,6 +53,9 @@ def drift_report(
     profile: Profile,
     slots: NDArray[np.int64],
     *,
+    traffic: Traffic | None = None,
+    refusals: Refusals = _NO_REFUSALS,
+    features: Sequence[FeatureRef] = (),
     rule: Rule = DEFAULT_RULE,
     alarm: Alarm | None = None,
 ) -> DriftReport:
@@ -47,22 +63,47 @@ def drift_report(
 
     Args:
         slots: int64 ``(profile.size,)``, the window's counts under ``profile``.
+        traffic: what became of the window's rows; by default all were answered.
+        refusals: see `failures.expected_refusals`.
+        features: the version's own, which say what is a time.
     """
     alpha = alpha_for(profile, rule)
-    judged: list[tuple[SeriesReport, Verdict]] = []
-    for series, start in zip(profile.series, profile.offsets, strict=False):
+    answered = int(slots[profile.rows_slot])
+    traffic = traffic or Traffic(answered)
+    judged: list[tuple[tuple[int, float], SeriesReport]] = []
+    needed = rule.min_samples
+    names = names_of(profile)
+    for series, name, start in zip(profile.series, names, profile.offsets, strict=False):
         current = slots[start : start + series.size]
         verdict = judge(series, current, rule=rule, alpha=alpha)
-        judged.append((_series_report(series, current, verdict), verdict))
-    judged.sort(key=lambda pair: _urgency(*pair), reverse=True)
+        needed = max(needed, verdict.needed)
+        moments = 0 <= series.source < len(features) and (
+            features[series.source].dtype == "timestamp"
+        )
+        sentence = series_sentence(series, name, verdict, current.tolist(), moments=moments)
+        report = _series_report(series, current, verdict, sentence)
+        judged.append((_urgency(report, verdict), report))
+    status = overall(report.status for _, report in judged)
+    for failure in judge_failures(traffic, refusals, rule=rule, alpha=alpha):
+        report = _failure_report(failure, rule)
+        judged.append(((report.status.rank, _FIRST + failure.failed), report))
+        if report.status.alarming and report.status.rank > status.rank:
+            status = report.status
+    judged.sort(key=lambda pair: pair[0], reverse=True)
+    found = [report for _, report in judged]
+    told = [report.sentence for report in found if report.status.alarming]
     return DriftReport(
         model=model,
         version=version,
         window=Span(start=from_micros(window.start), end=from_micros(window.end)),
-        status=overall(report.status for report, _ in judged),
-        rows=int(slots[profile.rows_slot]),
+        status=status,
+        summary=summary_sentence(status, told, len(found), needed, traffic),
+        rows=answered,
+        failed=traffic.failures,
+        error_rate=traffic.failures / traffic.rows if traffic.rows else None,
+        lost=traffic.lost,
         alpha=alpha,
-        series=[report for report, _ in judged],
+        series=found,
         alarm=alarm,
     )
 
@@ -86,7 +127,9 @@ def _urgency(report: SeriesReport, verdict: Verdict) -> tuple[int, float]:
     return report.status.rank, contribution
 
 
-def _series_report(series: Series, current: NDArray[np.int64], verdict: Verdict) -> SeriesReport:
+def _series_report(
+    series: Series, current: NDArray[np.int64], verdict: Verdict, sentence: str
+) -> SeriesReport:
     n, m = verdict.n_current, verdict.n_reference
     js = ks = None
     if series.reference is not None:
@@ -101,6 +144,7 @@ def _series_report(series: Series, current: NDArray[np.int64], verdict: Verdict)
         type=series.type,
         dimension=series.component,
         status=verdict.status,
+        sentence=sentence,
         severity=verdict.severity,
         reasons=list(verdict.reasons),
         n_reference=m,
@@ -120,6 +164,32 @@ def _series_report(series: Series, current: NDArray[np.int64], verdict: Verdict)
         if n and m
         else [],
         saturated=bool((current >= U32_MAX).any()),
+    )
+
+
+def _failure_report(found: FailureTest, rule: Rule) -> SeriesReport:
+    """Rows that failed, as one more series."""
+    test = found.test
+    return SeriesReport(
+        feature=found.code,
+        kind="errors",
+        type="rate",
+        status=test.status,
+        sentence=failure_sentence(found),
+        severity=severity_of(test.status, None, rule, (test,)),
+        reasons=["errors"] if test.status.alarming else [],
+        n_reference=found.n_reference,
+        n_current=found.rows,
+        psi=None,
+        threshold=None,
+        alert_threshold=None,
+        threshold_set_by=None,
+        js=None,
+        ks=None,
+        missing=_rate(_NOT_TESTED),
+        unknown=_rate(_NOT_TESTED),
+        errors=_rate(test),
+        bins=[],
     )
 
 

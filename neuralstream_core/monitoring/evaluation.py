@@ -2,6 +2,9 @@
 
 Windows are consecutive and disjoint, so that two alarming ones are two independent witnesses. A window is
 the shortest run of closed hours since the last one that has enough rows, at most a day of them.
+
+A version without a baseline has only its failed rows to be judged by; once it has an alarm for them, its
+windows of enough rows without another one clear it.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ from neuralstream_core.monitoring import emf
 from neuralstream_core.monitoring.alarms import Alarms, State
 from neuralstream_core.monitoring.decision import DEFAULT_RULE, Rule, Status
 from neuralstream_core.monitoring.drift import drift_report
+from neuralstream_core.monitoring.failures import Traffic, default_version, expected_refusals
 from neuralstream_core.monitoring.layout import HOUR, MINUTE, NO_VERSION
 from neuralstream_core.monitoring.stats import latency_of
 from neuralstream_core.monitoring.windows import last_hours
@@ -75,20 +79,34 @@ class Evaluation:
         windows = changes = 0
         active = self._reader.active(last_hours(closed - _PATIENCE, closed))
         states: dict[str, Any] = {}
-        for model, version in sorted(active):
-            if version == NO_VERSION:
-                continue
+        unrouted = self._defaults({model for model, version in active if version == NO_VERSION})
+        versions = {key for key in active if key[1] != NO_VERSION} | set(unrouted.items())
+        for model, version in sorted(versions):
             if model not in states:
                 states[model] = self._alarms.states(model)
             state = states[model].get(version, State())
-            judged, changed = self._version(model, version, state, closed, now)
+            default = unrouted.get(model) == version
+            judged, changed = self._version(model, version, state, closed, now, default=default)
             windows += judged
             changes += changed
         return {"versions": len(active), "windows": windows, "changes": changes}
 
+    def _defaults(self, models: set[str]) -> dict[str, str]:
+        """The version with which calls count that failed before one was chosen, by model."""
+        found: dict[str, str] = {}
+        for model in models:
+            try:
+                version = default_version(self._registry.model(model))
+            except NotFound:
+                continue
+            if version is not None:
+                found[model] = version
+        return found
+
     def _version(
-        self, model: str, version: str, state: State, closed: int, now: Micros
+        self, model: str, version: str, state: State, closed: int, now: Micros, *, default: bool
     ) -> tuple[int, int]:
+        """Judge what has closed; ``default``: calls without a version count with this one."""
         try:
             record = self._registry.version(model, version)
         except NotFound:
@@ -97,27 +115,49 @@ class Evaluation:
         profile = profiles[0]
         first = max(min(state.until, state.metered) // HOUR, closed - _PATIENCE)
         hours = self._reader.hourly(model, version, profiles, range(first, closed))
+        unrouted = (
+            self._reader.hourly(model, NO_VERSION, [], range(first, closed)) if default else {}
+        )
+        refusals = expected_refusals(record, profile)
         state = self._meter(model, version, state, hours, closed)
         start = max(state.until // HOUR, closed - _PATIENCE)
-        slots = None
+        slots, traffic = None, Traffic()
         judged = changes = 0
         for hour in range(start, closed):
             counts = hours[hour]
             here = counts.series[profile.digest]
             slots = here if slots is None else slots + here
+            service = counts.service
+            traffic.add(counts.rows(), service.failed_rows(), service.counters["lost"])
+            if hour in unrouted:
+                traffic.add(0, unrouted[hour].service.failed_rows(), 0)
             window = last_hours(start, hour + 1)
-            report = drift_report(model, version, window, profile, slots, rule=self._rule)
-            if report.status is Status.INSUFFICIENT_DATA or report.status is Status.NO_REFERENCE:
+            report = drift_report(
+                model,
+                version,
+                window,
+                profile,
+                slots,
+                traffic=traffic,
+                refusals=refusals,
+                features=record.features,
+                rule=self._rule,
+            )
+            observed = report.status
+            if observed is Status.NO_REFERENCE and state.recent:
+                enough = traffic.rows >= self._rule.min_samples
+                observed = Status.OK if enough else Status.INSUFFICIENT_DATA
+            if observed is Status.INSUFFICIENT_DATA or observed is Status.NO_REFERENCE:
                 continue
             after = self._alarms.advance(
-                model, version, state, report.status, window.end, now, _details(report)
+                model, version, state, observed, window.end, now, _details(report)
             )
             if after is None:
                 break  # another run has judged this window
             judged += 1
             changes += after.sequence - state.sequence
             self._emit(_drift_metrics(report, after))
-            state, start, slots = after, hour + 1, None
+            state, start, slots, traffic = after, hour + 1, None, Traffic()
         return judged, changes
 
     def _meter(
@@ -143,9 +183,19 @@ def _details(report: DriftReport) -> dict[str, Any]:
             "start": iso(to_micros(report.window.start)),
             "end": iso(to_micros(report.window.end)),
         },
+        "summary": report.summary,
         "rows": report.rows,
+        "failed": report.failed,
+        "error_rate": report.error_rate,
         "series": [
-            {"feature": s.feature, "status": str(s.status), "psi": s.psi, "reasons": s.reasons}
+            {
+                "feature": s.feature,
+                "kind": s.kind,
+                "status": str(s.status),
+                "sentence": s.sentence,
+                "psi": s.psi,
+                "reasons": s.reasons,
+            }
             for s in report.series[:_SERIES_TOLD]
             if s.status.alarming
         ],
@@ -162,6 +212,7 @@ def _drift_metrics(report: DriftReport, state: State) -> str:
             "DriftObserved": (level.get(report.status, 0), "None"),
             "DriftedSeries": (sum(s.status.alarming for s in report.series), "Count"),
             "MaxPsi": (max((s.psi for s in report.series if s.psi is not None), default=0), "None"),
+            "ErrorRate": (100 * (report.error_rate or 0.0), "Percent"),
         },
     )
 

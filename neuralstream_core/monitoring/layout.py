@@ -5,7 +5,11 @@ flight to one node of a cluster, and the next hour is on another. In each of the
 
 - a *service* string (``s``): the latency buckets of `latency`, then u32 counters (`COUNTERS`);
 - a *series* string (``d``) per profile: one u32 counter per slot of the profile, then the rows;
-- a hash (``e``) of failed requests and rows by error code, only where there were errors.
+- a hash (``e``) of failures by error code, only where there were errors: ``r:code`` failed calls,
+  ``x:code`` the rows those calls asked for beyond one each, ``w:code`` failed rows of answered batches.
+
+A row that was refused after its features were looked up counts in the series of its features like an
+answered one; only the last counter, of answered rows, and the predictions' series leave it out.
 
 The last counter of a string is written by every update, so Redis allocates the string once, exactly.
 Requests are counted to the hour alone. A minute's strings are copies of the hour's as they were when the
@@ -46,6 +50,7 @@ __all__ = [
     "read_series",
     "series_key",
     "service_key",
+    "total",
 ]
 
 MINUTE: Final = 60_000_000
@@ -122,13 +127,15 @@ class Service:
     Attributes:
         latency: int64 ``(LATENCY_BUCKETS,)``.
         counters: by name in `COUNTERS`.
-        request_errors: failed API calls by code; ``row_errors``: failed rows of batches by code.
+        request_errors: failed API calls by code; ``further_rows``: the rows that those calls asked
+            for beyond one each; ``row_errors``: failed rows of answered batches by code.
         saturated: some counter had reached its ceiling.
     """
 
     latency: NDArray[np.int64] = field(default_factory=lambda: np.zeros(LATENCY_BUCKETS, np.int64))
     counters: dict[str, int] = field(default_factory=lambda: dict.fromkeys(COUNTERS, 0))
     request_errors: dict[str, int] = field(default_factory=dict)
+    further_rows: dict[str, int] = field(default_factory=dict)
     row_errors: dict[str, int] = field(default_factory=dict)
     saturated: bool = False
 
@@ -148,8 +155,16 @@ class Service:
         """Add one hash of failures."""
         for name, value in fields.items():
             kind, _, code = name.decode().partition(":")
-            into = self.request_errors if kind == "r" else self.row_errors
+            into = {"r": self.request_errors, "x": self.further_rows}.get(kind, self.row_errors)
             into[code] = into.get(code, 0) + int(value)
+
+    def failed_rows(self) -> dict[str, int]:
+        """Rows that got no answer, by code: each of a failed call, and the failed ones of a batch."""
+        found: dict[str, int] = {}
+        for counts in (self.request_errors, self.further_rows, self.row_errors):
+            for code, k in counts.items():
+                found[code] = found.get(code, 0) + k
+        return found
 
     def add_growth(self, before: Service, after: Service) -> None:
         """Add what was counted between two states of one string; ``before`` may be the newer one
@@ -165,11 +180,17 @@ class Service:
             self.counters[name] += value
         for mine, theirs in (
             (self.request_errors, other.request_errors),
+            (self.further_rows, other.further_rows),
             (self.row_errors, other.row_errors),
         ):
             for code, k in theirs.items():
                 mine[code] = mine.get(code, 0) + k
         self.saturated |= other.saturated
+
+
+def total(data: bytes) -> int:
+    """Everything counted in a series string: each update adds to it, whether a row was answered or not."""
+    return int(np.frombuffer(data, ">u4", count=len(data) // 4).sum(dtype=np.int64))
 
 
 def read_series(data: bytes, size: int) -> NDArray[np.int64]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 
 if TYPE_CHECKING:
     import numpy as np
@@ -12,7 +12,22 @@ if TYPE_CHECKING:
 
     from neuralstream_core.registry.records import FeatureRef
 
-__all__ = ["AnyObservation", "Observation", "Recorder", "RowObservation", "Timings"]
+__all__ = [
+    "UNREAD",
+    "WRONG_TYPE",
+    "AnyObservation",
+    "Observation",
+    "Recorder",
+    "Refused",
+    "RowObservation",
+    "Timings",
+]
+
+WRONG_TYPE: Final = 4
+"""Cell status beside those of `neuralstream_core.features.Status`: the caller gave a value of a wrong
+type, or an infinite one."""
+UNREAD: Final = 5
+"""Cell status of a refused row whose cell nobody looked up; it is not counted."""
 
 Timings: TypeAlias = tuple[float, float, float]
 """Seconds: total, reading features, inference."""
@@ -57,18 +72,21 @@ class RowObservation:
 
 @dataclass(slots=True)
 class Observation:
-    """One answered request of ``n`` rows of one version, column by column.
+    """One answered request of one version, column by column: ``n`` rows that were looked up, of which
+    ``k`` were answered and the others refused.
 
     Attributes:
         columns: one column per feature, each of ``n`` values: a numpy array (a vector feature: 2-D)
             or a sequence of Python values.
-        status: uint8 ``(n, len(features))`` of cell statuses, or ``None`` when all are present.
-        prediction: ``n`` labels or values.
-        score: ``n`` probabilities, or ``None``.
+        status: uint8 ``(n, len(features))`` of cell statuses (`WRONG_TYPE` is allowed), or ``None``
+            when all are present.
+        prediction: ``k`` labels or values.
+        score: ``k`` probabilities, or ``None``.
         timings: seconds (total, features, inference) of the request as a whole; ``None`` for a batch
             job, whose duration is no latency anybody waited for.
         requests: API calls this stands for: 1, or 0 for a further part of the same call or a job.
-        errors: rows that failed, by error code; they are not among the columns.
+        errors: rows that failed, by error code.
+        answered: bool ``(n,)``, which rows were answered; ``None`` when all of them were.
     """
 
     model: str
@@ -86,10 +104,28 @@ class Observation:
     requests: int = 1
     errors: dict[str, int] | None = None
     classes: Sequence[str | int | bool] | None = None
+    answered: NDArray[np.bool_] | None = None
 
     @property
     def rows(self) -> int:
+        """Answered rows."""
         return len(self.prediction)
+
+
+@dataclass(slots=True)
+class Refused:
+    """One row that was refused, as far as it had been looked up: its cells count like a served row's.
+
+    Attributes: as in `RowObservation`; ``status`` may also hold `WRONG_TYPE` and `UNREAD`.
+    """
+
+    model: str
+    version: str
+    profile: str | None
+    features: Sequence[FeatureRef]
+    values: Sequence[Any]
+    status: Sequence[int] | None
+    classes: Sequence[str | int | bool] | None = None
 
 
 AnyObservation: TypeAlias = RowObservation | Observation
@@ -107,5 +143,21 @@ class Recorder(Protocol):
         raise.
         """
 
-    def failure(self, model: str, version: str | None, code: str) -> None:
-        """Count one request that was answered with the error ``code``; never raises."""
+    def failure(
+        self,
+        model: str,
+        version: str | None,
+        code: str,
+        *,
+        rows: int = 1,
+        refused: Refused | None = None,
+    ) -> None:
+        """Count one request that was answered with the error ``code``: one flight; never raises.
+
+        One that failed because Redis is down is counted with the next flight of its version.
+
+        Args:
+            version: ``None`` when the request failed before a version was chosen.
+            rows: how many rows it asked for.
+            refused: the cells of its one row, if they were looked up.
+        """

@@ -79,6 +79,13 @@ def exposition(
         for code, k in sorted(codes.items())
     ]
     lines += _family("errors_total", "counter", "Failed API calls by error code.", errors)
+    row_errors: list[Sample] = [
+        ("", {**_of(v), "code": code}, float(k))
+        for v in seen
+        for code, k in sorted(v.counts.service.failed_rows().items())
+    ]
+    text = "Rows without an answer by error code, all rows of a failed call included."
+    lines += _family("row_errors_total", "counter", text, row_errors)
     lines += _family(
         "latency_seconds",
         "histogram",
@@ -88,7 +95,7 @@ def exposition(
     lines += _family(
         "feature_cells_total",
         "counter",
-        "Feature values read, by state.",
+        "Feature values read, by state, those of refused rows included.",
         [sample for v in seen for sample in _cells(v)],
     )
     lines += _family(
@@ -147,11 +154,18 @@ def _drift(reports: list[DriftReport]) -> list[str]:
     psi: list[Sample] = []
     missing: list[Sample] = []
     series_status: list[Sample] = []
+    failed: list[Sample] = []
+    failure_status: list[Sample] = []
     status: list[Sample] = []
     for report in reports:
         labels = {"model": report.model, "version": report.version}
         status.append(("", labels, float(_level(report.status))))
         for series in report.series:
+            if series.errors is not None:
+                of = {**labels, "code": series.feature}
+                failed.append(("", of, series.errors.current or 0.0))
+                failure_status.append(("", of, float(_level(series.status))))
+                continue
             at = {**labels, "feature": series.feature}
             series_status.append(("", at, float(_level(series.status))))
             if series.psi is not None:
@@ -164,6 +178,8 @@ def _drift(reports: list[DriftReport]) -> list[str]:
         *_family("feature_drift_status", "gauge", f"By series: {levels}.", series_status),
         *_family("feature_psi", "gauge", "Population stability index of the last hour.", psi),
         *_family("feature_missing_ratio", "gauge", "Missing share of the last hour.", missing),
+        *_family("failed_rows_ratio", "gauge", "Share of rows failed with a code.", failed),
+        *_family("failed_rows_status", "gauge", f"Failed rows by code: {levels}.", failure_status),
     ]
 
 

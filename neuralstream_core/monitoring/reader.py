@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -42,7 +42,7 @@ class RawHour:
     def weight(self) -> int:
         """How much was counted: the larger of two copies of a closed hour is the complete one."""
         requests = int.from_bytes(self.service[-4:], "big") if self.service else 0
-        return requests + sum(int.from_bytes(data[-4:], "big") for data in self.series.values())
+        return requests + sum(layout.total(data) for data in self.series.values())
 
 
 class ArchivedHours(Protocol):
@@ -192,7 +192,8 @@ class CounterReader:
         string is it.
 
         Args:
-            chains: of one string in one hour, the keys of its copies and last its own.
+            chains: of one string in one hour, the keys of its copies and last its own; the service
+                string's first, then those of series.
         """
         commands: list[Command] = [(b"EXISTS", key) for chain in chains for key in chain[first:-1]]
         replies: list[object] = []
@@ -211,12 +212,13 @@ class CounterReader:
         values = self._port.mget(keys)
         states: list[tuple[bytes, bytes]] = []
         for i in range(len(chains)):
-            new = _earlier(*values[4 * i + 2 : 4 * i + 4]) or b""
+            size = layout.total if i else _last
+            new = _earlier(values[4 * i + 2], values[4 * i + 3], size) or b""
             # An hour begins with nothing; of minutes whose copy has gone just now nothing can be said.
-            old = b"" if first == 0 else _earlier(*values[4 * i : 4 * i + 2])
+            old = b"" if first == 0 else _earlier(values[4 * i], values[4 * i + 1], size)
             if old is None:
                 old = new
-            if 2 * _last(new) < _last(old):
+            if 2 * size(new) < size(old):
                 old = b""  # the hour's string was evicted in between and began anew
             states.append((old, new))
         return states
@@ -252,16 +254,18 @@ def _sum(raws: Iterable[RawHour], profiles: Sequence[Profile]) -> Counts:
 
 
 def _last(data: bytes) -> int:
-    """The last counter of a string, which every update adds to."""
+    """The last counter of a service string, of requests: it grows with each of them."""
     return int.from_bytes(data[-4:], "big")
 
 
-def _earlier(copy: bytes | None, following: bytes | None) -> bytes | None:
+def _earlier(
+    copy: bytes | None, following: bytes | None, size: Callable[[bytes], int]
+) -> bytes | None:
     """The copy, or the following minute's where that was made first: by a process whose clock is ahead."""
     if copy is None or following is None:
         return copy
     # One that is far behind began anew after an eviction.
-    return following if _last(following) < _last(copy) <= 2 * _last(following) else copy
+    return following if size(following) < size(copy) <= 2 * size(following) else copy
 
 
 def _pairs(reply: object) -> dict[bytes, bytes]:

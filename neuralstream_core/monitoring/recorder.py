@@ -3,7 +3,8 @@
 What can go wrong with Redis must not reach a prediction: nothing here raises, a flight waits no longer
 than the port's read timeout, and after a failed one a circuit breaker keeps the next requests from
 waiting at all. What was not recorded is counted in the process, logged at most once a minute, and
-added to the counter ``lost`` as soon as Redis takes counts again.
+added to the counter ``lost`` as soon as Redis takes counts again. A request that failed because Redis is
+down is not sent there; it is counted by its code with the next flight of its version.
 """
 
 from __future__ import annotations
@@ -20,7 +21,12 @@ from neuralstream_core.monitoring._samples import sample_columns, sample_row
 from neuralstream_core.monitoring._targets import Loading, ProfileSource, Target
 from neuralstream_core.monitoring._wire import command, increment
 from neuralstream_core.monitoring.latency import BITS, SCALES
-from neuralstream_core.monitoring.observation import AnyObservation, Observation, RowObservation
+from neuralstream_core.monitoring.observation import (
+    AnyObservation,
+    Observation,
+    Refused,
+    RowObservation,
+)
 from neuralstream_core.monitoring.profile import Profile, bare_profile
 from neuralstream_core.time import Clock, system_clock
 
@@ -37,6 +43,7 @@ _MAX_CODE: Final = 64
 _PROFILE_RETRY: Final = 10.0
 _PROFILE_WAIT: Final = 0.2
 _LOG_EVERY: Final = 60.0
+_REDIS_DOWN: Final = "redis_unavailable"
 
 _AT = {name: layout.COUNTERS_AT + i for i, name in enumerate(layout.COUNTERS)}
 _ONE = {name: increment(32, place, 1) for name, place in _AT.items()}
@@ -67,6 +74,8 @@ class RedisRecorder:
         self._lock = threading.Lock()
         self._loading: dict[str, Loading] = {}
         self._unsent: dict[tuple[str, str], int] = {}
+        self._late: dict[tuple[str, str], list[int]] = {}
+        """Calls that failed because Redis was down, and the rows they asked for."""
         self._logged = -_LOG_EVERY
         self.lost = 0
         """Requests of this process that were not recorded, ever."""
@@ -86,16 +95,35 @@ class RedisRecorder:
         except Exception as error:  # noqa: BLE001 - the promise of this class: a prediction never fails for its count
             self._lose(observation.model, observation.version, repr(error), unexpected=error)
 
-    def failure(self, model: str, version: str | None, code: str) -> None:
+    def failure(
+        self,
+        model: str,
+        version: str | None,
+        code: str,
+        *,
+        rows: int = 1,
+        refused: Refused | None = None,
+    ) -> None:
         """Count one failed request; see `neuralstream_core.monitoring.Recorder`."""
         version = version or layout.NO_VERSION
+        series: list[bytes] | None = None
+        if code == _REDIS_DOWN:
+            self._put_late(model, version, 1, rows)
+            return
         try:
-            target = self._targets.get((model, version, "")) or self._keep(
-                (model, version, ""),
-                Target(self._namespace, model, version, bare_profile((), None), 0, rows=False),
-            )
-            field = b"r:" + code[:_MAX_CODE].encode()
-            self._send(target, [_ONE["failed"], _ONE["requests"]], None, errors=[(field, b"1")])
+            if refused is not None:
+                target = self._target(refused)
+                series = target.plan.refused(refused.values, refused.status)
+            else:
+                target = self._targets.get((model, version, "")) or self._keep(
+                    (model, version, ""),
+                    Target(self._namespace, model, version, bare_profile((), None), 0, rows=False),
+                )
+            field = code[:_MAX_CODE].encode()
+            errors = [(b"r:" + field, b"1")]
+            if rows > 1:
+                errors.append((b"x:" + field, b"%d" % (rows - 1)))
+            self._send(target, [_ONE["failed"], _ONE["requests"]], series, errors)
         except Unavailable as error:
             self._lose(model, version, error.detail)
         except Exception as error:  # noqa: BLE001 - as in record
@@ -144,7 +172,9 @@ class RedisRecorder:
         counts = count(
             target.profile, seen.columns, sizes, seen.status, seen.prediction, seen.score, rows
         )
-        slots = counts.nonzero()[0].tolist() if rows else [target.profile.rows_slot]
+        slots = counts.nonzero()[0].tolist()
+        if not rows:
+            slots.append(target.profile.rows_slot)
         series = [increment(32, slot, int(counts[slot])) for slot in slots]
         service = _latencies(seen.timings) if seen.timings is not None else []
         failed = sum(seen.errors.values()) if seen.errors else 0
@@ -180,6 +210,14 @@ class RedisRecorder:
         unsent = self._take_unsent(target) if self._unsent else 0
         if unsent:
             service.insert(0, increment(32, _AT["lost"], unsent))
+        late = self._take_late(target) if self._late else None
+        if late is not None:
+            calls, asked = late
+            service[:0] = [increment(32, _AT[name], calls) for name in ("failed", "requests")]
+            field = _REDIS_DOWN.encode()
+            errors = [*errors, (b"r:" + field, b"%d" % calls)]
+            if asked > calls:
+                errors.append((b"x:" + field, b"%d" % (asked - calls)))
         try:
             minute = target.at(self._clock())
             commands = minute.commands(service, series, errors)
@@ -189,13 +227,15 @@ class RedisRecorder:
         except BaseException:
             if unsent:
                 self._put_unsent(target.model, target.version, unsent)
+            if late is not None:
+                self._put_late(target.model, target.version, *late)
             self._breaker.failed()
             raise
         self._breaker.worked()
 
     # -- what a version's requests share -----------------------------------------------------------
 
-    def _target(self, seen: AnyObservation) -> Target:
+    def _target(self, seen: AnyObservation | Refused) -> Target:
         target = self._targets.get((seen.model, seen.version, seen.profile))
         if target is not None and (target.final or time.monotonic() < target.retry_at):
             return target
@@ -262,6 +302,17 @@ class RedisRecorder:
         with self._lock:
             if (model, version) in self._unsent or len(self._unsent) < _MAX_PLANS:
                 self._unsent[model, version] = self._unsent.get((model, version), 0) + k
+
+    def _put_late(self, model: str, version: str, calls: int, rows: int) -> None:
+        with self._lock:
+            if (model, version) in self._late or len(self._late) < _MAX_PLANS:
+                kept = self._late.setdefault((model, version), [0, 0])
+                kept[0] += calls
+                kept[1] += rows
+
+    def _take_late(self, target: Target) -> list[int] | None:
+        with self._lock:
+            return self._late.pop((target.model, target.version), None)
 
     def _take_unsent(self, target: Target) -> int:
         with self._lock:

@@ -20,6 +20,7 @@ from neuralstream_core.monitoring.answers import (
 )
 from neuralstream_core.monitoring.decision import DEFAULT_RULE, Rule
 from neuralstream_core.monitoring.drift import drift_report
+from neuralstream_core.monitoring.failures import Traffic, default_version, expected_refusals
 from neuralstream_core.monitoring.layout import HOUR, MINUTE, NO_VERSION
 from neuralstream_core.monitoring.prometheus import exposition
 from neuralstream_core.monitoring.stats import split_check, version_stats
@@ -84,31 +85,31 @@ class Reports:
 
     def drift(self, model: str, version: str | None, window: Window) -> DriftReport:
         """Drift of a version; of the one in production, or else the latest, when none is named."""
+        default = default_version(self._registry.model(model))
+        version = version or default
         if version is None:
-            found = self._registry.model(model)
-            version = found.production_version or found.latest_version
-            if version is None:
-                raise NotFound(f"model {model} has no version", code="version_not_found")
+            raise NotFound(f"model {model} has no version", code="version_not_found")
         seen = self._read(self._registry.version(model, version), window)
-        return self._drift(seen, window, self._alarms.get(model).get(version))
+        unrouted = self._unrouted(model, window) if version == default else {}
+        return self._drift(seen, window, self._alarms.get(model).get(version), unrouted)
 
     def drifts(self, window: Window) -> DriftSummaries:
         """Every version with traffic in the window, in short."""
         summaries: list[DriftSummary] = []
-        for model, version in self.active(window):
-            if version == NO_VERSION:
-                continue
+        for (model, version), unrouted in self._judged(window).items():
             try:
                 seen = self._read(self._registry.version(model, version), window)
             except NotFound:
                 continue
-            report = self._drift(seen, window, None)
+            report = self._drift(seen, window, None, unrouted)
             summaries.append(
                 DriftSummary(
                     model=model,
                     version=version,
                     status=report.status,
+                    summary=report.summary,
                     rows=report.rows,
+                    error_rate=report.error_rate,
                     drifted=[s.feature for s in report.series if s.status.alarming],
                 )
             )
@@ -140,7 +141,7 @@ class Reports:
         now = self._clock()
         today = Window(now // _DAY * _DAY, now, minutes=False)
         hour = named_window("1h", now)
-        recent = set(self.active(hour))
+        recent = self._judged(hour)
         versions: list[VersionCounts] = []
         drifts: list[DriftReport] = []
         unrouted: dict[str, dict[str, int]] = {}
@@ -154,8 +155,9 @@ class Reports:
             except NotFound:
                 continue
             versions.append(self._read(record, today))
-            if (model, version) in recent and versions[-1].profiles[0].has_reference:
-                drifts.append(self._drift(self._read(record, hour), hour, None))
+            if (model, version) in recent:
+                lately = recent[model, version]
+                drifts.append(self._drift(self._read(record, hour), hour, None, lately))
         return exposition(versions, unrouted, drifts)
 
     def active(self, window: Window) -> list[tuple[str, str]]:
@@ -179,14 +181,47 @@ class Reports:
         counts = self._reader.read(record.model, record.version, profiles, window)
         return VersionCounts(record, profiles, counts)
 
-    def _drift(self, seen: VersionCounts, window: Window, alarm: Alarm | None) -> DriftReport:
+    def _unrouted(self, model: str, window: Window) -> dict[str, int]:
+        """Rows that failed before a version was chosen, by code."""
+        return self._reader.read(model, NO_VERSION, [], window).service.failed_rows()
+
+    def _judged(self, window: Window) -> dict[tuple[str, str], dict[str, int]]:
+        """Versions with traffic, and the rows without a version that count with each of them."""
+        found: dict[tuple[str, str], dict[str, int]] = {}
+        for model, version in self.active(window):
+            if version != NO_VERSION:
+                found.setdefault((model, version), {})
+                continue
+            try:
+                default = default_version(self._registry.model(model))
+            except NotFound:
+                continue
+            if default is not None:
+                found[model, default] = self._unrouted(model, window)
+        return found
+
+    def _drift(
+        self,
+        seen: VersionCounts,
+        window: Window,
+        alarm: Alarm | None,
+        unrouted: Mapping[str, int],
+    ) -> DriftReport:
+        """The report; ``unrouted`` failed before a version was chosen and count with this one."""
         profile = seen.profiles[0]
+        service = seen.counts.service
+        traffic = Traffic()
+        traffic.add(seen.counts.rows(), service.failed_rows(), service.counters["lost"])
+        traffic.add(0, unrouted, 0)
         return drift_report(
             seen.record.model,
             seen.record.version,
             window,
             profile,
             seen.counts.series[profile.digest],
+            traffic=traffic,
+            refusals=expected_refusals(seen.record, profile),
+            features=seen.record.features,
             rule=self._rule,
             alarm=alarm,
         )

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = [
+    "binomial_greater",
     "chi2_quantile",
     "chi2_sf",
     "fisher_greater",
@@ -110,6 +111,38 @@ def fisher_greater(k: int, n: int, reference_k: int, m: int) -> float:
     tail, term, x = 1.0, 1.0, k
     while x < top:
         term *= (n - x) * (total - x) / ((x + 1) * (m - total + x + 1))
+        x += 1
+        tail += term
+        if term < tail * _EPS:
+            break
+    return min(1.0, math.exp(log_first) * tail)
+
+
+def binomial_greater(k: int, n: int, rate: float) -> float:
+    """``P(X >= k)`` of ``n`` independent trials that each succeed with probability ``rate``, exactly, as
+    ``scipy.stats.binom.sf(k - 1, n, rate)``.
+
+    Args:
+        rate: in (0, 1).
+    """
+    if k <= 0:
+        return 1.0
+    if k > n:
+        return 0.0
+    log_first = _log_choose(n, k) + k * math.log(rate) + (n - k) * math.log1p(-rate)
+    odds = rate / (1 - rate)
+    if k <= n * rate:
+        below, term, x = 0.0, 1.0, k
+        while x > 0:
+            term *= x / ((n - x + 1) * odds)
+            x -= 1
+            below += term
+            if term < below * _EPS:
+                break
+        return max(0.0, 1.0 - math.exp(log_first) * below)
+    tail, term, x = 1.0, 1.0, k
+    while x < n:
+        term *= (n - x) * odds / (x + 1)
         x += 1
         tail += term
         if term < tail * _EPS:

@@ -48,6 +48,7 @@ def version_stats(
     service = counts.service
     features = _qualities(counts, profiles)
     cells = sum(k.sum() for k in features.values())
+    failures = sum(service.failed_rows().values())
     return VersionStats(
         version=version,
         stage=stage,
@@ -57,6 +58,7 @@ def version_stats(
         failed_rows=service.counters["failed_rows"],
         errors=dict(sorted(service.request_errors.items())),
         row_errors=dict(sorted(service.row_errors.items())),
+        error_rate=failures / (failures + counts.rows()) if failures + counts.rows() else None,
         latency_ms=latency_of(service.latency),
         cold_starts=service.counters["cold"],
         stale_routing=service.counters["stale_routing"],

@@ -29,8 +29,8 @@ __all__ = ["Cluster"]
 
 _ROUNDS = 5
 """One, one more after a failure, and what redirections during a resharding may take."""
-_TRANSIENT = frozenset(("CLUSTERDOWN", "READONLY", "NOAUTH"))
-"""Outages that a fresh slot map or connection may end."""
+_TRANSIENT = frozenset(("CLUSTERDOWN", "LOADING", "MASTERDOWN", "NOAUTH", "READONLY"))
+"""Outages that a fresh slot map or connection may end: another node may serve the slot by now."""
 _ASKING = pack((b"ASKING",))
 _GET = b"*2\r\n$3\r\nGET\r\n"
 

@@ -15,6 +15,7 @@ __all__ = [
     "EventKind",
     "EventRecord",
     "FeatureRef",
+    "Footprint",
     "Format",
     "Gate",
     "HeldView",
@@ -134,6 +135,18 @@ how normal a row is. ``ignored``: numbers that cannot be assigned to the classes
 Label: TypeAlias = str | int | bool
 
 
+class Footprint(Record):
+    """What loading and running a model took when it was validated, in a process of its own.
+
+    ``loaded`` and ``run`` are bytes: kept once it is loaded, and on top of that at the height of a run
+    on the sample rows. ``load_seconds`` is processor time.
+    """
+
+    loaded: int
+    run: int
+    load_seconds: float
+
+
 class Signature(Record):
     """What the loaded model takes and gives, recorded when it was validated."""
 
@@ -149,6 +162,8 @@ class Signature(Record):
     names: tuple[str, ...] = Field(
         default=(), description="of the values of one prediction, when it consists of several"
     )
+    footprint: Footprint | None = None
+    """``None`` for a version validated before this was measured."""
 
 
 class Checked(Record):

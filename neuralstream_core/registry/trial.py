@@ -16,6 +16,7 @@ import os
 import resource
 import sys
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -57,16 +58,22 @@ class Outcome(Record):
 
 
 def try_artifact(version: VersionRecord, data: bytes, asked: Asked) -> Proof:
-    """Inspect and load an artifact, and prove it (`neuralstream_core.serving.proof`).
+    """Inspect and load an artifact, prove it (`neuralstream_core.serving.proof`), measure what that takes.
 
     Raises:
         ArtifactRejected: with the reason.
     """
+    from neuralstream_core.serving.footprint import load_measured, run_measured
     from neuralstream_core.serving.proof import prove
-    from neuralstream_core.serving.runtimes import load
 
-    runtime = load(version.format, data)
-    return prove(version, runtime, asked.declared, asked.check, asked.samples)
+    runtime, footprint = load_measured(version.format, data)
+    proofs: list[Proof] = []
+    footprint = run_measured(
+        footprint,
+        lambda: proofs.append(prove(version, runtime, asked.declared, asked.check, asked.samples)),
+    )
+    (proof,) = proofs
+    return replace(proof, signature=proof.signature.model_copy(update={"footprint": footprint}))
 
 
 def _confine(memory: int, seconds: int) -> None:
@@ -118,9 +125,12 @@ def main() -> None:
     task = Task.model_validate_json(sys.stdin.buffer.readline())
     if task.format is Format.ONNX:
         import onnxruntime  # noqa: F401 - its own memory is not the artifact's
+    import neuralstream_core.serving.footprint
     import neuralstream_core.serving.proof
-    import neuralstream_core.serving.runtimes  # noqa: F401 - the same
+    import neuralstream_core.serving.runtimes
 
+    if task.format is Format.ONNX:
+        neuralstream_core.serving.footprint.warm_up()
     _confine(task.memory, task.seconds)
     outcome = _attempt(task, sys.stdin.buffer.read())
     answer.write(outcome.model_dump_json())

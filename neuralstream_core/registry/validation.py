@@ -14,6 +14,7 @@ from typing import Final
 from pydantic import ValidationError
 
 from neuralstream_core.errors import ArtifactRejected, FieldError, Unavailable
+from neuralstream_core.memory import resident
 from neuralstream_core.registry.records import VersionRecord
 from neuralstream_core.registry.registrar import Validated
 from neuralstream_core.registry.requests import Asked
@@ -26,6 +27,12 @@ MEMORY: Final = 1024 * 1024 * 1024
 SECONDS: Final = 15.0
 """Wall-clock time the whole trial may take, the start of the process included."""
 
+CHILD: Final = 128 * 1024 * 1024
+"""Bytes the process takes before it sees the artifact: Python, numpy and ONNX Runtime."""
+RESERVE: Final = 64 * 1024 * 1024
+"""Bytes left to this process for what it does meanwhile."""
+_LEAST: Final = 64 * 1024 * 1024
+
 _KEPT: Final = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "LANG", "TMPDIR")
 
 
@@ -37,11 +44,16 @@ class ProcessValidator:
     Args:
         memory: bytes on top of the runtime's own.
         seconds: wall-clock limit.
+        shared: bytes this process and the other may use together (a Lambda function's memory): the
+            trial gets what this one leaves, if that is less than ``memory``. ``None``: no such limit.
     """
 
-    def __init__(self, *, memory: int = MEMORY, seconds: float = SECONDS) -> None:
+    def __init__(
+        self, *, memory: int = MEMORY, seconds: float = SECONDS, shared: int | None = None
+    ) -> None:
         self._memory = memory
         self._seconds = seconds
+        self._shared = shared
 
     def validate(self, version: VersionRecord, data: bytes, asked: Asked, /) -> Validated:
         """The signature of a good artifact, and what its check found.
@@ -53,7 +65,7 @@ class ProcessValidator:
         task = Task(
             version=version,
             asked=asked,
-            memory=self._memory,
+            memory=self._share(),
             seconds=max(1, round(self._seconds)),
         )
         outcome = self._run(task, data)
@@ -92,15 +104,24 @@ class ProcessValidator:
         try:
             return Outcome.model_validate_json(done.stdout)
         except ValidationError:
-            return Outcome(reason=self._remains(done.returncode))
+            return Outcome(reason=self._remains(done.returncode, task.memory))
 
-    def _remains(self, status: int) -> str:
+    def _share(self) -> int:
+        """Bytes the trial may take now."""
+        if self._shared is None:
+            return self._memory
+        left = self._shared - resident() - CHILD - RESERVE
+        if left < _LEAST:
+            raise Unavailable("there is no memory left for a trial", dependency="validator")
+        return min(self._memory, left)
+
+    def _remains(self, status: int, memory: int) -> str:
         """What a process that died without an answer tells by its status."""
         match -status:
             case signal.SIGXCPU:
                 return f"its trial took longer than {self._seconds:g} s"
             case signal.SIGABRT | signal.SIGKILL:
-                return f"it needs more than {self._memory // 2**20} MiB of memory, or is corrupt"
+                return f"it needs more than {memory // 2**20} MiB of memory, or is corrupt"
             case number if number > 0:
                 return f"the runtime crashed on it (signal {number})"
         return f"its trial ended with status {status}"

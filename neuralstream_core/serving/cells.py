@@ -14,6 +14,7 @@ import numpy as np
 from neuralstream_core.errors import FieldError, Invalid, Unavailable
 from neuralstream_core.features.rows import Status
 from neuralstream_core.features.values import Dtype, checker
+from neuralstream_core.monitoring.observation import WRONG_TYPE
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -96,6 +97,8 @@ def override_columns(
 ) -> tuple[list[NDArray[Any]], NDArray[np.uint8]]:
     """Columns of nothing but the caller's own values; every other cell is NOT_FOUND.
 
+    A value that is refused makes an error of its row, and its cell `WRONG_TYPE`.
+
     Args:
         rows: positions ``(n,)`` within the values of ``overrides``.
         errors: by position; rows whose values are wrong are added.
@@ -124,6 +127,7 @@ def override_columns(
                 column[at] = check(value)
                 cells[at] = Status.PRESENT
             except ValueError as error:
+                cells[at] = WRONG_TYPE
                 errors.setdefault(row, RowError("invalid", f"features.{name}: {error}"))
     return columns, status
 
@@ -212,12 +216,14 @@ def fill_columns(
                 columns[place] = column
         reasons: dict[bytes, RowError] = {}  # rows of one pattern share one message
         for at in np.flatnonzero(bad).tolist():
+            if int(rows[at]) in errors:
+                continue
             pattern = status[at].tobytes()
             reason = reasons.get(pattern)
             if reason is None:
                 error = missing_features(plan, status[at].tolist())
                 reason = reasons[pattern] = RowError(error.code, error.detail)
-            errors.setdefault(int(rows[at]), reason)
+            errors[int(rows[at])] = reason
     if errors:
         failed = np.fromiter(errors, np.intp, len(errors))
         bad |= np.isin(rows, failed)

@@ -21,6 +21,7 @@ from neuralstream_core.monitoring.observation import Observation, Recorder
 from neuralstream_core.serving._groups import Group, infer
 from neuralstream_core.serving.bounds import check_values
 from neuralstream_core.serving.cells import RowError, fill_columns, override_columns
+from neuralstream_core.serving.deadline import Deadline
 from neuralstream_core.serving.entities import column_entities
 from neuralstream_core.serving.models import Models
 from neuralstream_core.serving.outcomes import Answers
@@ -102,25 +103,29 @@ def predict_columns(
     """
     route = router.get(model)
     n = len(entities)
+    failing = version or _only(route)
     try:
         groups, versions, index = _groups(route, router, models, entities, version)
         errors: dict[int, RowError] = {}
         for group in groups:
+            failing = group.plan.version.version
             group.columns, group.status = override_columns(
                 group.plan, group.rows, overrides or {}, feature_view, errors
             )
         reading = perf_counter()
         degraded = _read(groups, store, entities, keys, overrides or {}, feature_view)
         read = perf_counter()
+        limits = models.limits
+        deadline = Deadline.begin(limits.job if job else limits.rows)
         for group in groups:
+            failing = group.plan.version.version
             group.good = fill_columns(group.plan, group.columns, group.status, group.rows, errors)
-            infer(group, errors)
+            infer(group, errors, deadline)
         inferred = perf_counter()
         if not job:
             check_values(sum(group.answers.size for group in groups if group.answers is not None))
     except NeuralStreamError as error:
-        if not (isinstance(error, Unavailable) and error.dependency == "redis"):
-            recorder.failure(model, version, error.code)
+        recorder.failure(model, failing, error.code, rows=max(n, 1))
         raise
     seconds = (perf_counter() - begin, read - reading, inferred - read)
     if not degraded:
@@ -140,6 +145,12 @@ def predict_columns(
         names={group.plan.version.version: group.plan.reader.names for group, _ in done},
         degraded=degraded,
     )
+
+
+def _only(route: Route) -> str | None:
+    """The version that serves, when there is one; of several it is not known yet which one fails."""
+    names = route.assigner.versions if route.assigner is not None else ()
+    return names[0] if len(names) == 1 else None
 
 
 def _groups(
@@ -261,16 +272,18 @@ def _record(
         else:
             keep = np.ones(len(answered), np.bool_)
         picked = answered[keep]
-        whole = len(picked) == len(group.rows)
-        status = group.status if whole else group.status[picked]
+        done: NDArray[np.bool_] | None = None
+        if len(picked) < len(group.rows):
+            done = np.zeros(len(group.rows), np.bool_)
+            done[picked] = True
         recorder.record(
             Observation(
                 model=version.model,
                 version=version.version,
                 profile=version.profile,
                 features=plan.features,
-                columns=group.columns if whole else [c[picked] for c in group.columns],
-                status=status if status.any() else None,
+                columns=group.columns,
+                status=group.status if group.status.any() else None,
                 prediction=[] if answers is None else _first(answers.prediction)[keep],
                 score=None
                 if answers is None or answers.probability is None
@@ -282,6 +295,7 @@ def _record(
                 requests=requests,
                 errors=dict(counts) or None,
                 classes=plan.classes,
+                answered=done,
             )
         )
         requests = 0

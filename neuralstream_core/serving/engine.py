@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from neuralstream_core.errors import Invalid, NeuralStreamError, Unavailable
 from neuralstream_core.features.rows import Entity, Row, Status, ViewRead
-from neuralstream_core.monitoring.observation import Recorder, RowObservation
+from neuralstream_core.monitoring.observation import Recorder, Refused, RowObservation
 from neuralstream_core.registry.records import VersionRecord
+from neuralstream_core.serving._refused import given, refused
 from neuralstream_core.serving.cells import fallback, filled, first_output, overrides
 from neuralstream_core.serving.entities import primary, view_entities
 from neuralstream_core.serving.models import Models
@@ -146,11 +147,10 @@ class Engine:
                 entity = self._entity(entity_id, None, feature_view, route)
                 chosen = route.versions[route.serving.one(entity)]
                 plan = self.models.get(chosen)
-            prediction = self._predict(plan, entity, feature_view, entities, features, begin)
         except NeuralStreamError as error:
-            if not (isinstance(error, Unavailable) and error.dependency == "redis"):
-                self._recorder.failure(model, chosen.version if chosen else None, error.code)
+            self._failed(model, chosen, error)
             raise
+        prediction = self._predict(plan, entity, feature_view, entities, features, begin)
         meanwhile = None if render is None else _Meanwhile(render, prediction)
         if not prediction.degraded:
             self._record(route, prediction, meanwhile, pinned=version is not None)
@@ -218,10 +218,10 @@ class Engine:
             inputs = tensors(plan)
             before = perf_counter()
             rows = len(next(iter(inputs.values())))
-            predictions = plan.reader.run(plan.runtime, inputs, rows)
+            predictions = plan.reader.run(plan.runtime, inputs, rows, self.models.limits.tensors)
             after = perf_counter()
         except NeuralStreamError as error:
-            self._recorder.failure(model, chosen.version if chosen else None, error.code)
+            self._failed(model, chosen, error)
             raise
         from neuralstream_core.serving.columns import observe_tensors
 
@@ -259,11 +259,52 @@ class Engine:
         features: Mapping[str, Any] | None,
         begin: float,
     ) -> Prediction:
-        binding = plan.bound
-        values: Sequence[Any]
-        status: Sequence[int] | None
-        degraded = False
         reading = perf_counter()
+        try:
+            binding = plan.bound
+            values, status, degraded = self._read(plan, entity, feature_view, entities, features)
+        except NeuralStreamError as error:
+            version = plan.version
+            self._failed(version.model, version, error, given(plan, features, feature_view))
+            raise
+        read = perf_counter()
+        try:
+            if status is not None and any(status):
+                values = filled(plan, values, status)
+            else:
+                status = None
+            predictions = plan.reader.run(plan.runtime, binding.row(values), 1)
+            inferred = perf_counter()
+            outcome = plan.reader.one(predictions)
+        except NeuralStreamError as error:
+            version = plan.version
+            cells = None if degraded else refused(plan, values, status)
+            self._failed(version.model, version, error, cells)
+            raise
+        seconds = (perf_counter() - begin, read - reading, inferred - read)
+        return Prediction(
+            plan, entity, outcome, values, status, predictions, seconds, self._clock(), degraded
+        )
+
+    def _failed(
+        self,
+        model: str,
+        version: VersionRecord | None,
+        error: NeuralStreamError,
+        cells: Refused | None = None,
+    ) -> None:
+        name = version.version if version else None
+        self._recorder.failure(model, name, error.code, refused=cells)
+
+    def _read(
+        self,
+        plan: Plan,
+        entity: Entity | None,
+        feature_view: str | None,
+        entities: Mapping[str, str] | None,
+        features: Mapping[str, Any] | None,
+    ) -> tuple[Sequence[Any], Sequence[int] | None, bool]:
+        """Values and statuses in model order, and whether defaults stand in for a store that is down."""
         if (
             plan.whole
             and entity is not None
@@ -274,26 +315,10 @@ class Engine:
             part = plan.parts[0]
             try:
                 row = self._rows((ViewRead(part.view, entity, part.names),))[0]
-                values, status = row.values, row.status
             except Unavailable as error:
-                values, status = fallback(plan, error, range(len(plan.features)))
-                degraded = True
-        else:
-            values, status, degraded = self._gather(
-                plan, entity, feature_view, entities, features or {}
-            )
-        read = perf_counter()
-        if status is not None and any(status):
-            values = filled(plan, values, status)
-        else:
-            status = None
-        predictions = plan.reader.run(plan.runtime, binding.row(values), 1)
-        inferred = perf_counter()
-        outcome = plan.reader.one(predictions)
-        seconds = (perf_counter() - begin, read - reading, inferred - read)
-        return Prediction(
-            plan, entity, outcome, values, status, predictions, seconds, self._clock(), degraded
-        )
+                return *fallback(plan, error, range(len(plan.features))), True
+            return row.values, row.status, False
+        return self._gather(plan, entity, feature_view, entities, features or {})
 
     def _record(
         self,

@@ -4,6 +4,10 @@ A model is loaded once per process however many requests ask for it at the same 
 load is asked for again by the next request: nothing about a failure is kept. Memory and disk are bounded
 in bytes, the least recently used goes first; a model that nobody asked for in a quarter of an hour goes
 when another arrives. An evicted model lives on only in the requests that are using it.
+
+A model counts with the memory it was measured to take when it was validated. One that was validated
+before this was measured counts with the estimate from its file, or with what this process grew by when it
+was loaded if that is clearly more.
 """
 
 from __future__ import annotations
@@ -22,15 +26,18 @@ from time import monotonic
 from typing import Final
 
 from neuralstream_core.errors import ArtifactRejected, NeuralStreamError, Unavailable
+from neuralstream_core.memory import resident
 from neuralstream_core.registry.records import VersionRecord
+from neuralstream_core.serving.limits import CACHE, Limits
 from neuralstream_core.serving.plan import Plan, make_plan
 from neuralstream_core.serving.runtimes import Runtime, load
 
 __all__ = ["DiskCache", "Models"]
 
-MEMORY_BYTES: Final = 700 * 1024 * 1024
 DISK_BYTES: Final = 400 * 1024 * 1024
 IDLE_SECONDS: Final = 900.0
+NOISE_BYTES: Final = 16 * 1024 * 1024
+"""By how much a process may grow for other reasons while a model is loaded."""
 
 
 class DiskCache:
@@ -91,6 +98,7 @@ class DiskCache:
 @dataclass(slots=True)
 class _Loaded:
     runtime: Runtime
+    nbytes: int
     used_at: float
     plans: dict[tuple[str, str], Plan] = field(default_factory=dict)
 
@@ -101,7 +109,8 @@ class Models:
     Args:
         fetch: ``ArtifactStore.get``.
         disk: ``None`` to go without.
-        max_bytes: estimated memory of all loaded models; the one in use is never evicted for itself.
+        max_bytes: memory of all loaded models; the one in use is never evicted for itself.
+        limits: of loading and inference.
         now: a monotonic clock in seconds.
     """
 
@@ -110,9 +119,11 @@ class Models:
         fetch: Callable[[str], bytes],
         disk: DiskCache | None = None,
         *,
-        max_bytes: int = MEMORY_BYTES,
+        max_bytes: int = CACHE,
+        limits: Limits | None = None,
         now: Callable[[], float] = monotonic,
     ) -> None:
+        self.limits = limits or Limits()
         self._fetch = fetch
         self._disk = disk
         self._max_bytes = max_bytes
@@ -123,9 +134,9 @@ class Models:
 
     @property
     def nbytes(self) -> int:
-        """Estimated memory of what is loaded."""
+        """Memory of what is loaded."""
         with self._lock:
-            return sum(entry.runtime.nbytes for entry in self._loaded.values())
+            return sum(entry.nbytes for entry in self._loaded.values())
 
     def get(self, version: VersionRecord) -> Plan:
         """The plan of a version, its model loaded.
@@ -170,7 +181,7 @@ class Models:
         if not mine:
             return future.result()
         try:
-            runtime = self._fetch_and_load(version)
+            runtime, nbytes = self._fetch_and_load(version)
         except BaseException as error:
             with self._lock:
                 del self._loading[digest]
@@ -178,30 +189,40 @@ class Models:
             raise
         with self._lock:
             del self._loading[digest]
-            self._loaded[digest] = _Loaded(runtime, self._now())
-            self._evict(digest)
+            self._loaded[digest] = _Loaded(runtime, nbytes, self._now())
+            self._evict(keep=digest)
         future.set_result(runtime)
         return runtime
 
-    def _fetch_and_load(self, version: VersionRecord) -> Runtime:
+    def _fetch_and_load(self, version: VersionRecord) -> tuple[Runtime, int]:
+        """The model and the bytes it counts with."""
         data = self._disk.get(version.digest) if self._disk is not None else None
         if data is None:
             data = self._fetch(version.digest)
             if self._disk is not None:
                 self._disk.put(version.digest, data)
+        footprint = version.signature.footprint if version.signature is not None else None
+        if footprint is not None:  # make room first, so that both are never there at once
+            with self._lock:
+                self._evict(needed=footprint.loaded)
+        before = resident()
         try:
-            return load(version.format, data)
+            runtime = load(version.format, data, self.limits.bounds(footprint))
         except NeuralStreamError as error:
             raise _broken(version, error) from None
+        if footprint is not None:
+            return runtime, footprint.loaded
+        grown = resident() - before
+        return runtime, grown if grown > runtime.nbytes + NOISE_BYTES else runtime.nbytes
 
-    def _evict(self, keep: str) -> None:
-        """Free what is over the limit or idle; the lock is held."""
+    def _evict(self, keep: str | None = None, needed: int = 0) -> None:
+        """Free what is idle, and what is over the limit once ``needed`` is added; the lock is held."""
         oldest = self._now() - IDLE_SECONDS
-        total = sum(entry.runtime.nbytes for entry in self._loaded.values())
+        total = needed + sum(entry.nbytes for entry in self._loaded.values())
         for digest in list(self._loaded):
             entry = self._loaded[digest]
             if digest != keep and (total > self._max_bytes or entry.used_at < oldest):
-                total -= entry.runtime.nbytes
+                total -= entry.nbytes
                 del self._loaded[digest]
 
 

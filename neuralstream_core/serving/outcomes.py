@@ -126,13 +126,22 @@ class Reader:
         """Whether an answer may have a ``score``."""
         return self._is_score
 
-    def run(self, runtime: Runtime, inputs: Mapping[str, np.ndarray], rows: int) -> Predictions:
+    def run(
+        self,
+        runtime: Runtime,
+        inputs: Mapping[str, np.ndarray],
+        rows: int,
+        seconds: float | None = None,
+    ) -> Predictions:
         """The model's outputs for ``rows`` rows.
 
+        Args:
+            seconds: how long it may take, as for `Runtime.run`.
+
         Raises:
-            Invalid: ``inference_failed``, or ``wrong_row_count``: not one answer per row.
+            Invalid: as `Runtime.run`, or ``wrong_row_count``: not one answer per row.
         """
-        predictions = runtime.run(inputs)
+        predictions = runtime.run(inputs, seconds)
         values, scores = predictions.values, predictions.scores
         if values.shape != (rows, *self._shapes[0]):
             raise wrong_row_count(rows, values)

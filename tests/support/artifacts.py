@@ -12,7 +12,9 @@ from onnx import TensorProto, helper, numpy_helper
 __all__ = ["double_sum", "endless", "greedy", "linear", "onnx_bytes", "zip_bomb"]
 
 
-def onnx_bytes(nodes: list[Any], constants: dict[str, np.ndarray], width: int = 2) -> bytes:
+def onnx_bytes(
+    nodes: list[Any], constants: dict[str, np.ndarray], width: int = 2, opset: int = 17
+) -> bytes:
     """A model from ``x`` (FP32, n by ``width``) to ``y`` (FP32, n by 1)."""
     graph = helper.make_graph(
         nodes,
@@ -21,7 +23,7 @@ def onnx_bytes(nodes: list[Any], constants: dict[str, np.ndarray], width: int = 
         [helper.make_tensor_value_info("y", TensorProto.FLOAT, [None, 1])],
         [numpy_helper.from_array(array, name) for name, array in constants.items()],
     )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
     return bytes(model.SerializeToString())
 
 

@@ -102,3 +102,15 @@ def bucket(s3: S3Client) -> Iterator[str]:
         for entry in page.get("Contents", []):
             s3.delete_object(Bucket=name, Key=entry["Key"])
     s3.delete_bucket(Bucket=name)
+
+
+def cancel_transaction(dynamodb: Any, table: str, name: str) -> None:
+    """A transaction whose first half succeeds and whose second is refused: nothing of it may be seen."""
+    put = {"TableName": table, "Item": {"PK": {"S": "undone"}, "SK": {"S": name}}}
+    check = {
+        "TableName": table,
+        "Key": {"PK": {"S": "nobody"}, "SK": {"S": "x"}},
+        "ConditionExpression": "attribute_exists(PK)",
+    }
+    with pytest.raises(dynamodb.exceptions.TransactionCanceledException):
+        dynamodb.transact_write_items(TransactItems=[{"Put": put}, {"ConditionCheck": check}])

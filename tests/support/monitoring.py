@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from neuralstream_core.monitoring.baseline import build_profile
-from neuralstream_core.monitoring.observation import Observation, RowObservation
+from neuralstream_core.monitoring.observation import Observation, Refused, RowObservation
 from neuralstream_core.monitoring.profile import Profile
 from neuralstream_core.monitoring.reader import CounterReader, Counts
 from neuralstream_core.monitoring.recorder import RedisRecorder
@@ -79,6 +79,18 @@ class Watched:
             "timings": (0.004, 0.001, 0.00002),
         }
         return RowObservation(**{**fields, **changes})
+
+    def refused(self, rng: np.random.Generator, **changes: Any) -> Refused:
+        """A row that was looked up and got no answer."""
+        fields: dict[str, Any] = {
+            "model": self.model,
+            "version": self.version,
+            "profile": self.profile.digest,
+            "features": self.features,
+            "values": tuple(rng.normal(size=len(self.features)).tolist()),
+            "status": None,
+        }
+        return Refused(**{**fields, **changes})
 
     def batch(self, rng: np.random.Generator, rows: int, **changes: Any) -> Observation:
         """One answered batch."""

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from pydantic import Field
+
 from neuralstream_core.errors import NeuralStreamError
+from neuralstream_core.memory import function_memory, limit_growth, resident
 from neuralstream_core.settings import BucketSettings, RedisSettings, TableSettings
 from neuralstream_core.time import system_clock
 from neuralstream_lambda.wiring import redis_port, s3_client, serving_table
@@ -35,8 +39,16 @@ FIRST_PREDICTION: Final = (
 
 
 class ServingSettings(RedisSettings, TableSettings, BucketSettings):
-    """What every function needs that predicts."""
+    """What every function needs that predicts; see `neuralstream_core.serving.limits.Limits`."""
 
+    inference_ms: int = Field(default=2_000, ge=1, le=60_000)
+    inference_tensors_ms: int = Field(default=3_000, ge=1, le=60_000)
+    inference_rows_ms: int = Field(default=15_000, ge=1, le=60_000)
+    inference_job_ms: int = Field(default=600_000, ge=1, le=800_000)
+
+
+MEMORY_RESERVE = 64 * 1024 * 1024
+"""Bytes of the function's memory that are never given to a model: beyond it, Lambda ends the process."""
 
 CATALOG_SECONDS = 30.0
 """A served view can only grow (its models hold it), and growth is noticed by itself: no hurry."""
@@ -67,9 +79,13 @@ def engine(settings: ServingSettings) -> Engine:
     from neuralstream_core.registry.artifacts import ArtifactStore
     from neuralstream_core.registry.registry import Registry
     from neuralstream_core.serving.engine import Engine
+    from neuralstream_core.serving.limits import Limits
     from neuralstream_core.serving.models import DiskCache, Models
     from neuralstream_core.serving.router import Router
 
+    memory = function_memory(os.environ)
+    if memory is not None:
+        limit_growth(memory - resident() - MEMORY_RESERVE)
     namespace = settings.namespace
     table = serving_table(settings.table)
     port = redis_port(settings)
@@ -80,7 +96,16 @@ def engine(settings: ServingSettings) -> Engine:
 
     return Engine(
         Router(registry.routing, registry.version),
-        Models(artifact, DiskCache(Path(tempfile.gettempdir()) / "neuralstream-models")),
+        Models(
+            artifact,
+            DiskCache(Path(tempfile.gettempdir()) / "neuralstream-models"),
+            limits=Limits(
+                one=settings.inference_ms / 1000,
+                tensors=settings.inference_tensors_ms / 1000,
+                rows=settings.inference_rows_ms / 1000,
+                job=settings.inference_job_ms / 1000,
+            ),
+        ),
         OnlineStore(
             port,
             Catalog(table, namespace, system_clock, refresh_seconds=CATALOG_SECONDS),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from neuralstream_core.monitoring.observation import AnyObservation, Recorder
+from neuralstream_core.monitoring.observation import AnyObservation, Recorder, Refused
 from neuralstream_core.serving.batch.cells import Entity, RowError
 from neuralstream_core.serving.batch.chunks import Answers, Predictor
 from neuralstream_core.time import Micros
@@ -35,7 +35,15 @@ class HeldRecorder:
         if meanwhile is not None:
             meanwhile()
 
-    def failure(self, model: str, version: str | None, code: str) -> None:
+    def failure(
+        self,
+        model: str,
+        version: str | None,
+        code: str,
+        *,
+        rows: int = 1,
+        refused: Refused | None = None,
+    ) -> None:
         """Dropped: the task fails as a whole and is tried again, nobody was answered."""
 
     def release(self) -> None:

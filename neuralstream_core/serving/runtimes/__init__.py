@@ -7,9 +7,25 @@ imported by the first `load` of an ONNX artifact, never before.
 from __future__ import annotations
 
 from neuralstream_core.registry.records import Format
-from neuralstream_core.serving.runtimes._base import DATATYPES, MAX_ARTIFACT, Predictions, Runtime
+from neuralstream_core.serving.runtimes._base import (
+    DATATYPES,
+    MAX_ARTIFACT,
+    Bounds,
+    Predictions,
+    Runtime,
+    trial_inputs,
+)
 
-__all__ = ["DATATYPES", "MAX_ARTIFACT", "Predictions", "Runtime", "inspect", "load"]
+__all__ = [
+    "DATATYPES",
+    "MAX_ARTIFACT",
+    "Bounds",
+    "Predictions",
+    "Runtime",
+    "inspect",
+    "load",
+    "trial_inputs",
+]
 
 
 def inspect(format: Format | str, data: bytes) -> None:  # noqa: A002 - the registry's own word for it
@@ -28,8 +44,12 @@ def inspect(format: Format | str, data: bytes) -> None:  # noqa: A002 - the regi
         inspect_linear(data)
 
 
-def load(format: Format | str, data: bytes) -> Runtime:  # noqa: A002 - the registry's own word for it
-    """Inspect, load and run an artifact once on blank rows.
+def load(
+    format: Format | str,  # noqa: A002 - the registry's own word for it
+    data: bytes,
+    bounds: Bounds | None = None,
+) -> Runtime:
+    """Inspect, load and run an artifact once on blank rows, within ``bounds``.
 
     Raises:
         ArtifactRejected: with the reason.
@@ -37,7 +57,7 @@ def load(format: Format | str, data: bytes) -> Runtime:  # noqa: A002 - the regi
     if format == Format.ONNX:
         from neuralstream_core.serving.runtimes._onnx import OnnxRuntime
 
-        return OnnxRuntime(data)
+        return OnnxRuntime(data, bounds or Bounds())
     from neuralstream_core.serving.runtimes._linear import LinearRuntime
 
     return LinearRuntime(data)

@@ -18,6 +18,7 @@ __all__ = [
     "MAX_OUTPUTS",
     "MAX_WIDTH",
     "TRIAL_ROWS",
+    "Bounds",
     "Predictions",
     "Runtime",
     "check_trial",
@@ -55,6 +56,21 @@ DATATYPES: Final[Mapping[str, np.dtype[np.generic]]] = {
 """Open Inference Protocol datatypes and their numpy types; ``BYTES`` holds ``str``."""
 
 
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What a model may take; a runtime whose cost follows from its size alone ignores them.
+
+    Attributes:
+        load_seconds: wall-clock time to load.
+        run_seconds: wall-clock time of one run, unless the run says otherwise.
+        run_memory: bytes one run may allocate for its tensors.
+    """
+
+    load_seconds: float = 6.0
+    run_seconds: float = 2.0
+    run_memory: int = 512 * 1024 * 1024
+
+
 @dataclass(slots=True)
 class Predictions:
     """Answers of one inference call over ``n`` rows.
@@ -76,16 +92,19 @@ class Runtime(Protocol):
 
     signature: Signature
     nbytes: int
-    """Memory it is taken to occupy, an upper estimate used by the model cache."""
+    """Bytes it is taken to occupy, estimated from the artifact; `Footprint.loaded` is measured."""
 
-    def run(self, inputs: Mapping[str, np.ndarray]) -> Predictions:
+    def run(self, inputs: Mapping[str, np.ndarray], seconds: float | None = None) -> Predictions:
         """Infer ``n`` rows.
 
         Args:
             inputs: one array per input of the signature, first axis ``n``, of its datatype.
+            seconds: how long it may take; as the model was loaded with when not given.
 
         Raises:
-            Invalid: the runtime refused the inputs (wrong shape or an unusable value).
+            Invalid: ``inference_timeout``: it took longer; ``inference_memory``: it asked for more
+                memory than it may have; ``inference_failed``: the runtime refused the inputs (wrong
+                shape or an unusable value).
         """
 
     def tensors(self, predictions: Predictions) -> dict[str, np.ndarray]:

@@ -134,7 +134,11 @@ class LinearRuntime:
         self.signature = _signature(coef, self._classes)
         check_trial(self.run(trial_inputs(self.signature)))
 
-    def run(self, inputs: Mapping[str, np.ndarray]) -> Predictions:
+    def run(
+        self,
+        inputs: Mapping[str, np.ndarray],
+        seconds: float | None = None,  # noqa: ARG002 - one matrix product: its size bounds its time
+    ) -> Predictions:
         """See `Runtime.run`."""
         rows = inputs["input"]
         if rows.ndim != 2 or rows.shape[1] != len(self._weights):

@@ -7,8 +7,10 @@ dictionary is ever built and both export styles look the same from here on.
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
@@ -18,6 +20,7 @@ from neuralstream_core.registry.records import Signature, Tensor
 from neuralstream_core.serving.runtimes._base import (
     MAX_CLASSES,
     MAX_WIDTH,
+    Bounds,
     Predictions,
     check_trial,
     check_width,
@@ -25,14 +28,13 @@ from neuralstream_core.serving.runtimes._base import (
 )
 from neuralstream_core.serving.runtimes._onnx_inspect import Findings, inspect_onnx
 from neuralstream_core.serving.runtimes._reason import reason
+from neuralstream_core.serving.runtimes._watchdog import Watchdog
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
 __all__ = ["OnnxRuntime"]
 
-TRIAL_SECONDS: Final = 20.0
-"""A trial run of two rows that takes longer is ended."""
 _RESIDENT_FACTOR: Final = 3
 """Memory of a session over its file: the parsed graph, the packed kernels and the arena."""
 
@@ -54,22 +56,51 @@ _DATATYPES: Final = {
 _LABELS: Final = frozenset({"INT64", "INT32", "BYTES", "BOOL"})
 _SCORES: Final = frozenset({"FP32", "FP64", "FP16"})
 
+_OUT_OF_MEMORY: Final = re.compile(
+    r"bad_alloc|Failed to allocate|Available memory of|out of memory|std::length_error"
+)
+
+_watchdog = Watchdog()
+_arenas = threading.Lock()
+
+
+class _Ended:
+    """What ends one run of a session; kept and used again by the next run unless it was needed."""
+
+    __slots__ = ("end", "options")
+
+    def __init__(self) -> None:
+        import onnxruntime
+
+        self.options = onnxruntime.RunOptions()
+        # What a run took beyond its first small block goes back to the system when it ends.
+        self.options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+        self.end = partial(setattr, self.options, "terminate", True)
+
 
 class OnnxRuntime:
     """A `Runtime` over one ``InferenceSession``.
 
     Args:
         data: the artifact; inspected before the runtime sees it.
+        bounds: of loading, of the trial run and of each run.
+
+    A run is ended between two operators of the graph: one operator that takes long (a product of huge
+    matrices) ends when it is done.
 
     Raises:
         ArtifactRejected: the inspection, the runtime or the trial run refused it.
     """
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: bytes, bounds: Bounds) -> None:
         findings = inspect_onnx(data)
-        self._session = _session(data, findings)
+        self._bounds = bounds
+        self._session = _session(data, findings, bounds)
+        self._ends: list[_Ended] = []
         self.nbytes = _RESIDENT_FACTOR * len(data) + (1 << 20)
         inputs = tuple(_input(node) for node in self._session.get_inputs())
+        if not inputs:
+            raise ArtifactRejected("the model has no inputs")
         self._fetch, self._scores, widths, outputs = _outputs(self._session, findings)
         kind: Literal["classifier", "regressor"] = (
             "classifier" if outputs[0].datatype in _LABELS else "regressor"
@@ -88,15 +119,45 @@ class OnnxRuntime:
         check_trial(trial)
         self.signature = self._completed(trial)
 
-    def run(self, inputs: Mapping[str, np.ndarray]) -> Predictions:
+    def run(self, inputs: Mapping[str, np.ndarray], seconds: float | None = None) -> Predictions:
         """See `Runtime.run`."""
+        return check_width(self._read(self._bounded(inputs, seconds)))
+
+    def _bounded(self, inputs: Mapping[str, np.ndarray], seconds: float | None) -> list[Any]:
+        """What the session answers.
+
+        Raises:
+            Invalid: as `Runtime.run`.
+        """
+        seconds = seconds or self._bounds.run_seconds
         try:
-            predictions = self._read(self._run(self._fetch, inputs, None))
+            ended = self._ends.pop()
+        except IndexError:
+            ended = _Ended()
+        watch = _watchdog.begin(seconds, ended.end)
+        try:
+            answers: list[Any] = self._run(self._fetch, inputs, ended.options)
         except Exception as error:  # noqa: BLE001 - the runtime's exceptions share no base but Exception
-            raise Invalid(
-                f"the model refused the inputs: {reason(error)}", code="inference_failed"
-            ) from None
-        return check_width(predictions)
+            raise self._failed(error, seconds) from None
+        finally:
+            if _watchdog.finish(watch):
+                self._ends.append(ended)
+        return answers
+
+    def _failed(self, error: Exception, seconds: float) -> Invalid:
+        text = str(error)
+        if "terminate flag" in text:
+            return Invalid(
+                f"the model did not answer within {seconds:g} s for these values",
+                code="inference_timeout",
+            )
+        if isinstance(error, MemoryError) or _OUT_OF_MEMORY.search(text):
+            return Invalid(
+                "the model asked for more memory for these values than a run has, "
+                f"at most {self._bounds.run_memory >> 20} MiB",
+                code="inference_memory",
+            )
+        return Invalid(f"the model refused the inputs: {reason(error)}", code="inference_failed")
 
     def tensors(self, predictions: Predictions) -> dict[str, np.ndarray]:
         """See `Runtime.tensors`."""
@@ -131,24 +192,14 @@ class OnnxRuntime:
         return Predictions(first, None)
 
     def _trial(self) -> Predictions:
-        import onnxruntime
-
-        options = onnxruntime.RunOptions()
-        timer = threading.Timer(TRIAL_SECONDS, setattr, (options, "terminate", True))
-        timer.daemon = True
-        timer.start()
         try:
-            answers = self._session.run(self._fetch, trial_inputs(self.signature), options)
-            if not all(isinstance(a, np.ndarray) and a.ndim for a in answers):
-                raise ArtifactRejected("the model must answer tensors with one row per input row")
-            self._widths = tuple(int(a.size // max(1, len(a))) for a in answers)
-            return self._read(answers)
-        except ArtifactRejected:
-            raise
-        except Exception as error:  # noqa: BLE001 - the runtime's exceptions share no base but Exception
-            raise ArtifactRejected(f"the trial run failed: {reason(error)}") from None
-        finally:
-            timer.cancel()
+            answers = self._bounded(trial_inputs(self.signature), None)
+        except Invalid as error:
+            raise ArtifactRejected(f"the trial run failed: {error.detail}") from None
+        if not all(isinstance(a, np.ndarray) and a.ndim for a in answers):
+            raise ArtifactRejected("the model must answer tensors with one row per input row")
+        self._widths = tuple(int(a.size // max(1, len(a))) for a in answers)
+        return self._read(answers)
 
     def _completed(self, trial: Predictions) -> Signature:
         """The signature with the widths that the graph did not declare but the trial showed."""
@@ -174,7 +225,7 @@ class OnnxRuntime:
         return signature.model_copy(update={"outputs": outputs})
 
 
-def _session(data: bytes, findings: Findings) -> InferenceSession:
+def _session(data: bytes, findings: Findings, bounds: Bounds) -> InferenceSession:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -182,15 +233,53 @@ def _session(data: bytes, findings: Findings) -> InferenceSession:
     options.inter_op_num_threads = 1
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
     options.log_severity_level = 4
+    # Memory planned from the run before counts against the limit of a run that does not need it.
+    options.enable_mem_pattern = False
+    options.add_session_config_entry("session.use_env_allocators", "1")
     options.add_session_config_entry("session.load_model_format", "ONNX")
     for tensor in findings.zipmap_inputs.values():
         data += _extra_output(tensor)
-    try:
-        return onnxruntime.InferenceSession(
-            data, sess_options=options, providers=["CPUExecutionProvider"]
-        )
-    except Exception as error:  # noqa: BLE001 - the runtime's exceptions share no base but Exception
-        raise ArtifactRejected(f"the runtime refused the model: {reason(error)}") from None
+    # Constants that the runtime packs for its kernels are counted by the arena.
+    limit = bounds.run_memory + _RESIDENT_FACTOR * len(data)
+    cancel = partial(options.set_load_cancellation_flag, True)
+    # A session keeps the arena that was registered last when it was made, and holds it alone once the
+    # next one is registered: so each has a limit of its own.
+    with _arenas:
+        watch = _watchdog.begin(bounds.load_seconds, cancel)
+        try:
+            onnxruntime.create_and_register_allocator(_memory(), _arena(limit))
+            return onnxruntime.InferenceSession(
+                data, sess_options=options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # noqa: BLE001 - the runtime's exceptions share no base but Exception
+            if type(error).__name__ == "ModelLoadCanceled":
+                why = f"loading it took longer than {bounds.load_seconds:g} s"
+            elif isinstance(error, MemoryError) or _OUT_OF_MEMORY.search(str(error)):
+                why = "loading it took more memory than there is (out of memory)"
+            else:
+                why = reason(error)
+            raise ArtifactRejected(f"the runtime refused the model: {why}") from None
+        finally:
+            _watchdog.finish(watch)
+
+
+def _memory() -> Any:
+    import onnxruntime
+
+    return onnxruntime.OrtMemoryInfo(
+        "Cpu",
+        onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR,
+        0,
+        onnxruntime.OrtMemType.DEFAULT,
+    )
+
+
+def _arena(limit: int) -> Any:
+    """An arena that takes what is asked for, not the next power of two, up to ``limit`` bytes."""
+    import onnxruntime
+
+    same_as_requested = 1
+    return onnxruntime.OrtArenaCfg({"max_mem": limit, "arena_extend_strategy": same_as_requested})
 
 
 def _input(node: Any) -> Tensor:

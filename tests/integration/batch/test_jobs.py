@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from neuralstream_core.errors import Invalid, NotFound
+from tests.support import hostile
 from tests.support.jobs import JobHouse, linear
 
 
@@ -428,3 +429,27 @@ def test_whole_numbers_in_an_input_are_the_entities_of_their_digits(
     assert [(row["entity_id"], row["prediction"]) for row in done] == [("17", 1.0), ("18", 2.0)]
     assert job.outcome is not None
     assert job.outcome.failed == (1 if kind == "jsonl" else 0), "a truth is no id"
+
+
+@pytest.mark.parametrize(
+    ("make", "code"),
+    [
+        (hostile.allocates_by_feature, "inference_memory"),
+        (hostile.loops_by_feature, "inference_timeout"),
+    ],
+    ids=["allocation", "loop"],
+)
+def test_rows_that_exceed_the_bounds_of_inference_are_a_jobs_errors_and_no_others(
+    job_house: JobHouse, make: Any, code: str
+) -> None:
+    job_house.settings = job_house.settings.model_copy(update={"inference_job_ms": 10_000})
+    job_house.view("user", a="float64", b="float64")
+    job_house.write("user", {f"u{i}": {"a": 1.0, "b": float(i)} for i in range(40)})
+    job_house.write("user", {"evil": {"a": 1e12, "b": 0.0}})
+    job_house.serve("hostile", make(), ["user:a", "user:b"], format="onnx")
+    ids = [*(f"u{i}" for i in range(20)), "evil", *(f"u{i}" for i in range(20, 40))]
+    job = job_house.run(job_house.put("in/a.csv", csv(*ids)), "hostile", max_failed_fraction=1.0)
+    assert job.status == "SUCCEEDED", job.failure
+    assert [(row["entity_id"], row["code"]) for row in job_house.errors(job)] == [("evil", code)]
+    answered = {r["entity_id"]: r["prediction"] for r in job_house.rows(job) if "error" not in r}
+    assert {f"u{i}": i + 1.0 for i in range(40)}.items() <= answered.items()

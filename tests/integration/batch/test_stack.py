@@ -2,62 +2,17 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import re
+import threading
 import uuid
-from typing import Any
 
-from tests.support.jobs import linear
+from tests.support.aws import cancel_transaction
 from tests.support.poll import eventually
 from tests.support.stack import RunningStack
+from tests.support.stack_jobs import finished, serve, submit
 
-BUCKET = "neuralstream-local-data"
-
-
-def serve(stack: RunningStack, users: int) -> str:
-    """A view with ``users`` rows and a model over it in production; the name of both."""
-    name = f"n{uuid.uuid4().hex[:12]}"
-    features = [{"name": "a", "dtype": "float64"}, {"name": "b", "dtype": "float64"}]
-    view = {"entity": "user_id", "features": features}
-    assert stack.request("PUT", f"/features/views/{name}", view).status == 201
-    for start in range(0, users, 1000):
-        rows = [
-            {"entity_id": f"u{i}", "features": {"a": float(i), "b": 2.0 * i}}
-            for i in range(start, min(users, start + 1000))
-        ]
-        answer = stack.request("POST", "/features/write", {"feature_view": name, "rows": rows})
-        assert answer.status == 200, answer.data
-    version = {
-        "format": "linear",
-        "artifact_base64": base64.b64encode(linear([1.0, 1.0], 1.0)).decode(),
-        "features": [f"{name}:a", f"{name}:b"],
-    }
-    answer = stack.request("POST", f"/models/{name}/versions", version)
-    assert answer.status in (200, 201), answer.data
-    assert stack.request("POST", f"/models/{name}/promote/v1", {}).status == 200
-    return name
-
-
-def finished(stack: RunningStack, job_id: str) -> Any:
-    """The job once it is done."""
-
-    def done() -> Any:
-        job = stack.request("GET", f"/jobs/{job_id}").json()
-        return job if job["status"] in ("SUCCEEDED", "FAILED") else None
-
-    return eventually(done, seconds=40)
-
-
-def submit(stack: RunningStack, model: str, key: str, data: bytes, **more: Any) -> str:
-    stack.client("s3").put_object(Bucket=BUCKET, Key=key, Body=data)
-    body = {"input": f"s3://{BUCKET}/{key}", "output": f"s3://{BUCKET}/jobs/out/{model}/", **more}
-    answer = stack.request("POST", f"/predict/{model}/batch", body)
-    assert answer.status == 202, answer.data
-    assert answer.json()["status"] == "PENDING"
-    job_id: str = answer.json()["job_id"]
-    assert answer.headers["location"] == f"/jobs/{job_id}"
-    return job_id
+TABLE = "neuralstream-local"
 
 
 def execution(stack: RunningStack, job_id: str) -> str:
@@ -152,3 +107,28 @@ def test_a_job_that_fails_by_a_fault_of_the_service_fails_its_execution(
         return None if status == "RUNNING" else status
 
     assert eventually(ended, seconds=60) == "FAILED"
+
+
+def test_a_job_started_among_a_hundred_cancelled_transactions_still_ends(
+    stack: RunningStack,
+) -> None:
+    dynamodb = stack.client("dynamodb")
+    model = serve(stack, 5)
+
+    def cancel() -> None:
+        for n in range(100):
+            cancel_transaction(dynamodb, TABLE, f"{model}-{n}")
+            if n == 50:
+                halfway.set()
+
+    halfway = threading.Event()
+    cancelling = threading.Thread(target=cancel)
+    cancelling.start()
+    try:
+        assert halfway.wait(60)
+        job_id = submit(stack, model, f"jobs/in/{model}.csv", b"entity_id\nu1\nu2\n")
+    finally:
+        cancelling.join()
+    job = finished(stack, job_id)
+    assert (job["status"], job["outcome"]["rows"]) == ("SUCCEEDED", 2), job
+    assert stack.request("GET", "/health").json()["checks"]["streams"] == "ok"

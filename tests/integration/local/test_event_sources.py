@@ -9,8 +9,10 @@ import uuid
 import boto3
 import pytest
 
+from neuralstream_local.control import Kept, KeptInEmulation
 from neuralstream_local.pumps import pump_queue, pump_stream, start
 from neuralstream_local.template import QueueEvent, StreamEvent
+from tests.support.aws import cancel_transaction
 from tests.support.poll import eventually
 
 
@@ -130,6 +132,124 @@ def test_a_record_that_always_fails_is_given_up_and_the_rest_goes_on(table, stop
     start(pump_stream, StreamEvent("F", table.name, 10, (), 1, True), function, stop)
 
     assert eventually(lambda: seen == ["1", "2"], seconds=20)
+
+
+def test_a_stream_among_cancelled_transactions_neither_loses_nor_repeats_nor_invents(
+    aws, table, stop
+):
+    seen = []
+
+    def function(event):
+        seen.extend(record["dynamodb"]["Keys"]["SK"]["S"] for record in event["Records"])
+
+    start(pump_stream, StreamEvent("F", table.name, 10, (), 1, True), function, stop)
+
+    def cancel(which):
+        for n in range(50):
+            cancel_transaction(aws.client("dynamodb"), table.name, f"{which}-{n}")
+
+    cancelling = [threading.Thread(target=cancel, args=(which,)) for which in range(2)]
+    for thread in cancelling:
+        thread.start()
+    written = 0
+    while written < 50 or any(thread.is_alive() for thread in cancelling):
+        table.put({"PK": "job", "SK": str(written)})
+        written += 1
+    for thread in cancelling:
+        thread.join()
+    table.put({"PK": "job", "SK": str(written)})
+
+    assert eventually(lambda: seen[-1:] == [str(written)], seconds=20)
+    assert seen == [str(n) for n in range(written + 1)]
+
+
+class FailsOnce(Kept):
+    """Keeps the position, then loses its connection, once."""
+
+    failed = False
+
+    def put(self, text):
+        super().put(text)
+        if not self.failed:
+            self.failed = True
+            raise ConnectionError("as asked")
+
+
+def test_a_stream_pump_that_fails_is_reported_and_goes_on_where_it_was(table, stop):
+    seen = []
+
+    def function(event):
+        seen.extend(record["dynamodb"]["Keys"]["SK"]["S"] for record in event["Records"])
+
+    table.put({"PK": "job", "SK": "0"})
+    event = StreamEvent("F", table.name, 10, (), 1, True)
+    source = start(pump_stream, event, function, stop, FailsOnce())
+    assert eventually(lambda: source.report()["failures"] == 1)
+    assert source.report() == {
+        "kind": "stream",
+        "name": "the stream of F",
+        "ok": False,
+        "failures": 1,
+        "error": "ConnectionError: as asked",
+    }
+    table.put({"PK": "job", "SK": "1"})
+    assert eventually(lambda: seen == ["0", "1"])
+    assert eventually(lambda: source.report()["ok"], seconds=20)
+    assert seen == ["0", "1"]
+
+
+def test_another_pump_with_the_same_position_reads_on_from_there(aws, table, stop):
+    seen, first, position = [], threading.Event(), KeptInEmulation(aws.endpoint, table.name)
+
+    def function(event):
+        seen.extend(record["dynamodb"]["Keys"]["SK"]["S"] for record in event["Records"])
+
+    event = StreamEvent("F", table.name, 10, (), 1, True)
+    assert position.get() is None
+    for n in range(3):
+        table.put({"PK": "job", "SK": str(n)})
+    start(pump_stream, event, function, first, position)
+    assert eventually(lambda: len(seen) == 3 and position.get())
+    first.set()
+    for n in range(3, 6):
+        table.put({"PK": "job", "SK": str(n)})
+    start(pump_stream, event, function, stop, KeptInEmulation(aws.endpoint, table.name))
+    assert eventually(lambda: len(seen) >= 6)
+    assert sorted(seen) == [str(n) for n in range(6)]
+
+
+def test_a_function_that_ends_the_thread_does_not_end_its_pump(table, stop):
+    seen = []
+
+    def function(event):
+        if not seen:
+            seen.append("leaving")
+            raise SystemExit(3)
+        seen.extend(record["dynamodb"]["Keys"]["SK"]["S"] for record in event["Records"])
+
+    table.put({"PK": "job", "SK": "0"})
+    source = start(pump_stream, StreamEvent("F", table.name, 10, (), 1, True), function, stop)
+    assert eventually(lambda: seen == ["leaving", "0"])
+    assert source.report()["error"] == "SystemExit: 3"
+
+
+def test_a_function_that_does_not_return_in_its_time_is_reported_until_it_does(table, stop):
+    free = threading.Event()
+    table.put({"PK": "job", "SK": "0"})
+    event = StreamEvent("F", table.name, 10, (), 1, True)
+    source = start(pump_stream, event, lambda _: free.wait() and None, stop, limit=0.2)
+    assert eventually(lambda: not source.report()["ok"])
+    assert source.report()["error"] == "its function has not returned within its 0.2 s"
+    free.set()
+    assert eventually(lambda: source.report()["ok"])
+
+
+def test_a_kept_text_is_bounded(aws):
+    kept = KeptInEmulation(aws.endpoint, f"a name/with parts?{uuid.uuid4().hex}")
+    kept.put("x" * 1024)
+    with pytest.raises(RuntimeError, match="413"):
+        kept.put("x" * 1025)
+    assert kept.get() == "x" * 1024
 
 
 def _lambda(stack, **arguments):

@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import pytest
 
 from neuralstream_lambda.payload import MAX_PAYLOAD
-from neuralstream_local.functions import Functions
+from neuralstream_local.environment import TimedOut
+from neuralstream_local.functions import FunctionPool, Functions
 from neuralstream_local.gateway import Gateway
 from neuralstream_local.http_server import MAX_BODY, HttpServer
-from neuralstream_local.template import Template
+from neuralstream_local.template import Function, Template
+from tests.support.poll import eventually
 from tests.support.stack import request
 
 TEMPLATE = """
@@ -48,6 +51,15 @@ Resources:
       Handler: app.handler
       Events:
         Broken: {Type: HttpApi, Properties: {Method: GET, Path: /broken}}
+  StuckFunction:
+    Type: AWS::Serverless::Function
+    Properties:
+      FunctionName: stuck
+      CodeUri: stuck
+      Handler: app.handler
+      Timeout: 1
+      Events:
+        Stuck: {Type: HttpApi, Properties: {Method: GET, Path: "/stuck/{way}"}}
   AuthorizerFunction:
     Type: AWS::Serverless::Function
     Properties: {FunctionName: authorizer, CodeUri: authorizer, Handler: app.handler}
@@ -79,6 +91,20 @@ def handler(event, context):
         busy.release()
 """
 
+STUCK = """
+import threading
+
+def handler(event, context):
+    way = event["pathParameters"]["way"]
+    if way == "waits":
+        threading.Event().wait(30)
+    while way == "spins":
+        pass
+    if way == "asked":
+        event["release"].wait(30)
+    return {"stuck": way != "never"}
+"""
+
 AUTHORIZER = """
 asked = []
 
@@ -96,6 +122,7 @@ def serve(tmp_path):
     for folder, files in {
         "echo": {"app.py": ECHO, "helper.py": "SHOUT = 'HEY'"},
         "authorizer": {"app.py": AUTHORIZER},
+        "stuck": {"app.py": STUCK},
         "broken": {"app.py": "raise ImportError('as asked')"},
     }.items():
         (tmp_path / folder).mkdir()
@@ -181,6 +208,41 @@ def test_a_function_that_fails_is_an_internal_error_without_detail(serve, path):
     answer = request(serve(auth=False), "GET", path)
 
     assert (answer.status, answer.json()) == (500, {"message": "Internal Server Error"})
+
+
+@pytest.mark.parametrize("way", ["waits", "spins"])
+def test_a_call_beyond_its_functions_timeout_fails_and_the_function_serves_on(serve, way):
+    url = serve(auth=False)
+
+    with ThreadPoolExecutor(3) as threads:
+        stuck = [threads.submit(request, url, "GET", f"/stuck/{way}") for _ in range(3)]
+        assert request(url, "GET", "/open").status == 200
+        for call in stuck:
+            answer = call.result()
+            assert (answer.status, answer.json()) == (500, {"message": "Internal Server Error"})
+    assert request(url, "GET", "/stuck/never").json() == {"stuck": False}
+
+
+def test_a_function_with_too_many_calls_that_do_not_end_fails_promptly_and_recovers(tmp_path):
+    (tmp_path / "app.py").write_text(STUCK)
+    function = Function("Stuck", "stuck", tmp_path, "app", "handler", {}, timeout=1, memory=128)
+    pool = FunctionPool(function)
+    release = threading.Event()
+    event = {"pathParameters": {"way": "asked"}, "release": release}
+
+    with ThreadPoolExecutor(6) as threads:
+        for call in [threads.submit(pool, event) for _ in range(6)]:
+            with pytest.raises(TimedOut, match=r"timed out after 1\.00 seconds"):
+                call.result()
+    with pytest.raises(TimedOut):
+        pool({"pathParameters": {"way": "never"}})
+    release.set()
+
+    def recovered():
+        with suppress(TimedOut):
+            return pool({"pathParameters": {"way": "never"}}) == {"stuck": False}
+
+    assert eventually(recovered)
 
 
 def test_unknown_routes_are_api_gateways_own_404(serve):

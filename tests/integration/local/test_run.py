@@ -3,94 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import signal
 import socket
 import subprocess
-import sys
-import threading
-from contextlib import contextmanager
 from pathlib import Path
 
-import psutil
 import pytest
 
 from neuralstream_local.children import ROOT
 from tests.support.poll import eventually
+from tests.support.run import all_gone, free_pair, running
 from tests.support.stack import request
-
-
-def _free_pair():
-    """A port that is free together with the next one."""
-    while True:
-        with socket.socket() as first, socket.socket() as second:
-            first.bind(("127.0.0.1", 0))
-            port = first.getsockname()[1]
-            try:
-                second.bind(("127.0.0.1", port + 1))
-            except OSError:
-                continue
-            return port
-
-
-class Run:
-    """A started run; its output is read as it comes."""
-
-    def __init__(self, **environ):
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "neuralstream_local.run"],
-            cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'layers/core'}", **environ},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        self._log = ROOT / ".run" / f"server-{environ.get('PORT')}.log"
-        self.lines = []
-        self._reader = threading.Thread(target=lambda: self.lines.extend(self.process.stdout))
-        self._reader.start()
-
-    @property
-    def output(self):
-        return "".join(self.lines)
-
-    def ready(self):
-        def seen():
-            assert self.process.poll() is None, self.output
-            return "Ctrl-C stops everything" in self.output
-
-        eventually(seen, seconds=90)
-
-    def descendants(self):
-        return psutil.Process(self.process.pid).children(recursive=True)
-
-    def end(self, number):
-        self.process.send_signal(number)
-        code = self.process.wait(timeout=30)
-        self._reader.join()
-        return code
-
-    def close(self):
-        if self.process.poll() is None:
-            self.process.kill()
-        self.process.wait()
-        self._reader.join()
-        self.process.stdout.close()
-        self._log.unlink(missing_ok=True)
-
-
-@contextmanager
-def _running(**environ):
-    run = Run(**environ)
-    try:
-        yield run
-    finally:
-        run.close()
-
-
-def _all_gone(processes):
-    return not [p for p in processes if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
 
 
 def _files():
@@ -106,8 +30,8 @@ def _files():
 
 
 def test_it_starts_with_keys_answers_and_leaves_nothing_after_ctrl_c():
-    port, before = _free_pair(), _files()
-    with _running(PORT=str(port), EXAMPLE="none", AUTH="on") as run:
+    port, before = free_pair(), _files()
+    with running(PORT=str(port), EXAMPLE="none", AUTH="on") as run:
         run.ready()
         url = f"http://127.0.0.1:{port}"
         assert (
@@ -123,7 +47,7 @@ def test_it_starts_with_keys_answers_and_leaves_nothing_after_ctrl_c():
         children = run.descendants()
         folders = [a for p in children for a in p.cmdline() if "neuralstream-redis-" in a]
 
-        with _running(PORT=str(port), EXAMPLE="none") as second:
+        with running(PORT=str(port), EXAMPLE="none") as second:
             assert second.process.wait(timeout=30) == 1
             second.close()
             assert f"port {port} (for the API) is taken; try PORT=" in second.output
@@ -133,25 +57,63 @@ def test_it_starts_with_keys_answers_and_leaves_nothing_after_ctrl_c():
         assert "Traceback" not in run.output
 
     assert len(children) >= 4
-    assert eventually(lambda: _all_gone(children))
+    assert eventually(lambda: all_gone(children))
     assert not [f for f in folders if Path(f).is_dir() and "neuralstream-redis-" in Path(f).name]
     assert _files() <= before
 
 
-@pytest.mark.parametrize("victim", ["itself", "its gateway"])
+@pytest.mark.parametrize("victim", ["itself", "its AWS emulation"])
 def test_no_process_survives_a_violent_end(victim):
-    with _running(PORT=str(_free_pair()), EXAMPLE="none") as run:
+    with running(PORT=str(free_pair()), EXAMPLE="none") as run:
         run.ready()
         children = run.descendants()
         if victim == "itself":
             run.process.kill()
         else:
-            next(p for p in children if "neuralstream_local.gateway" in p.cmdline()).kill()
+            run.child("neuralstream_local.aws_server").kill()
             assert run.process.wait(timeout=30) == 1
             run.close()
-            assert "gateway ended unexpectedly" in run.output
+            assert "the AWS emulation ended, and with it the registry" in run.output
+            assert "Traceback" not in run.output
 
-        assert eventually(lambda: _all_gone(children), seconds=20)
+        assert eventually(lambda: all_gone(children), seconds=20)
+
+
+def test_a_run_that_was_killed_makes_room_for_the_next_on_the_same_port():
+    port = str(free_pair())
+    with running(PORT=port, EXAMPLE="none") as first:
+        first.ready()
+        left = first.descendants()
+        first.process.kill()
+        with running(PORT=port, EXAMPLE="none") as second:
+            second.ready()
+            assert request(f"http://127.0.0.1:{port}", "GET", "/health").status == 200
+            assert eventually(lambda: all_gone(left))
+            again = second.descendants()
+            assert second.end(signal.SIGTERM) == 0
+        assert eventually(lambda: all_gone(again))
+
+
+def test_a_port_that_the_emulation_needs_is_refused_by_its_number():
+    port = free_pair()
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", port + 1))
+        taken.listen()
+        with running(PORT=str(port), EXAMPLE="none") as run:
+            assert run.process.wait(timeout=30) == 1
+            run.close()
+    assert run.output.count("\n") == 1
+    assert f"port {port + 1} (for the AWS emulation) is taken; try PORT={port + 1000}" in run.output
+
+
+def test_without_a_redis_server_one_sentence_says_what_to_install():
+    with running(
+        PORT=str(free_pair()), EXAMPLE="none", REDIS_SERVER="/nowhere/redis-server"
+    ) as run:
+        assert run.process.wait(timeout=30) == 1
+        run.close()
+    assert run.output.count("\n") == 1
+    assert "REDIS_SERVER=/nowhere/redis-server does not run as Redis 6.2 or newer" in run.output
 
 
 @pytest.mark.parametrize(
@@ -164,7 +126,7 @@ def test_no_process_survives_a_violent_end(victim):
     ],
 )
 def test_what_cannot_be_done_is_said_in_a_line(environ, says):
-    with _running(**environ) as run:
+    with running(**environ) as run:
         assert run.process.wait(timeout=30) == 1
         run.close()
         assert says in run.output

@@ -113,4 +113,4 @@ def test_what_was_predicted_is_in_the_statistics(stack):
     report = call("GET", f"/monitoring/drift?model={name}&window=15m")
     assert report["status"] == "drift"  # one and the same row, again and again
     assert report["series"][0]["psi"] > 0.2
-    assert {s["kind"] for s in report["series"]} == {"feature", "prediction"}
+    assert {s["kind"] for s in report["series"]} == {"feature", "prediction", "errors"}

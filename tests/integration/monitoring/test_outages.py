@@ -78,6 +78,37 @@ def test_a_full_server_costs_counts_not_predictions(own_server, own_port, caplog
     assert counts.rows() == 2
 
 
+def test_a_refused_row_that_cannot_be_counted_is_a_loss_and_no_error(own_server, own_port):
+    rng, clock = np.random.default_rng(12), Clockwork()
+    recorder = WATCHED.recorder(own_port, clock)
+    own_server.kill()
+    recorder.failure("m", "v1", "not_finite", refused=WATCHED.refused(rng))
+    recorder.failure("m", "v1", "not_finite", refused=WATCHED.refused(rng, values=(1.0,)))
+    assert recorder.lost == 2
+
+
+def test_what_failed_because_redis_was_down_is_counted_when_it_is_back(own_server, own_port):
+    rng, clock = np.random.default_rng(13), Clockwork()
+    port = Counting(own_port)
+    recorder = WATCHED.recorder(port, clock)
+    own_server.kill()
+    for _ in range(3):
+        recorder.failure("m", "v1", "redis_unavailable")
+    recorder.failure("m", "v1", "redis_unavailable", rows=500)
+    recorder.failure("m", "v2", "redis_unavailable")
+    assert port.flights == 0  # nobody waits for the timeout of a second flight
+    recorder.record(WATCHED.row(rng))
+    own_server.start()
+    record_until(recorder, rng, lambda: not recorder.pending)
+    counts = WATCHED.counts(own_port, hours(clock))
+    assert counts.service.failed_rows() == {"redis_unavailable": 503}
+    assert counts.service.request_errors == {"redis_unavailable": 4}
+    assert counts.service.counters["failed"] == 4
+    assert counts.service.counters["requests"] == 4 + counts.rows()
+    recorder.record(WATCHED.row(rng))
+    assert WATCHED.counts(own_port, hours(clock)).service.counters["failed"] == 4
+
+
 def test_after_a_failed_flight_nobody_waits_for_the_next(own_server, own_port):
     rng = np.random.default_rng(2)
     port = Counting(own_port)

@@ -12,6 +12,7 @@ import pytest
 from neuralstream_core.monitoring import layout
 from neuralstream_core.monitoring.counting import count
 from neuralstream_core.monitoring.layout import HOUR, MINUTE
+from neuralstream_core.monitoring.observation import UNREAD, WRONG_TYPE
 from neuralstream_core.monitoring.profile import bare_profile
 from neuralstream_core.monitoring.reader import CounterReader
 from neuralstream_core.monitoring.recorder import RedisRecorder
@@ -127,6 +128,142 @@ def test_a_version_without_a_baseline_is_counted_all_the_same(any_port):
     prediction = next(i for i, s in enumerate(bare.series) if s.name == "prediction")
     start = bare.offsets[prediction]
     assert counts.series[bare.digest][start : start + 2].tolist() == [1, 2]
+
+
+class Flights:
+    """A port that remembers how many flights went through it."""
+
+    def __init__(self, port):
+        self._port = port
+        self.flights = 0
+
+    def flight(self, commands, **options):
+        self.flights += 1
+        return self._port.flight(commands, **options)
+
+
+def test_a_refused_row_counts_its_cells_in_the_flight_of_its_failure(any_port):
+    clock = Clockwork()
+    rng = np.random.default_rng(11)
+    port = Flights(any_port)
+    recorder = WATCHED.recorder(port, clock)
+    recorder.record(WATCHED.row(rng))
+    status = [1, 2, 3, WRONG_TYPE, UNREAD] + [0] * 15
+    for _ in range(3):
+        recorder.failure("m", "v1", "missing_features", refused=WATCHED.refused(rng, status=status))
+    assert port.flights == 4
+    for window in (named_window("1h", clock.now), hours(clock)):
+        counts = WATCHED.counts(any_port, window)
+        assert counts.rows() == 1
+        assert counts.service.counters["requests"] == 4
+        assert counts.service.request_errors == {"missing_features": 3}
+        slots = counts.series[WATCHED.profile.digest]
+        found = []
+        for series, start in zip(WATCHED.profile.series, WATCHED.profile.offsets, strict=False):
+            states = slots[start + series.missing_slot : start + series.size].tolist()
+            found.append((int(slots[start : start + series.values].sum()), states))
+        assert found[:5] == [
+            (1, [3, 0, 0]),
+            (1, [0, 3, 0]),
+            (1, [3, 0, 0]),
+            (1, [0, 0, 3]),
+            (1, [0, 0, 0]),
+        ]
+        assert found[5:20] == [(4, [0, 0, 0])] * 15
+        assert found[20:] == [(1, [0, 0, 0])] * 2  # a refused row predicts nothing
+
+
+def test_a_batch_counts_the_cells_of_its_refused_rows(any_port):
+    clock = Clockwork()
+    rng = np.random.default_rng(12)
+    status = np.zeros((100, 20), np.uint8)
+    status[:30, 0] = 1
+    batch = WATCHED.batch(
+        rng,
+        100,
+        status=status,
+        answered=~status.any(axis=1),
+        prediction=rng.integers(0, 2, 70),
+        score=rng.random(70),
+        errors={"missing_features": 30},
+    )
+    WATCHED.recorder(any_port, clock).record(batch)
+    counts = WATCHED.counts(any_port, hours(clock))
+    slots = counts.series[WATCHED.profile.digest]
+    first, prediction = WATCHED.profile.series[0], WATCHED.profile.offsets[20]
+    assert counts.rows() == 70
+    assert slots[first.missing_slot] == 30
+    assert slots[: first.size].sum() == 100
+    assert slots[prediction : prediction + WATCHED.profile.series[20].size].sum() == 70
+
+
+def test_rows_of_a_failed_call_are_kept_beside_it(any_port):
+    clock = Clockwork()
+    recorder = WATCHED.recorder(any_port, clock)
+    recorder.failure("m", "v1", "invalid", rows=1000)
+    recorder.failure("m", "v1", "invalid")
+    recorder.record(WATCHED.batch(np.random.default_rng(0), 5, errors={"not_finite": 2}))
+    service = WATCHED.counts(any_port, hours(clock)).service
+    assert (service.request_errors, service.counters["failed"]) == ({"invalid": 2}, 2)
+    assert service.failed_rows() == {"invalid": 1001, "not_finite": 2}
+
+
+def test_minutes_in_which_every_row_was_refused_add_up(redis_port):
+    clock = Clockwork(system_clock() // HOUR * HOUR)
+    start = clock.now
+    rng = np.random.default_rng(13)
+    status = [1] + [0] * 19
+    for _ in range(4):  # a new process each time: none of them has ever seen an answered row
+        recorder = WATCHED.recorder(redis_port, clock)
+        for _ in range(5):
+            refused = WATCHED.refused(rng, status=status)
+            recorder.failure("m", "v1", "missing_features", refused=refused)
+        clock.forward(minutes=10)
+
+    def missing(first, after):
+        window = Window(start + first * MINUTE, start + after * MINUTE, minutes=True)
+        counts = WATCHED.counts(redis_port, window)
+        slots = counts.series[WATCHED.profile.digest]
+        assert counts.rows() == 0
+        return int(slots[WATCHED.profile.series[0].missing_slot])
+
+    assert [missing(at, at + 1) for at in (0, 10, 20, 30)] == [5, 5, 5, 5]
+    assert (missing(0, 60), missing(5, 25), missing(31, 60)) == (20, 10, 0)
+
+
+def test_a_string_of_refused_rows_that_was_evicted_expires_again(redis_port):
+    recorder = WATCHED.recorder(redis_port, Clockwork())
+    rng = np.random.default_rng(14)
+    for _ in range(5):
+        recorder.record(WATCHED.row(rng))
+    redis_port.flight([(b"DEL", key) for key in keys_of(redis_port)])
+    for _ in range(3):
+        recorder.failure("m", "v1", "not_finite", refused=WATCHED.refused(rng))
+    lives = redis_port.flight([(b"TTL", key) for key in keys_of(redis_port)])
+    assert len(lives) >= 3
+    assert min(lives) > 0
+
+
+def test_counters_that_an_older_process_wrote_are_read_and_added_to(redis_port):
+    """A string that ends with its last answered row, as every one did before refused rows counted."""
+    clock = Clockwork()
+    rng = np.random.default_rng(15)
+    where = (NAMESPACE, "m", "v1", clock.now // HOUR, None)
+    slots = np.zeros(WATCHED.profile.size, ">u4")
+    slots[0], slots[WATCHED.profile.rows_slot] = 40, 40
+    redis_port.flight(
+        [
+            (b"SET", layout.series_key(*where, WATCHED.profile.digest), slots.tobytes()),
+            (b"HSET", layout.errors_key(*where), b"r:invalid", b"7", b"w:invalid", b"2"),
+        ]
+    )
+    recorder = WATCHED.recorder(redis_port, clock)
+    recorder.failure("m", "v1", "invalid", refused=WATCHED.refused(rng, status=[1] * 20), rows=1)
+    counts = WATCHED.counts(redis_port, hours(clock))
+    found = counts.series[WATCHED.profile.digest]
+    assert (found[0], counts.rows()) == (40, 40)
+    assert found[WATCHED.profile.series[0].missing_slot] == 1
+    assert counts.service.failed_rows() == {"invalid": 10}
 
 
 def _record_many(args):

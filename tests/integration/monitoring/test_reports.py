@@ -68,6 +68,36 @@ def test_drift_of_a_prediction_is_one_more_series(served):
     assert [s.feature for s in report.series if s.status.alarming] == ["probability", "prediction"]
 
 
+def test_rows_that_fail_are_a_status_and_never_ok(served):
+    """A third of the rows refused, with and without their cells, and nothing else unusual."""
+    rng = np.random.default_rng(11)
+    for i in range(500):
+        refused = V1.refused(rng) if i % 2 else None
+        served.recorder.failure("m", "v1", "not_finite", refused=refused)
+    report = served.reports.drift("m", None, last(served))
+    assert (report.status, report.rows, report.failed) == (Status.DRIFT, 1000, 500)
+    assert report.error_rate == pytest.approx(1 / 3)
+    first = report.series[0]
+    assert (first.feature, first.kind, first.reasons) == ("not_finite", "errors", ["errors"])
+    assert first.sentence == "errors: 33 % of 1,500 rows failed with not_finite (0 % expected)"
+    assert (
+        report.summary
+        == f"Drift in 1 of 23 series over 1,500 rows; 33 % of them failed. {first.sentence}."
+    )
+    assert all(s.status is Status.OK for s in report.series[1:])
+    assert {s.n_current for s in report.series if s.kind == "feature"} == {1250}
+    (listed,) = served.reports.drifts(last(served)).models
+    assert (listed.status, listed.drifted) == (Status.DRIFT, ["not_finite"])
+    assert listed.error_rate == report.error_rate
+
+
+def test_a_calm_report_still_says_how_many_rows_failed(served):
+    served.recorder.failure("m", "v1", "not_finite")
+    report = served.reports.drift("m", None, last(served))
+    assert report.status is Status.OK
+    assert report.summary == ("No drift in 23 series over 1,001 rows; 0.1 % of them failed.")
+
+
 def test_every_named_window_reads_the_same_traffic(served):
     for name in ("15m", "1h", "24h", "7d"):
         assert served.reports.drift("m", "v1", last(served, name)).rows == 1000
@@ -191,6 +221,16 @@ def test_prometheus_can_read_the_metrics_and_they_are_the_same_numbers(served):
     assert value(latency, latency + "_bucket", part="total", le="0.01") == 20
     assert value(latency, latency + "_sum", part="total") == pytest.approx(0.1, rel=0.011)
     assert value("neuralstream_drift_status", "neuralstream_drift_status") == 0
+    served.recorder.failure("m", "v1", "not_finite", rows=400)
+    families = {f.name: f for f in text_string_to_metric_families(served.reports.metrics())}
+    rows, ratio = "neuralstream_row_errors", "neuralstream_failed_rows_ratio"
+    assert value(rows, rows + "_total", version="v1", code="not_finite") == 400
+    of = 1020 + 400 + 2  # with the one refused and the one that found no version
+    assert value(ratio, ratio, code="not_finite") == pytest.approx(400 / of)
+    assert value(ratio, ratio, code="invalid") == pytest.approx(1 / of)
+    status = "neuralstream_failed_rows_status"
+    assert value(status, status, code="not_finite") == 2
+    assert value("neuralstream_drift_status", "neuralstream_drift_status") == 2
     psi = [s.labels["feature"] for s in families["neuralstream_feature_psi"].samples]
     assert sorted(psi) == sorted([*(f"v:f{i}" for i in range(20)), "prediction", "probability"])
     buckets = [

@@ -141,6 +141,65 @@ def test_without_a_baseline_there_is_no_alarm_but_traffic_is_still_reported(benc
     assert "DriftStatus" not in metrics(bench)
 
 
+def fail(bench, failed, answered, profile=V1.profile.digest):
+    """Rows of which a part is refused for its first feature."""
+    n = failed + answered
+    status = np.zeros((n, 20), np.uint8)
+    status[:failed, 0] = 1
+    bench.recorder.record(
+        V1.batch(
+            RNG,
+            n,
+            profile=profile,
+            classes=[0, 1],
+            status=status,
+            answered=~status.any(axis=1),
+            prediction=RNG.integers(0, 2, answered),
+            score=RNG.random(answered),
+            errors={"missing_features": failed},
+        )
+    )
+
+
+def test_the_announcement_says_in_words_what_failed_and_what_moved(bench):
+    for _ in range(2):
+        fail(bench, 300, 700)
+        hour_of(bench, 0)
+    message = outbox(bench)
+    assert (message["status"], message["failed"]) == ("drift", 300)
+    assert float(message["error_rate"]) == pytest.approx(0.3)
+    assert [(s["feature"], s["kind"], s["sentence"]) for s in message["series"]] == [
+        (
+            "missing_features",
+            "errors",
+            "errors: 30 % of 1,000 rows failed with missing_features (0 % expected)",
+        ),
+        ("v:f0", "feature", "f0: 30 % of rows have no value (0 % in the baseline)"),
+    ]
+    assert message["summary"].startswith("Drift in 2 of 23 series over 1,000 rows; 30 % of them")
+    assert metrics(bench)["ErrorRate"] == pytest.approx([30, 30])
+
+
+def test_an_alarm_for_failed_rows_opens_and_clears_without_a_baseline_too(bench):
+    bench.add_version(V1, baseline=False)
+    story = []
+    for failed in (0, 300, 300, 300, 0, 0):
+        fail(bench, failed, 1000 - failed, profile=None)
+        story.append(hour_of(bench, 0)[1])
+    assert story == [Status.OK, Status.OK, *[Status.DRIFT] * 3, Status.OK]
+    assert outbox(bench)["status"] == "ok"
+
+
+def test_calls_that_never_reach_a_version_open_the_alarm_of_the_one_in_production(bench):
+    for _ in range(2):
+        for _ in range(250):
+            bench.recorder.failure("m", None, "invalid_entity")
+        hour_of(bench, 0)
+    message = outbox(bench)
+    assert message["version"] == "v1"
+    assert "100 % of 250 rows failed with invalid_entity" in message["summary"]
+
+
 # -- archive -------------------------------------------------------------------------------------
 
 
@@ -165,6 +224,33 @@ def test_reports_go_on_when_redis_has_forgotten(bench, redis_server):
     assert after.versions[0].rows == 1500
     assert after.versions[0].errors == {"invalid": 3}
     assert bench.reports.drift("m", "v1", window).rows == 1500
+
+
+def test_an_hour_in_which_every_row_was_refused_outlives_redis(bench, redis_server):
+    """As a job leaves it: no call, no answered row."""
+    start = bench.clock.now // HOUR
+    status = np.zeros((50, 20), np.uint8)
+    status[:, 0] = 1
+    bench.recorder.record(
+        V1.batch(
+            RNG,
+            50,
+            status=status,
+            answered=np.zeros(50, bool),
+            prediction=[],
+            score=None,
+            errors={"missing_features": 50},
+            requests=0,
+            timings=None,
+        )
+    )
+    bench.clock.forward(hours=1.1)
+    assert archive(bench)["objects"] == 1
+    redis_server.flush()
+    report = bench.reports.drift("m", "v1", last_hours(start, start + 1))
+    assert (report.rows, report.failed) == (0, 50)
+    (missing,) = [s for s in report.series if s.feature == "v:f0"]
+    assert missing.missing.current == 1.0
 
 
 def test_an_hour_in_both_places_counts_once(bench):

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
-from neuralstream_local.embedded_redis import EmbeddedRedis, find_binary, talk
+from neuralstream_local.embedded_redis import EmbeddedRedis, talk
 from tests.support.poll import eventually
 
 STARTS = """
@@ -59,6 +61,47 @@ def test_a_killed_server_comes_back_empty_on_its_port():
         assert talk(port, ("GET", "k")) == [None]
 
 
+def test_a_server_that_keeps_comes_back_with_what_it_had_and_says_whether_it_runs():
+    with EmbeddedRedis(keep=True) as server:
+        port, pid = server.port, server.pid
+        replies = talk(port, *(("SET", f"k{i}", i) for i in range(1000)))
+        assert replies == ["OK"] * 1000
+        assert server.alive()
+        os.kill(pid, signal.SIGKILL)
+        eventually(lambda: not server.alive())
+        server.kill()
+        server.start()
+        assert server.alive()
+        assert (server.port, server.pid == pid) == (port, False)
+        assert talk(port, ("DBSIZE",), ("GET", "k999")) == [1000, "999"]
+        folder = Path(str(talk(port, ("CONFIG", "GET", "dir"))[0][1]))
+    assert not server.alive()
+    assert not folder.exists()
+
+
+def test_a_server_that_lost_its_guard_is_ended_and_started_again():
+    with EmbeddedRedis(keep=True) as server:
+        port, pid = server.port, server.pid
+        talk(port, ("SET", "k", "v"))
+        os.kill(psutil.Process(pid).ppid(), signal.SIGKILL)
+        eventually(lambda: not server.alive())
+        server.kill()
+        eventually(lambda: gone(pid))
+        server.start()
+        assert talk(port, ("GET", "k")) == ["v"]
+
+
+def test_a_server_stays_on_its_port_even_when_somebody_else_took_it():
+    with EmbeddedRedis(keep=True) as server:
+        talk(server.port, ("SET", "k", "v"))
+        server.kill()
+        taken = socket.create_server(("127.0.0.1", server.port))
+        with taken, pytest.raises(RuntimeError, match=str(server.port)):
+            server.start()
+        server.start()
+        assert talk(server.port, ("GET", "k")) == ["v"]
+
+
 def test_a_port_that_is_taken_is_said_so():
     with EmbeddedRedis() as first, pytest.raises(RuntimeError, match=str(first.port)):
         EmbeddedRedis(port=first.port)
@@ -72,35 +115,3 @@ def test_nothing_is_left_after_an_orderly_stop():
     server.stop()
     assert gone(server.pid)
     assert not folder.exists()
-
-
-FINDS = "from neuralstream_local.embedded_redis import find_binary; print(find_binary())"
-
-
-def found_with(path: Path) -> str:
-    """What a fresh process finds whose PATH begins with ``path``."""
-    environ = {**os.environ, "PATH": f"{path}:{os.environ['PATH']}"}
-    done = subprocess.run(
-        [sys.executable, "-c", FINDS], env=environ, capture_output=True, text=True, check=True
-    )
-    return done.stdout.strip()
-
-
-def binary_that(directory: Path, does: str) -> Path:
-    binary = directory / "redis-server"
-    binary.write_text(f"#!/bin/sh\n{does}\n")
-    binary.chmod(0o755)
-    return binary
-
-
-@pytest.mark.parametrize(
-    "does", ["echo 'Redis server v=6.0.16 sha=0'", "echo 'command not installed' >&2; exit 127"]
-)
-def test_a_server_on_the_path_that_is_too_old_or_does_not_run_is_passed_over(does, tmp_path):
-    binary = binary_that(tmp_path, does)
-    assert found_with(tmp_path) != str(binary)
-
-
-def test_a_good_server_on_the_path_comes_first(tmp_path):
-    binary = binary_that(tmp_path, f'exec {find_binary()} "$@"')
-    assert found_with(tmp_path) == str(binary)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import signal
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
 
+import hiredis
 import pytest
 
 from neuralstream_core.errors import Unavailable
@@ -153,8 +156,6 @@ def test_a_server_that_accepts_and_never_answers(proxy, through):
 
 def test_a_server_that_drips_its_reply_is_given_up_too():
     """Every byte arrives within the read timeout, the whole never does."""
-    import socket
-
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def drip() -> None:
@@ -177,8 +178,6 @@ def test_a_server_that_drips_its_reply_is_given_up_too():
 
 
 def test_something_that_is_not_redis_is_unavailable():
-    import socket
-
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def greet() -> None:
@@ -424,3 +423,118 @@ def values(port, keys):
         return port.mget(keys)
     except Unavailable:
         return None
+
+
+# ------------------------------------------------------------------ a slot map that is out of date
+
+
+class Node:
+    """A node of a scripted cluster: says who owns all slots, and answers GET as it is told.
+
+    Attributes:
+        owner: the port that CLUSTER SLOTS names; ``None``: the node refuses that too, as one that loads.
+        get: the reply to every other command, in wire form.
+    """
+
+    def __init__(self, get: bytes) -> None:
+        self.get = get
+        self.owner: int | None = None
+        self.asked = 0
+        self._open: list[socket.socket] = []
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return
+            self._open.append(connection)
+            threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+
+    def _serve(self, connection: socket.socket) -> None:
+        reader = hiredis.Reader(notEnoughData=...)
+        with contextlib.suppress(OSError):
+            while data := connection.recv(65536):
+                reader.feed(data)
+                while (command := reader.gets()) is not ...:
+                    connection.sendall(self._reply(command[0].upper()))
+
+    def _reply(self, name: bytes) -> bytes:
+        if name != b"CLUSTER":
+            self.asked += 1
+            return self.get
+        if self.owner is None:
+            return b"-LOADING Redis is loading the dataset in memory\r\n"
+        return b"*1\r\n*3\r\n:0\r\n:16383\r\n*2\r\n$9\r\n127.0.0.1\r\n:%d\r\n" % self.owner
+
+    def close(self) -> None:
+        """As a node that is gone: connections end and new ones are refused."""
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        for connection in self._open:
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+            connection.close()
+
+
+VALUE = b"$1\r\nv\r\n"
+STATES = [
+    b"-LOADING Redis is loading the dataset in memory\r\n",
+    b"-MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.\r\n",
+    b"-CLUSTERDOWN The cluster is down\r\n",
+    b"-READONLY You can't write against a read only replica.\r\n",
+]
+
+
+@pytest.fixture
+def scripted() -> Iterator[tuple[Node, Node, Node, RedisPort]]:
+    """The configured node, the owner of all slots, who will own them next, and a port that has the map."""
+    seed, old, new = Node(VALUE), Node(VALUE), Node(VALUE)
+    seed.owner = old.owner = old.port
+    new.owner = new.port
+    port = connect(RedisSettings(redis_port=seed.port, redis_cluster=True))
+    assert port.mget([b"k"]) == [b"v"]
+    assert (old.asked, new.asked) == (1, 0)
+    yield seed, old, new, port
+    port.close()
+    for node in (seed, old, new):
+        with contextlib.suppress(OSError):
+            node.close()
+
+
+@pytest.mark.parametrize("state", STATES, ids=lambda state: state[1:].split()[0].decode())
+@pytest.mark.parametrize("call", ["read", "write"])
+def test_a_node_that_cannot_answer_makes_the_map_new_at_once(scripted, state, call):
+    """Another node owns its slots by now; it answers within the same call."""
+    seed, old, new, port = scripted
+    old.get, old.owner, seed.owner = state, None, new.port
+    if call == "read":
+        assert port.mget([b"k"]) == [b"v"]
+    else:
+        assert port.flight([("SET", "k", "v")]) == [b"v"]
+    assert new.asked == 1
+    asked = old.asked
+    assert port.mget([b"k"]) == [b"v"]
+    assert old.asked == asked, "it is not asked again"
+
+
+def test_a_node_that_moved_away_and_refuses_connections_makes_the_map_new(scripted):
+    seed, old, new, port = scripted
+    seed.owner = new.port
+    old.close()
+    assert port.mget([b"k"]) == [b"v"]
+    assert new.asked == 1
+
+
+@pytest.mark.parametrize("state", STATES[:3], ids=lambda state: state[1:].split()[0].decode())
+def test_a_node_that_loads_and_still_owns_its_slots_is_an_outage_until_it_is_done(scripted, state):
+    seed, old, _, port = scripted
+    old.get, old.owner = state, None
+    for _ in range(3):
+        assert took(lambda: port.mget([b"k"])) < HANG
+    old.get, old.owner = VALUE, old.port
+    assert port.mget([b"k"]) == [b"v"]
+    assert seed.owner == old.port

@@ -10,11 +10,17 @@ from pathlib import Path
 
 import pytest
 
-from neuralstream_core.errors import ArtifactRejected
+from neuralstream_core.errors import ArtifactRejected, Unavailable
+from neuralstream_core.memory import resident
 from neuralstream_core.registry.records import FeatureRef, Format, Stage, Status, VersionRecord
 from neuralstream_core.registry.requests import Asked
-from neuralstream_core.registry.validation import ProcessValidator, trial_environment
-from tests.support import artifacts
+from neuralstream_core.registry.validation import (
+    CHILD,
+    RESERVE,
+    ProcessValidator,
+    trial_environment,
+)
+from tests.support import artifacts, hostile
 
 AGE = FeatureRef(view="users", feature="age")
 SIZE = FeatureRef(view="users", feature="size", dtype="int64")
@@ -46,6 +52,10 @@ def draft(kind: Format, *features: FeatureRef) -> VersionRecord:
         created_at=datetime.now(UTC),
         created_by="tests",
     )
+
+
+def both() -> VersionRecord:
+    return draft(Format.ONNX, AGE, SIZE)
 
 
 @pytest.mark.parametrize(
@@ -96,7 +106,7 @@ def test_a_pickle_is_refused_and_never_loaded(kind: Format, tmp_path: Path) -> N
 
 
 def test_a_model_that_needs_10_gb_is_refused_within_the_limit() -> None:
-    with pytest.raises(ArtifactRejected, match="MiB of memory"):
+    with pytest.raises(ArtifactRejected, match="more memory"):
         ProcessValidator().validate(draft(Format.ONNX, AGE, SIZE), artifacts.greedy(10), Asked())
     resident = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
     assert resident < 2 * 1024**3
@@ -107,6 +117,51 @@ def test_a_model_that_never_ends_is_ended() -> None:
         ProcessValidator(seconds=3).validate(
             draft(Format.ONNX, AGE, SIZE), artifacts.endless(), Asked()
         )
+
+
+def test_what_a_model_takes_is_measured_and_not_guessed_from_its_file() -> None:
+    folded, small = hostile.folds_to(100), artifacts.double_sum()
+    assert len(folded) < 1000
+    taken = {
+        name: ProcessValidator()
+        .validate(draft(Format.ONNX, AGE, SIZE), data, Asked())
+        .signature.footprint
+        for name, data in (("folded", folded), ("small", small))
+    }
+    assert taken["folded"].loaded > 90 * 2**20
+    assert taken["small"].loaded < 10 * 2**20
+
+
+def test_the_memory_of_a_run_is_measured() -> None:
+    data = hostile.allocates_per_row(4 * 2**20)
+    footprint = (
+        ProcessValidator()
+        .validate(draft(Format.ONNX, AGE, SIZE), data, Asked())
+        .signature.footprint
+    )
+    assert footprint is not None
+    assert 40 * 2**20 < footprint.run < 200 * 2**20  # of 12 sample rows
+
+
+def test_a_model_that_takes_more_memory_than_serving_has_is_refused() -> None:
+    # Two constants: each alone is a size that the inspection lets pass.
+    with pytest.raises(ArtifactRejected, match="MiB of memory once it is loaded"):
+        ProcessValidator(memory=3 * 2**30).validate(both(), hostile.folds_to(400, times=2), Asked())
+
+
+def test_a_model_that_takes_too_long_to_load_is_refused() -> None:
+    with pytest.raises(ArtifactRejected, match=r"of processor time to load|took longer than"):
+        ProcessValidator(seconds=8).validate(both(), hostile.slow_to_load(60, size=1536), Asked())
+
+
+def test_the_trial_gets_no_more_than_this_process_leaves_of_what_both_share() -> None:
+    shared = resident() + CHILD + RESERVE + 200 * 2**20
+    small, folded = artifacts.double_sum(), hostile.folds_to(300)
+    assert ProcessValidator(shared=shared).validate(both(), small, Asked()).signature.inputs
+    with pytest.raises(ArtifactRejected, match="memory"):
+        ProcessValidator(shared=shared).validate(draft(Format.ONNX, AGE, SIZE), folded, Asked())
+    with pytest.raises(Unavailable, match="no memory left"):
+        ProcessValidator(shared=resident()).validate(both(), small, Asked())
 
 
 def test_the_trial_sees_no_credentials() -> None:

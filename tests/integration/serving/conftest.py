@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from neuralstream_core.features import Catalog, OnlineStore, ViewSpec
-from neuralstream_core.monitoring.observation import AnyObservation
+from neuralstream_core.monitoring.observation import AnyObservation, Refused
 from neuralstream_core.redis import RedisPort
 from neuralstream_core.registry.artifacts import ArtifactStore
 from neuralstream_core.registry.attempts import By, countdown
@@ -39,6 +39,7 @@ class Kept:
 
     observations: list[AnyObservation] = field(default_factory=list)
     failures: list[tuple[str, str | None, str]] = field(default_factory=list)
+    refused: list[tuple[int, Refused | None]] = field(default_factory=list)
 
     def record(
         self, observation: AnyObservation, meanwhile: Callable[[], None] | None = None
@@ -47,8 +48,17 @@ class Kept:
         if meanwhile is not None:
             meanwhile()
 
-    def failure(self, model: str, version: str | None, code: str) -> None:
+    def failure(
+        self,
+        model: str,
+        version: str | None,
+        code: str,
+        *,
+        rows: int = 1,
+        refused: Refused | None = None,
+    ) -> None:
         self.failures.append((model, version, code))
+        self.refused.append((rows, refused))
 
 
 @dataclass

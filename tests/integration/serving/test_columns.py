@@ -40,8 +40,11 @@ def test_each_row_answers_or_fails_by_itself(shop: World) -> None:
             assert found.prediction[row] == one
     (seen,) = [o for o in shop.recorder.observations if hasattr(o, "rows")]
     assert (seen.rows, seen.errors, seen.requests) == (10, {"missing_features": 4}, 1)
-    assert seen.status is None
-    assert [len(column) for column in seen.columns] == [10, 10]
+    assert seen.answered.tolist() == [row not in found.errors for row in range(len(ids))]
+    assert [bool(cells.any()) for cells in seen.status] == [
+        row in found.errors for row in range(14)
+    ]
+    assert [len(column) for column in seen.columns] == [14, 14]
 
 
 def test_policies_fill_whole_columns(shop: World) -> None:

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from neuralstream_core.errors import Unavailable
+from neuralstream_core.errors import ArtifactRejected, Unavailable
 from neuralstream_core.registry.records import (
     FeatureRef,
+    Footprint,
     Format,
     Stage,
     Status,
@@ -22,6 +23,9 @@ from neuralstream_core.registry.records import (
 )
 from neuralstream_core.serving.models import DiskCache, Models
 from neuralstream_core.serving.plan import Plan
+from neuralstream_core.serving.runtimes import Bounds, load
+from tests.support import hostile
+from tests.support.artifacts import double_sum
 from tests.support.poll import eventually
 
 from .artifacts import linear
@@ -195,3 +199,32 @@ def test_a_disk_that_cannot_be_used_is_no_disk(tmp_path: Path) -> None:
     store = Store()
     models = Models(store.get, DiskCache(tmp_path / "file"))
     assert answer(models.get(store.version(1))) == 1.0
+
+
+def test_a_model_that_loads_too_slowly_is_given_up_and_the_next_one_loads() -> None:
+    with pytest.raises(ArtifactRejected, match=r"took longer than 0\.05 s"):
+        load("onnx", hostile.slow_to_load(12, size=1024), Bounds(load_seconds=0.05))
+    assert load("onnx", double_sum(), Bounds(load_seconds=60)).signature.kind == "regressor"
+
+
+def test_room_is_made_before_a_model_of_known_size_is_loaded() -> None:
+    store = Store()
+    versions = [store.version(i) for i in range(1, 4)]
+    signature = Models(store.get).get(versions[0]).runtime.signature
+    footprint = Footprint(loaded=300 * 2**20, run=0, load_seconds=0.1)
+    measured = signature.model_copy(update={"footprint": footprint})
+    models = Models(store.get)
+    for version in versions:
+        models.get(version.model_copy(update={"signature": measured}))
+    assert models.nbytes == 600 * 2**20
+
+
+def test_a_version_registered_before_memory_was_measured_counts_with_what_loading_it_took() -> None:
+    data = hostile.folds_to(100)
+    digest = hashlib.sha256(data).hexdigest()
+    store = Store({digest: data})
+    models = Models(store.get)
+    features = tuple(FeatureRef(view="v", feature=name) for name in "ab")
+    update = {"format": Format.ONNX, "digest": digest, "features": features}
+    models.get(store.version(1).model_copy(update=update))
+    assert models.nbytes > 90 * 2**20

@@ -1,0 +1,171 @@
+"""When failing rows are more than the usual few: a test by error code.
+
+Every failed row counts, whether its request failed as a whole or it was one of a batch.
+
+**Other codes.** No error is expected, but a few are usual: all codes together may take 0.1 % of the rows
+(`Rule.usual_errors`). A code is an alarm when the exact binomial test against that share says p < α and at
+least 1 % (warning) or 5 % (drift) of the rows failed with it. The codes are also tested together, so that
+ten codes of 0.9 % do not hide behind each other. All these are one test of the false-alarm budget: no
+code's count exceeds the count of all, so none of them can be a false alarm unless the test of all is one.
+
+**Missing features.** Refused rows are expected where the baseline has missing values: at most the sum of
+the missing shares of those features whose missing cells the version's policy refuses. That bound holds
+however the missing cells fall together, so a baseline with gaps raises no false alarm; what moved in a
+single feature is tested by that feature's own missing rate. Fisher's exact test compares the share with
+the baseline's bound, besides the test above.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from neuralstream_core.monitoring.decision import RateTest, Rule, Status
+from neuralstream_core.monitoring.statistics import binomial_greater, fisher_greater
+from neuralstream_core.registry.records import MissingPolicy
+
+if TYPE_CHECKING:
+    from neuralstream_core.monitoring.profile import Profile
+    from neuralstream_core.registry.records import ModelRecord, VersionRecord
+
+__all__ = [
+    "ALL_CODES",
+    "MISSING_FEATURES",
+    "FailureTest",
+    "Refusals",
+    "Traffic",
+    "default_version",
+    "expected_refusals",
+    "judge_failures",
+]
+
+MISSING_FEATURES: Final = "missing_features"
+"""Code of a row whose missing cells the version's policy does not fill."""
+ALL_CODES: Final = "errors"
+"""Name of the series of all codes but `MISSING_FEATURES` together."""
+_MAX_CODES: Final = 20
+_CAN_BE_MISSING: Final = frozenset({"FP64", "FP32", "FP16", "BYTES"})
+
+
+@dataclass(frozen=True, slots=True)
+class Refusals:
+    """How many of the baseline's ``rows`` rows the version's policy would have refused, at most."""
+
+    refused: int = 0
+    rows: int = 0
+
+
+@dataclass(slots=True)
+class Traffic:
+    """What became of a window's rows.
+
+    Attributes:
+        answered: rows.
+        failed: rows without an answer, by error code.
+        lost: calls that could not be recorded when they happened.
+    """
+
+    answered: int = 0
+    failed: dict[str, int] = field(default_factory=dict)
+    lost: int = 0
+
+    @property
+    def failures(self) -> int:
+        """Rows without an answer."""
+        return sum(self.failed.values())
+
+    @property
+    def rows(self) -> int:
+        """All rows."""
+        return self.answered + self.failures
+
+    def add(self, answered: int, failed: Mapping[str, int], lost: int) -> None:
+        """Take more rows into account."""
+        self.answered += answered
+        self.lost += lost
+        for code, k in failed.items():
+            self.failed[code] = self.failed.get(code, 0) + k
+
+
+@dataclass(frozen=True, slots=True)
+class FailureTest:
+    """The rows that failed with one code, or with ``codes`` of them.
+
+    Attributes:
+        n_reference: baseline rows behind the expected share; 0 where none is expected.
+    """
+
+    code: str
+    codes: int
+    failed: int
+    rows: int
+    n_reference: int
+    test: RateTest
+
+
+def default_version(model: ModelRecord) -> str | None:
+    """The version that a call without a version is meant for; calls that failed before a version was
+    chosen count with it."""
+    return model.production_version or model.latest_version
+
+
+def expected_refusals(version: VersionRecord, profile: Profile) -> Refusals:
+    """Rows of the baseline that could have been refused for missing cells."""
+    if version.missing is MissingPolicy.NULL and version.signature is not None:
+        inputs = version.signature.inputs
+        refusing = not all(tensor.datatype in _CAN_BE_MISSING for tensor in inputs)
+    else:
+        refusing = True
+    rate, rows = 0.0, 0
+    for series in profile.series:
+        if series.kind != "feature" or series.reference is None or not refusing:
+            continue
+        if (
+            version.missing is MissingPolicy.DEFAULT
+            and version.features[series.source].default is not None
+        ):
+            continue
+        total = sum(series.reference)
+        if total:
+            missing = sum(series.reference[series.missing_slot : series.missing_slot + 2])
+            rate += missing / total
+            rows = min(rows or total, total)
+    return Refusals(round(min(rate, 1.0) * rows), rows)
+
+
+def judge_failures(
+    traffic: Traffic, refusals: Refusals, *, rule: Rule, alpha: float
+) -> list[FailureTest]:
+    """Each code with failed rows, the most frequent first, and all codes but missing features together.
+
+    Args:
+        alpha: level of each test, see `decision.alpha_for`.
+    """
+    n = traffic.rows
+    found: list[FailureTest] = []
+    others = {code: k for code, k in traffic.failed.items() if k and code != MISSING_FEATURES}
+    if k := traffic.failed.get(MISSING_FEATURES):
+        test = _test(k, n, refusals, rule, alpha)
+        found.append(FailureTest(MISSING_FEATURES, 1, k, n, refusals.rows, test))
+    for code, k in sorted(others.items(), key=lambda item: (-item[1], item[0]))[:_MAX_CODES]:
+        found.append(FailureTest(code, 1, k, n, 0, _test(k, n, Refusals(), rule, alpha)))
+    if len(others) > 1:
+        k = sum(others.values())
+        test = _test(k, n, Refusals(), rule, alpha)
+        found.append(FailureTest(ALL_CODES, len(others), k, n, 0, test))
+    return found
+
+
+def _test(k: int, n: int, expected: Refusals, rule: Rule, alpha: float) -> RateTest:
+    now = k / n
+    was = expected.refused / expected.rows if expected.rows else 0.0
+    p = binomial_greater(k, n, rule.usual_errors)
+    if expected.refused:
+        p = max(p, fisher_greater(k, n, expected.refused, expected.rows))
+    if n < rule.min_samples:
+        return RateTest(was, now, p, Status.INSUFFICIENT_DATA)
+    status = Status.OK
+    if p < alpha and now - was >= rule.warn_errors:
+        status = Status.DRIFT if now - was >= rule.alert_errors else Status.WARNING
+    return RateTest(was, now, p, status)

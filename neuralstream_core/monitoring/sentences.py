@@ -1,0 +1,231 @@
+"""What a report says in words: one sentence a series, and one for the whole.
+
+A sentence claims only what the counters prove. A median is said to have moved when it lies in another
+bin than the baseline's; otherwise the sentence tells which share of the values has grown or shrunk.
+Numbers are rounded for people, the exact ones stand beside the sentence in the report.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+from neuralstream_core.monitoring.decision import Status
+from neuralstream_core.monitoring.failures import ALL_CODES, MISSING_FEATURES
+from neuralstream_core.monitoring.medians import distinct_values, edges_of, median
+from neuralstream_core.monitoring.profile import Profile, Series
+from neuralstream_core.monitoring.wording import (
+    moment_pair,
+    number,
+    number_pair,
+    percent,
+    percent_pair,
+)
+
+if TYPE_CHECKING:
+    from neuralstream_core.monitoring.decision import RateTest, Verdict
+    from neuralstream_core.monitoring.failures import FailureTest, Traffic
+
+__all__ = ["failure_sentence", "names_of", "series_sentence", "summary_sentence"]
+
+_SHIFT: Final = 0.1
+"""A median is worth telling when it has passed this share of the baseline's values."""
+_TOLD: Final = 3
+_LONGEST: Final = 60
+
+
+def names_of(profile: Profile) -> list[str]:
+    """What each series is called in a sentence: without its view where that is unambiguous."""
+    bare = [
+        series.name if series.kind == "prediction" else series.name.partition(":")[2]
+        for series in profile.series
+    ]
+    uses = Counter([*bare, ALL_CODES])
+    return [
+        short if short and uses[short] == 1 else series.name
+        for short, series in zip(bare, profile.series, strict=True)
+    ]
+
+
+def series_sentence(
+    series: Series, name: str, verdict: Verdict, current: Sequence[int], *, moments: bool = False
+) -> str:
+    """What happened to one series.
+
+    Args:
+        name: what to call it, see `names_of`.
+        current: the window's counts, ``(series.size,)``.
+        moments: the numbers are microseconds since the epoch.
+    """
+    parts: list[str] = []
+    if "distribution" in verdict.reasons:
+        parts.append(f"{_movement(series, verdict, current, moments=moments)} ({_index(verdict)})")
+    elif verdict.status is Status.NO_REFERENCE:
+        parts.append("no baseline to compare with")
+    elif verdict.status is Status.INSUFFICIENT_DATA:
+        parts.append(
+            f"{verdict.n_current:,} values are too few to judge, {verdict.needed:,} needed"
+        )
+    elif not verdict.reasons:
+        parts.append(_calm(series, verdict, current, moments=moments))
+    if verdict.missing.current:
+        parts.append(_missing(series, verdict.missing, current))
+    elif "missing" in verdict.reasons and verdict.missing.reference is not None:
+        was = percent(verdict.missing.reference)
+        parts.append(f"every row has a value ({was} had none in the baseline)")
+    if "unknown" in verdict.reasons:
+        parts.append(_unknown(series, verdict.unknown, moments=moments))
+    return f"{name}: {'; '.join(parts)}"
+
+
+def failure_sentence(found: FailureTest) -> str:
+    """How many rows failed with one code, or with several."""
+    was, now = percent_pair(found.test.reference or 0.0, found.failed / found.rows)
+    what = (
+        found.code
+        if found.code != ALL_CODES
+        else f"{found.codes} codes other than {MISSING_FEATURES}"
+    )
+    expected = f"at most {was} expected" if found.test.reference else f"{was} expected"
+    return f"errors: {now} of {found.rows:,} rows failed with {what} ({expected})"
+
+
+def summary_sentence(
+    status: Status, alarming: Sequence[str], series: int, needed: int, traffic: Traffic
+) -> str:
+    """The whole report in a sentence.
+
+    Args:
+        alarming: sentences of the series with a warning or drift, the most urgent first.
+        series: how many were looked at.
+        needed: values that every series needs at least.
+    """
+    failed = "no row failed"
+    if traffic.failures:
+        failed = f"{percent(traffic.failures / traffic.rows)} of them failed"
+    if status.alarming:
+        text = f"{status.capitalize()} in {len(alarming)} of {series} series over "
+        text += f"{traffic.rows:,} rows; {failed}. {'. '.join(alarming[:_TOLD])}"
+        if len(alarming) > _TOLD:
+            text += f". And {len(alarming) - _TOLD} more"
+    elif status is Status.OK:
+        text = f"No drift in {series} series over {traffic.rows:,} rows; {failed}"
+    elif status is Status.INSUFFICIENT_DATA:
+        text = f"{traffic.rows:,} rows are too few to judge, {needed:,} needed; {failed}"
+    else:
+        text = f"No baseline to compare {traffic.rows:,} rows with; {failed}"
+    if traffic.lost:
+        text += f"; {traffic.lost:,} more calls could not be recorded"
+    return text + "."
+
+
+def _movement(series: Series, verdict: Verdict, current: Sequence[int], *, moments: bool) -> str:
+    if series.type == "numeric" and series.reference is not None:
+        before, now = median(series, series.reference), median(series, current)
+        if (
+            before is not None
+            and now is not None
+            and before.bin != now.bin
+            and abs(now.at - 0.5) >= _SHIFT
+        ):
+            was, said = _numbers(before.value, now.value, moments=moments)
+            if now.bin < 0:
+                said = f"below {said}"
+            elif now.bin > len(series.cuts):
+                said = f"above {said}"
+            verb = "rose" if now.bin > before.bin else "fell"
+            of = "median norm" if series.component == -1 else "median"
+            return f"{of} {verb} from {was} to {said}"
+    group = verdict.groups[0]
+    was_share, share = group.reference / verdict.n_reference, group.current / verdict.n_current
+    slots = group.slots
+    if series.type == "boolean":
+        slots = (1,)
+        was_share = (series.reference or (0, 0))[1] / verdict.n_reference
+        share = current[1] / verdict.n_current
+    verb = "rose" if share > was_share else "fell"
+    was, said = percent_pair(was_share, share)
+    return f"the share of {_values(series, slots, moments=moments)} {verb} from {was} to {said}"
+
+
+def _values(series: Series, slots: Sequence[int], *, moments: bool) -> str:
+    """The values that are counted in some slots of one series."""
+    if series.type == "boolean":
+        return "true"
+    if series.type == "category":
+        if len(slots) > 1 or slots[0] >= len(series.categories):
+            return "all other categories"
+        text = series.categories[slots[0]]
+        return f'"{text if len(text) <= _LONGEST else text[:_LONGEST] + "…"}"'
+    bins = len(series.cuts) + 1
+    places = sorted(-1 if slot == bins else bins if slot == bins + 1 else slot for slot in slots)
+    lower, upper = edges_of(series, places[0])[0], edges_of(series, places[-1])[1]
+    values = distinct_values(series)
+    if values is not None and places[0] >= 0 and places[-1] < bins:
+        lower, upper = values[places[0]], values[places[-1]]
+        first, last = _numbers(lower, upper, moments=moments)
+        return f"values of {first}" if lower == upper else f"values from {first} to {last}"
+    if lower is None and upper is None:
+        return "all values"
+    if lower is None or upper is None:
+        end = upper if upper is not None else lower
+        side = "below" if upper is not None else "above"
+        return f"values {side} {_numbers(end or 0.0, end or 0.0, moments=moments)[0]}"
+    first, last = _numbers(lower, upper, moments=moments)
+    return f"values between {first} and {last}"
+
+
+def _calm(series: Series, verdict: Verdict, current: Sequence[int], *, moments: bool) -> str:
+    text = "no notable change"
+    if series.type == "numeric" and series.reference is not None:
+        before, now = median(series, series.reference), median(series, current)
+        if before is not None and now is not None and 0 <= now.bin <= len(series.cuts):
+            said = (number(before.value), number(now.value))
+            if moments:
+                said = moment_pair(before.value, now.value)
+            text += f", median {said[1]}" + (f" after {said[0]}" if said[0] != said[1] else "")
+    return f"{text} ({_index(verdict)})"
+
+
+def _index(verdict: Verdict) -> str:
+    """The index beside the threshold it was held against."""
+    if verdict.psi is None or verdict.threshold is None or verdict.alert_threshold is None:
+        return "PSI unknown"
+    above = verdict.psi > verdict.threshold
+    drift = verdict.psi > verdict.alert_threshold
+    limit = verdict.alert_threshold if drift else verdict.threshold
+    decimals = 2
+    while decimals < 6 and f"{verdict.psi:.{decimals}f}" == f"{limit:.{decimals}f}":
+        decimals += 1
+    index = f"{verdict.psi:.{decimals}f}"
+    return f"PSI {index}, {'above' if above else 'below'} {f'{limit:.{decimals}f}'.rstrip('0')}"
+
+
+def _missing(series: Series, test: RateTest, current: Sequence[int]) -> str:
+    """How many rows had no value, and of which kinds where it is more than plain absence."""
+    now = test.current or 0.0
+    said, behind = percent(now), ""
+    if test.reference is not None:
+        was, said = percent_pair(test.reference, now)
+        behind = f" ({was} in the baseline)"
+    total = sum(current)
+    absent, expired, invalid = current[series.missing_slot : series.missing_slot + 3]
+    text = f"{said} of rows have no value{behind}"
+    if expired or invalid:
+        kinds = ((absent, "NULL or not found"), (expired, "expired"), (invalid, "of a wrong type"))
+        listed = [f"{percent(k / total)} {kind}" for k, kind in kinds if k]
+        text += f": {', '.join(listed)}"
+    return text
+
+
+def _unknown(series: Series, test: RateTest, *, moments: bool) -> str:
+    was, now = percent_pair(test.reference or 0.0, test.current or 0.0)
+    if series.type == "category":
+        return f"{now} of values are categories that the baseline does not have ({was} expected)"
+    low, high = _numbers(series.low or 0.0, series.high or 0.0, moments=moments)
+    return f"{now} of values are outside the baseline's range of {low} to {high} ({was} expected)"
+
+
+def _numbers(before: float, now: float, *, moments: bool) -> tuple[str, str]:
+    return moment_pair(before, now) if moments else number_pair(before, now)

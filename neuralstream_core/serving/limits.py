@@ -1,0 +1,65 @@
+"""How long inference may take and how much memory, per process and per model.
+
+The numbers fit a function of 1,769 MiB: what Python and the libraries take (about 200), `CACHE` for the
+models that are loaded, `RUN` for the one run at a time, and the rest for requests and answers. What does
+not fit is refused when it is registered (`neuralstream_core.registry.trial`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from neuralstream_core.registry.records import Footprint
+from neuralstream_core.serving.runtimes import Bounds
+
+__all__ = [
+    "CACHE",
+    "LOAD_SECONDS",
+    "REGISTRATION_LOAD_SECONDS",
+    "RUN",
+    "Limits",
+    "run_memory",
+]
+
+_MIB: Final = 1024 * 1024
+
+CACHE: Final = 700 * _MIB
+"""Bytes of all loaded models together, and so of the largest one."""
+RUN: Final = 512 * _MIB
+"""Bytes a run may allocate."""
+LOAD_SECONDS: Final = 6.0
+"""Wall-clock time to load a model while a request waits; below the 10 s of the predict function."""
+REGISTRATION_LOAD_SECONDS: Final = 4.0
+"""Processor time a model may take to load when it is registered: less, so that it loads later, too."""
+
+_RUN_AT_LEAST: Final = 256 * _MIB
+_RUN_FACTOR: Final = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Seconds of inference, below the timeout of the function that each is for.
+
+    Attributes:
+        one: an entity.
+        tensors: the tensors of a V2 request.
+        rows: the rows of a batch request, all runs together.
+        job: the rows of a job's chunk that one version answers, all runs together.
+    """
+
+    one: float = 2.0
+    tensors: float = 3.0
+    rows: float = 15.0
+    job: float = 600.0
+
+    def bounds(self, footprint: Footprint | None) -> Bounds:
+        """The bounds a version is loaded with."""
+        return Bounds(LOAD_SECONDS, self.one, run_memory(footprint))
+
+
+def run_memory(footprint: Footprint | None) -> int:
+    """Bytes a run of a version may allocate: several times what its trial took, within `RUN`."""
+    if footprint is None:
+        return RUN
+    return min(RUN, max(_RUN_AT_LEAST, _RUN_FACTOR * footprint.run))
