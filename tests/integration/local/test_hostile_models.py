@@ -81,10 +81,10 @@ def test_a_job_reports_the_row_that_no_model_could_answer(stack: RunningStack, n
     serve(stack, name, name, hostile.allocates_by_feature())
     ids = [*(f"u{i}" for i in range(25)), "evil", *(f"u{i}" for i in range(25, 50))]
     text = "entity_id\n" + "\n".join(ids) + "\n"
-    stack.client("s3").put_object(Bucket=BUCKET, Key=f"in/{name}.csv", Body=text.encode())
+    stack.client("s3").put_object(Bucket=BUCKET, Key=f"jobs/in/{name}.csv", Body=text.encode())
     body = {
-        "input": f"s3://{BUCKET}/in/{name}.csv",
-        "output": f"s3://{BUCKET}/out/{name}/",
+        "input": f"s3://{BUCKET}/jobs/in/{name}.csv",
+        "output": f"s3://{BUCKET}/jobs/out/{name}/",
         "max_failed_fraction": 0.5,
     }
     answer = stack.request("POST", f"/predict/{name}/batch", body)
@@ -114,6 +114,6 @@ def test_a_model_that_serving_cannot_load_is_not_registered(stack: RunningStack,
         "features": [f"{name}:a", f"{name}:b"],
     }
     answer = stack.request("POST", f"/models/{name}/versions", body)
-    assert (answer.status, answer.json()["code"]) == (422, "artifact_rejected")
+    assert (answer.status, answer.json()["code"]) == (422, "model_too_large")
     assert "MiB of memory" in answer.json()["detail"]
     assert stack.request("GET", f"/models/{name}").status == 404

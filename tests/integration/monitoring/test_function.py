@@ -17,7 +17,9 @@ def test_health_says_what_works_without_a_key(stack_with_keys):
     assert reply.status == 200
     body = reply.json()
     assert body["status"] == "ok"
-    assert body["checks"] == {"redis": "ok", "registry": "ok"}
+    checks = body["checks"]
+    assert {"redis", "registry"} <= set(checks)
+    assert set(checks.values()) == {"ok"}
     assert body["version"]
 
 

@@ -163,10 +163,8 @@ def test_a_model_whose_answer_is_too_wide_is_refused_at_registration() -> None:
 def test_an_answer_that_turns_out_too_wide_is_refused_with_the_limit(
     users: World, function: Function
 ) -> None:
-    users.serve("wide", wide_on_demand(), ["request:a", "request:b"])
-    _, narrow = ask(function, "wide", features={"a": 3.0, "b": 0.0})
-    assert narrow["prediction"] == [3.0, 3.0, 3.0]
-
+    check = {"inputs": [{"a": 3.0, "b": 0.0}], "expected": {"prediction": [[3.0, 3.0, 3.0]]}}
+    users.serve("wide", wide_on_demand(), ["request:a", "request:b"], check=check)
     status, problem = ask(function, "wide", features={"a": 3_000_000.0, "b": 0.0})
     assert (status, problem["code"]) == (413, "answer_too_large")
     assert "3000000 values a row; at most 100000" in problem["detail"]

@@ -185,7 +185,7 @@ def test_a_family_is_served_as_its_library_predicts(shop: Shop, name: str) -> No
     _holds(name, trained, batch)
 
     job = shop.house.run(
-        shop.input, model, output=f"s3://{shop.house.settings.data_bucket}/{model}/"
+        shop.input, model, output=f"s3://{shop.house.settings.data_bucket}/jobs/{model}/"
     )
     assert _answers(shop.house.rows(job)) == _answers(batch)
 
