@@ -18,7 +18,7 @@ from neuralstream_core.monitoring.observation import Recorder, Refused, RowObser
 from neuralstream_core.registry.records import VersionRecord
 from neuralstream_core.serving._refused import given, refused
 from neuralstream_core.serving.cells import fallback, filled, first_output, overrides
-from neuralstream_core.serving.entities import primary, view_entities
+from neuralstream_core.serving.entities import primaries, primary, primary_view, view_entities
 from neuralstream_core.serving.models import Models
 from neuralstream_core.serving.outcomes import Outcome
 from neuralstream_core.serving.plan import Part, Plan
@@ -138,13 +138,17 @@ class Engine:
             if version is not None:
                 chosen = self.router.version(route, version)
                 plan = self.models.get(chosen)
-                entity = None if entity_id is None else self._entity(entity_id, plan, feature_view)
+                entity = (
+                    None
+                    if entity_id is None
+                    else self._entity(entity_id, feature_view, plan.version)
+                )
             elif entity_id is None:
                 entity = None
                 chosen = self.choose(route)
                 plan = self.models.get(chosen)
             else:
-                entity = self._entity(entity_id, None, feature_view, route)
+                entity = self._entity(entity_id, feature_view, _first(route))
                 chosen = route.versions[route.serving.one(entity)]
                 plan = self.models.get(chosen)
         except NeuralStreamError as error:
@@ -157,6 +161,21 @@ class Engine:
         if render is not None and prediction.rendered is None:
             prediction.rendered = render(prediction)
         return prediction
+
+    def entities(
+        self, model: str, raw: list[Any], feature_view: str | None, version: str | None
+    ) -> list[Entity]:
+        """``entity_ids`` of a request in the canonical form that `predict_columns` takes.
+
+        Raises:
+            NotFound: no such model, version or view.
+            Invalid: names every entity that does not fit.
+        """
+        if set(map(type, raw)) <= {str}:
+            return raw
+        route = self.router.get(model)
+        record = _first(route) if version is None else self.router.version(route, version)
+        return primaries(raw, primary_view(feature_view, record), self._keys)
 
     def predict_columns(
         self,
@@ -416,25 +435,27 @@ class Engine:
     def _entity(
         self,
         entity_id: Any,
-        plan: Plan | None,
         feature_view: str | None,
-        route: Route | None = None,
+        version: VersionRecord,
     ) -> Entity:
         """``entity_id`` in canonical form, which the bucket is computed from."""
         if isinstance(entity_id, str):
             if entity_id.isascii() and 0 < len(entity_id) <= MAX_ENTITY_ID:
                 return entity_id
             return primary(entity_id, None, self._keys)
-        view = feature_view
-        if view is None and plan is not None and plan.parts:
-            view = plan.parts[0].view
-        if view is None and route is not None:
-            first = route.versions[route.serving.versions[0]]
-            view = next((ref.view for ref in first.features if ref.view is not None), None)
-        return primary(entity_id, view, self._keys)
+        return primary(entity_id, primary_view(feature_view, version), self._keys)
 
     def _keys(self, view: str) -> tuple[str, ...]:
         return self._store.catalog.get(view).keys
+
+
+def _first(route: Route) -> VersionRecord:
+    """A version that serves; all of a model name their entity alike.
+
+    Raises:
+        Conflict: no version is in production.
+    """
+    return route.versions[route.serving.versions[0]]
 
 
 class _Meanwhile:

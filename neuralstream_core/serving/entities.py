@@ -11,14 +11,26 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from neuralstream_core.errors import Invalid
+from neuralstream_core.errors import FieldError, Invalid
 from neuralstream_core.features.entity import parse_entity
 from neuralstream_core.features.rows import Entity
+from neuralstream_core.registry.records import VersionRecord
 
-__all__ = ["Keys", "column_entities", "primary", "view_entities"]
+__all__ = ["Keys", "column_entities", "primaries", "primary", "primary_view", "view_entities"]
 
 Keys = Callable[[str], tuple[str, ...]]
 """The entity keys of a view by its name; raises NotFound."""
+
+
+def primary_view(feature_view: str | None, version: VersionRecord) -> str | None:
+    """The view whose keys ``entity_id`` gives: the request's, else that of the model's first feature.
+
+    Returns:
+        ``None`` for a model without views.
+    """
+    if feature_view is not None:
+        return feature_view
+    return next((ref.view for ref in version.features if ref.view is not None), None)
 
 
 def primary(raw: Any, view: str | None, keys: Keys) -> Entity:
@@ -40,6 +52,26 @@ def primary(raw: Any, view: str | None, keys: Keys) -> Entity:
         return parse_entity(("",) * len(parts), parts)
     except (ValueError, TypeError) as error:
         raise Invalid.at("entity_id", str(error), code="invalid_entity") from None
+
+
+def primaries(raw: list[Any], view: str | None, keys: Keys) -> list[Entity]:
+    """The ``entity_ids`` of a request, each as `primary` reads it.
+
+    Raises:
+        Invalid: names every entity that does not fit.
+    """
+    if set(map(type, raw)) <= {str}:
+        return raw
+    found: list[Entity] = []
+    errors: list[FieldError] = []
+    for at, entity in enumerate(raw):
+        try:
+            found.append(primary(entity, view, keys))
+        except Invalid as error:
+            errors.append(FieldError(f"entity_ids.{at}", error.errors[0].msg))
+    if errors:
+        raise Invalid(f"{errors[0].loc}: {errors[0].msg}", code="invalid_entity", errors=errors)
+    return found
 
 
 def view_entities(

@@ -14,7 +14,7 @@ from neuralstream_core.errors import NeuralStreamError, NotFound, Unavailable
 from neuralstream_core.serving.batch.jobs import Failure, JobRecord, Jobs, JobSpec, JobStatus
 from neuralstream_core.serving.batch.locations import FORMATS, Buckets, input_format
 from neuralstream_core.serving.batch.manifest import Chunk
-from neuralstream_core.serving.batch.requests import BatchBody, batch_json, canonical
+from neuralstream_core.serving.batch.requests import BatchBody, batch_json
 from neuralstream_core.serving.batch.runs import Run
 from neuralstream_core.time import Micros, system_clock
 from neuralstream_core.types import Record
@@ -67,21 +67,7 @@ def predict_rows(settings: BatchSettings, model: str, body: BatchBody) -> str:
     """Answer the first form of a batch request."""
     started = perf_counter()
     served = engine(settings)
-    raw = body.entity_ids or []
-    keys: tuple[str, ...] = ("entity_id",)
-    if set(map(type, raw)) - {str}:
-        view = body.feature_view
-        if view is None:
-            route = served.router.get(model)
-            record = (
-                served.router.version(route, body.version)
-                if body.version is not None
-                else route.versions[route.serving.versions[0]]
-            )
-            view = next((ref.view for ref in record.features if ref.view is not None), None)
-        if view is not None:
-            keys = _catalog(settings).get(view).keys
-    entities = canonical(raw, keys)
+    entities = served.entities(model, body.entity_ids or [], body.feature_view, body.version)
     columns = served.predict_columns(
         model,
         entities,

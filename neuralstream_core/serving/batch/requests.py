@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import AwareDatetime, BaseModel, Field, StringConstraints, model_validator
 
-from neuralstream_core.errors import FieldError, Invalid
-from neuralstream_core.features.entity import entity_json, parse_entity
+from neuralstream_core.features.entity import entity_json
 from neuralstream_core.features.rows import Entity
 from neuralstream_core.serving.batch.jobs import DEFAULT_FAILED_FRACTION, Fraction, JobSpec, S3Uri
 from neuralstream_core.serving.batch.locations import InputFormat, OutputFormat
@@ -35,7 +34,6 @@ __all__ = [
     "BatchPrediction",
     "ScheduledJob",
     "batch_json",
-    "canonical",
     "job_spec",
 ]
 
@@ -152,29 +150,6 @@ def job_spec(model: str, body: BatchBody) -> JobSpec:
             **{k: v for k, v in body.model_dump().items() if k in JobSpec.model_fields},
         }
     )
-
-
-def canonical(raw: list[Any], keys: tuple[str, ...]) -> list[Entity]:
-    """Entities of a request in the form the engine takes.
-
-    Args:
-        keys: of the primary view.
-
-    Raises:
-        Invalid: names every entity that does not fit.
-    """
-    if len(keys) == 1 and set(map(type, raw)) == {str}:
-        return raw
-    found: list[Entity] = []
-    errors: list[FieldError] = []
-    for at, entity in enumerate(raw):
-        try:
-            found.append(parse_entity(keys, entity))
-        except ValueError as error:
-            errors.append(FieldError(f"entity_ids.{at}", str(error)))
-    if errors:
-        raise Invalid(f"{errors[0].loc}: {errors[0].msg}", code="invalid_entity", errors=errors)
-    return found
 
 
 def batch_json(model: str, entities: list[Entity], columns: Columns, at: Micros) -> str:
