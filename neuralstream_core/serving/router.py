@@ -179,6 +179,8 @@ class Router:
         with entry.lock:
             pending = entry.pending
             if pending is None:
+                if entry.route is not None and self._now() - entry.read_at < self._soft:
+                    return  # another caller's refresh ended between the look and the lock
                 failed = entry.route is not None and entry.error is not None
                 if failed and self._now() - entry.tried_at < RETRY_SECONDS:
                     return
