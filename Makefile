@@ -45,7 +45,7 @@ redis:  ## fetch a Redis server where PATH has none (REDIS_SERVER=path takes ano
 	@test -x $(PY) || $(MAKE) venv-local
 	@$(PY) -m neuralstream_local.redis_binary
 
-test-bundle: venv-dev  ## build with SAM and run the built functions under the Lambda runtime emulator (Python 3.12)
+test-bundle: venv-dev redis  ## build with SAM and run the built functions under the Lambda runtime emulator (Python 3.12)
 	@mkdir -p .run && tests/bundle/prepare
 	@$(PY) -m pytest tests/bundle -p no:randomly $(ARGS)  # one story, told in order
 
