@@ -27,18 +27,18 @@ sys.path.insert(0, str(Path(__file__).parent))
 from _harness import ROOT, Group, Report, arguments
 
 from neuralstream_core.features import Catalog, OnlineStore, ViewSpec
+from neuralstream_core.monitoring.profiling import BaselineProfiler
 from neuralstream_core.redis import connect
 from neuralstream_core.registry.artifacts import ArtifactStore
 from neuralstream_core.registry.attempts import By, countdown
-from neuralstream_core.registry.profiling import BaselineProfiler
 from neuralstream_core.registry.registrar import Registrar
 from neuralstream_core.registry.registry import Registry
 from neuralstream_core.registry.requests import Registration
-from neuralstream_core.registry.validation import ProcessValidator
 from neuralstream_core.registry.views import CatalogViews
 from neuralstream_core.settings import RedisSettings
 from neuralstream_core.table import Table
 from neuralstream_core.time import system_clock
+from neuralstream_core.trial.process import ProcessValidator
 from neuralstream_local.aws_server import client_environ
 from neuralstream_local.children import Child
 from neuralstream_local.embedded_redis import EmbeddedRedis

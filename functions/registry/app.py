@@ -10,6 +10,7 @@ from neuralstream_core.errors import Invalid
 from neuralstream_core.features.catalog import Catalog
 from neuralstream_core.memory import function_memory
 from neuralstream_core.monitoring.adoption import Adoptions
+from neuralstream_core.monitoring.profiling import BaselineProfiler
 from neuralstream_core.registry.answers import (
     ArchiveRequest,
     LineageQuery,
@@ -30,14 +31,13 @@ from neuralstream_core.registry.artifacts import ArtifactStore
 from neuralstream_core.registry.attempts import By
 from neuralstream_core.registry.lineage import LineageAnswer, graph_of, lineage_of
 from neuralstream_core.registry.openlineage import RunEvents, run_events
-from neuralstream_core.registry.profiling import BaselineProfiler
 from neuralstream_core.registry.registrar import Registrar
 from neuralstream_core.registry.registry import Registry
 from neuralstream_core.registry.requests import Baseline, ModelEdit, Registration, VersionEdit
-from neuralstream_core.registry.validation import ProcessValidator
 from neuralstream_core.registry.views import CatalogViews
 from neuralstream_core.settings import BucketSettings, TableSettings
 from neuralstream_core.time import system_clock
+from neuralstream_core.trial.process import ProcessValidator
 from neuralstream_lambda.api import Api, Caller
 from neuralstream_lambda.scopes import Scope
 from neuralstream_lambda.wiring import s3_client, table

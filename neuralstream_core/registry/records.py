@@ -242,7 +242,7 @@ class ModelRecord(Record):
     ab_split: dict[VersionName, float] | None = None
     allocation: tuple[tuple[VersionName, int], ...] | None = None
     """Which of the 10,000 buckets each version of the running split owns, as runs in bucket order
-    (`neuralstream_core.serving.routing.allocate`); kept so that a changed split moves as few as possible."""
+    (`neuralstream_core.registry.allocation.allocate`); a changed split moves as few as possible."""
     salt: str
     """Mixed into the bucket hash, so that two models split entities independently."""
     revision: int = 0

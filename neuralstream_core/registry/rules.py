@@ -30,6 +30,7 @@ from math import fsum
 from typing import Final, TypeAlias
 
 from neuralstream_core.errors import Conflict, FieldError, Invalid
+from neuralstream_core.registry.allocation import BUCKETS, allocate
 from neuralstream_core.registry.journal import Change
 from neuralstream_core.registry.records import (
     EventKind,
@@ -40,7 +41,6 @@ from neuralstream_core.registry.records import (
     VersionRecord,
     number_of,
 )
-from neuralstream_core.serving.routing import BUCKETS, allocate
 
 __all__ = [
     "ANY",

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from neuralstream_core.features.rows import Status
+from neuralstream_core.runtimes import Predictions
 from neuralstream_core.serving.apart import infer_apart
 from neuralstream_core.serving.cells import RowError
 from neuralstream_core.serving.deadline import Deadline
 from neuralstream_core.serving.outcomes import Answers, not_finite
 from neuralstream_core.serving.plan import Plan
-from neuralstream_core.serving.runtimes import Predictions
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -14,8 +14,8 @@ from typing import Final, TypeAlias
 import numpy as np
 
 from neuralstream_core.errors import Invalid
+from neuralstream_core.runtimes import Predictions
 from neuralstream_core.serving.deadline import Deadline
-from neuralstream_core.serving.runtimes import Predictions
 
 __all__ = ["infer_apart"]
 
@@ -28,7 +28,7 @@ _PATIENCE: Final = 20
 _LEAST_SECONDS: Final = 0.2
 
 Run: TypeAlias = "Callable[[Mapping[str, np.ndarray], float], Predictions]"
-"""`neuralstream_core.serving.runtimes.Runtime.run`, or what does more with its answer."""
+"""`neuralstream_core.runtimes.Runtime.run`, or what does more with its answer."""
 
 
 def infer_apart(

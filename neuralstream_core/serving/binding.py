@@ -22,7 +22,7 @@ import numpy as np
 
 from neuralstream_core.errors import ArtifactRejected, Invalid
 from neuralstream_core.registry.records import FeatureRef, Signature, Tensor
-from neuralstream_core.serving.runtimes import DATATYPES
+from neuralstream_core.runtimes import DATATYPES
 
 __all__ = ["Binding", "Slot", "bind"]
 

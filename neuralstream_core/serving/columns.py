@@ -18,6 +18,7 @@ import numpy as np
 from neuralstream_core.errors import Invalid, NeuralStreamError, Unavailable
 from neuralstream_core.features.rows import BlockRead, Entity, Status
 from neuralstream_core.monitoring.observation import Observation, Recorder
+from neuralstream_core.runtimes import Predictions
 from neuralstream_core.serving._groups import Group, infer
 from neuralstream_core.serving.bounds import check_values
 from neuralstream_core.serving.cells import RowError, fill_columns, override_columns
@@ -27,7 +28,6 @@ from neuralstream_core.serving.models import Models
 from neuralstream_core.serving.outcomes import Answers
 from neuralstream_core.serving.plan import Plan
 from neuralstream_core.serving.router import Route, Router
-from neuralstream_core.serving.runtimes import Predictions
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

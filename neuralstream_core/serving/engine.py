@@ -16,6 +16,7 @@ from neuralstream_core.errors import Invalid, NeuralStreamError, Unavailable
 from neuralstream_core.features.rows import Entity, Row, Status, ViewRead
 from neuralstream_core.monitoring.observation import Recorder, Refused, RowObservation
 from neuralstream_core.registry.records import VersionRecord
+from neuralstream_core.runtimes import Predictions
 from neuralstream_core.serving._refused import given, refused
 from neuralstream_core.serving.cells import fallback, filled, first_output, overrides
 from neuralstream_core.serving.entities import primaries, primary, primary_view, view_entities
@@ -23,7 +24,6 @@ from neuralstream_core.serving.models import Models
 from neuralstream_core.serving.outcomes import Outcome
 from neuralstream_core.serving.plan import Part, Plan
 from neuralstream_core.serving.router import Route, Router
-from neuralstream_core.serving.runtimes import Predictions
 from neuralstream_core.time import Clock, Micros
 from neuralstream_core.types import MAX_ENTITY_ID
 

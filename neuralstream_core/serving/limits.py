@@ -2,7 +2,7 @@
 
 The numbers fit a function of 1,769 MiB: what Python and the libraries take (about 200), `CACHE` for the
 models that are loaded, `RUN` for the one run at a time, and the rest for requests and answers. What does
-not fit is refused when it is registered (`neuralstream_core.registry.trial`).
+not fit is refused when it is registered (`neuralstream_core.trial.child`).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from neuralstream_core.registry.records import Footprint
-from neuralstream_core.serving.runtimes import Bounds
+from neuralstream_core.runtimes import Bounds
 
 __all__ = [
     "CACHE",

@@ -28,9 +28,9 @@ from typing import Final
 from neuralstream_core.errors import ArtifactRejected, NeuralStreamError, Unavailable
 from neuralstream_core.memory import resident
 from neuralstream_core.registry.records import VersionRecord
+from neuralstream_core.runtimes import Runtime, load
 from neuralstream_core.serving.limits import CACHE, Limits
 from neuralstream_core.serving.plan import Plan, make_plan
-from neuralstream_core.serving.runtimes import Runtime, load
 
 __all__ = ["DiskCache", "Models"]
 

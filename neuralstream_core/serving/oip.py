@@ -21,9 +21,9 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from neuralstream_core.errors import Invalid
 from neuralstream_core.features.entity import parse_entity
 from neuralstream_core.registry.records import Signature, Tensor, VersionRecord
+from neuralstream_core.runtimes import DATATYPES, Predictions, Runtime
 from neuralstream_core.serving.bounds import check_values
 from neuralstream_core.serving.outcomes import not_finite
-from neuralstream_core.serving.runtimes import DATATYPES, Predictions, Runtime
 
 __all__ = [
     "MAX_ELEMENTS",

@@ -26,7 +26,7 @@ import numpy as np
 
 from neuralstream_core.errors import Invalid
 from neuralstream_core.registry.records import Label, Scores, Signature
-from neuralstream_core.serving.runtimes import Predictions, Runtime
+from neuralstream_core.runtimes import Predictions, Runtime
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -84,7 +84,7 @@ class Reader:
     """Reads the outputs of one version.
 
     Args:
-        signature: settled, see `neuralstream_core.serving.kinds`.
+        signature: settled, see `neuralstream_core.trial.kinds`.
     """
 
     def __init__(self, signature: Signature) -> None:

@@ -15,10 +15,10 @@ from neuralstream_core.registry.records import (
     Signature,
     VersionRecord,
 )
+from neuralstream_core.runtimes import Runtime
 from neuralstream_core.serving.binding import Binding, bind
 from neuralstream_core.serving.cells import typed
 from neuralstream_core.serving.outcomes import Reader
-from neuralstream_core.serving.runtimes import Runtime
 
 __all__ = ["Part", "Plan", "make_plan"]
 

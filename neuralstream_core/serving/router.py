@@ -21,9 +21,9 @@ from time import monotonic
 from typing import Final
 
 from neuralstream_core.errors import Conflict, NeuralStreamError, NotFound, Unavailable
+from neuralstream_core.registry.allocation import Allocation, Assigner, allocate
 from neuralstream_core.registry.records import ModelRecord, Status, VersionRecord
 from neuralstream_core.registry.registry import Routing
-from neuralstream_core.serving.routing import Allocation, Assigner, allocate
 
 __all__ = ["Route", "Router"]
 

@@ -32,8 +32,8 @@ FIRST_PREDICTION: Final = (
     "neuralstream_core.redis.cluster",
     "neuralstream_core.redis.iam",
     "neuralstream_core.registry.artifacts",
-    "neuralstream_core.serving.runtimes._linear",
-    "neuralstream_core.serving.runtimes._onnx",
+    "neuralstream_core.runtimes._linear",
+    "neuralstream_core.runtimes._onnx",
 )
 """What `engine` and the first prediction import lazily, whatever the model's format and the cache's mode."""
 

@@ -8,6 +8,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol, TypeAlias
 
+from neuralstream_core.registry.allocation import Assigner
 from neuralstream_core.serving.batch.cells import Bad, Entity
 from neuralstream_core.serving.batch.footer import open_part, read_footer
 from neuralstream_core.serving.batch.jobs import Jobs
@@ -24,7 +25,6 @@ from neuralstream_core.serving.batch.objects import Objects
 from neuralstream_core.serving.batch.output import MEDIA, ErrorLines, Part, Predicted
 from neuralstream_core.serving.batch.rows import Reader, Rows, csv_rows, jsonl_rows, parquet_rows
 from neuralstream_core.serving.batch.splitting import split
-from neuralstream_core.serving.routing import Assigner
 from neuralstream_core.time import Micros
 
 __all__ = ["SLICE", "Answers", "ChunkWorker", "Open", "Predictor"]

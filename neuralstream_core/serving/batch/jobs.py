@@ -92,7 +92,7 @@ class Pins(Record):
     etag: str
     salt: str
     allocation: tuple[tuple[VersionName, int], ...]
-    """Which of the 10,000 buckets each version answers for (`neuralstream_core.serving.routing`)."""
+    """Which of the 10,000 buckets each version answers for (`neuralstream_core.registry.allocation`)."""
 
 
 class Progress(Record):

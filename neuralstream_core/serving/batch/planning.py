@@ -10,6 +10,7 @@ from typing import Final
 from pydantic import TypeAdapter
 
 from neuralstream_core.errors import Conflict, Invalid, TooLarge
+from neuralstream_core.registry.allocation import BUCKETS, Allocation, allocate
 from neuralstream_core.registry.records import ModelRecord, Signature, Status, VersionRecord
 from neuralstream_core.serving.batch.footer import read_footer
 from neuralstream_core.serving.batch.jobs import JobRecord, Jobs, Pins
@@ -25,7 +26,6 @@ from neuralstream_core.serving.batch.objects import Objects
 from neuralstream_core.serving.batch.rows import csv_header
 from neuralstream_core.serving.batch.splitting import MAX_RECORD, boundaries
 from neuralstream_core.serving.outcomes import Reader
-from neuralstream_core.serving.routing import BUCKETS, Allocation, allocate
 from neuralstream_core.time import Clock
 
 __all__ = [

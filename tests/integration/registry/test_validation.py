@@ -14,7 +14,7 @@ from neuralstream_core.errors import ArtifactRejected, Unavailable
 from neuralstream_core.memory import resident
 from neuralstream_core.registry.records import FeatureRef, Format, Stage, Status, VersionRecord
 from neuralstream_core.registry.requests import Asked
-from neuralstream_core.registry.validation import (
+from neuralstream_core.trial.process import (
     CHILD,
     RESERVE,
     ProcessValidator,

@@ -53,7 +53,7 @@ def first_request(world: World, settings: RedisSettings, initialization: str) ->
     return json.loads(run.stdout)
 
 
-LAZY = {"boto3", "botocore.session", "neuralstream_core.serving.runtimes._onnx", "onnxruntime"}
+LAZY = {"boto3", "botocore.session", "neuralstream_core.runtimes._onnx", "onnxruntime"}
 
 
 @pytest.mark.parametrize("initialization", ["snap-start", "provisioned-concurrency"])

@@ -125,7 +125,7 @@ def test_text_that_doubles_by_a_feature_is_refused_in_a_process_of_bounded_memor
 import numpy as np
 from neuralstream_core.errors import Invalid
 from neuralstream_core.memory import limit_growth
-from neuralstream_core.serving.runtimes import load
+from neuralstream_core.runtimes import load
 from tests.support.hostile import strings_by_feature
 runtime = load("onnx", strings_by_feature())
 limit_growth(300 * 2**20)

@@ -10,8 +10,8 @@ import pytest
 from onnx import TensorProto, helper
 
 from neuralstream_core.errors import ArtifactRejected, TooLarge
+from neuralstream_core.runtimes import load
 from neuralstream_core.serving.bounds import MAX_VALUES
-from neuralstream_core.serving.runtimes import load
 from tests.support import artifacts
 
 from .conftest import Function, World, by

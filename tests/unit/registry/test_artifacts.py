@@ -10,9 +10,9 @@ import boto3
 import pytest
 from botocore.config import Config
 
+from neuralstream_core import runtimes
 from neuralstream_core.registry import artifacts
 from neuralstream_core.registry.artifacts import ArtifactStore
-from neuralstream_core.serving import runtimes
 
 
 @pytest.fixture

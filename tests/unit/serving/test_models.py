@@ -21,14 +21,13 @@ from neuralstream_core.registry.records import (
     Status,
     VersionRecord,
 )
+from neuralstream_core.runtimes import Bounds, load
 from neuralstream_core.serving.models import DiskCache, Models
 from neuralstream_core.serving.plan import Plan
-from neuralstream_core.serving.runtimes import Bounds, load
 from tests.support import hostile
 from tests.support.artifacts import double_sum
 from tests.support.poll import eventually
-
-from .artifacts import linear
+from tests.support.trained import linear
 
 
 @dataclass

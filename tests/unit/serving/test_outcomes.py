@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from neuralstream_core.errors import Invalid
 from neuralstream_core.registry.records import Signature, Tensor
+from neuralstream_core.runtimes import Predictions
 from neuralstream_core.serving.outcomes import Reader
-from neuralstream_core.serving.runtimes import Predictions
 
 LABELS = {
     "INT64": [3, 5, 9, 11],

@@ -10,10 +10,9 @@ import numpy as np
 import pytest
 
 from neuralstream_core.registry.records import FeatureRef
+from neuralstream_core.runtimes import Predictions, load
 from neuralstream_core.serving.binding import bind
-from neuralstream_core.serving.runtimes import Predictions, load
-
-from .artifacts import (
+from tests.support.trained import (
     F,
     boosted,
     linear,
@@ -88,7 +87,7 @@ def test_a_string_input_beside_numbers() -> None:
 def test_the_linear_format_is_sklearn_in_float64() -> None:
     from sklearn.linear_model import LogisticRegression
 
-    from .artifacts import binary, three
+    from tests.support.trained import binary, three
 
     data = rows().astype(np.float64)
     for labels in (binary(), three()):

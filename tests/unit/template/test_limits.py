@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from neuralstream_core.registry import validation
 from neuralstream_core.serving.limits import (
     CACHE,
     LOAD_SECONDS,
@@ -10,6 +9,7 @@ from neuralstream_core.serving.limits import (
     RUN,
     Limits,
 )
+from neuralstream_core.trial import process
 from tests.support.template import functions
 
 MIB = 1024 * 1024
@@ -34,7 +34,7 @@ def test_a_first_request_that_loads_a_model_and_times_out_is_answered_in_time() 
 
 def test_what_registration_lets_load_serving_loads() -> None:
     assert REGISTRATION_LOAD_SECONDS < LOAD_SECONDS
-    assert seconds("Registry") > validation.SECONDS
+    assert seconds("Registry") > process.SECONDS
 
 
 def test_the_loaded_models_and_one_run_fit_the_functions_that_predict() -> None:
@@ -44,5 +44,5 @@ def test_the_loaded_models_and_one_run_fit_the_functions_that_predict() -> None:
 
 def test_a_trial_and_the_process_that_started_it_fit_the_registry_function() -> None:
     largest_artifact, own = 256 * MIB, 130 * MIB
-    taken = own + largest_artifact + validation.CHILD + validation.RESERVE
-    assert taken + validation.MEMORY <= memory("Registry")
+    taken = own + largest_artifact + process.CHILD + process.RESERVE
+    assert taken + process.MEMORY <= memory("Registry")

@@ -17,7 +17,7 @@ import numpy as np
 
 from neuralstream_core.errors import ArtifactRejected, Invalid
 from neuralstream_core.registry.records import Signature, Tensor
-from neuralstream_core.serving.runtimes._base import (
+from neuralstream_core.runtimes._base import (
     MAX_CLASSES,
     MAX_WIDTH,
     Bounds,
@@ -26,9 +26,9 @@ from neuralstream_core.serving.runtimes._base import (
     check_width,
     trial_inputs,
 )
-from neuralstream_core.serving.runtimes._onnx_inspect import Findings, inspect_onnx
-from neuralstream_core.serving.runtimes._reason import reason
-from neuralstream_core.serving.runtimes._watchdog import Watchdog
+from neuralstream_core.runtimes._onnx_inspect import Findings, inspect_onnx
+from neuralstream_core.runtimes._reason import reason
+from neuralstream_core.runtimes._watchdog import Watchdog
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession

@@ -7,7 +7,7 @@ imported by the first `load` of an ONNX artifact, never before.
 from __future__ import annotations
 
 from neuralstream_core.registry.records import Format
-from neuralstream_core.serving.runtimes._base import (
+from neuralstream_core.runtimes._base import (
     DATATYPES,
     MAX_ARTIFACT,
     Bounds,
@@ -35,11 +35,11 @@ def inspect(format: Format | str, data: bytes) -> None:  # noqa: A002 - the regi
         ArtifactRejected: with the reason.
     """
     if format == Format.ONNX:
-        from neuralstream_core.serving.runtimes._onnx_inspect import inspect_onnx
+        from neuralstream_core.runtimes._onnx_inspect import inspect_onnx
 
         inspect_onnx(data)
     else:
-        from neuralstream_core.serving.runtimes._linear import inspect_linear
+        from neuralstream_core.runtimes._linear import inspect_linear
 
         inspect_linear(data)
 
@@ -55,9 +55,9 @@ def load(
         ArtifactRejected: with the reason.
     """
     if format == Format.ONNX:
-        from neuralstream_core.serving.runtimes._onnx import OnnxRuntime
+        from neuralstream_core.runtimes._onnx import OnnxRuntime
 
         return OnnxRuntime(data, bounds or Bounds())
-    from neuralstream_core.serving.runtimes._linear import LinearRuntime
+    from neuralstream_core.runtimes._linear import LinearRuntime
 
     return LinearRuntime(data)

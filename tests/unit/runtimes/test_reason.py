@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
 from neuralstream_core.errors import ArtifactRejected, Invalid
-from neuralstream_core.serving.runtimes import load
-from neuralstream_core.serving.runtimes._reason import reason
+from neuralstream_core.runtimes import load
+from neuralstream_core.runtimes._reason import reason
 from tests.support import artifacts
 
 SOURCE = re.compile(r"\.(h|cc|cpp|py|so)\b|onnxruntime|std::|/home|/opt|[A-Z]:\\")

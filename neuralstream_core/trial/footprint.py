@@ -9,8 +9,8 @@ from typing import Final
 from neuralstream_core.errors import ArtifactRejected
 from neuralstream_core.memory import peak, reset_peak, resident
 from neuralstream_core.registry.records import Footprint, Format
+from neuralstream_core.runtimes import Runtime, load
 from neuralstream_core.serving.limits import CACHE, REGISTRATION_LOAD_SECONDS, Limits
-from neuralstream_core.serving.runtimes import Runtime, load
 
 __all__ = ["load_measured", "run_measured", "warm_up"]
 

@@ -18,7 +18,7 @@ from neuralstream_core.memory import resident
 from neuralstream_core.registry.records import VersionRecord
 from neuralstream_core.registry.registrar import Validated
 from neuralstream_core.registry.requests import Asked
-from neuralstream_core.registry.trial import Outcome, Task
+from neuralstream_core.trial.child import Outcome, Task
 
 __all__ = ["ProcessValidator", "trial_environment"]
 
@@ -87,7 +87,7 @@ class ProcessValidator:
             stdin.seek(0)
             try:
                 done = subprocess.run(
-                    [sys.executable, "-m", "neuralstream_core.registry.trial"],
+                    [sys.executable, "-m", "neuralstream_core.trial.child"],
                     stdin=stdin,
                     stdout=subprocess.PIPE,
                     stderr=subprocess.DEVNULL,

@@ -20,10 +20,9 @@ from neuralstream_core.registry.records import (
 )
 from neuralstream_core.registry.requests import Asked, Baseline, Check, Declared
 from neuralstream_core.registry.samples import samples_of
-from neuralstream_core.registry.trial import try_artifact
-from neuralstream_core.serving.proof import Proof
-
-from .artifacts import linear
+from neuralstream_core.trial.child import try_artifact
+from neuralstream_core.trial.proof import Proof
+from tests.support.trained import linear
 
 REFS = tuple(FeatureRef(view="v", feature=f"f{i}") for i in range(2))
 

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from neuralstream_core.serving.runtimes._watchdog import Watchdog
+from neuralstream_core.runtimes._watchdog import Watchdog
 from tests.support.poll import eventually
 
 

@@ -1,9 +1,9 @@
 """The child process in which an artifact nobody trusts is loaded and run for the first time.
 
-``python -m neuralstream_core.registry.trial`` reads one line of JSON (`Task`) and then the artifact from
+``python -m neuralstream_core.trial.child`` reads one line of JSON (`Task`) and then the artifact from
 standard input, and answers one line of JSON (`Outcome`). Before it touches the artifact it gives up the
 right to more than the task's memory and processor time, to write files and to leave a core dump. What the
-artifact does to this process, it does to nobody else; `neuralstream_core.registry.validation` reads the
+artifact does to this process, it does to nobody else; `neuralstream_core.trial.process` reads the
 remains.
 
 Memory is bounded by ``RLIMIT_AS`` on top of what the imports took. Where the system has no such limit
@@ -26,7 +26,7 @@ from neuralstream_core.registry.requests import Asked
 from neuralstream_core.types import Record
 
 if TYPE_CHECKING:
-    from neuralstream_core.serving.proof import Proof
+    from neuralstream_core.trial.proof import Proof
 
 __all__ = ["Outcome", "Task", "try_artifact"]
 
@@ -58,13 +58,13 @@ class Outcome(Record):
 
 
 def try_artifact(version: VersionRecord, data: bytes, asked: Asked) -> Proof:
-    """Inspect and load an artifact, prove it (`neuralstream_core.serving.proof`), measure what that takes.
+    """Inspect and load an artifact, prove it (`neuralstream_core.trial.proof`), measure what that takes.
 
     Raises:
         ArtifactRejected: with the reason.
     """
-    from neuralstream_core.serving.footprint import load_measured, run_measured
-    from neuralstream_core.serving.proof import prove
+    from neuralstream_core.trial.footprint import load_measured, run_measured
+    from neuralstream_core.trial.proof import prove
 
     runtime, footprint = load_measured(version.format, data)
     proofs: list[Proof] = []
@@ -125,12 +125,12 @@ def main() -> None:
     task = Task.model_validate_json(sys.stdin.buffer.readline())
     if task.format is Format.ONNX:
         import onnxruntime  # noqa: F401 - its own memory is not the artifact's
-    import neuralstream_core.serving.footprint
-    import neuralstream_core.serving.proof
-    import neuralstream_core.serving.runtimes
+    import neuralstream_core.runtimes
+    import neuralstream_core.trial.footprint
+    import neuralstream_core.trial.proof
 
     if task.format is Format.ONNX:
-        neuralstream_core.serving.footprint.warm_up()
+        neuralstream_core.trial.footprint.warm_up()
     _confine(task.memory, task.seconds)
     outcome = _attempt(task, sys.stdin.buffer.read())
     answer.write(outcome.model_dump_json())

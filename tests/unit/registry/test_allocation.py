@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from neuralstream_core.serving.routing import BUCKETS, Allocation, Assigner, allocate, assign
+from neuralstream_core.registry.allocation import BUCKETS, Allocation, Assigner, allocate, assign
 
 ROOT = Path(__file__).parents[3]
 IDS = [f"user-{i}" for i in range(100_000)]
@@ -57,7 +57,7 @@ def test_models_and_salts_split_independently() -> None:
 def test_another_process_assigns_the_same() -> None:
     ids = IDS[:500]
     program = (
-        "import json,sys;from neuralstream_core.serving.routing import assign;"
+        "import json,sys;from neuralstream_core.registry.allocation import assign;"
         "ids=json.load(sys.stdin);"
         "print(json.dumps([assign('m','s',i,{'v1':0.5,'v2':0.3,'v3':0.2}) for i in ids]))"
     )

@@ -20,9 +20,8 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
 from neuralstream_core.errors import ArtifactRejected
-from neuralstream_core.serving.runtimes import inspect, load
-
-from .artifacts import linear, sklearn_onnx
+from neuralstream_core.runtimes import inspect, load
+from tests.support.trained import linear, sklearn_onnx
 
 ROOT = Path(__file__).parents[3]
 FLOAT = TensorProto.FLOAT
@@ -246,7 +245,7 @@ def test_linear_archives_hold_plain_small_arrays_only() -> None:
 def test_onnx_runtime_is_imported_by_the_first_onnx_model_and_not_before() -> None:
     program = (
         "import sys, neuralstream_core.serving.engine, neuralstream_core.serving.models as m;"
-        "from neuralstream_core.serving.runtimes import inspect, load;"
+        "from neuralstream_core.runtimes import inspect, load;"
         "load('linear', open(sys.argv[1],'rb').read());"
         "print([n for n in ('onnxruntime','onnx','boto3','pandas','scipy','redis') if n in sys.modules])"
     )

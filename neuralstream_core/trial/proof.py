@@ -21,12 +21,12 @@ from neuralstream_core.errors import ArtifactRejected, FieldError, Invalid
 from neuralstream_core.features.rows import Status
 from neuralstream_core.registry.records import Checked, MissingPolicy, Signature, VersionRecord
 from neuralstream_core.registry.requests import Check, Declared
-from neuralstream_core.serving._compared import compare
+from neuralstream_core.runtimes import DATATYPES, Predictions, Runtime
 from neuralstream_core.serving.cells import RowError, fill_columns, override_columns, typed
-from neuralstream_core.serving.kinds import settle
 from neuralstream_core.serving.outcomes import Reader, wrong_row_count
 from neuralstream_core.serving.plan import Plan, make_plan
-from neuralstream_core.serving.runtimes import DATATYPES, Predictions, Runtime
+from neuralstream_core.trial.compared import compare
+from neuralstream_core.trial.kinds import settle
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

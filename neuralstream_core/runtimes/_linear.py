@@ -29,7 +29,7 @@ import numpy as np
 
 from neuralstream_core.errors import ArtifactRejected, Invalid
 from neuralstream_core.registry.records import Signature, Tensor
-from neuralstream_core.serving.runtimes._base import (
+from neuralstream_core.runtimes._base import (
     MAX_CLASSES,
     MAX_WIDTH,
     Predictions,

@@ -13,8 +13,8 @@ from math import prod
 from typing import Final
 
 from neuralstream_core.errors import ArtifactRejected
-from neuralstream_core.serving.runtimes._base import MAX_ARTIFACT, MAX_CLASSES
-from neuralstream_core.serving.runtimes._protobuf import (
+from neuralstream_core.runtimes._base import MAX_ARTIFACT, MAX_CLASSES
+from neuralstream_core.runtimes._protobuf import (
     Budget,
     Malformed,
     fields,

@@ -1,0 +1,58 @@
+"""The packages of the core import one another in one direction, at the top of their files."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+CORE = Path(__file__).parents[2] / "neuralstream_core"
+
+
+def _package(module: str) -> str:
+    """``neuralstream_core.features.schema`` → ``features``; a module at the top is its own package."""
+    return module.split(".")[1] if module.count(".") else ""
+
+
+def _imports(path: Path) -> set[str]:
+    """The packages of the core that a file imports, for types alone too."""
+    own = path.relative_to(CORE).parts[0].removesuffix(".py")
+    found = {
+        _package(node.module)
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("neuralstream_core.")
+    }
+    return found - {own}
+
+
+def _edges() -> dict[str, set[str]]:
+    edges: dict[str, set[str]] = {}
+    for path in CORE.rglob("*.py"):
+        package = path.relative_to(CORE).parts[0].removesuffix(".py")
+        edges.setdefault(package, set()).update(_imports(path))
+    return edges
+
+
+def _reached(edges: dict[str, set[str]], start: str) -> set[str]:
+    reached: set[str] = set()
+    waiting = [start]
+    while waiting:
+        for package in edges.get(waiting.pop(), set()) - reached:
+            reached.add(package)
+            waiting.append(package)
+    return reached
+
+
+def test_no_package_of_the_core_reaches_itself_through_others() -> None:
+    edges = _edges()
+    assert [package for package in sorted(edges) if package in _reached(edges, package)] == []
+
+
+def test_the_core_imports_no_lambda_no_laptop_and_no_client() -> None:
+    outside = {"neuralstream_lambda", "neuralstream_local", "neuralstream_client", "functions"}
+    found = {
+        (path.name, node.module)
+        for path in CORE.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] in outside
+    }
+    assert not found
