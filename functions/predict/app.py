@@ -25,7 +25,6 @@ from neuralstream_core.serving.requests import (
     PredictAnswer,
     PredictBody,
     answer_json,
-    answer_with_features,
 )
 from neuralstream_core.types import Name, Query
 from neuralstream_lambda.ahead import load_ahead
@@ -80,10 +79,9 @@ def predict(path: ModelPath, body: PredictBody, caller: Caller) -> Answer:
         features=body.features,
         version=body.version,
         started=started,
-        render=answer_with_features if body.return_features else answer_json,
     )
     return Answer(
-        prediction.rendered,
+        answer_json(prediction, features=body.return_features),
         headers=DEGRADED if prediction.degraded else {},
     )
 

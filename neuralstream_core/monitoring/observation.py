@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 
@@ -134,14 +134,8 @@ AnyObservation: TypeAlias = RowObservation | Observation
 class Recorder(Protocol):
     """Where observations go."""
 
-    def record(
-        self, observation: AnyObservation, meanwhile: Callable[[], None] | None = None
-    ) -> None:
-        """Count one answered request: one flight to Redis, awaited; never raises.
-
-        ``meanwhile`` is called at most once while Redis counts, and may be left uncalled; it must not
-        raise.
-        """
+    def record(self, observation: AnyObservation) -> None:
+        """Count one answered request: one flight to Redis, awaited; never raises."""
 
     def failure(
         self,

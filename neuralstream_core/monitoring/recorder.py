@@ -80,14 +80,12 @@ class RedisRecorder:
         self.lost = 0
         """Requests of this process that were not recorded, ever."""
 
-    def record(
-        self, observation: AnyObservation, meanwhile: Callable[[], None] | None = None
-    ) -> None:
+    def record(self, observation: AnyObservation) -> None:
         """Count one answered request; see `neuralstream_core.monitoring.Recorder`."""
         try:
             target = self._target(observation)
             if isinstance(observation, RowObservation):
-                self._record_row(target, observation, meanwhile)
+                self._record_row(target, observation)
             else:
                 self._record_columns(target, observation)
         except Unavailable as error:
@@ -150,9 +148,7 @@ class RedisRecorder:
 
     # -- one request ---------------------------------------------------------------------------
 
-    def _record_row(
-        self, target: Target, seen: RowObservation, meanwhile: Callable[[], None] | None
-    ) -> None:
+    def _record_row(self, target: Target, seen: RowObservation) -> None:
         series = target.plan.increments(seen.values, seen.status, seen.prediction, seen.score)
         service = _latencies(seen.timings)
         if seen.cold:
@@ -162,7 +158,7 @@ class RedisRecorder:
         if seen.pinned:
             service.append(_ONE["pinned"])
         service.append(_ONE["requests"])
-        self._send(target, service, series, sample=lambda: sample_row(seen), meanwhile=meanwhile)
+        self._send(target, service, series, sample=lambda: sample_row(seen))
 
     def _record_columns(self, target: Target, seen: Observation) -> None:
         from neuralstream_core.monitoring.counting import count
@@ -203,7 +199,6 @@ class RedisRecorder:
         errors: Sequence[tuple[bytes, bytes]] = (),
         rows: int = 1,
         sample: Callable[[], list[bytes]] | None = None,
-        meanwhile: Callable[[], None] | None = None,
     ) -> None:
         if not self._breaker.allows():
             raise Unavailable("recording is paused", dependency="redis")
@@ -223,7 +218,7 @@ class RedisRecorder:
             commands = minute.commands(service, series, errors)
             if minute.capturing and sample is not None and (found := sample()):
                 commands.append(command(b"RPUSHX", minute.capture, *found))
-            minute.sent(self._port.flight(commands, patient=False, meanwhile=meanwhile), rows)
+            minute.sent(self._port.flight(commands, patient=False), rows)
         except BaseException:
             if unsent:
                 self._put_unsent(target.model, target.version, unsent)

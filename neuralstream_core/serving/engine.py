@@ -7,7 +7,6 @@ nothing else. `Engine.predict_columns` does the same for many rows in columns.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -61,8 +60,6 @@ class Prediction:
     seconds: tuple[float, float, float]
     at: Micros
     degraded: bool = False
-    rendered: str | None = None
-    """What ``render`` made of it."""
 
     def features(self) -> dict[str, Any]:
         """What the model saw, by feature name; by ``view:feature`` where two share a name."""
@@ -109,7 +106,6 @@ class Engine:
         features: Mapping[str, Any] | None = None,
         version: str | None = None,
         started: float | None = None,
-        render: Callable[[Prediction], str] | None = None,
     ) -> Prediction:
         """Predict for one entity.
 
@@ -122,7 +118,6 @@ class Engine:
             features: values that override the store or that only a request can give.
             version: pinned by the caller; otherwise the entity's own bucket decides.
             started: ``perf_counter()`` when the request arrived, for the total time.
-            render: writes the answer into `Prediction.rendered`, while Redis counts if it can.
 
         Raises:
             NotFound: no such model, version or view.
@@ -155,11 +150,8 @@ class Engine:
             self._failed(model, chosen, error)
             raise
         prediction = self._predict(plan, entity, feature_view, entities, features, begin)
-        meanwhile = None if render is None else _Meanwhile(render, prediction)
         if not prediction.degraded:
-            self._record(route, prediction, meanwhile, pinned=version is not None)
-        if render is not None and prediction.rendered is None:
-            prediction.rendered = render(prediction)
+            self._record(route, prediction, pinned=version is not None)
         return prediction
 
     def entities(
@@ -343,7 +335,6 @@ class Engine:
         self,
         route: Route,
         prediction: Prediction,
-        meanwhile: Callable[[], None] | None,
         *,
         pinned: bool,
     ) -> None:
@@ -365,8 +356,7 @@ class Engine:
                 stale_routing=route.stale,
                 pinned=pinned,
                 classes=plan.classes,
-            ),
-            meanwhile,
+            )
         )
 
     def _gather(
@@ -456,17 +446,3 @@ def _first(route: Route) -> VersionRecord:
         Conflict: no version is in production.
     """
     return route.versions[route.serving.versions[0]]
-
-
-class _Meanwhile:
-    """Renders a prediction while its observation is under way; an error waits for the second try."""
-
-    __slots__ = ("_prediction", "_render")
-
-    def __init__(self, render: Callable[[Prediction], str], prediction: Prediction) -> None:
-        self._render = render
-        self._prediction = prediction
-
-    def __call__(self) -> None:
-        with suppress(Exception):  # called by the recorder, which must not see it
-            self._prediction.rendered = self._render(self._prediction)

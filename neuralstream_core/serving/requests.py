@@ -13,7 +13,7 @@ from neuralstream_core.serving.engine import Prediction
 from neuralstream_core.time import Micros
 from neuralstream_core.types import MAX_NAME, EntityId, Frozen, Name, UtcTime, VersionName
 
-__all__ = ["AnyEntity", "PredictAnswer", "PredictBody", "answer_json", "answer_with_features"]
+__all__ = ["AnyEntity", "PredictAnswer", "PredictBody", "answer_json"]
 
 AnyEntity = Annotated[
     EntityId
@@ -118,11 +118,6 @@ def answer_json(prediction: Prediction, *, features: bool = False) -> str:
         parts += ', "features": ', _json(prediction.features())
     parts += ', "timestamp": "', _iso(prediction.at), '"}'
     return "".join(parts)
-
-
-def answer_with_features(prediction: Prediction) -> str:
-    """The same with what the model saw."""
-    return answer_json(prediction, features=True)
 
 
 def _json(value: Any) -> str:

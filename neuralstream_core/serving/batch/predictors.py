@@ -27,13 +27,9 @@ class HeldRecorder:
         self._recorder = recorder
         self._held: list[AnyObservation] = []
 
-    def record(
-        self, observation: AnyObservation, meanwhile: Callable[[], None] | None = None
-    ) -> None:
+    def record(self, observation: AnyObservation) -> None:
         """Keep."""
         self._held.append(observation)
-        if meanwhile is not None:
-            meanwhile()
 
     def failure(
         self,

@@ -45,9 +45,9 @@ class Counting:
         self.port = port
         self.flights = 0
 
-    def flight(self, commands, *, patient=True, meanwhile=None):
+    def flight(self, commands, *, patient=True):
         self.flights += 1
-        return self.port.flight(commands, patient=patient, meanwhile=meanwhile)
+        return self.port.flight(commands, patient=patient)
 
 
 def record_until(recorder, rng, condition):

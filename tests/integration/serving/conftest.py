@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -41,12 +41,8 @@ class Kept:
     failures: list[tuple[str, str | None, str]] = field(default_factory=list)
     refused: list[tuple[int, Refused | None]] = field(default_factory=list)
 
-    def record(
-        self, observation: AnyObservation, meanwhile: Callable[[], None] | None = None
-    ) -> None:
+    def record(self, observation: AnyObservation) -> None:
         self.observations.append(observation)
-        if meanwhile is not None:
-            meanwhile()
 
     def failure(
         self,
