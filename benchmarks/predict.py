@@ -30,7 +30,7 @@ from neuralstream_core.features import Catalog, OnlineStore, ViewSpec
 from neuralstream_core.monitoring.profiling import BaselineProfiler
 from neuralstream_core.redis import connect
 from neuralstream_core.registry.artifacts import ArtifactStore
-from neuralstream_core.registry.attempts import By, countdown
+from neuralstream_core.registry.issuer import Issuer, countdown
 from neuralstream_core.registry.registrar import Registrar
 from neuralstream_core.registry.registry import Registry
 from neuralstream_core.registry.requests import Registration
@@ -126,7 +126,7 @@ def world() -> Iterator[tuple[Callable[[], dict[str, Any]], Any, bytes]]:
                 "prediction": (rows[:1000, 0] > 0).astype(int).tolist(),
             },
         }
-        by = By("bench", None, countdown(60))
+        by = Issuer("bench", None, countdown(60))
         registrar.register("gbdt", Registration.model_validate_json(json.dumps(body)), by)
         registry.promote("gbdt", "v1", by)
 

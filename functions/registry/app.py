@@ -28,7 +28,7 @@ from neuralstream_core.registry.answers import (
     VersionsQuery,
 )
 from neuralstream_core.registry.artifacts import ArtifactStore
-from neuralstream_core.registry.attempts import By
+from neuralstream_core.registry.issuer import Issuer
 from neuralstream_core.registry.lineage import LineageAnswer, graph_of, lineage_of
 from neuralstream_core.registry.openlineage import RunEvents, run_events
 from neuralstream_core.registry.registrar import Registrar
@@ -77,11 +77,11 @@ def registrar() -> Registrar:
     )
 
 
-def by(caller: Caller) -> By:
+def by(caller: Caller) -> Issuer:
     key = caller.headers.get("idempotency-key")
     if key is not None and not (1 <= len(key) <= 255 and key.isascii() and key.isprintable()):
         raise Invalid.at("header.idempotency-key", "must be 1 to 255 printable ASCII characters")
-    return By(caller.principal, key, lambda: caller.remaining_ms() / 1000 - _ANSWER_SECONDS)
+    return Issuer(caller.principal, key, lambda: caller.remaining_ms() / 1000 - _ANSWER_SECONDS)
 
 
 def tag_of(text: str | None) -> tuple[str, str | None] | None:

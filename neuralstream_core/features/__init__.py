@@ -15,9 +15,9 @@ from neuralstream_core.features.catalog import Catalog, Views, view_key
 from neuralstream_core.features.entity import entity_json, parse_entity, parse_path
 from neuralstream_core.features.rows import (
     BlockRead,
+    CellStatus,
     Entity,
     Row,
-    Status,
     ViewRead,
     WriteResult,
     WriteRow,
@@ -30,6 +30,7 @@ __all__ = [
     "Batch",
     "BlockRead",
     "Catalog",
+    "CellStatus",
     "DeleteProgress",
     "Dtype",
     "Entity",
@@ -37,7 +38,6 @@ __all__ = [
     "FeatureView",
     "OnlineStore",
     "Row",
-    "Status",
     "ViewRead",
     "ViewSpec",
     "Views",

@@ -8,14 +8,14 @@ from typing import Any
 
 from neuralstream_core.errors import Unavailable
 from neuralstream_core.features._layout import FORMAT, HEAD, Layout, bitmap_bytes, index_width
-from neuralstream_core.features.rows import Row, Status
+from neuralstream_core.features.rows import CellStatus, Row
 from neuralstream_core.features.schema import FeatureView
 from neuralstream_core.features.values import Dtype
 from neuralstream_core.time import Micros
 
 __all__ = ["Decoder", "unreadable"]
 
-_PRESENT, _NULL, _EXPIRED, _NOT_FOUND = Status
+_PRESENT, _NULL, _EXPIRED, _NOT_FOUND = CellStatus
 
 
 def unreadable() -> Unavailable:
@@ -131,7 +131,7 @@ class Decoder:
 
         texts = self._texts(row, at, times_at + 8 * distinct, cells) if self._strings else {}
         values: list[Any] = []
-        status: list[Status] = []
+        status: list[CellStatus] = []
         times: list[Micros | None] = []
         for i, offset, form_of, size, dtype in self._cells:
             if i >= cells or not known >> i & 1:

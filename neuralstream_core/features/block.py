@@ -16,7 +16,7 @@ import numpy as np
 
 from neuralstream_core.features._decode import unreadable
 from neuralstream_core.features._layout import FORMAT, HEAD, Layout, bitmap_bytes, index_width
-from neuralstream_core.features.rows import Status
+from neuralstream_core.features.rows import CellStatus
 from neuralstream_core.features.schema import FeatureView
 from neuralstream_core.features.values import Dtype
 from neuralstream_core.time import Micros
@@ -178,19 +178,19 @@ class _Part:
         return found
 
     def status(self, chosen: slice | list[int], oldest: Micros | None) -> NDArray[np.uint8]:
-        """`Status` ``(rows, chosen)``; event times before ``oldest`` are EXPIRED."""
+        """`CellStatus` ``(rows, chosen)``; event times before ``oldest`` are EXPIRED."""
         half = self._bits // 2
         shape, strides = (len(self.rows), self._bits), (self.stride, 1)
         bytes_ = np.ndarray(shape, np.uint8, self.buffer, 12, strides)
         bits = np.unpackbits(bytes_, axis=1, bitorder="little")
         known = bits[:, : self.cells][:, chosen]
         null = bits[:, 8 * half : 8 * half + self.cells][:, chosen]
-        status: NDArray[np.uint8] = np.where(known, null, np.uint8(Status.NOT_FOUND))
+        status: NDArray[np.uint8] = np.where(known, null, np.uint8(CellStatus.NOT_FOUND))
         if oldest is not None and (
             self.field(12 + self._bits, "<i8").min() < oldest or (self.distinct.any())
         ):
             expired = (self.times()[:, chosen] < oldest) & known.astype(np.bool_)
-            status[expired] = Status.EXPIRED
+            status[expired] = CellStatus.EXPIRED
         return status
 
 
@@ -199,7 +199,7 @@ class Block:
 
     Attributes:
         names: the features, in the order they were asked for.
-        status: ``uint8 (n_entities, n_features)`` of `Status`.
+        status: ``uint8 (n_entities, n_features)`` of `CellStatus`.
         complete: whether every cell is PRESENT.
     """
 
@@ -221,7 +221,7 @@ class Block:
             here, chosen = self._selection.within(part.cells)
             out[_cross(part.at, here)] = part.times()[:, chosen]
         if not self.complete:
-            out[self.status == Status.NOT_FOUND] = 0
+            out[self.status == CellStatus.NOT_FOUND] = 0
         return out
 
     @cached_property
@@ -244,7 +244,7 @@ class Block:
             for column, offset, dtype, size in selection.runs(part.cells):
                 out[part.at, column : column + size] = part.values(offset, dtype, size)
         if not self.complete:
-            absent = self.status != Status.PRESENT
+            absent = self.status != CellStatus.PRESENT
             if selection.width > len(self.names):
                 absent = np.repeat(absent, selection.sizes, axis=1)
             out[absent] = np.nan
@@ -261,7 +261,7 @@ class Block:
             if position < part.cells:
                 out[part.at] = part.values(offset, dtype, feature.size)
         if not self.complete:
-            absent = self.status[:, j] != Status.PRESENT
+            absent = self.status[:, j] != CellStatus.PRESENT
             out[absent] = np.nan if dtype.kind == "f" else 0
         return out
 
@@ -288,7 +288,7 @@ class Block:
                 raise unreadable() from None
             out[part.at] = texts
         if not self.complete:
-            out[self.status[:, j] != Status.PRESENT] = None
+            out[self.status[:, j] != CellStatus.PRESENT] = None
         return out
 
 
@@ -305,9 +305,9 @@ def build_block(selection: Selection, rows: Sequence[bytes | None], now: Micros)
     if whole is not None:
         status = np.zeros((len(rows), count), np.uint8)
         if oldest is not None:
-            status[whole.field(len(selection.layout.whole), "<i8") < oldest] = Status.EXPIRED
+            status[whole.field(len(selection.layout.whole), "<i8") < oldest] = CellStatus.EXPIRED
         return Block(selection, [whole], status)
-    status = np.full((len(rows), count), Status.NOT_FOUND, np.uint8)
+    status = np.full((len(rows), count), CellStatus.NOT_FOUND, np.uint8)
     parts = _parts(selection.layout, rows)
     for part in parts:
         here, chosen = selection.within(part.cells)

@@ -11,9 +11,9 @@ from neuralstream_core.time import Micros
 
 __all__ = [
     "BlockRead",
+    "CellStatus",
     "Entity",
     "Row",
-    "Status",
     "ViewRead",
     "WriteResult",
     "WriteRow",
@@ -23,7 +23,7 @@ Entity: TypeAlias = "str | tuple[str, ...]"
 """An entity id; a tuple in the view's key order for a composite entity."""
 
 
-class Status(IntEnum):
+class CellStatus(IntEnum):
     """What a cell holds at the moment of reading."""
 
     PRESENT = 0
@@ -85,7 +85,7 @@ class Row(NamedTuple):
 
     names: tuple[str, ...]
     values: tuple[Any, ...]
-    status: tuple[Status, ...]
+    status: tuple[CellStatus, ...]
     event_times: tuple[Micros | None, ...]
 
     @property

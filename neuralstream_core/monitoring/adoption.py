@@ -138,7 +138,7 @@ class Adoptions:
         registry: Registry,
         store: Callable[[bytes], str],
     ) -> None:
-        from neuralstream_core.registry.attempts import By
+        from neuralstream_core.registry.issuer import Issuer
 
         rows: list[list[Any]] = [json.loads(row) for row in captured]
         columns = {
@@ -153,7 +153,7 @@ class Adoptions:
             classes=version.signature.classes if version.signature is not None else None,
         )
         digest = store(profile.to_json())
-        by = By(actor, f"adopt-{version.version}-{digest}")
+        by = Issuer(actor, f"adopt-{version.version}-{digest}")
         registry.set_profile(version.model, version.version, digest, by)
 
     def _close(self, model: str, version: str, port: RedisPort) -> None:

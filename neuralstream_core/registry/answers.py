@@ -16,8 +16,8 @@ from neuralstream_core.registry.records import (
     ModelRecord,
     Signature,
     Stage,
-    Status,
     VersionRecord,
+    VersionStatus,
 )
 from neuralstream_core.registry.registrar import Registered
 from neuralstream_core.registry.registry import MAX_PAGE, Listing
@@ -154,7 +154,7 @@ class VersionAnswer(Record):
 
     model: Name
     version: VersionName
-    status: Status
+    status: VersionStatus
     stage: Stage
     reason: str | None
     format: Format

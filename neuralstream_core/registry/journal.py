@@ -24,8 +24,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
-from neuralstream_core.errors import ConditionFailed, Invalid, Unavailable
-from neuralstream_core.registry.attempts import By, outage, pause, retrying
+from neuralstream_core.errors import Invalid
+from neuralstream_core.registry.issuer import Issuer
 from neuralstream_core.registry.items import (
     META,
     event_item,
@@ -87,7 +87,7 @@ class Command:
 
     model: str
     name: str
-    by: By
+    by: Issuer
     payload: bytes = b""
     operation: str = field(default_factory=lambda: secrets.token_hex(16))
 
@@ -130,17 +130,12 @@ class Journal:
             Invalid: the idempotency key was used for another request.
         """
         tried: set[int] = set()
-        attempt = 0
-        until_given_up = outage(command.by.remaining)
-        while True:
-            try:
-                done = self._own(command, tried) or self._replay(command)
-                return done or self._attempt(command, decide, tried)
-            except Unavailable as error:
-                pause(attempt, until_given_up, error)
-            except ConditionFailed as error:
-                pause(attempt, command.by.remaining, error)
-            attempt += 1
+
+        def attempt() -> Committed:
+            done = self._own(command, tried) or self._replay(command)
+            return done or self._attempt(command, decide, tried)
+
+        return command.by.retry(attempt)
 
     def earlier(self, command: Command) -> Committed | None:
         """What this command did when it was sent before with the same idempotency key, if it was.
@@ -148,7 +143,7 @@ class Journal:
         Raises:
             Invalid: the key was used for another request.
         """
-        return retrying(command.by.remaining, lambda: self._replay(command))
+        return command.by.retry(lambda: self._replay(command))
 
     def _replay(self, command: Command) -> Committed | None:
         if command.by.key is None:

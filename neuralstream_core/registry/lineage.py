@@ -24,8 +24,8 @@ from neuralstream_core.registry.records import (
     EventRecord,
     Format,
     Stage,
-    Status,
     VersionRecord,
+    VersionStatus,
 )
 from neuralstream_core.types import Name, Record, VersionName
 
@@ -64,7 +64,7 @@ class VersionLineage(Record):
     """What one version was made from."""
 
     version: VersionName
-    status: Status
+    status: VersionStatus
     stage: Stage
     created_at: AwareDatetime
     created_by: str

@@ -17,7 +17,7 @@ from pydantic import Field
 
 from neuralstream_core import __version__
 from neuralstream_core.registry.lineage import lineage_of
-from neuralstream_core.registry.records import EventKind, EventRecord, Status, VersionRecord
+from neuralstream_core.registry.records import EventKind, EventRecord, VersionRecord, VersionStatus
 from neuralstream_core.time import iso, to_micros
 from neuralstream_core.types import Record
 
@@ -100,9 +100,9 @@ def _training(namespace: str, version: VersionRecord) -> Iterable[dict[str, Any]
         "inputs": inputs,
     }
     yield {**common, "eventType": "START", "outputs": []}
-    if version.status is Status.READY:
+    if version.status is VersionStatus.READY:
         yield {**common, "eventType": "COMPLETE", "outputs": [_model(home, version)]}
-    elif version.status is Status.REJECTED:
+    elif version.status is VersionStatus.REJECTED:
         yield {**common, "eventType": "FAIL", "outputs": []}
 
 

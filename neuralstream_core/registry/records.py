@@ -26,9 +26,9 @@ __all__ = [
     "Scores",
     "Signature",
     "Stage",
-    "Status",
     "Tensor",
     "VersionRecord",
+    "VersionStatus",
     "number_of",
 ]
 
@@ -50,7 +50,7 @@ class Stage(StrEnum):
     ARCHIVED = "archived"
 
 
-class Status(StrEnum):
+class VersionStatus(StrEnum):
     PENDING_UPLOAD = "PENDING_UPLOAD"
     READY = "READY"
     REJECTED = "REJECTED"
@@ -191,7 +191,7 @@ class VersionRecord(Record):
 
     model: Name
     version: VersionName
-    status: Status
+    status: VersionStatus
     stage: Stage
     format: Format
     digest: Digest

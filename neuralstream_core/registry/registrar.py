@@ -31,7 +31,7 @@ from neuralstream_core.registry.artifacts import (
     ArtifactStore,
     Upload,
 )
-from neuralstream_core.registry.attempts import By, retrying
+from neuralstream_core.registry.issuer import Issuer
 from neuralstream_core.registry.journal import Change, Command
 from neuralstream_core.registry.records import (
     Checked,
@@ -40,8 +40,8 @@ from neuralstream_core.registry.records import (
     ModelRecord,
     Signature,
     Stage,
-    Status,
     VersionRecord,
+    VersionStatus,
     number_of,
 )
 from neuralstream_core.registry.registry import Registry
@@ -121,7 +121,7 @@ class Registrar:
         self._validator = validator
         self._profiler = profiler
 
-    def register(self, model: str, request: Registration, by: By) -> Registered:
+    def register(self, model: str, request: Registration, by: Issuer) -> Registered:
         """Give ``request`` the model's next version number; a model not known yet is created.
 
         Raises:
@@ -133,14 +133,12 @@ class Registrar:
         earlier = self._registry.journal.earlier(command)
         if earlier is not None:
             return self._registered(model, earlier.event.version or "", by, replayed=True)
-        features, views = retrying(
-            by.remaining, lambda: resolve(self._views, request.features, request.missing)
-        )
-        retrying(by.remaining, lambda: self._check_parents(model, request))
+        features, views = by.retry(lambda: resolve(self._views, request.features, request.missing))
+        by.retry(lambda: self._check_parents(model, request))
         draft = VersionRecord(
             model=model,
             version="v1",  # its number is settled in the transaction
-            status=Status.READY,
+            status=VersionStatus.READY,
             stage=Stage.STAGING,
             format=request.format,
             digest="0" * 64,
@@ -165,7 +163,7 @@ class Registrar:
         done = self._registry.journal.commit(command, lambda m: self._add(m, prepared))
         return self._registered(model, done.event.version or "", by, replayed=done.replayed)
 
-    def complete(self, model: str, version: str, by: By) -> VersionRecord:
+    def complete(self, model: str, version: str, by: Issuer) -> VersionRecord:
         """Validate an uploaded artifact and settle its version; done twice, it gives the same answer.
 
         Raises:
@@ -173,24 +171,26 @@ class Registrar:
             Conflict: nothing was uploaded yet.
         """
         found = self._version(model, version, by)
-        if found.status is Status.PENDING_UPLOAD:
+        if found.status is VersionStatus.PENDING_UPLOAD:
             try:
                 settled, kind = self._inspected(found, by), EventKind.READY
             except (ArtifactRejected, TooLarge, _BadBaseline) as error:
                 rejected = {
-                    "status": Status.REJECTED,
+                    "status": VersionStatus.REJECTED,
                     "reason": error.detail[:1024],
                     "reason_code": error.code if isinstance(error, ArtifactRejected) else None,
                 }
                 settled, kind = found.model_copy(update=rejected), EventKind.REJECTED
             found = self._settle(settled, kind, by)
-        if found.status is Status.REJECTED:
+        if found.status is VersionStatus.REJECTED:
             raise ArtifactRejected(
                 found.reason or "the artifact was rejected", code=found.reason_code
             )
         return found
 
-    def adopt_baseline(self, model: str, version: str, baseline: Baseline, by: By) -> VersionRecord:
+    def adopt_baseline(
+        self, model: str, version: str, baseline: Baseline, by: Issuer
+    ) -> VersionRecord:
         """Give a READY version a baseline, or another one.
 
         Raises:
@@ -201,21 +201,23 @@ class Registrar:
         if found.signature is None:
             raise Conflict(f"{version} is {found.status}", code="not_ready")
         data = self._profiler.profile(baseline, found.features, found.signature)
-        digest = retrying(by.remaining, lambda: self._artifacts.put_profile(data))
+        digest = by.retry(lambda: self._artifacts.put_profile(data))
         self._registry.set_profile(model, version, digest, by)
         return self._version(model, version, by)
 
-    def _version(self, model: str, version: str, by: By) -> VersionRecord:
-        return retrying(by.remaining, lambda: self._registry.version(model, version))
+    def _version(self, model: str, version: str, by: Issuer) -> VersionRecord:
+        return by.retry(lambda: self._registry.version(model, version))
 
-    def _registered(self, model: str, version: str, by: By, *, replayed: bool) -> Registered:
+    def _registered(self, model: str, version: str, by: Issuer, *, replayed: bool) -> Registered:
         found = self._version(model, version, by)
         upload = None
-        if found.status is Status.PENDING_UPLOAD:
+        if found.status is VersionStatus.PENDING_UPLOAD:
             upload = self._artifacts.presign(found.upload_key or "", found.digest, found.size)
         return Registered(found, upload, replayed)
 
-    def _await_upload(self, draft: VersionRecord, request: Registration, by: By) -> VersionRecord:
+    def _await_upload(
+        self, draft: VersionRecord, request: Registration, by: Issuer
+    ) -> VersionRecord:
         spec = request.artifact
         if spec is None or spec.size > MAX_ARTIFACT:
             raise TooLarge(f"an artifact may have at most {MAX_ARTIFACT} bytes")
@@ -223,14 +225,14 @@ class Registrar:
         if request.baseline is not None:
             # It is turned into a profile once the model's classes are known.
             body = request.baseline.model_dump_json().encode()
-            retrying(by.remaining, lambda: self._artifacts.put_upload(f"{key}.baseline", body))
+            by.retry(lambda: self._artifacts.put_upload(f"{key}.baseline", body))
         proof = request.proof
         if proof != Asked():
             asked = proof.model_dump_json().encode()
-            retrying(by.remaining, lambda: self._artifacts.put_upload(f"{key}.proof", asked))
+            by.retry(lambda: self._artifacts.put_upload(f"{key}.proof", asked))
         return draft.model_copy(
             update={
-                "status": Status.PENDING_UPLOAD,
+                "status": VersionStatus.PENDING_UPLOAD,
                 "digest": spec.sha256,
                 "size": spec.size,
                 "upload_key": key,
@@ -242,9 +244,9 @@ class Registrar:
             }
         )
 
-    def _inspected(self, version: VersionRecord, by: By) -> VersionRecord:
+    def _inspected(self, version: VersionRecord, by: Issuer) -> VersionRecord:
         key = version.upload_key or ""
-        data = retrying(by.remaining, lambda: self._artifacts.uploaded(key))
+        data = by.retry(lambda: self._artifacts.uploaded(key))
         digest = hashlib.sha256(data).hexdigest()
         if digest != version.digest or len(data) != version.size:
             raise ArtifactRejected(
@@ -253,11 +255,11 @@ class Registrar:
             )
         baseline: Baseline | None = None
         if version.awaits_baseline:
-            body = retrying(by.remaining, lambda: self._artifacts.uploaded(f"{key}.baseline"))
+            body = by.retry(lambda: self._artifacts.uploaded(f"{key}.baseline"))
             baseline = Baseline.model_validate_json(body)
         asked = Asked()
         if version.awaits_proof:
-            kept = retrying(by.remaining, lambda: self._artifacts.uploaded(f"{key}.proof"))
+            kept = by.retry(lambda: self._artifacts.uploaded(f"{key}.proof"))
             asked = Asked.model_validate_json(kept)
         try:
             return self._validated(version, data, asked, baseline, by)
@@ -272,7 +274,7 @@ class Registrar:
         data: bytes,
         asked: Asked,
         baseline: Baseline | None,
-        by: By,
+        by: Issuer,
     ) -> VersionRecord:
         """``version`` as READY, its artifact, profile and check stored."""
         if baseline is not None:
@@ -285,15 +287,15 @@ class Registrar:
         profile: str | None = None
         if baseline is not None:
             body = self._profiler.profile(baseline, version.features, validated.signature)
-            profile = retrying(by.remaining, lambda: self._artifacts.put_profile(body))
+            profile = by.retry(lambda: self._artifacts.put_profile(body))
         if checked is not None and asked.check is not None:
             kept = asked.check.model_dump_json().encode()
-            stored = retrying(by.remaining, lambda: self._artifacts.put_check(kept))
+            stored = by.retry(lambda: self._artifacts.put_check(kept))
             checked = checked.model_copy(update={"digest": stored})
-        digest = retrying(by.remaining, lambda: self._artifacts.put(data))
+        digest = by.retry(lambda: self._artifacts.put(data))
         return version.model_copy(
             update={
-                "status": Status.READY,
+                "status": VersionStatus.READY,
                 "digest": digest,
                 "signature": validated.signature,
                 "check": checked,
@@ -311,7 +313,7 @@ class Registrar:
         latest = 0 if model.latest_version is None else number_of(model.latest_version)
         version = draft.model_copy(update={"version": f"v{latest + 1}"})
         actions: list[dict[str, Any]] = []
-        if version.status is Status.READY:
+        if version.status is VersionStatus.READY:
             registry.require_views(version)
             actions = hold(registry.table, registry.namespace, version)
         return Change(
@@ -324,13 +326,13 @@ class Registrar:
             actions=actions,
         )
 
-    def _settle(self, settled: VersionRecord, kind: EventKind, by: By) -> VersionRecord:
+    def _settle(self, settled: VersionRecord, kind: EventKind, by: Issuer) -> VersionRecord:
         registry = self._registry
         name = settled.version
 
         def decide(model: ModelRecord, versions: Any) -> Change:
             now = versions(name)
-            if now.status is not Status.PENDING_UPLOAD:
+            if now.status is not VersionStatus.PENDING_UPLOAD:
                 raise _AlreadySettled
             # Description and tags may have been edited while the artifact was validated.
             kept = {"description": now.description, "tags": now.tags, "stage": now.stage}
@@ -342,7 +344,7 @@ class Registrar:
                 versions=[settled.model_copy(update=kept)],
                 data={"status": settled.status, "digest": settled.digest},
             )
-            if settled.status is Status.READY:
+            if settled.status is VersionStatus.READY:
                 registry.require_views(settled)
                 actions = hold(registry.table, registry.namespace, settled)
                 change = replace(change, actions=actions)

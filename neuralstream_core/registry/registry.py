@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, TypeVar
 
 from neuralstream_core.errors import Conflict, NotFound
 from neuralstream_core.registry import rules
-from neuralstream_core.registry.attempts import By
+from neuralstream_core.registry.issuer import Issuer
 from neuralstream_core.registry.items import (
     EVENT,
     META,
@@ -31,8 +31,8 @@ from neuralstream_core.registry.records import (
     EventRecord,
     ModelRecord,
     Stage,
-    Status,
     VersionRecord,
+    VersionStatus,
 )
 from neuralstream_core.registry.rules import ANY
 from neuralstream_core.registry.views import hold, release
@@ -42,7 +42,7 @@ from neuralstream_core.time import Clock, iso, system_clock, to_micros
 if TYPE_CHECKING:  # the models of requests take 70 ms to build, which serving need not wait for
     from neuralstream_core.registry.requests import ModelEdit, VersionEdit
 
-__all__ = ["MAX_PAGE", "Listing", "Registry", "Routing"]
+__all__ = ["MAX_PAGE", "Listing", "Registry", "ServedModel"]
 
 MAX_PAGE: Final = 200
 _PAGES_SCANNED: Final = 10
@@ -54,7 +54,7 @@ Tag: TypeAlias = tuple[str, str | None]
 
 
 @dataclass(frozen=True, slots=True)
-class Routing:
+class ServedModel:
     """What serving needs to know of a model."""
 
     model: ModelRecord
@@ -103,7 +103,7 @@ class Registry:
             raise NotFound(f"model {model} has no version {version}", code="version_not_found")
         return self._settled(read_version(item))
 
-    def routing(self, model: str) -> Routing:
+    def served(self, model: str) -> ServedModel:
         """The model with the versions it serves now (none before its first promotion)."""
         found = self.model(model)
         names = set(found.ab_split or ())
@@ -112,7 +112,7 @@ class Registry:
         pk = model_key(self.namespace, model)
         items = self.table.get_many([(pk, version_key(name)) for name in names])
         records = [self._settled(read_version(item)) for item in items]
-        return Routing(found, {record.version: record for record in records})
+        return ServedModel(found, {record.version: record for record in records})
 
     def models(
         self, *, tag: Tag | None = None, limit: int = MAX_PAGE, token: str | None = None
@@ -171,7 +171,7 @@ class Registry:
         self,
         model: str,
         version: str,
-        by: By,
+        by: Issuer,
         *,
         reason: str | None = None,
         expected_production: str | None = ANY,
@@ -194,7 +194,7 @@ class Registry:
     def rollback(
         self,
         model: str,
-        by: By,
+        by: Issuer,
         *,
         reason: str | None = None,
         expected_production: str | None = ANY,
@@ -207,7 +207,9 @@ class Registry:
             ),
         )
 
-    def archive(self, model: str, version: str, by: By, *, reason: str | None = None) -> Committed:
+    def archive(
+        self, model: str, version: str, by: Issuer, *, reason: str | None = None
+    ) -> Committed:
         """Take a version out of use and let go of its feature views; see `rules.archive`."""
 
         def decide(m: ModelRecord, versions: rules.Versions) -> Change:
@@ -222,7 +224,9 @@ class Registry:
 
         return self.change(Command(model, "archive", by, _payload(version, reason)), decide)
 
-    def restore(self, model: str, version: str, by: By, *, reason: str | None = None) -> Committed:
+    def restore(
+        self, model: str, version: str, by: Issuer, *, reason: str | None = None
+    ) -> Committed:
         """Take an archived version back to staging; see `rules.restore`.
 
         Raises:
@@ -236,7 +240,7 @@ class Registry:
         return self.change(Command(model, "restore", by, _payload(version, reason)), decide)
 
     def set_split(
-        self, model: str, split: Mapping[str, float], by: By, *, reason: str | None = None
+        self, model: str, split: Mapping[str, float], by: Issuer, *, reason: str | None = None
     ) -> Committed:
         """Share the traffic between versions; see `rules.set_split`.
 
@@ -250,14 +254,14 @@ class Registry:
 
         return self.change(Command(model, "set_split", by, _payload(dict(split), reason)), decide)
 
-    def end_split(self, model: str, by: By, *, reason: str | None = None) -> Committed:
+    def end_split(self, model: str, by: Issuer, *, reason: str | None = None) -> Committed:
         """All traffic to the production version; see `rules.end_split`."""
         return self.change(
             Command(model, "end_split", by, _payload(reason)),
             lambda m, _: rules.end_split(m, reason=reason),
         )
 
-    def edit_model(self, model: str, edit: ModelEdit, by: By) -> Committed:
+    def edit_model(self, model: str, edit: ModelEdit, by: Issuer) -> Committed:
         """Set a model's description, tags and gates."""
         changes = edit.changes()
         return self.change(
@@ -265,7 +269,7 @@ class Registry:
             lambda m, _: Change(model=_edited(m, changes), kind=EventKind.EDITED, data=changes),
         )
 
-    def edit_version(self, model: str, version: str, edit: VersionEdit, by: By) -> Committed:
+    def edit_version(self, model: str, version: str, edit: VersionEdit, by: Issuer) -> Committed:
         """Set a version's description and tags."""
         changes = edit.changes()
         return self.change(
@@ -279,7 +283,7 @@ class Registry:
             ),
         )
 
-    def set_profile(self, model: str, version: str, digest: str, by: By) -> Committed:
+    def set_profile(self, model: str, version: str, digest: str, by: Issuer) -> Committed:
         """Adopt a stored monitoring profile as a version's baseline."""
         return self.change(
             Command(model, "set_profile", by, _payload(version, digest)),
@@ -296,7 +300,7 @@ class Registry:
         self,
         model: str,
         kind: EventKind,
-        by: By,
+        by: Issuer,
         *,
         version: str | None = None,
         reason: str | None = None,
@@ -363,12 +367,12 @@ class Registry:
         """An upload that was never completed is REJECTED from the moment its address stopped working;
         nobody has to be awake to write that down."""
         expires = version.upload_expires_at
-        if version.status is not Status.PENDING_UPLOAD or expires is None:
+        if version.status is not VersionStatus.PENDING_UPLOAD or expires is None:
             return version
         if self.clock() < to_micros(expires):
             return version
         reason = f"the artifact was not uploaded by {iso(to_micros(expires))}"
-        return version.model_copy(update={"status": Status.REJECTED, "reason": reason})
+        return version.model_copy(update={"status": VersionStatus.REJECTED, "reason": reason})
 
     def _page(
         self,

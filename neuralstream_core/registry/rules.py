@@ -37,8 +37,8 @@ from neuralstream_core.registry.records import (
     Gate,
     ModelRecord,
     Stage,
-    Status,
     VersionRecord,
+    VersionStatus,
     number_of,
 )
 
@@ -155,7 +155,7 @@ def archive(
         raise Conflict(
             f"{version} is in the running split; end or change it first", code="in_split"
         )
-    if target.status is Status.PENDING_UPLOAD:
+    if target.status is VersionStatus.PENDING_UPLOAD:
         raise Conflict(f"{version} waits for its upload", code="not_ready")
     if target.retired:
         raise Conflict(f"{version} is already archived", code="archived")
@@ -303,7 +303,7 @@ def _expect(model: ModelRecord, expected: str | None) -> None:
 
 
 def _ready(version: VersionRecord) -> None:
-    if version.status is not Status.READY:
+    if version.status is not VersionStatus.READY:
         raise Conflict(
             f"{version.version} is {version.status}"
             + (f": {version.reason}" if version.reason else ""),

@@ -2,7 +2,7 @@
 
 ::
 
-    router = Router(registry.routing, registry.version)
+    router = Router(registry.served, registry.version)
     models = Models(artifacts.get, DiskCache(folder))
     engine = Engine(router, models, store, recorder, system_clock)
     engine.predict("churn", "u1").outcome.prediction

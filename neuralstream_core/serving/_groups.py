@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from neuralstream_core.features.rows import Status
+from neuralstream_core.features.rows import CellStatus
 from neuralstream_core.runtimes import Predictions
 from neuralstream_core.serving.apart import infer_apart
 from neuralstream_core.serving.cells import RowError
@@ -45,7 +45,7 @@ def infer(group: Group, errors: dict[int, RowError], deadline: Deadline) -> None
     columns = group.columns if everything else [column[good] for column in group.columns]
     status = group.status if everything else group.status[good]
     nulls = np.array([fill == (None,) for fill in plan.fill], np.bool_)
-    missing = (status != Status.PRESENT) & nulls
+    missing = (status != CellStatus.PRESENT) & nulls
     inputs = plan.bound.columns(columns, missing if missing.any() else None)
 
     def run(part: Mapping[str, np.ndarray], seconds: float) -> Predictions:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from neuralstream_core.errors import Invalid
-from neuralstream_core.features.rows import Status
+from neuralstream_core.features.rows import CellStatus
 from neuralstream_core.monitoring.observation import UNREAD, WRONG_TYPE, Refused
 from neuralstream_core.serving.cells import typed
 from neuralstream_core.serving.plan import Plan
@@ -36,7 +36,7 @@ def given(
             continue  # no input of the model, or ambiguous: there is no series to count it in
         try:
             values[place] = None if value is None else typed(plan.features[place])(value)
-            status[place] = Status.NULL if value is None else Status.PRESENT
+            status[place] = CellStatus.NULL if value is None else CellStatus.PRESENT
         except ValueError:
             status[place] = WRONG_TYPE
     if all(cell == UNREAD for cell in status):

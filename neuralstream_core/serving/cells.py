@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from neuralstream_core.errors import FieldError, Invalid, Unavailable
-from neuralstream_core.features.rows import Status
+from neuralstream_core.features.rows import CellStatus
 from neuralstream_core.features.values import Dtype, checker
 from neuralstream_core.monitoring.observation import WRONG_TYPE
 
@@ -35,7 +35,7 @@ __all__ = [
     "typed",
 ]
 
-_NOT_FOUND = int(Status.NOT_FOUND)
+_NOT_FOUND = int(CellStatus.NOT_FOUND)
 
 
 class RowError(NamedTuple):
@@ -109,7 +109,7 @@ def override_columns(
     plan.bound  # noqa: B018 - raises for a version without features
     n = len(rows)
     columns = [empty_column(ref.dtype, ref.size, n) for ref in plan.features]
-    status = np.full((n, len(plan.features)), Status.NOT_FOUND, np.uint8)
+    status = np.full((n, len(plan.features)), CellStatus.NOT_FOUND, np.uint8)
     for name, values in overrides.items():
         place = plan.place(name, feature_view)
         ref = plan.features[place]
@@ -121,11 +121,11 @@ def override_columns(
         for at, row in enumerate(rows.tolist()):
             value = values[row]
             if value is None:
-                cells[at] = Status.NULL
+                cells[at] = CellStatus.NULL
                 continue
             try:
                 column[at] = check(value)
-                cells[at] = Status.PRESENT
+                cells[at] = CellStatus.PRESENT
             except ValueError as error:
                 cells[at] = WRONG_TYPE
                 errors.setdefault(row, RowError("invalid", f"features.{name}: {error}"))
@@ -148,10 +148,10 @@ def _override_array(
         or (ref.dtype in ("int64", "timestamp") and kind == "f")
     ):
         raise Invalid.at(f"features.{ref.label}", f"must be a column of {ref.dtype}")
-    status[:] = Status.PRESENT
+    status[:] = CellStatus.PRESENT
     if kind == "f":
         cells = values.reshape(len(values), -1)
-        status[np.isnan(cells).any(axis=1)] = Status.NULL
+        status[np.isnan(cells).any(axis=1)] = CellStatus.NULL
         for at in np.flatnonzero(np.isinf(cells).any(axis=1)).tolist():
             errors.setdefault(
                 int(rows[at]), RowError("invalid", f"features.{ref.label}: must be finite")
@@ -200,7 +200,7 @@ def fill_columns(
     Returns:
         Positions within ``rows`` of the rows that go on: those without an error.
     """
-    missing = status != Status.PRESENT
+    missing = status != CellStatus.PRESENT
     bad = np.zeros(len(rows), np.bool_)
     if missing.any():
         for place in np.flatnonzero(missing.any(axis=0)).tolist():
@@ -233,7 +233,7 @@ def fill_columns(
 def missing_features(plan: Plan, status: Sequence[int]) -> Invalid:
     """The error of a row whose missing cells the policy does not fill."""
     errors = [
-        FieldError(f"features.{ref.label}", Status(int(cell)).name)
+        FieldError(f"features.{ref.label}", CellStatus(int(cell)).name)
         for ref, cell, fill in zip(plan.features, status, plan.fill, strict=True)
         if cell and fill is None
     ]

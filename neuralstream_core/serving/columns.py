@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from neuralstream_core.errors import Invalid, NeuralStreamError, Unavailable
-from neuralstream_core.features.rows import BlockRead, Entity, Status
+from neuralstream_core.features.rows import BlockRead, CellStatus, Entity
 from neuralstream_core.monitoring.observation import Observation, Recorder
 from neuralstream_core.runtimes import Predictions
 from neuralstream_core.serving._groups import Group, infer
@@ -322,7 +322,7 @@ def observe_tensors(
     for place, column in enumerate(columns):
         if column.dtype.kind == "f":
             absent = np.isnan(column.reshape(len(column), -1)).any(axis=1)
-            status[absent, place] = Status.NULL
+            status[absent, place] = CellStatus.NULL
     return Observation(
         model=plan.version.model,
         version=plan.version.version,

@@ -12,7 +12,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from neuralstream_core.errors import Invalid, NeuralStreamError, Unavailable
-from neuralstream_core.features.rows import Entity, Row, Status, ViewRead
+from neuralstream_core.features.rows import CellStatus, Entity, Row, ViewRead
 from neuralstream_core.monitoring.observation import Recorder, Refused, RowObservation
 from neuralstream_core.registry.records import VersionRecord
 from neuralstream_core.runtimes import Predictions
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Engine", "Prediction"]
 
-_PRESENT, _NULL, _EXPIRED, _NOT_FOUND = (int(status) for status in Status)
+_PRESENT, _NULL, _EXPIRED, _NOT_FOUND = (int(status) for status in CellStatus)
 
 
 @dataclass(slots=True)

@@ -1,4 +1,4 @@
-"""A few seconds of memory over `Registry.routing`, so that a prediction never waits for the registry.
+"""A few seconds of memory over `Registry.served`, so that a prediction never waits for the registry.
 
 Age of an entry, with the default settings:
 
@@ -22,8 +22,8 @@ from typing import Final
 
 from neuralstream_core.errors import Conflict, NeuralStreamError, NotFound, Unavailable
 from neuralstream_core.registry.allocation import Allocation, Assigner, allocate
-from neuralstream_core.registry.records import ModelRecord, Status, VersionRecord
-from neuralstream_core.registry.registry import Routing
+from neuralstream_core.registry.records import ModelRecord, VersionRecord, VersionStatus
+from neuralstream_core.registry.registry import ServedModel
 
 __all__ = ["Route", "Router"]
 
@@ -80,7 +80,7 @@ class Router:
     """Routes by model name.
 
     Args:
-        read: ``Registry.routing``.
+        read: ``Registry.served``.
         read_version: ``Registry.version``, for callers that pin one.
         now: a monotonic clock in seconds.
         soft, hard: ages in seconds, see the module.
@@ -89,7 +89,7 @@ class Router:
 
     def __init__(
         self,
-        read: Callable[[str], Routing],
+        read: Callable[[str], ServedModel],
         read_version: Callable[[str, str], VersionRecord],
         *,
         now: Callable[[], float] = monotonic,
@@ -138,7 +138,7 @@ class Router:
             read_at, record = self._pins.get(key, (0.0, None))
             if record is None or self._now() - read_at > PIN_SECONDS:
                 record = self._pinned(key, record)
-        if record.status is not Status.READY:
+        if record.status is not VersionStatus.READY:
             raise Conflict(f"the version {version} is {record.status}", code="version_not_ready")
         return record
 
@@ -149,7 +149,7 @@ class Router:
             if known is None:
                 raise
             return known
-        if record.status is Status.READY:
+        if record.status is VersionStatus.READY:
             with self._lock:
                 if len(self._pins) >= MAX_PINS:
                     self._pins.clear()
@@ -216,7 +216,7 @@ class Router:
             pending.set()
 
 
-def _route(routing: Routing) -> Route:
+def _route(routing: ServedModel) -> Route:
     model = routing.model
     allocation: Allocation | None = None
     if model.ab_split is not None:

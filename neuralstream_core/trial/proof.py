@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from neuralstream_core.errors import ArtifactRejected, FieldError, Invalid
-from neuralstream_core.features.rows import Status
+from neuralstream_core.features.rows import CellStatus
 from neuralstream_core.registry.records import Checked, MissingPolicy, Signature, VersionRecord
 from neuralstream_core.registry.requests import Check, Declared
 from neuralstream_core.runtimes import DATATYPES, Predictions, Runtime
@@ -211,7 +211,7 @@ def _filled(
     made, status = override_columns(plan, places, columns, None, errors)
     fill_columns(plan, made, status, places, errors)
     nulls = np.array([fill == (None,) for fill in plan.fill], np.bool_)
-    missing = (status != Status.PRESENT) & nulls
+    missing = (status != CellStatus.PRESENT) & nulls
     inputs = plan.bound.columns(made, missing if missing.any() else None)
     return _Rows(inputs, n, each=True, what="rows of the check"), errors
 

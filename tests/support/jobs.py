@@ -15,7 +15,7 @@ import pytest
 from neuralstream_core.features import Catalog, OnlineStore, ViewSpec
 from neuralstream_core.redis import RedisPort
 from neuralstream_core.registry.artifacts import ArtifactStore
-from neuralstream_core.registry.attempts import By, countdown
+from neuralstream_core.registry.issuer import Issuer, countdown
 from neuralstream_core.registry.registrar import Registrar
 from neuralstream_core.registry.registry import Registry
 from neuralstream_core.registry.requests import Registration
@@ -152,9 +152,9 @@ class JobHouse:
         return [json.loads(line) for part in parts for line in part.splitlines()]
 
 
-def by() -> By:
+def by() -> Issuer:
     """Somebody."""
-    return By("tests", None, countdown(20.0))
+    return Issuer("tests", None, countdown(20.0))
 
 
 @pytest.fixture

@@ -16,8 +16,14 @@ import pytest
 
 from neuralstream_core.errors import ArtifactRejected, NotFound
 from neuralstream_core.registry.artifacts import ArtifactStore
-from neuralstream_core.registry.attempts import By, countdown
-from neuralstream_core.registry.records import EventKind, Signature, Status, Tensor, number_of
+from neuralstream_core.registry.issuer import Issuer, countdown
+from neuralstream_core.registry.records import (
+    EventKind,
+    Signature,
+    Tensor,
+    VersionStatus,
+    number_of,
+)
 from neuralstream_core.registry.registrar import Registered, Registrar, Validated
 from neuralstream_core.registry.registry import Listing, Registry
 from neuralstream_core.registry.requests import Registration
@@ -135,9 +141,9 @@ class House:
         return self.registrar.register(model, inline(data, **more), by)
 
 
-def ada(key: str | None = None, seconds: float = 20.0) -> By:
+def ada(key: str | None = None, seconds: float = 20.0) -> Issuer:
     """A caller."""
-    return By("ada", key, countdown(seconds))
+    return Issuer("ada", key, countdown(seconds))
 
 
 def inline(data: bytes = b"model", **more: Any) -> Registration:
@@ -175,7 +181,7 @@ def replay(house: House, model: str = "m") -> Told:
     told = Told()
     for event in events:
         if event.version and (
-            event.kind is EventKind.READY or event.data.get("status") == Status.READY
+            event.kind is EventKind.READY or event.data.get("status") == VersionStatus.READY
         ):
             told.ready.add(event.version)
         told.stages |= {version: stage.value for version, stage in event.stages.items()}
@@ -196,7 +202,7 @@ def observe(house: House, model: str = "m") -> Told:
         {version.version: version.stage.value for version in versions},
         found.production_version,
         found.ab_split,
-        {version.version for version in versions if version.status is Status.READY},
+        {version.version for version in versions if version.status is VersionStatus.READY},
     )
 
 

@@ -309,7 +309,7 @@ def _serves(settings: BatchSettings, model: str, version: str | None) -> Served:
     from neuralstream_core.serving.batch.planning import Served, allocation_of, prediction_type
 
     registry = Registry(table(settings), settings.namespace, system_clock)
-    routing = registry.routing(model)
+    routing = registry.served(model)
     allocation = allocation_of(routing.model, version)
     versions = {
         name: routing.versions.get(name) or registry.version(model, name)
@@ -322,7 +322,7 @@ def _serves(settings: BatchSettings, model: str, version: str | None) -> Served:
 
 def _tell(settings: BatchSettings, job: JobRecord) -> None:
     """The job's end in the history of its model; a history that cannot take it does not undo the job."""
-    from neuralstream_core.registry.attempts import By
+    from neuralstream_core.registry.issuer import Issuer
     from neuralstream_core.registry.records import EventKind
     from neuralstream_core.registry.registry import Registry
 
@@ -340,7 +340,7 @@ def _tell(settings: BatchSettings, job: JobRecord) -> None:
         registry.record_event(
             job.model,
             EventKind.BATCH_FINISHED if done else EventKind.BATCH_FAILED,
-            By(job.created_by, key=job.job_id),
+            Issuer(job.created_by, key=job.job_id),
             version=job.version,
             reason=None if job.failure is None else job.failure.code,
             data=data,

@@ -95,7 +95,7 @@ def engine(settings: ServingSettings) -> Engine:
         return ArtifactStore(s3_client(), settings.data_bucket).get(digest)
 
     return Engine(
-        Router(registry.routing, registry.version),
+        Router(registry.served, registry.version),
         Models(
             artifact,
             DiskCache(Path(tempfile.gettempdir()) / "neuralstream-models"),

@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 
 from neuralstream_core.errors import Conflict, Invalid, TooLarge
 from neuralstream_core.registry.allocation import BUCKETS, Allocation, allocate
-from neuralstream_core.registry.records import ModelRecord, Signature, Status, VersionRecord
+from neuralstream_core.registry.records import ModelRecord, Signature, VersionRecord, VersionStatus
 from neuralstream_core.serving.batch.footer import read_footer
 from neuralstream_core.serving.batch.jobs import JobRecord, Jobs, Pins
 from neuralstream_core.serving.batch.locations import Buckets, InputFormat, Location, input_format
@@ -204,7 +204,7 @@ def prediction_type(versions: Iterable[VersionRecord]) -> PredictionType:
     kinds: set[PredictionType] = set()
     for version in versions:
         signature = version.signature
-        if version.status is not Status.READY or signature is None:
+        if version.status is not VersionStatus.READY or signature is None:
             raise Invalid(
                 f"{version.model} {version.version} is {version.status}, not READY",
                 code="version_not_ready",

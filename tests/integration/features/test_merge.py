@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from neuralstream_core.features import Feature, Status
+from neuralstream_core.features import CellStatus, Feature
 from neuralstream_core.features._codec import Codec
 from neuralstream_core.features._merge import ALL_STALE, MERGE
 from neuralstream_core.features.block import build_block
@@ -33,13 +33,13 @@ class Model:
         self.cells.update({n: (time, v) for n, v in newer.items()})
         return len(row) - len(newer) if newer else ALL_STALE
 
-    def read(self, chosen: list[Feature]) -> list[tuple[Any, Status, int | None]]:
-        found: list[tuple[Any, Status, int | None]] = []
+    def read(self, chosen: list[Feature]) -> list[tuple[Any, CellStatus, int | None]]:
+        found: list[tuple[Any, CellStatus, int | None]] = []
         for feature in chosen:
             time, value = self.cells.get(feature.name, (None, None))
-            status = Status.NOT_FOUND
+            status = CellStatus.NOT_FOUND
             if time is not None:
-                status = Status.NULL if value is None else Status.PRESENT
+                status = CellStatus.NULL if value is None else CellStatus.PRESENT
             found.append((to_micros(value) if isinstance(value, datetime) else value, status, time))
         return found
 
@@ -71,7 +71,7 @@ def test_any_history_ends_as_the_model_says(redis_port: RedisPort, data: st.Data
             assert block.status[0].tolist() == list(found.status)
             assert block.event_times[0].tolist() == [t or 0 for t in found.event_times]
             for j, name in enumerate(block.names):
-                if found.status[j] is Status.PRESENT:
+                if found.status[j] is CellStatus.PRESENT:
                     cell = block.columns[name][0]
                     assert (cell.tolist() if hasattr(cell, "tolist") else cell) == found.values[j]
 

@@ -14,9 +14,9 @@ from neuralstream_core.errors import Conflict, Invalid, NotFound, Unavailable
 from neuralstream_core.features import (
     BlockRead,
     Catalog,
+    CellStatus,
     Feature,
     OnlineStore,
-    Status,
     ViewRead,
     ViewSpec,
 )
@@ -145,7 +145,7 @@ def test_several_views_are_read_in_one_call(any_store: OnlineStore, clock: Clock
         ]
     )
     assert [r.values for r in rows] == [(2,), ("text",), (None, None), (1, 2)]
-    assert rows[2].status == (Status.NOT_FOUND, Status.NOT_FOUND)
+    assert rows[2].status == (CellStatus.NOT_FOUND, CellStatus.NOT_FOUND)
     user, pair = any_store.read_blocks(
         [
             BlockRead("user", ["u", "nobody", "u"], ("b", "a")),
@@ -256,7 +256,7 @@ def test_a_feature_added_elsewhere_is_known_where_it_is_first_used(
     other.write("view", [row("u", a=2, b=2)])
     assert store.read_one("view", "u").values == (2, 2)
     store.catalog.put("view", spec("a", "b", "c"))
-    assert other.read_one("view", "u", ["c"]).status == (Status.NOT_FOUND,)
+    assert other.read_one("view", "u", ["c"]).status == (CellStatus.NOT_FOUND,)
     store.catalog.put("view", spec("a", "b", "c", "d", "e"))
     store.write("view", [row("u", d=4, e=5)])
     assert other.read_rows([ViewRead("view", "u", ("d",))])[0].values == (4,)

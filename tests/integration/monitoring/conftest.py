@@ -22,8 +22,8 @@ from neuralstream_core.registry.records import (
     ModelRecord,
     Signature,
     Stage,
-    Status,
     VersionRecord,
+    VersionStatus,
 )
 from neuralstream_core.registry.registry import Registry
 from neuralstream_core.time import from_micros
@@ -75,7 +75,7 @@ class Bench:
         record = VersionRecord(
             model=watched.model,
             version=watched.version,
-            status=Status.READY,
+            status=VersionStatus.READY,
             stage=Stage.PRODUCTION,
             format=Format.ONNX,
             digest="0" * 64,

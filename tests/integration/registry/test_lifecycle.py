@@ -8,7 +8,7 @@ import pytest
 
 from neuralstream_core.errors import ArtifactRejected, Conflict, Invalid, NotFound, Unavailable
 from neuralstream_core.registry.artifacts import UPLOAD_SECONDS
-from neuralstream_core.registry.records import EventKind, Stage, Status
+from neuralstream_core.registry.records import EventKind, Stage, VersionStatus
 from tests.support.registry import House, ada, announced, every, inline, observe, replay
 
 HOUR = 3_600_000_000
@@ -16,12 +16,12 @@ HOUR = 3_600_000_000
 
 def test_a_registered_version_is_served_once_promoted(house: House) -> None:
     first = house.register(metrics={"auc": 0.9}).version
-    assert (first.version, first.status, first.stage) == ("v1", Status.READY, Stage.STAGING)
-    assert house.registry.routing("m").versions == {}
+    assert (first.version, first.status, first.stage) == ("v1", VersionStatus.READY, Stage.STAGING)
+    assert house.registry.served("m").versions == {}
 
     house.registry.promote("m", "v1", ada())
 
-    routing = house.registry.routing("m")
+    routing = house.registry.served("m")
     assert routing.model.production_version == "v1"
     assert routing.versions["v1"].stage is Stage.PRODUCTION
     assert house.artifacts.get(routing.versions["v1"].digest) == b"model"
@@ -30,7 +30,7 @@ def test_a_registered_version_is_served_once_promoted(house: House) -> None:
 def test_what_is_not_there_is_not_found(house: House) -> None:
     for call in (
         lambda: house.registry.model("m"),
-        lambda: house.registry.routing("m"),
+        lambda: house.registry.served("m"),
         lambda: house.registry.versions("m"),
         lambda: house.registry.events("m"),
         lambda: house.registry.version("m", "v1"),
@@ -47,7 +47,10 @@ def test_an_upload_never_made_expires_and_its_number_is_not_given_again(house: H
     house.clock.ahead = UPLOAD_SECONDS * 1_000_000 + 1
 
     found = house.registry.version("m", "v1")
-    assert (found.status, "was not uploaded by" in (found.reason or "")) == (Status.REJECTED, True)
+    assert (found.status, "was not uploaded by" in (found.reason or "")) == (
+        VersionStatus.REJECTED,
+        True,
+    )
     house.s3.put_object(Bucket=house.bucket, Key=found.upload_key, Body=b"model")
     with pytest.raises(ArtifactRejected, match="was not uploaded by"):
         house.registrar.complete("m", "v1", ada())
@@ -129,7 +132,7 @@ def two(house: House) -> House:
 def test_an_archived_version_serves_again_and_holds_its_views(two: House, revive: Any) -> None:
     model = revive(two).model
 
-    assert "v1" in two.registry.routing("m").versions
+    assert "v1" in two.registry.served("m").versions
     assert not two.registry.version("m", "v1").retired
     assert two.views.item("users")["dependents"] == {"m@v1", "m@v2"}
     assert {model.production_version, *(model.ab_split or {})} >= {"v1"}

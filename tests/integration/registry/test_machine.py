@@ -166,7 +166,7 @@ class Machine(RuleBasedStateMachine):
         assert self.production not in self.former
         assert len(set(self.former)) == len(self.former)
         served = {self.production, *(self.split or {})} - {None}
-        assert set(self.house.registry.routing(self.name).versions) == served
+        assert set(self.house.registry.served(self.name).versions) == served
 
     def teardown(self) -> None:
         if getattr(self, "stage", None):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from neuralstream_core.errors import Conflict
-from neuralstream_core.registry.records import EventKind, Status
+from neuralstream_core.registry.records import EventKind, VersionStatus
 from tests.support.registry import House, ada, announced, every, observe, race, replay
 
 
@@ -67,7 +67,7 @@ def test_an_upload_completed_twice_at_once_is_settled_once(house: House) -> None
 
     outcomes = race(4, lambda _: house.registrar.complete("m", "v1", ada(seconds=60)))
 
-    assert {outcome.status for outcome in outcomes} == {Status.READY}
+    assert {outcome.status for outcome in outcomes} == {VersionStatus.READY}
     events = every(lambda token: house.registry.events("m", token=token))
     assert [e.kind for e in events] == [EventKind.REGISTERED, EventKind.READY]
 

@@ -12,7 +12,13 @@ import pytest
 
 from neuralstream_core.errors import ArtifactRejected, Unavailable
 from neuralstream_core.memory import resident
-from neuralstream_core.registry.records import FeatureRef, Format, Stage, Status, VersionRecord
+from neuralstream_core.registry.records import (
+    FeatureRef,
+    Format,
+    Stage,
+    VersionRecord,
+    VersionStatus,
+)
 from neuralstream_core.registry.requests import Asked
 from neuralstream_core.trial.process import (
     CHILD,
@@ -43,7 +49,7 @@ def draft(kind: Format, *features: FeatureRef) -> VersionRecord:
     return VersionRecord(
         model="m",
         version="v1",
-        status=Status.READY,
+        status=VersionStatus.READY,
         stage=Stage.STAGING,
         format=kind,
         digest="0" * 64,

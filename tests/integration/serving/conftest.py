@@ -15,7 +15,7 @@ from neuralstream_core.features import Catalog, OnlineStore, ViewSpec
 from neuralstream_core.monitoring.observation import AnyObservation, Refused
 from neuralstream_core.redis import RedisPort
 from neuralstream_core.registry.artifacts import ArtifactStore
-from neuralstream_core.registry.attempts import By, countdown
+from neuralstream_core.registry.issuer import Issuer, countdown
 from neuralstream_core.registry.records import VersionRecord
 from neuralstream_core.registry.registrar import Registrar
 from neuralstream_core.registry.registry import Registry
@@ -79,7 +79,7 @@ class World:
         )
         self.recorder = Kept()
         self.models = Models(self.artifacts.get, DiskCache(self.disk))
-        self.router = Router(self.registry.routing, self.registry.version, soft=0.0, hard=0.0)
+        self.router = Router(self.registry.served, self.registry.version, soft=0.0, hard=0.0)
         self.engine = Engine(self.router, self.models, self.store, self.recorder, system_clock)
 
     def view(self, name: str, features: Mapping[str, Any], entity: Any = "user_id") -> None:
@@ -123,9 +123,9 @@ class World:
         return version
 
 
-def by() -> By:
+def by() -> Issuer:
     """Somebody."""
-    return By("tests", None, countdown(20.0))
+    return Issuer("tests", None, countdown(20.0))
 
 
 @pytest.fixture

@@ -132,7 +132,7 @@ def test_without_the_registry_the_last_known_routing_serves_and_says_so(world: W
     source = [live]
 
     def routing(model: str) -> Any:
-        return source[0].routing(model)
+        return source[0].served(model)
 
     router = Router(routing, live.version, soft=0.0, hard=0.0)
     engine = Engine(router, world.models, world.store, world.recorder, system_clock)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from neuralstream_core.errors import Invalid
-from neuralstream_core.features import Dtype, Feature, Status
+from neuralstream_core.features import CellStatus, Dtype, Feature
 from neuralstream_core.features._codec import Codec
 from neuralstream_core.features.block import build_block
 from neuralstream_core.time import to_micros
@@ -30,15 +30,15 @@ def packed(codec: Codec, rows: list[dict[str, Any]], now: int = NOW) -> list[byt
     return codec.encoder.encode(requests, now).rows
 
 
-def expected(chosen: list[Feature], row: dict[str, Any] | None) -> list[tuple[Any, Status]]:
-    cells: list[tuple[Any, Status]] = []
+def expected(chosen: list[Feature], row: dict[str, Any] | None) -> list[tuple[Any, CellStatus]]:
+    cells: list[tuple[Any, CellStatus]] = []
     for feature in chosen:
         if row is None or feature.name not in row:
-            cells.append((None, Status.NOT_FOUND))
+            cells.append((None, CellStatus.NOT_FOUND))
         elif row[feature.name] is None:
-            cells.append((None, Status.NULL))
+            cells.append((None, CellStatus.NULL))
         else:
-            cells.append((stored(row[feature.name]), Status.PRESENT))
+            cells.append((stored(row[feature.name]), CellStatus.PRESENT))
     return cells
 
 
@@ -98,7 +98,7 @@ def test_a_block_agrees_with_its_rows(data: st.DataObject) -> None:
     for j, name in enumerate(names):
         column = block.columns[name]
         for i, row in enumerate(rows):
-            if row.status[j] is Status.PRESENT:
+            if row.status[j] is CellStatus.PRESENT:
                 cell = column[i]
                 assert (cell.tolist() if hasattr(cell, "tolist") else cell) == row.values[j]
     if any(f.dtype is Dtype.STRING for f in (chosen[i] for i in subset)):

@@ -13,7 +13,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from neuralstream_core.errors import Unavailable
-from neuralstream_core.features import Dtype, Feature, Status
+from neuralstream_core.features import CellStatus, Dtype, Feature
 from neuralstream_core.features._codec import Codec
 from neuralstream_core.features._layout import HEAD
 from neuralstream_core.features.block import build_block
@@ -43,8 +43,8 @@ def read_one(codec: Codec, names: tuple[str, ...] | None, raw: bytes) -> None:
         count = len(row.names)
         assert len(row.values) == len(row.status) == len(row.event_times) == count
         for value, status in zip(row.values, row.status, strict=True):
-            assert isinstance(status, Status)
-            assert (value is None) == (status is not Status.PRESENT)
+            assert isinstance(status, CellStatus)
+            assert (value is None) == (status is not CellStatus.PRESENT)
 
 
 def read_block(codec: Codec, names: tuple[str, ...] | None, raws: list[bytes | None]) -> None:
@@ -53,7 +53,7 @@ def read_block(codec: Codec, names: tuple[str, ...] | None, raws: list[bytes | N
         block = build_block(codec.selection(names), raws, NOW)
         shape = (len(raws), len(block.names))
         assert block.status.shape == shape
-        assert block.status.max(initial=0) <= max(Status)
+        assert block.status.max(initial=0) <= max(CellStatus)
         assert block.event_times.shape == shape
         assert all(len(column) == len(raws) for column in block.columns.values())
         if not codec.selection(names).has_strings:

@@ -23,8 +23,8 @@ from neuralstream_core.registry.records import (
     Format,
     HeldView,
     Stage,
-    Status,
     VersionRecord,
+    VersionStatus,
 )
 from neuralstream_core.registry.requests import Lineage
 
@@ -37,7 +37,7 @@ def version(name: str = "v1", **more: Any) -> VersionRecord:
     return VersionRecord(
         model="m",
         version=name,
-        status=more.pop("status", Status.READY),
+        status=more.pop("status", VersionStatus.READY),
         stage=Stage.STAGING,
         format=Format.ONNX,
         digest="0" * 64,
@@ -71,9 +71,9 @@ LINEAGES = st.fixed_dictionaries(
 )
 
 
-@given(LINEAGES, st.sampled_from(Status))
+@given(LINEAGES, st.sampled_from(VersionStatus))
 def test_whatever_the_lineage_its_run_events_are_valid(
-    given_lineage: dict[str, Any], status: Status
+    given_lineage: dict[str, Any], status: VersionStatus
 ) -> None:
     lineage = Lineage.model_validate(given_lineage).model_dump(mode="json", exclude_defaults=True)
     made = version(
@@ -84,7 +84,11 @@ def test_whatever_the_lineage_its_run_events_are_valid(
     )
     events = run_events("ns", "m", [made], [])
     validate(events)
-    ends = {Status.READY: ["COMPLETE"], Status.REJECTED: ["FAIL"], Status.PENDING_UPLOAD: []}
+    ends = {
+        VersionStatus.READY: ["COMPLETE"],
+        VersionStatus.REJECTED: ["FAIL"],
+        VersionStatus.PENDING_UPLOAD: [],
+    }
     assert [e["eventType"] for e in events] == ["START", *ends[status]]
     assert run_events("ns", "m", [made], []) == events
 

@@ -16,8 +16,8 @@ from neuralstream_core.registry.records import (
     Gate,
     ModelRecord,
     Stage,
-    Status,
     VersionRecord,
+    VersionStatus,
     number_of,
 )
 
@@ -41,7 +41,7 @@ def version(name: str, stage: Stage = Stage.STAGING, **more: Any) -> VersionReco
     return VersionRecord(
         model="m",
         version=name,
-        status=more.pop("status", Status.READY),
+        status=more.pop("status", VersionStatus.READY),
         stage=stage,
         format=Format.ONNX,
         digest="0" * 64,
@@ -117,8 +117,8 @@ def test_other_weights_are_refused(split: dict[str, float]) -> None:
 @pytest.mark.parametrize(
     "bad",
     [
-        version("v1", status=Status.PENDING_UPLOAD),
-        version("v1", status=Status.REJECTED, reason="no model"),
+        version("v1", status=VersionStatus.PENDING_UPLOAD),
+        version("v1", status=VersionStatus.REJECTED, reason="no model"),
     ],
     ids=["pending", "rejected"],
 )

@@ -18,8 +18,8 @@ from neuralstream_core.registry.records import (
     Footprint,
     Format,
     Stage,
-    Status,
     VersionRecord,
+    VersionStatus,
 )
 from neuralstream_core.runtimes import Bounds, load
 from neuralstream_core.serving.models import DiskCache, Models
@@ -50,7 +50,7 @@ class Store:
         return VersionRecord(
             model=model,
             version=f"v{number}",
-            status=Status.READY,
+            status=VersionStatus.READY,
             stage=Stage.PRODUCTION,
             format=Format.LINEAR,
             digest=digest,

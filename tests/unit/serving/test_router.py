@@ -10,15 +10,21 @@ from datetime import UTC, datetime
 import pytest
 
 from neuralstream_core.errors import Conflict, NotFound, Unavailable
-from neuralstream_core.registry.records import Format, ModelRecord, Stage, Status, VersionRecord
-from neuralstream_core.registry.registry import Routing
+from neuralstream_core.registry.records import (
+    Format,
+    ModelRecord,
+    Stage,
+    VersionRecord,
+    VersionStatus,
+)
+from neuralstream_core.registry.registry import ServedModel
 from neuralstream_core.serving.router import Router
 from tests.support.poll import eventually
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-def version(number: int, status: Status = Status.READY) -> VersionRecord:
+def version(number: int, status: VersionStatus = VersionStatus.READY) -> VersionRecord:
     return VersionRecord(
         model="m",
         version=f"v{number}",
@@ -46,7 +52,7 @@ class Registry:
     def __post_init__(self) -> None:
         self.gate.set()
 
-    def routing(self, model: str) -> Routing:
+    def routing(self, model: str) -> ServedModel:
         self.calls += 1
         self.gate.wait(10)
         if self.failure is not None:
@@ -60,14 +66,14 @@ class Registry:
             created_at=NOW,
             updated_at=NOW,
         )
-        return Routing(record, {f"v{i}": version(i) for i in range(1, 4)})
+        return ServedModel(record, {f"v{i}": version(i) for i in range(1, 4)})
 
     def version(self, _model: str, name: str) -> VersionRecord:
         self.calls += 1
         if self.failure is not None:
             raise self.failure
         if name == "v9":
-            return version(9, Status.PENDING_UPLOAD)
+            return version(9, VersionStatus.PENDING_UPLOAD)
         if name == "v8":
             return version(8)
         raise NotFound("no such version")

@@ -15,8 +15,8 @@ from neuralstream_core.registry.records import (
     Format,
     MissingPolicy,
     Stage,
-    Status,
     VersionRecord,
+    VersionStatus,
 )
 from neuralstream_core.registry.requests import Asked, Baseline, Check, Declared
 from neuralstream_core.registry.samples import samples_of
@@ -52,7 +52,7 @@ def prove(data: bytes, check: Any = None, *, form: Format = Format.ONNX, **decla
     version = VersionRecord(
         model="m",
         version="v1",
-        status=Status.READY,
+        status=VersionStatus.READY,
         stage=Stage.STAGING,
         format=form,
         digest="0" * 64,
