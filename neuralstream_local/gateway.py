@@ -167,7 +167,7 @@ def main(argv: list[str] | None = None) -> None:
     broken = _warm(functions, {route.function for route in template.routes()})
     gc.freeze()  # what import made stays; the collector need not look at it again
     announce(port=server.port, broken=broken)
-    server.serve_forever()
+    server.serve()
 
 
 def _warm(functions: Functions, names: set[str]) -> list[str]:

@@ -1,39 +1,44 @@
-"""A small HTTP/1.1 server: a thread a connection, httptools (llhttp) for the protocol.
-
-A thread a connection lets a handler block, as a Lambda handler does, without holding anyone else up,
-and costs no hop between threads: an event loop with an executor takes 110 µs more a request.
-"""
+"""HTTP/1.1 on this machine: uvicorn, API Gateway's limits, and handlers that may block as Lambda's do."""
 
 from __future__ import annotations
 
-import contextlib
-import http
+import asyncio
 import json
-import logging
 import socket
-import socketserver
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
-import httptools
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-__all__ = ["WAYS_OUT", "HttpServer", "Request", "Response", "message"]
+if TYPE_CHECKING:
+    from uvicorn._types import ASGI3Application, ASGIReceiveCallable, ASGISendCallable, Scope
+
+__all__ = [
+    "MAX_BODY",
+    "WAYS_OUT",
+    "HttpServer",
+    "Request",
+    "Response",
+    "message",
+]
 
 MAX_HEAD: Final = 10_240
-"""Bytes of request line and headers; API Gateway's own limit."""
+"""Bytes of request line and headers; API Gateway's limit."""
 MAX_BODY: Final = 10 * 1024 * 1024
-"""Bytes of a request body; API Gateway's own limit."""
+"""Bytes of a request body; API Gateway's limit."""
 WAYS_OUT: Final = (
     "send less in one request, upload an artifact (POST /models/{name}/versions with its sha256 and size), "
     "or give rows as a file (POST /predict/{model_name}/batch with input and output)"
 )
 """What a caller can do whose request is too large."""
-_IDLE_SECONDS: Final = 75.0
-_DRAIN_SECONDS: Final = 0.5
-_CHUNK: Final = 64 * 1024
-
-_log = logging.getLogger(__name__)
+_THREADS: Final = 256
+"""Requests that are handled at once; more wait for a thread."""
+_STOP_SECONDS: Final = 2
+"""How long a server that was told to stop waits for the requests it is handling."""
+_LINGER_SECONDS: Final = 0.5
 
 
 @dataclass(slots=True)
@@ -47,8 +52,6 @@ class Request:
     """Names in lower case, in order, duplicates kept."""
     body: bytes
     peer: str
-    keep: bool
-    """Whether the client wants the connection kept."""
 
 
 @dataclass(slots=True)
@@ -67,192 +70,199 @@ def message(status: int, text: str) -> Response:
     return Response(status, body, [("content-type", "application/json")])
 
 
-class HttpServer(socketserver.ThreadingTCPServer):
-    """Serves ``handler`` on ``host:port`` (0: any free port) until `shutdown`.
+class HttpServer:
+    """Serves ``handler`` on 127.0.0.1; clients can connect from the constructor on.
+
+    Args:
+        handler: called in a thread for each request.
+        port: 0: any free port.
+        arrival_seconds: how long a request may take to arrive, and a connection may be idle; then the
+            connection is closed.
+        connections: open connections from which on every request is answered with 503.
 
     Raises:
         OSError: the port is taken.
     """
 
-    daemon_threads = True
-    block_on_close = False
-    allow_reuse_address = True
-    request_queue_size = 256
+    def __init__(
+        self, handler: Handler, port: int, *, arrival_seconds: int = 75, connections: int = 500
+    ) -> None:
+        self._socket = socket.create_server(("127.0.0.1", port), backlog=256)
+        # Inherited by each connection. asyncio would leave it off, and an answer, which uvicorn writes in
+        # two parts, would wait 40 ms for the client's acknowledgement.
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.port = int(self._socket.getsockname()[1])
+        self._threads = ThreadPoolExecutor(_THREADS, "request")
+        config = uvicorn.Config(
+            _application(handler, self._threads),
+            loop="asyncio",
+            http=_BoundedProtocol,
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            date_header=False,
+            limit_concurrency=connections,
+            timeout_keep_alive=arrival_seconds,
+            timeout_graceful_shutdown=_STOP_SECONDS,
+        )
+        self._server = uvicorn.Server(config)
 
-    def __init__(self, handler: Handler, port: int, host: str = "127.0.0.1") -> None:
-        self.answer = handler
-        super().__init__((host, port), _Connection)
+    def serve(self) -> None:
+        """Serve until `stop`, or in the main thread until SIGTERM or SIGINT, which is raised again then."""
+        try:
+            self._server.run([self._socket])
+        finally:
+            self._threads.shutdown(wait=False)
 
-    @property
-    def port(self) -> int:
-        return int(self.server_address[1])
-
-    def handle_error(self, request: object, client_address: object) -> None:  # noqa: ARG002 - base's signature
-        """Log what a connection's thread did not expect; the others go on."""
-        _log.exception("the connection from %s failed", client_address)
+    def stop(self) -> None:
+        """Let `serve` return soon; may be called by any thread."""
+        self._server.should_exit = True
 
 
-class _Connection(socketserver.BaseRequestHandler):
-    server: HttpServer
-    request: socket.socket
+def _application(handler: Handler, threads: ThreadPoolExecutor) -> ASGI3Application:
+    """The ASGI application that answers each request with what ``handler`` returns for it."""
 
-    def handle(self) -> None:
-        connection = self.request
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        connection.settimeout(_IDLE_SECONDS)
-        with contextlib.suppress(ConnectionError, TimeoutError):
-            self._serve(connection)
+    async def application(
+        scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable
+    ) -> None:
+        assert scope["type"] == "http"  # noqa: S101 - neither lifespan nor WebSocket is configured
+        body = bytearray()
+        more = True
+        while more:
+            part = await receive()
+            if part["type"] != "http.request":
+                return  # the client is gone
+            body += part["body"]
+            more = part["more_body"]
+        request = Request(
+            method=scope["method"],
+            path=scope["raw_path"].decode("latin-1"),
+            query=scope["query_string"].decode("latin-1"),
+            headers=[(n.decode("latin-1"), v.decode("latin-1")) for n, v in scope["headers"]],
+            body=bytes(body),
+            peer=scope["client"][0] if scope["client"] else "",
+        )
+        response = await asyncio.get_running_loop().run_in_executor(threads, handler, request)
+        headers = _encoded(response)
+        await send(
+            {
+                "type": "http.response.start",
+                "status": response.status,
+                "headers": headers,
+                "trailers": False,
+            }
+        )
+        await send({"type": "http.response.body", "body": response.body, "more_body": False})
 
-    def _serve(self, connection: socket.socket) -> None:
-        reader = _Reader(self.client_address[0])
-        while data := connection.recv(_CHUNK):
-            try:
-                reader.feed(data)
-            except httptools.HttpParserUpgrade:
-                _refuse(connection, 400)
-                return
-            except httptools.HttpParserError:
-                _refuse(connection, reader.refused or 400)
-                return
-            if reader.expects_continue:
-                reader.expects_continue = False
-                connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
-            for request in reader.take():
-                response = self.server.answer(request)
-                connection.sendall(_encode(response, request.keep, request.method == "HEAD"))
-                if not request.keep:
-                    return
+    return application
+
+
+def _encoded(response: Response) -> list[tuple[bytes, bytes]]:
+    headers = [*response.headers, ("content-length", str(len(response.body)))]
+    return [(n.encode("latin-1", "replace"), v.encode("latin-1", "replace")) for n, v in headers]
 
 
 class _Refused(Exception):
     """A limit is exceeded; stops the parser."""
 
 
-class _Reader:
-    """Whole requests out of the bytes of one connection (several when a client pipelines).
+class _BoundedProtocol(HttpToolsProtocol):
+    """uvicorn's HTTP/1.1, which has no limit of its own on heads, bodies and the time they take to arrive.
 
-    The ``on_…`` methods are httptools' callbacks. A line that never ends (a header, a trailer, the
-    extension of a chunk) causes no callback; `feed` bounds it by the bytes since the last line break.
+    The head is bounded by the bytes since the last complete message or piece of a body, because a line that
+    never ends (of a header, a trailer, a chunk's extension) causes no callback.
     """
 
-    def __init__(self, peer: str) -> None:
-        self.refused = 0
-        self.expects_continue = False
-        self._peer = peer
-        self._parser = httptools.HttpRequestParser(self)
-        self._line = 0
-        """Bytes of the line under way, outside of bodies."""
-        self._moved = False
-        """Whether this call of `feed` has come upon part of a body or the end of a request."""
-        self._done: list[Request] = []
-        self.on_message_begin()
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._refusal = message(400, "Bad Request")
+        self._refused = False
+        self._head = 0
+        """Bytes since the last complete message or piece of a body."""
+        self._size = 0
+        """Bytes of the body so far."""
+        self._late: asyncio.TimerHandle | None = None
 
-    def feed(self, data: bytes) -> None:
-        """Raises: httptools.HttpParserError, with ``refused`` set when a limit was the reason."""
-        self._moved = False
-        self._parser.feed_data(data)
-        if self._moved:
-            self._line = 0
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as the base has it
+        super().connection_made(transport)
+        self._expect()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._expect(False)
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self._refused:
             return
-        newline = data.rfind(b"\n")
-        if newline < 0:
-            self._line += len(data)
-        else:
-            self._line = len(data) - newline - 1
-            self._begun = False
-        before = 0 if self._begun else self._head  # the request line's bytes are in both
-        if before + self._line > MAX_HEAD:
-            self.refused = 431
-            raise httptools.HttpParserError("a line does not end")
+        self._head += len(data)
+        super().data_received(data)
+        if self._head > MAX_HEAD and not self._refused:
+            self._too_long()
+            self.send_400_response("")
 
-    def take(self) -> list[Request]:
-        """The requests that are complete since the last call."""
-        done, self._done = self._done, []
-        return done
+    def eof_received(self) -> bool:  # type: ignore[override] # asyncio's own signature
+        """A client that sends no more still gets the answer to a request that has arrived."""
+        if self.cycle is None or self.cycle.more_body or self.cycle.response_complete:
+            return False
+        self.cycle.keep_alive = False
+        return True
 
     def on_message_begin(self) -> None:
-        self._begun = True
-        """Whether the line under way may be the request line."""
-        self._target = b""
-        self._headers: list[tuple[str, str]] = []
-        self._head = 0
-        self._body: list[bytes] = []
+        super().on_message_begin()
         self._size = 0
-
-    def on_url(self, url: bytes) -> None:
-        self._target += url
-        self._count_head(len(url))
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        self._count_head(len(name) + len(value))
-        self._headers.append((name.decode("latin-1").lower(), value.decode("latin-1")))
+        self._expect()
 
     def on_headers_complete(self) -> None:
-        for name, value in self._headers:
-            if name == "content-length" and int(value) > MAX_BODY:
-                self._refuse(413)
-            if name == "expect" and value.lower() == "100-continue":
-                self.expects_continue = True
+        if len(self.url) + sum(len(name) + len(value) for name, value in self.headers) > MAX_HEAD:
+            self._too_long()
+            raise _Refused
+        for name, value in self.headers:
+            if name == b"content-length":
+                self._bound_body(int(value))
+        super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
-        self._moved = True
+        self._head = 0
         self._size += len(body)
-        if self._size > MAX_BODY:
-            self._refuse(413)
-        self._body.append(body)
+        self._bound_body(self._size)
+        super().on_body(body)
 
     def on_message_complete(self) -> None:
-        self._moved = True
-        path, _, query = self._target.decode("latin-1").partition("?")
-        self._done.append(
-            Request(
-                method=self._parser.get_method().decode("latin-1"),
-                path=path,
-                query=query,
-                headers=self._headers,
-                body=b"".join(self._body),
-                peer=self._peer,
-                keep=self._parser.should_keep_alive(),
-            )
+        self._head = 0
+        self._expect(False)
+        super().on_message_complete()
+
+    def _expect(self, expected: bool = True) -> None:
+        """Close the connection when a request is expected and does not arrive in time."""
+        if self._late is not None:
+            self._late.cancel()
+        self._late = (
+            self.loop.call_later(self.timeout_keep_alive, self.transport.close)
+            if expected
+            else None
         )
-        self.expects_continue = False
 
-    def _count_head(self, size: int) -> None:
-        self._head += size
-        if self._head > MAX_HEAD:
-            self._refuse(431)
+    def _too_long(self) -> None:
+        text = f"Request Header Fields Too Large: at most {MAX_HEAD} bytes with the request line"
+        self._refusal = message(431, text)
 
-    def _refuse(self, status: int) -> None:
-        self.refused = status
-        raise _Refused
+    def _bound_body(self, size: int) -> None:
+        if size > MAX_BODY:
+            text = f"Request Entity Too Large: a body may have at most {MAX_BODY} bytes; {WAYS_OUT}"
+            self._refusal = message(413, text)
+            raise _Refused
 
-
-_REASONS: Final = {
-    status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n" for status in http.HTTPStatus
-}
-
-
-def _encode(response: Response, keep: bool, head_only: bool) -> bytes:
-    lines = [_REASONS.get(response.status) or f"HTTP/1.1 {response.status} \r\n"]
-    for name, value in response.headers:
-        if "\r" in value or "\n" in value:
-            raise ValueError(f"line break in the header {name}")
-        lines.append(f"{name}: {value}\r\n")
-    lines.append(f"content-length: {len(response.body)}\r\n")
-    lines.append("\r\n" if keep else "connection: close\r\n\r\n")
-    head = "".join(lines).encode("latin-1", "replace")
-    return head if head_only else head + response.body
-
-
-def _refuse(connection: socket.socket, status: int) -> None:
-    """Answer and close, reading on for a moment so that the answer is not lost to a reset."""
-    text = {
-        413: f"Request Entity Too Large: a body may have at most {MAX_BODY} bytes; {WAYS_OUT}",
-        431: f"Request Header Fields Too Large: at most {MAX_HEAD} bytes with the request line",
-    }
-    connection.sendall(_encode(message(status, text.get(status, "Bad Request")), False, False))
-    connection.shutdown(socket.SHUT_WR)
-    connection.settimeout(_DRAIN_SECONDS)
-    left = 4 * MAX_BODY
-    while left > 0 and (data := connection.recv(_CHUNK)):
-        left -= len(data)
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - base's signature
+        """Refuse and close, reading on for a moment so that the answer is not lost to a reset."""
+        self._refused = True
+        if self.cycle is not None:
+            self.cycle.disconnected = True  # what it would answer must not follow the refusal
+        headers = [*_encoded(self._refusal), (b"connection", b"close")]
+        lines = [STATUS_LINE[self._refusal.status], *(b"%s: %s\r\n" % pair for pair in headers)]
+        self.transport.write(b"".join([*lines, b"\r\n", self._refusal.body]))
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self.loop.call_later(_LINGER_SECONDS, self.transport.close)

@@ -123,7 +123,7 @@ def main(argv: list[str] | None = None) -> None:
         start(pump_schedule, scheduler, lambda due: functions.invoke(due.arn, due.event), stop)
     )
     announce(port=server.port)
-    server.serve_forever()
+    server.serve()
 
 
 def _register(endpoint: str, url: str) -> None:

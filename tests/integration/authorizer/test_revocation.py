@@ -50,9 +50,7 @@ def status_of(aws, table_name, monkeypatch):
         def ask(key):
             # A route that needs nothing but its scope.
             headers = [("x-api-key", key)]
-            return gateway(
-                Request("GET", "/v2/health/live", "", headers, b"", "127.0.0.1", True)
-            ).status
+            return gateway(Request("GET", "/v2/health/live", "", headers, b"", "127.0.0.1")).status
 
         return ask
 

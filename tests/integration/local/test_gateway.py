@@ -135,15 +135,14 @@ def serve(tmp_path):
 
     def start(*, auth):
         server = HttpServer(Gateway(template, Functions(template.functions()), auth=auth), 0)
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread = threading.Thread(target=server.serve)
         thread.start()
         servers.append((server, thread))
         return f"http://127.0.0.1:{server.port}"
 
     yield start
     for server, thread in servers:
-        server.shutdown()
-        server.server_close()
+        server.stop()
         thread.join()
 
 

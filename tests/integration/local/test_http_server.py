@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from neuralstream_local.http_server import MAX_BODY, HttpServer, Response
+from tests.support.poll import eventually
 
 
 def _echo(request):
@@ -28,15 +29,22 @@ def _echo(request):
     return Response(200, json.dumps(seen).encode(), [("content-type", "application/json")])
 
 
+@contextlib.contextmanager
+def _serving(**limits):
+    server = HttpServer(_echo, 0, **limits)
+    thread = threading.Thread(target=server.serve)
+    thread.start()
+    try:
+        yield server.port
+    finally:
+        server.stop()
+        thread.join()
+
+
 @pytest.fixture(scope="module")
 def port():
-    server = HttpServer(_echo, 0)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield server.port
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with _serving() as port:
+        yield port
 
 
 def _raw(port, data, end=True):
@@ -45,10 +53,14 @@ def _raw(port, data, end=True):
         connection.sendall(data)
         if end:
             connection.shutdown(socket.SHUT_WR)
-        answer = b""
-        while part := connection.recv(65536):
-            answer += part
-        return answer
+        return _rest(connection)
+
+
+def _rest(connection):
+    answer = b""
+    while part := connection.recv(65536):
+        answer += part
+    return answer
 
 
 def test_one_connection_serves_many_requests(port):
@@ -75,9 +87,7 @@ def test_a_request_in_single_bytes_is_the_same_request(port):
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for byte in b"POST /slow HTTP/1.1\r\ncontent-length: 3\r\nconnection: close\r\n\r\nabc":
             connection.sendall(bytes([byte]))
-        answer = b""
-        while part := connection.recv(65536):
-            answer += part
+        answer = _rest(connection)
 
     assert b'"body": "abc"' in answer
 
@@ -97,7 +107,8 @@ def test_a_waiting_client_is_told_to_continue(port):
         connection.sendall(b"POST / HTTP/1.1\r\ncontent-length: 2\r\nexpect: 100-continue\r\n\r\n")
         assert connection.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"
         connection.sendall(b"ok")
-        assert b'"body": "ok"' in connection.recv(65536)
+        connection.shutdown(socket.SHUT_WR)
+        assert b'"body": "ok"' in _rest(connection)
 
 
 def test_head_gets_the_length_without_the_body(port):
@@ -193,3 +204,21 @@ def test_bytes_that_are_not_http_never_break_the_server(port, data):
 
     assert answer == b"" or answer.startswith(b"HTTP/1.1 ")
     assert _raw(port, b"GET /ok HTTP/1.1\r\nconnection: close\r\n\r\n").startswith(b"HTTP/1.1 200")
+
+
+@pytest.mark.parametrize(
+    "sent", [b"", b"GET / HT", b"POST / HTTP/1.1\r\ncontent-length: 9\r\n\r\nab"]
+)
+def test_a_request_that_does_not_arrive_in_time_ends_its_connection(sent):
+    with _serving(arrival_seconds=1) as port:
+        assert _raw(port, sent, end=False) == b""
+
+
+def test_more_connections_than_the_limit_are_told_so_until_there_are_fewer():
+    get = b"GET / HTTP/1.1\r\nconnection: close\r\n\r\n"
+    with _serving(connections=10) as port:
+        held = [socket.create_connection(("127.0.0.1", port)) for _ in range(10)]
+        assert b" 503 " in _raw(port, get)
+        for connection in held:
+            connection.close()
+        assert eventually(lambda: b" 200 " in _raw(port, get))

@@ -15,7 +15,7 @@ from neuralstream_local.payload import event_of, fits, response_of
 
 
 def _request(headers=(), body=b"", query=""):
-    return Request("POST", "/a/b%20c", query, list(headers), body, "127.0.0.1", True)
+    return Request("POST", "/a/b%20c", query, list(headers), body, "127.0.0.1")
 
 
 def test_an_event_carries_what_api_gateway_sends():
