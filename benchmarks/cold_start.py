@@ -1,160 +1,265 @@
-"""Cold start: the first answer of /predict against a bare handler that imports the same libraries.
+"""Cold start of /predict: first response and first prediction, each beside a bare handler that does the same.
 
-    make test-bundle            # builds .aws-sam/build and .run/runtime
+    make bundle                                    # builds .aws-sam/build and .run/runtime
     .venv/bin/python benchmarks/cold_start.py
+    .venv/bin/python benchmarks/cold_start.py --before ../other-checkout   # and the bundle built there
 
-Both run under the real runtime client and AWS's runtime interface emulator, each in a fresh process,
-alternating. Ours answers a V2 health request, so this is the runtime, our imports and one answer; loading a
-model and reaching the table come with the first prediction. The bare handler imports numpy, onnxruntime
-and redis-py, compiled as ours are, and answers at once. Budget: ours at most 1.5 times the bare one.
+Each measurement is a fresh process under the real runtime client and AWS's runtime interface emulator; the
+cases take turns. *First response* is a V2 health request: runtime, imports, one answer. *First prediction* is
+an entity id: runtime, imports, routing from DynamoDB, model from S3, features and counters in Redis. The bare
+handler runs on the same layers and imports the same libraries before its first request. For a prediction
+it reads one item, one object and two Redis keys, and runs the same model once. Budget: 1.5 times that.
 """
 
 from __future__ import annotations
 
 import argparse
+import base64
 import json
 import os
-import shutil
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "layers" / "core")]
 
-import redis  # noqa: E402 - after the path is set
-from _harness import Group, Report  # noqa: E402 - beside this file
+import boto3  # noqa: E402 - after the path is set
+import redis  # noqa: E402 - as above
 
-from tests.bundle.emulator import BUILD, RUNTIME, Emulated, layers_of  # noqa: E402 - after the path is set
+from benchmarks._harness import Group, Report  # noqa: E402 - as above
+from benchmarks.batch import FEATURES, gbdt  # noqa: E402 - as above
+from neuralstream_local.aws_server import client_environ  # noqa: E402 - as above
+from neuralstream_local.children import Child  # noqa: E402 - as above
+from neuralstream_local.embedded_redis import EmbeddedRedis  # noqa: E402 - as above
+from neuralstream_local.storage import create_registry_table  # noqa: E402 - as above
+from tests.bundle.emulator import BUILD, RUNTIME, Emulated, layers_of  # noqa: E402 - as above
+from tests.support.template import functions, global_variables  # noqa: E402 - as above
 
-BARE = """
-import numpy, onnxruntime, redis
+BARE, OURS, BEFORE = "bare handler", "NeuralStream predict function", "NeuralStream before"
+BUDGET = 1.5
+NAME = "cold-start"  # of the table, the bucket and the model
+HEALTH, PREDICT = "GET /v2/health/live", "POST /predict/{model_name}"
+LIBRARIES = (
+    "aws_lambda_powertools.event_handler",
+    "aws_lambda_powertools.logging",
+    "aws_lambda_powertools.metrics",
+    "boto3",
+    "hiredis",
+    "numpy",
+    "onnxruntime",
+    "pydantic",
+    "pydantic_settings",
+    "redis",
+)
+HANDLER = f"""
+import json, os
+%s
 
 def lambda_handler(event, context):
-    return {"statusCode": 200}
+    if event["routeKey"] == "{HEALTH}":
+        return {{"statusCode": 200, "body": "{{}}"}}
+    import boto3, numpy, onnxruntime, redis
+    work = json.loads(os.environ["WORK"])
+    boto3.client("dynamodb").get_item(TableName="{NAME}", Key=work["item"])
+    model = boto3.client("s3").get_object(Bucket="{NAME}", Key=work["object"])["Body"].read()
+    session = onnxruntime.InferenceSession(model)
+    cache = redis.Redis(os.environ["NEURALSTREAM_REDIS_HOST"], int(os.environ["NEURALSTREAM_REDIS_PORT"]))
+    cache.get(work["row"])
+    cache.get(work["row"])
+    label, *_ = session.run(None, {{"input": numpy.zeros((1, {FEATURES}), numpy.float32)}})
+    return {{"statusCode": 200, "body": json.dumps({{"prediction": label.tolist()}})}}
 """
 
 
-def seconds_to_first_answer(function: str, environ: dict[str, str], event: dict) -> float:
-    emulated = Emulated(function, environ)
+def request(route: str, body: Any = None, **parameters: str) -> dict[str, Any]:
+    """An event of API Gateway."""
+    path = route.partition(" ")[2]
+    for name, value in parameters.items():
+        path = path.replace(f"{{{name}}}", value)
+    scopes = "features:read features:write models:read models:write predict monitoring"
+    event: dict[str, Any] = {
+        "version": "2.0",
+        "routeKey": route,
+        "rawPath": path,
+        "rawQueryString": "",
+        "headers": {"content-type": "application/json"},
+        "requestContext": {
+            "requestId": "cold",
+            "http": {"method": route.partition(" ")[0], "path": path},
+            "authorizer": {"lambda": {"principal": "bench", "scopes": scopes}},
+        },
+        "pathParameters": parameters,
+        "isBase64Encoded": False,
+    }
+    return event if body is None else event | {"body": json.dumps(body)}
+
+
+def asked(function: Emulated, event: dict[str, Any]) -> dict[str, Any]:
+    """The function's answer, which must be a success."""
+    answer: dict[str, Any] = function.invoke(event)
+    if answer.get("statusCode") not in (200, 201):
+        raise SystemExit(f"{function.function} answered {answer}: {function.log()[-2000:]}")
+    return answer
+
+
+@contextmanager
+def world() -> Iterator[dict[str, str]]:
+    """Redis, DynamoDB and S3 with a view, an entity's row and a model in production, made by the built
+    functions; the settings to reach them."""
+    with ExitStack() as stack:
+        child = Child("neuralstream_local.aws_server")
+        stack.callback(child.stop)
+        environ = dict(client_environ(child.ready()["endpoint"]))
+        os.environ.update(environ)
+        server = stack.enter_context(EmbeddedRedis())
+        s3, table = boto3.client("s3"), boto3.client("dynamodb")
+        s3.create_bucket(Bucket=NAME)
+        create_registry_table(table, NAME)
+        environ |= {
+            "NEURALSTREAM_NAMESPACE": "default",
+            "NEURALSTREAM_REDIS_HOST": server.host,
+            "NEURALSTREAM_REDIS_PORT": str(server.port),
+            "NEURALSTREAM_REDIS_TLS": "false",
+            "NEURALSTREAM_REDIS_CLUSTER": "false",
+            "NEURALSTREAM_TABLE": NAME,
+            "NEURALSTREAM_DATA_BUCKET": NAME,
+            "POWERTOOLS_TRACE_DISABLED": "true",
+        }
+        names = [f"f{n}" for n in range(FEATURES)]
+        model = gbdt()
+        view = {"entity": "id", "features": [{"name": n, "dtype": "float64"} for n in names]}
+        row = {"feature_view": "v", "entity_id": "e", "features": dict.fromkeys(names, 0.5)}
+        version = {
+            "format": "onnx",
+            "artifact_base64": base64.b64encode(model).decode(),
+            "features": [f"v:{name}" for name in names],
+            "baseline": {"columns": {f"v:{n}": [0.01 * k for k in range(300)] for n in names}},
+        }
+        for function, event in (
+            ("FeatureWrite", request("PUT /features/views/{name}", view, name="v")),
+            ("FeatureWrite", request("POST /features/write", row)),
+            ("Registry", request("POST /models/{name}/versions", version, name=NAME)),
+            (
+                "Registry",
+                request("POST /models/{name}/promote/{version}", {}, name=NAME, version="v1"),
+            ),
+        ):
+            with started(function, environ) as running:
+                asked(running, event)
+        stored = s3.list_objects_v2(Bucket=NAME)["Contents"]
+        item = table.scan(TableName=NAME, Limit=1)["Items"][0]
+        (key,) = redis.Redis(server.host, server.port).scan_iter("default:f:*")
+        work = {
+            "item": {"PK": item["PK"], "SK": item["SK"]},
+            "object": next(one["Key"] for one in stored if one["Size"] == len(model)),
+            "row": key.decode("latin-1"),
+        }
+        yield environ | {"WORK": json.dumps(work)}
+
+
+@contextmanager
+def started(
+    function: str, environ: dict[str, str], folder: Path | None = None, build: Path = BUILD
+) -> Iterator[Emulated]:
+    """A built function with the variables that template.yaml gives it."""
+    own = functions()[function].get("Environment", {}).get("Variables", {})
+    plain = {n: v if isinstance(v, str) else "" for n, v in (global_variables() | own).items()}
+    emulated = Emulated(function, plain | environ, folder, build)
     try:
-        started = time.perf_counter()
-        answer = emulated.invoke(event)
-        elapsed = time.perf_counter() - started
-        if answer.get("statusCode") != 200:
-            raise SystemExit(f"{function} answered {answer}: {emulated.log()[-2000:]}")
-        return elapsed
+        yield emulated
     finally:
         emulated.close()
 
 
-def import_times(function: str, environ: dict[str, str]) -> list[tuple[int, str]]:
-    """Microseconds of each top-level package's import, its own parts included."""
-    path = [
-        BUILD / f"{function}Function",
-        *(BUILD / layer / "python" for layer in layers_of(function)),
-        RUNTIME,
-    ]
+def imports(environ: dict[str, str]) -> dict[str, int]:
+    """Microseconds of each module that predict's ``app.py`` imports, its own imports included."""
+    folder = BUILD / "PredictFunction"
+    path = [folder, *(BUILD / layer / "python" for layer in layers_of("Predict")), RUNTIME]
     run = subprocess.run(
         [ROOT / ".venv-bundle/bin/python", "-S", "-X", "importtime", "-c", "import app"],
         capture_output=True,
         text=True,
         check=True,
-        cwd=BUILD / f"{function}Function",
-        env={"PYTHONPATH": os.pathsep.join(map(str, path)), "PYTHONDONTWRITEBYTECODE": "1"}
-        | environ,
+        cwd=folder,
+        env=environ
+        | {"PYTHONPATH": os.pathsep.join(map(str, path)), "PYTHONDONTWRITEBYTECODE": "1"},
     )
-    found = []
-    for line in run.stderr.splitlines():
-        parts = line.removeprefix("import time:").split("|")
-        if len(parts) == 3 and parts[1].strip().isdigit():
-            found.append((int(parts[1]), parts[2]))
-    return found
+    lines = [line.removeprefix("import time:").split("|") for line in run.stderr.splitlines()]
+    return {
+        name.strip(): int(micros)
+        for _, micros, name in (line for line in lines if len(line) == 3)
+        if micros.strip().isdigit()
+    }
+
+
+def bare_handler(folder: Path, libraries: list[str]) -> Path:
+    """The bare handler's code, compiled as the built functions are."""
+    (folder / "app.py").write_text(HANDLER % "\n".join(f"import {name}" for name in libraries))
+    subprocess.run([ROOT / ".venv-bundle/bin/python", "-m", "compileall", "-q", folder], check=True)
+    return folder
+
+
+def measured(
+    title: str,
+    event: dict[str, Any],
+    cases: dict[str, Callable[[], Any]],
+    rounds: int,
+) -> Group:
+    """Seconds from the first request to its answer, each in a process of its own."""
+    group = Group(title, BARE, budgets={OURS: BUDGET})
+    group.samples = {name: [] for name in cases}
+    for kept in range(-1, rounds):  # the first round warms the file cache and is dropped
+        for name, case in cases.items():
+            with case() as function:
+                begun = time.perf_counter()
+                asked(function, event)
+                if kept >= 0:
+                    group.samples[name].append(time.perf_counter() - begun)
+    return group
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=5)
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--before", type=Path, help="a checkout whose built bundle is a case too")
     options = parser.parse_args()
-    environ = {
-        "NEURALSTREAM_NAMESPACE": "default",
-        "NEURALSTREAM_REDIS_HOST": "127.0.0.1",
-        "NEURALSTREAM_REDIS_PORT": "1",
-        "NEURALSTREAM_REDIS_TLS": "false",
-        "NEURALSTREAM_REDIS_CLUSTER": "false",
-        "NEURALSTREAM_REDIS_IAM_USER": "",
-        "NEURALSTREAM_REDIS_CACHE_NAME": "",
-        "NEURALSTREAM_TABLE": "table",
-        "NEURALSTREAM_DATA_BUCKET": "bucket",
-        "AWS_DEFAULT_REGION": "us-east-1",
-    }
-    bare = BUILD / "BareFunction"
-    shutil.rmtree(bare, ignore_errors=True)
-    bare.mkdir()
-    (bare / "app.py").write_text(BARE)
-    shutil.copytree(
-        Path(redis.__file__).parent, bare / "redis"
-    )  # pure Python; our layers have none
-    python = ROOT / ".venv-bundle/bin/python"
-    subprocess.run(
-        [python, "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash", bare],
-        check=True,
-    )
-    event = {
-        "version": "2.0",
-        "routeKey": "GET /v2/health/live",
-        "headers": {},
-        "requestContext": {
-            "requestId": "cold",
-            "authorizer": {
-                "lambda": {"principal": "bench", "scopes": "predict models:read monitoring"}
-            },
-        },
-    }
-    times: dict[str, list[float]] = {"bare": [], "predict": []}
-    try:
-        for _ in range(options.rounds + 1):  # the first round warms the file cache and is dropped
-            times["bare"].append(_bare(environ, event))
-            times["predict"].append(seconds_to_first_answer("Predict", environ, event))
-    finally:
-        shutil.rmtree(bare)
     report = Report(
         "cold_start",
-        "Time to the first answer under the real runtime client and the runtime interface emulator, each in "
-        "a fresh process. The answer is V2 health: runtime, imports, one answer; a first prediction also "
-        "reads the registry and loads its model.",
+        "Time to the first answer of /predict under the real runtime client and the runtime interface "
+        "emulator, each in a fresh process. First response: V2 health, so runtime, imports, one answer. "
+        "First prediction: also routing from DynamoDB, a model of 100 trees from S3, features and counters "
+        "in Redis. The bare handler imports the libraries that ours imports, and reads one item, one object "
+        "and two keys before it runs the same model.",
     )
-    group = Group("first response", "bare handler: numpy, onnxruntime, redis")
-    group.samples = {
-        "bare handler: numpy, onnxruntime, redis": times["bare"][1:],
-        "NeuralStream predict function": times["predict"][1:],
-    }
-    group.budgets = {"NeuralStream predict function": 1.5}
-    report.add(group)
-    print("\nimports of predict, milliseconds with their parts:")
-    tops = [
-        (micros, name.strip())
-        for micros, name in import_times("Predict", environ)
-        if "." not in name.strip() or name.strip().startswith("neuralstream")
-    ]
+    with world() as environ, tempfile.TemporaryDirectory() as folder:
+        imported = imports(environ)
+        used = [name for name in LIBRARIES if name in imported]
+        bare = bare_handler(Path(folder), used)
+        cases: dict[str, Callable[[], Any]] = {
+            BARE: lambda: started("Predict", environ, bare),
+            OURS: lambda: started("Predict", environ),
+        }
+        if options.before:
+            build = options.before.resolve() / ".aws-sam" / "build"
+            cases[BEFORE] = lambda: started("Predict", environ, build=build)
+        for title, event in (
+            ("first response", request(HEALTH)),
+            ("first prediction", request(PREDICT, {"entity_id": "e"}, model_name=NAME)),
+        ):
+            group = measured(title, event, cases, options.rounds)
+            group.notes["libraries imported before the first request"] = ", ".join(used)
+            report.add(group)
+    print("imports of predict, milliseconds with their own imports:")
+    tops = [(n, name) for name, n in imported.items() if "." not in name or "neuralstream" in name]
     for micros, name in sorted(tops, reverse=True)[:20]:
         print(f"  {micros / 1000:8.1f}  {name}")
     return report.save()
-
-
-def _bare(environ: dict[str, str], event: dict) -> float:
-    """The bare handler borrows predict's layers: only its folder differs."""
-    emulated = Emulated("Predict", environ, folder=BUILD / "BareFunction")
-    try:
-        started = time.perf_counter()
-        answer = emulated.invoke(event)
-        elapsed = time.perf_counter() - started
-        if answer != {"statusCode": 200}:
-            raise SystemExit(f"the bare handler answered {json.dumps(answer)}")
-        return elapsed
-    finally:
-        emulated.close()
 
 
 if __name__ == "__main__":

@@ -36,14 +36,21 @@ class Emulated:
 
     Args:
         folder: other code than the function's own, under the function's settings and layers.
+        build: where the functions and layers were built.
     """
 
-    def __init__(self, function: str, environ: dict[str, str], folder: Path | None = None) -> None:
+    def __init__(
+        self,
+        function: str,
+        environ: dict[str, str],
+        folder: Path | None = None,
+        build: Path = BUILD,
+    ) -> None:
         properties = functions()[function]
         self.function = function
         self.port, runtime_port = _free_port(), _free_port()
-        folder = folder or BUILD / f"{function}Function"
-        path = [folder, *(BUILD / layer / "python" for layer in layers_of(function)), RUNTIME]
+        folder = folder or build / f"{function}Function"
+        path = [folder, *(build / layer / "python" for layer in layers_of(function)), RUNTIME]
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - open as long as the process writes
         self._process = subprocess.Popen(
             [
