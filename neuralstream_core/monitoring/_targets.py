@@ -16,7 +16,7 @@ from neuralstream_core.monitoring.profile import Profile
 from neuralstream_core.time import Micros
 
 if TYPE_CHECKING:
-    from neuralstream_core.redis.port import Packed, Reply
+    from neuralstream_core.redis.port import Command, Reply
 
 __all__ = ["Loading", "ProfileSource", "Target"]
 
@@ -97,7 +97,7 @@ class _Minute:
         hour = number // 60
         self._minute = _Head(target, hour, number % 60, layout.MINUTE_SECONDS)
         self._hour = _Head(target, hour, None, layout.HOUR_SECONDS)
-        self._copies: list[Packed] | None = [
+        self._copies: list[Command] | None = [
             *_copy(self._hour.service.key, self._minute.service.key),
             *(_copy(self._hour.series.key, self._minute.series.key) if target.digest else ()),
         ]
@@ -121,12 +121,12 @@ class _Minute:
         service: list[bytes],
         series: list[bytes] | None,
         errors: Sequence[tuple[bytes, bytes]],
-    ) -> list[Packed]:
+    ) -> list[Command]:
         """One flight: the increments of one request."""
         found = list(self._copies) if self._copies is not None else []
-        found.append(self._hour.service.command(len(service), b"".join(service)))
+        found.append(self._hour.service.command(b"".join(service)))
         if series is not None:
-            found.append(self._hour.series.command(len(series), b"".join(series)))
+            found.append(self._hour.series.command(b"".join(series)))
         if errors:
             for head in (self._minute, self._hour):
                 found += [command(b"HINCRBY", head.errors, code, k) for code, k in errors]
@@ -160,7 +160,7 @@ class _Minute:
         self._copies = None
 
 
-def _copy(hour: bytes, minute: bytes) -> tuple[Packed, ...]:
+def _copy(hour: bytes, minute: bytes) -> tuple[Command, ...]:
     """Keep the hour's string for the minute, once: as empty where nothing is counted yet, or a later
     process would take for the beginning what this one is about to count."""
     return (

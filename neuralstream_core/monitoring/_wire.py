@@ -1,43 +1,30 @@
-"""RESP pieces of ``BITFIELD … OVERFLOW SAT INCRBY``, prepared once and joined per request.
-
-Packing a hundred arguments costs more than Redis needs to execute them; joining two dozen prepared
-byte strings costs next to nothing.
-"""
+"""Commands that count: ``BITFIELD … OVERFLOW SAT INCRBY``, of pieces that are prepared once."""
 
 from __future__ import annotations
 
-from neuralstream_core.redis.port import Packed
+from neuralstream_core.redis.port import Command
 
 __all__ = ["Bitfield", "command", "increment"]
 
 
 def increment(width: int, place: int, by: int) -> bytes:
-    """``INCRBY u<width> #<place> <by>``: four arguments."""
-    return b"".join(_bulk(part) for part in (b"INCRBY", b"u%d" % width, b"#%d" % place, b"%d" % by))
+    """``INCRBY u<width> #<place> <by>``: four arguments, to be joined with others."""
+    return b"INCRBY u%d #%d %d " % (width, place, by)
 
 
 class Bitfield:
     """``BITFIELD key OVERFLOW SAT`` with increments to come."""
 
-    __slots__ = ("_heads", "_tail", "key")
+    __slots__ = ("key",)
 
     def __init__(self, key: bytes) -> None:
         self.key = key
-        self._tail = b"".join(_bulk(part) for part in (b"BITFIELD", key, b"OVERFLOW", b"SAT"))
-        self._heads: dict[int, bytes] = {}
 
-    def command(self, count: int, increments: bytes) -> Packed:
-        """The whole command with ``count`` joined increments."""
-        head = self._heads.get(count)
-        if head is None:
-            head = self._heads[count] = b"*%d\r\n%b" % (4 + 4 * count, self._tail)
-        return Packed((head + increments, self.key))
+    def command(self, increments: bytes) -> Command:
+        """The whole command with joined increments."""
+        return (b"BITFIELD", self.key, b"OVERFLOW", b"SAT", *increments.split())
 
 
-def command(*parts: bytes) -> Packed:
+def command(*parts: bytes) -> Command:
     """Any command; ``parts[1]`` is its key."""
-    return Packed((b"*%d\r\n%b" % (len(parts), b"".join(map(_bulk, parts))), parts[1]))
-
-
-def _bulk(part: bytes) -> bytes:
-    return b"$%d\r\n%b\r\n" % (len(part), part)
+    return parts

@@ -266,9 +266,9 @@ rows = st.lists(
 def slots_of(increments, size):
     found = np.zeros(size, np.int64)
     for piece in increments:
-        parts = piece.split(b"\r\n")
-        assert parts[3] == b"u32"
-        found[int(parts[5][1:])] += int(parts[7])
+        name, kind, place, by = piece.split()
+        assert (name, kind) == (b"INCRBY", b"u32")
+        found[int(place[1:])] += int(by)
     return found
 
 
