@@ -75,18 +75,13 @@ def predict_batch(path: ModelPath, body: BatchBody, caller: Caller) -> Answer:
 @api.route("GET /jobs", Scope.PREDICT, smaller_answer="ask for a smaller page with limit")
 def list_jobs(query: Paging, caller: Caller) -> JobPage:
     """The caller's batch jobs, newest first; everybody's for a key with the scope monitoring."""
-    return jobs(settings).list(owner=_owner(caller), limit=query.limit, token=query.next_token)
+    return jobs(settings).list(owner=caller.jobs_of, limit=query.limit, token=query.next_token)
 
 
 @api.route("GET /jobs/{job_id}", Scope.PREDICT)
 def get_job(path: JobPath, caller: Caller) -> JobRecord:
     """A batch job of the caller: status, progress, counts, output and failures."""
-    return jobs(settings).get(path.job_id, owner=_owner(caller))
-
-
-def _owner(caller: Caller) -> str | None:
-    """Whose jobs the caller sees: its own; ``None`` is everybody's."""
-    return None if Scope.MONITORING in caller.scopes else caller.principal
+    return jobs(settings).get(path.job_id, owner=caller.jobs_of)
 
 
 @api.route("PUT /schedules/{name}", Scope.PREDICT, tags=("schedules",))
@@ -99,15 +94,15 @@ def put_schedule(
 
 
 @api.route("GET /schedules", Scope.PREDICT, tags=("schedules",))
-def list_schedules(query: Paging) -> SchedulesAnswer:
+def list_schedules(query: Paging, caller: Caller) -> SchedulesAnswer:
     """Schedules by name, each with its last and next run."""
-    return schedules.listed(settings, query.limit, query.next_token)
+    return schedules.listed(settings, query.limit, query.next_token, caller)
 
 
 @api.route("GET /schedules/{name}", Scope.PREDICT, tags=("schedules",))
-def get_schedule(path: SchedulePath) -> ScheduleAnswer:
+def get_schedule(path: SchedulePath, caller: Caller) -> ScheduleAnswer:
     """A schedule with its next run, its last runs and their jobs."""
-    return schedules.get(settings, path.name)
+    return schedules.get(settings, path.name, caller)
 
 
 @api.route("DELETE /schedules/{name}", Scope.PREDICT, tags=("schedules",))

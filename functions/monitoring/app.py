@@ -33,6 +33,7 @@ from neuralstream_core.time import system_clock, to_micros
 from neuralstream_core.types import Name, Query, Record, VersionName
 from neuralstream_lambda.api import Answer, Api
 from neuralstream_lambda.logs import logger
+from neuralstream_lambda.metrics import emit
 from neuralstream_lambda.scopes import PUBLIC, Scope
 from neuralstream_lambda.tracing import traced
 from neuralstream_lambda.wiring import redis_port, s3_client, serving_table, table
@@ -86,7 +87,7 @@ def reports() -> Reports:
 
 @cache
 def evaluation() -> Evaluation:
-    return Evaluation(registry(), reader(), profiles(), alarms(), clock=system_clock)
+    return Evaluation(registry(), reader(), profiles(), alarms(), emit=emit, clock=system_clock)
 
 
 class WindowQuery(Query):

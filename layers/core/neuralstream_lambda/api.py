@@ -38,11 +38,11 @@ from neuralstream_core.errors import (
 )
 from neuralstream_core.validation import from_validation
 from neuralstream_lambda.logs import logger
+from neuralstream_lambda.metrics import count_unexpected
 from neuralstream_lambda.payload import bounded
 from neuralstream_lambda.problems import problem
 from neuralstream_lambda.scopes import PUBLIC, Scope
 from neuralstream_lambda.tracing import traced
-from neuralstream_lambda.unexpected import count_unexpected
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -75,6 +75,11 @@ class Caller:
     """Request headers, names in lower case."""
     remaining_ms: Callable[[], int]
     """Milliseconds until Lambda ends this invocation."""
+
+    @property
+    def jobs_of(self) -> str | None:
+        """Whose jobs the caller may see: its own; ``None``, with the scope monitoring, everybody's."""
+        return None if Scope.MONITORING in self.scopes else self.principal
 
     def require(self, scope: Scope, what: str) -> None:
         """Hold the caller's key against a scope that only this request needs.
