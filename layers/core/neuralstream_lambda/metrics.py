@@ -40,6 +40,7 @@ def count_unexpected() -> None:
     that reports a failed record, counts one here; a release's alarm adds both.
     """
     from aws_lambda_powertools import single_metric
+    from aws_lambda_powertools.metrics import MetricUnit
 
-    with single_metric("UnexpectedErrors", "Count", 1, namespace=NAMESPACE) as metric:
+    with single_metric("UnexpectedErrors", MetricUnit.Count, 1, namespace=NAMESPACE) as metric:
         metric.add_dimension("function", os.environ.get("AWS_LAMBDA_FUNCTION_NAME", "local"))

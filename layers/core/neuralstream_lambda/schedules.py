@@ -16,10 +16,9 @@ from neuralstream_core.serving.batch.locations import Buckets, input_format
 from neuralstream_core.serving.batch.requests import ScheduledJob
 from neuralstream_core.serving.batch.runs import Run
 from neuralstream_core.time import Micros, system_clock, to_micros
-from neuralstream_lambda.api import Caller
+from neuralstream_lambda.access import Caller, Scope
 from neuralstream_lambda.batch import BatchSettings, jobs, submit_scheduled
 from neuralstream_lambda.logs import logger
-from neuralstream_lambda.scopes import Scope
 from neuralstream_lambda.wiring import table
 
 __all__ = ["delete", "get", "listed", "put", "start"]
