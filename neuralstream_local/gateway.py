@@ -17,8 +17,8 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Final
 
+from neuralstream_core.keys.scopes import Scope
 from neuralstream_core.memory import limit_growth
-from neuralstream_lambda import Scope
 from neuralstream_lambda.payload import MAX_PAYLOAD
 from neuralstream_local.aws_server import ACCOUNT, REGION
 from neuralstream_local.children import announce, leave_with_parent
