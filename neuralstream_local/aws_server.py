@@ -41,7 +41,6 @@ _KEPT_CONNECTIONS: Final = 50
 _MAX_CHECKPOINTS: Final = 100
 _MAX_CHECKPOINT: Final = 1024
 """Bytes."""
-_PASSED_ON: Final = {"HTTP_X_AMZ_INVOCATION_TYPE": "x-amz-invocation-type"}
 _FORGET_SECONDS: Final = 60.0
 _KEPT_ITERATORS: Final = 1000
 
@@ -107,9 +106,7 @@ class InvokeFront:
         self, environ: dict[str, Any], start_response: Callable[..., Any], seconds: float
     ) -> list[bytes]:
         """The function host's answer; Lambda's own error, which its clients retry, while it is down."""
-        headers = {
-            name: environ[variable] for variable, name in _PASSED_ON.items() if variable in environ
-        }
+        invocation_type = environ.get("HTTP_X_AMZ_INVOCATION_TYPE", "RequestResponse")
         # moto's Step Functions interpreter fails an execution for good over an error without one.
         request_id = ("x-amzn-requestid", str(uuid.uuid4()))
         try:
@@ -117,7 +114,7 @@ class InvokeFront:
                 environ["REQUEST_METHOD"],
                 self._functions + quote(environ["PATH_INFO"], safe="/:"),
                 body=_body(environ),
-                headers=headers,
+                headers={"x-amz-invocation-type": invocation_type},
                 timeout=seconds,
                 retries=False,
             )
