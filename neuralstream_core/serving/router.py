@@ -21,7 +21,7 @@ from time import monotonic
 from typing import Final
 
 from neuralstream_core.errors import Conflict, NeuralStreamError, NotFound, Unavailable
-from neuralstream_core.registry.allocation import Allocation, Assigner, allocate
+from neuralstream_core.registry.allocation import Assigner, allocation_in_force
 from neuralstream_core.registry.records import ModelRecord, VersionRecord, VersionStatus
 from neuralstream_core.registry.registry import ServedModel
 
@@ -218,11 +218,7 @@ class Router:
 
 def _route(routing: ServedModel) -> Route:
     model = routing.model
-    allocation: Allocation | None = None
-    if model.ab_split is not None:
-        allocation = model.allocation or allocate(model.ab_split)
-    elif model.production_version is not None:
-        allocation = allocate({model.production_version: 1.0})
+    allocation = allocation_in_force(model)
     assigner = None if allocation is None else Assigner(model.name, model.salt, allocation)
     return Route(model, dict(routing.versions), assigner)
 

@@ -10,7 +10,7 @@ from typing import Final
 from pydantic import TypeAdapter
 
 from neuralstream_core.errors import Conflict, Invalid, TooLarge
-from neuralstream_core.registry.allocation import BUCKETS, Allocation, allocate
+from neuralstream_core.registry.allocation import BUCKETS, Allocation, allocation_in_force
 from neuralstream_core.registry.records import ModelRecord, Signature, VersionRecord, VersionStatus
 from neuralstream_core.serving.batch.footer import read_footer
 from neuralstream_core.serving.batch.jobs import JobRecord, Jobs, Pins
@@ -325,11 +325,10 @@ def allocation_of(model: ModelRecord, version: str | None) -> Allocation:
     """
     if version is not None:
         return ((version, BUCKETS),)
-    if model.ab_split:
-        return model.allocation or allocate(model.ab_split)
-    if model.production_version:
-        return ((model.production_version, BUCKETS),)
-    raise Conflict(
-        f"{model.name} has no production version; promote one or name a version",
-        code="no_production_version",
-    )
+    allocation = allocation_in_force(model)
+    if allocation is None:
+        raise Conflict(
+            f"{model.name} has no production version; promote one or name a version",
+            code="no_production_version",
+        )
+    return allocation
