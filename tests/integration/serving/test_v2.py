@@ -194,7 +194,7 @@ def test_an_entity_beside_inputs_chooses_the_version(world: World, function: Fun
     world.registry.set_split("m", {"v1": 0.5, "v2": 0.5}, by())
     given = [tensor([0.0], "FP64", [1, 1], name="input")]
     for i in range(20):
-        expected = world.router.get("m").serving.one(f"u{i}")
+        expected = world.deployments.get("m").assigner.one(f"u{i}")
         answer = infer(function, inputs=given, parameters={"entity_id": f"u{i}"})[1]
         assert answer["model_version"] == expected
     assert infer(function, inputs=given)[1]["model_version"] == "v1"
