@@ -62,7 +62,7 @@ def observe(prediction: Prediction, flags: Flags) -> RowObservation:
     return RowObservation(
         **_version(prediction.servable),
         **flags,
-        values=prediction.values,
+        values=tuple(prediction.values),
         status=prediction.status,
         prediction=first[0] if isinstance(first, list) else first,
         score=prediction.answer.probability,

@@ -34,6 +34,7 @@ FIRST_PREDICTION: Final = (
     "neuralstream_core.registry.artifacts",
     "neuralstream_core.runtimes._linear",
     "neuralstream_core.runtimes._onnx",
+    "neuralstream_core.serving.engine",
 )
 """What `engine` and the first prediction import lazily, whatever the model's format and the cache's mode."""
 
