@@ -16,7 +16,7 @@ from neuralstream_core.schedules import ScheduleSpec
 from neuralstream_core.schedules.answers import ScheduleAnswer, ScheduleDeletion, SchedulesAnswer
 from neuralstream_core.serving.batch import JobPage, JobRecord
 from neuralstream_core.serving.batch.requests import BatchAnswer, BatchBody, job_spec
-from neuralstream_core.serving.deadline import ending_in
+from neuralstream_core.serving.inference import ending_in
 from neuralstream_lambda import schedules
 from neuralstream_lambda.access import Scope
 from neuralstream_lambda.arguments import NextToken, PathModel, PathName

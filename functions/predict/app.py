@@ -16,6 +16,7 @@ from neuralstream_core.serving.oip import (
     InferAnswer,
     InferBody,
     ModelMetadata,
+    check_answer,
     decode,
     encode,
     metadata,
@@ -176,27 +177,30 @@ def v2_version_infer(model: PathModel, version: Version, body: InferBody) -> Res
 
 
 def _metadata(model: str, version: str | None) -> ModelMetadata:
-    route = serving().router.get(model)
-    return metadata(
-        serving().choose(route, version), route.serving.versions if route.assigner else []
-    )
+    deployment = serving().deployments.get(model)
+    return metadata(serving().choose(deployment, version), deployment.serving)
 
 
 def _ready(model: str, version: str | None) -> ModelReady:
-    serving().models.get(serving().choose(serving().router.get(model), version))
+    serving().models.get(serving().choose(serving().deployments.get(model), version))
     return ModelReady(name=model, ready=True)
 
 
 def _infer(model: str, version: str | None, body: InferBody) -> Response[Any]:
     entity = body.entity_id
+    accept = partial(check_answer, body)
     if entity is not None and not body.inputs:
-        prediction = serving().predict(model, entity, version=version)
-        plan, predictions = prediction.plan, prediction.predictions
+        prediction = serving().predict(model, entity, version=version, accept=accept)
+        servable, predictions = prediction.servable, prediction.predictions
     else:
-        plan, predictions = serving().infer(
-            model, lambda plan: decode(body, plan.runtime.signature), version=version, entity=entity
+        servable, predictions = serving().infer(
+            model,
+            lambda servable: decode(body, servable.runtime.signature),
+            version=version,
+            entity=entity,
+            accept=accept,
         )
-    return json_response(encode(plan.version, body, plan.runtime, predictions))
+    return json_response(encode(body, servable, predictions))
 
 
 def lambda_handler(event: Mapping[str, Any], context: LambdaContext) -> dict[str, Any]:

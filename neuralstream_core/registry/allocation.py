@@ -17,11 +17,23 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from typing import Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import numpy as np
 
-__all__ = ["BUCKETS", "MAX_VERSIONS", "Allocation", "Assigner", "Entity", "allocate", "assign"]
+if TYPE_CHECKING:
+    from neuralstream_core.registry.records import ModelRecord
+
+__all__ = [
+    "BUCKETS",
+    "MAX_VERSIONS",
+    "Allocation",
+    "Assigner",
+    "Entity",
+    "allocate",
+    "allocation_in_force",
+    "assign",
+]
 
 BUCKETS: Final = 10_000
 MAX_VERSIONS: Final = 100
@@ -29,6 +41,15 @@ MAX_VERSIONS: Final = 100
 Entity: TypeAlias = str | tuple[str, ...]
 Allocation: TypeAlias = tuple[tuple[str, int], ...]
 """Runs of buckets: ``(("v1", 9000), ("v2", 1000))``; the counts sum to 10,000."""
+
+
+def allocation_in_force(model: ModelRecord) -> Allocation | None:
+    """Buckets of the running split, else all for the production version; ``None`` without either."""
+    if model.ab_split is not None:
+        return model.allocation or allocate(model.ab_split)
+    if model.production_version is not None:
+        return ((model.production_version, BUCKETS),)
+    return None
 
 
 def allocate(weights: Mapping[str, float], previous: Allocation | None = None) -> Allocation:

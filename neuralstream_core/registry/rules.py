@@ -30,7 +30,7 @@ from math import fsum
 from typing import Final, TypeAlias
 
 from neuralstream_core.errors import Conflict, FieldError, Invalid
-from neuralstream_core.registry.allocation import BUCKETS, allocate
+from neuralstream_core.registry.allocation import allocate, allocation_in_force
 from neuralstream_core.registry.journal import Change
 from neuralstream_core.registry.records import (
     EventKind,
@@ -206,12 +206,9 @@ def set_split(
         if target.stage is Stage.ARCHIVED
     ]
     ordered = {name: float(split[name]) for name in sorted(split, key=number_of)}
-    production = model.production_version
-    in_force = model.allocation or (((production, BUCKETS),) if production is not None else None)
+    allocation = allocate(ordered, allocation_in_force(model))
     return Change(
-        model=model.model_copy(
-            update={"ab_split": ordered, "allocation": allocate(ordered, in_force)}
-        ),
+        model=model.model_copy(update={"ab_split": ordered, "allocation": allocation}),
         kind=EventKind.SPLIT_SET,
         reason=reason,
         versions=revived,

@@ -9,26 +9,36 @@ from __future__ import annotations
 from neuralstream_core.registry.records import Format
 from neuralstream_core.runtimes._base import (
     DATATYPES,
+    FLOATS,
+    LABELS,
     MAX_ARTIFACT,
     Bounds,
     Predictions,
     Runtime,
+    concatenated,
+    sigmoid,
+    softmax,
     trial_inputs,
 )
 
 __all__ = [
     "DATATYPES",
+    "FLOATS",
+    "LABELS",
     "MAX_ARTIFACT",
     "Bounds",
     "Predictions",
     "Runtime",
+    "concatenated",
     "inspect",
     "load",
+    "sigmoid",
+    "softmax",
     "trial_inputs",
 ]
 
 
-def inspect(format: Format | str, data: bytes) -> None:  # noqa: A002 - the registry's own word for it
+def inspect(format: Format | str, data: bytes) -> None:  # noqa: A002 - the registry's name for it
     """Static, bounded checks of an artifact.
 
     Raises:
@@ -45,7 +55,7 @@ def inspect(format: Format | str, data: bytes) -> None:  # noqa: A002 - the regi
 
 
 def load(
-    format: Format | str,  # noqa: A002 - the registry's own word for it
+    format: Format | str,  # noqa: A002 - the registry's name for it
     data: bytes,
     bounds: Bounds | None = None,
 ) -> Runtime:

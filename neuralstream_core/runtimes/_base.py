@@ -1,18 +1,23 @@
-"""What every kind of artifact becomes once loaded: a `Runtime` with a signature and `run`."""
+"""What is common to all artifact formats: the `Runtime` protocol, its bounds and its outputs."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import numpy as np
 
 from neuralstream_core.errors import ArtifactRejected, TooLarge
 from neuralstream_core.registry.records import Signature
 
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
 __all__ = [
     "DATATYPES",
+    "FLOATS",
+    "LABELS",
     "MAX_ARTIFACT",
     "MAX_CLASSES",
     "MAX_OUTPUTS",
@@ -23,6 +28,9 @@ __all__ = [
     "Runtime",
     "check_trial",
     "check_width",
+    "concatenated",
+    "sigmoid",
+    "softmax",
     "trial_inputs",
 ]
 
@@ -36,7 +44,7 @@ MAX_OUTPUTS: Final = 100_000
 """Values a model may answer for one row: about 2 MB of JSON."""
 
 TRIAL_ROWS: Final = 2
-"""Rows of the trial run: two, so that an artifact exported for exactly one row is found out."""
+"""Rows of the trial run: two, so that an artifact exported for exactly one row fails it."""
 
 DATATYPES: Final[Mapping[str, np.dtype[np.generic]]] = {
     "FP64": np.dtype(np.float64),
@@ -54,6 +62,9 @@ DATATYPES: Final[Mapping[str, np.dtype[np.generic]]] = {
     "BYTES": np.dtype(object),
 }
 """Open Inference Protocol datatypes and their numpy types; ``BYTES`` holds ``str``."""
+FLOATS: Final = frozenset({"FP64", "FP32", "FP16"})
+LABELS: Final = frozenset({"INT64", "INT32", "BYTES", "BOOL"})
+"""Datatypes of an output that holds class labels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +96,35 @@ class Predictions:
 
     values: np.ndarray
     scores: np.ndarray | None
+
+
+def concatenated(parts: Sequence[Predictions]) -> Predictions:
+    """The rows of all parts, in order.
+
+    Raises:
+        ValueError: their widths differ.
+    """
+    scores = [part.scores for part in parts if part.scores is not None]
+    return Predictions(
+        np.concatenate([part.values for part in parts]),
+        np.concatenate(scores) if len(scores) == len(parts) else None,
+    )
+
+
+def sigmoid(logits: NDArray[Any]) -> NDArray[np.float64]:
+    """1 / (1 + e^-z), computed from e^-abs(z), which cannot overflow. NaN stays NaN."""
+    numbers = logits.astype(np.float64)
+    tail = np.exp(-np.abs(numbers))
+    return np.where(numbers >= 0, 1.0, tail) / (1.0 + tail)
+
+
+def softmax(logits: NDArray[Any]) -> NDArray[np.float64]:
+    """e^z over its sum, per row ``(n, w)``. NaN stays NaN."""
+    numbers = logits.astype(np.float64)
+    with np.errstate(over="ignore", invalid="ignore"):
+        powers = np.exp(numbers - numbers.max(axis=1, keepdims=True))
+        made: NDArray[np.float64] = powers / powers.sum(axis=1, keepdims=True)
+        return made
 
 
 class Runtime(Protocol):
@@ -125,7 +165,7 @@ def trial_inputs(signature: Signature, rows: int = TRIAL_ROWS) -> dict[str, np.n
 
 
 def check_trial(predictions: Predictions, rows: int = TRIAL_ROWS) -> None:
-    """Hold what a trial run gave against what serving needs.
+    """Check that serving can use the outputs of a trial run.
 
     Raises:
         ArtifactRejected: not one answer a row.
@@ -146,10 +186,10 @@ def check_trial(predictions: Predictions, rows: int = TRIAL_ROWS) -> None:
 
 
 def check_width(predictions: Predictions) -> Predictions:
-    """Predictions whose rows are not wider than an answer can be; the width may depend on the inputs.
+    """The predictions, refused when a row is wider than an answer can be: its width may depend on the inputs.
 
     Raises:
-        TooLarge: they are.
+        TooLarge: more than `MAX_OUTPUTS` values per row.
     """
     values = predictions.values
     if values.ndim == 2 and values.shape[1] > MAX_OUTPUTS:

@@ -1,4 +1,4 @@
-"""Linear models as plain arrays in an ``.npz``: the smallest thing that can be served.
+"""Linear models as plain arrays in an ``.npz``.
 
 ======================  ======================================================================
 ``coef``                float ``(f,)`` or ``(k, f)``
@@ -10,8 +10,7 @@ One row of ``coef`` with two classes is a logistic model (positive class second)
 softmax over them; without classes it is a regression with ``k`` outputs. These are the shapes of
 scikit-learn's ``coef_``, ``intercept_`` and ``classes_``. The input is ``input``, FP64 ``(n, f)``.
 
-The archive is read member by member: sizes, names and array headers are checked before anything is
-allocated, and no object array can get in.
+Sizes, names and array headers are checked before anything is allocated, and object arrays are refused.
 """
 
 from __future__ import annotations
@@ -34,6 +33,8 @@ from neuralstream_core.runtimes._base import (
     MAX_WIDTH,
     Predictions,
     check_trial,
+    sigmoid,
+    softmax,
     trial_inputs,
 )
 
@@ -146,7 +147,7 @@ class LinearRuntime:
                 f"the model takes rows of {len(self._weights)} numbers, got shape {rows.shape}",
                 code="inference_failed",
             )
-        # what overflows is infinite, and refused as an answer that is not finite
+        # An overflow gives infinity, which serving refuses as not finite.
         with np.errstate(over="ignore", invalid="ignore"):
             return self._answer(rows.astype(np.float64, copy=False))
 
@@ -155,14 +156,11 @@ class LinearRuntime:
         if self._classes is None:
             return Predictions(scores[:, 0] if scores.shape[1] == 1 else scores, None)
         if scores.shape[1] == 1:
-            # 1/(1+e^-z), computed from e^-|z| so that it never overflows
-            tail = np.exp(-np.abs(scores[:, 0]))
-            positive = np.where(scores[:, 0] >= 0, 1.0, tail) / (1.0 + tail)
+            positive = sigmoid(scores[:, 0])
             probabilities = np.stack((1.0 - positive, positive), axis=1)
             picked = (scores[:, 0] > 0).astype(np.intp)
         else:
-            powers = np.exp(scores - scores.max(axis=1, keepdims=True))
-            probabilities = powers / powers.sum(axis=1, keepdims=True)
+            probabilities = softmax(scores)
             picked = scores.argmax(axis=1)
         return Predictions(self._classes[picked], probabilities)
 

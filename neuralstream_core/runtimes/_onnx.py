@@ -18,6 +18,8 @@ import numpy as np
 from neuralstream_core.errors import ArtifactRejected, Invalid
 from neuralstream_core.registry.records import Signature, Tensor
 from neuralstream_core.runtimes._base import (
+    FLOATS,
+    LABELS,
     MAX_CLASSES,
     MAX_WIDTH,
     Bounds,
@@ -53,9 +55,6 @@ _DATATYPES: Final = {
     "tensor(bool)": "BOOL",
     "tensor(string)": "BYTES",
 }
-_LABELS: Final = frozenset({"INT64", "INT32", "BYTES", "BOOL"})
-_SCORES: Final = frozenset({"FP32", "FP64", "FP16"})
-
 _OUT_OF_MEMORY: Final = re.compile(
     r"bad_alloc|Failed to allocate|Available memory of|out of memory|std::length_error"
 )
@@ -103,7 +102,7 @@ class OnnxRuntime:
             raise ArtifactRejected("the model has no inputs")
         self._fetch, self._scores, widths, outputs = _outputs(self._session, findings)
         kind: Literal["classifier", "regressor"] = (
-            "classifier" if outputs[0].datatype in _LABELS else "regressor"
+            "classifier" if outputs[0].datatype in LABELS else "regressor"
         )
         self.signature = Signature(
             kind=kind,
@@ -320,10 +319,10 @@ def _outputs(
         tensors.append(Tensor(name=name, datatype=datatype, shape=(-1,)))
     if not tensors:
         raise ArtifactRejected("the model has no outputs")
-    if len(tensors) == 2 and tensors[0].datatype in _SCORES and tensors[1].datatype in _LABELS:
+    if len(tensors) == 2 and tensors[0].datatype in FLOATS and tensors[1].datatype in LABELS:
         fetch.reverse()
         tensors.reverse()
-    scores = len(tensors) == 2 and tensors[0].datatype in _LABELS and tensors[1].datatype in _SCORES
+    scores = len(tensors) == 2 and tensors[0].datatype in LABELS and tensors[1].datatype in FLOATS
     if not scores and len(tensors) > 1 and len({t.datatype for t in tensors}) > 1:
         raise ArtifactRejected("outputs of several types that are not a label and its scores")
     return fetch, scores, (), tuple(tensors)

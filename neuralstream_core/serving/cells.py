@@ -1,7 +1,7 @@
-"""Cells on their way to a model: what a request gives, and what stands in for what is missing.
+"""The cells of a model's inputs: what a request gives, and what stands in for what is missing.
 
-The row path (`overrides`, `filled`) and the column path (`override_columns`, `fill_columns`) stand side
-by side because they must give the same verdict on the same cells; a property test holds them equal.
+The form for one row (`overrides`, `filled`) and the form for columns (`override_columns`,
+`fill_columns`) must accept and refuse the same cells; a property test compares them.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from neuralstream_core.errors import FieldError, Invalid, Unavailable
+from neuralstream_core.errors import FieldError, Invalid
 from neuralstream_core.features.rows import CellStatus
 from neuralstream_core.features.values import Dtype, checker
 from neuralstream_core.monitoring.observation import WRONG_TYPE
@@ -20,22 +20,18 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from neuralstream_core.registry.records import FeatureRef
-    from neuralstream_core.serving.plan import Plan
+    from neuralstream_core.serving.servable import Servable
 
 __all__ = [
     "RowError",
     "empty_column",
-    "fallback",
     "fill_columns",
     "filled",
-    "first_output",
-    "missing_features",
+    "null_cells",
     "override_columns",
     "overrides",
     "typed",
 ]
-
-_NOT_FOUND = int(CellStatus.NOT_FOUND)
 
 
 class RowError(NamedTuple):
@@ -46,9 +42,9 @@ class RowError(NamedTuple):
 
 
 def typed(ref: FeatureRef) -> Callable[[Any], Any]:
-    """The check of a value a request gives for this input: of the view's dtype, nothing coerced.
+    """The check of a value that a request gives for this input: of the view's dtype, nothing coerced.
 
-    The check raises ``ValueError`` with a sentence that never repeats the value.
+    The check returns the value and raises ``ValueError`` with a message that never repeats it.
     """
     dtype = Dtype(ref.dtype)
     check = checker(dtype, ref.size if ref.size > 1 else None)
@@ -65,8 +61,10 @@ def typed(ref: FeatureRef) -> Callable[[Any], Any]:
     return check
 
 
-def overrides(plan: Plan, features: Mapping[str, Any], feature_view: str | None) -> dict[int, Any]:
-    """A request's own values by place, checked against the dtype of what they stand for.
+def overrides(
+    servable: Servable, features: Mapping[str, Any], feature_view: str | None
+) -> dict[int, Any]:
+    """A request's own values by place, checked against the dtypes of the inputs.
 
     Raises:
         Invalid: names every value that is wrong.
@@ -76,8 +74,8 @@ def overrides(plan: Plan, features: Mapping[str, Any], feature_view: str | None)
     code: str | None = None
     for name, value in features.items():
         try:
-            place = plan.place(name, feature_view)
-            given[place] = None if value is None else typed(plan.features[place])(value)
+            place = servable.place(name, feature_view)
+            given[place] = None if value is None else typed(servable.features[place])(value)
         except Invalid as error:
             errors += error.errors
             code = error.code
@@ -89,15 +87,15 @@ def overrides(plan: Plan, features: Mapping[str, Any], feature_view: str | None)
 
 
 def override_columns(
-    plan: Plan,
+    servable: Servable,
     rows: NDArray[np.intp],
     overrides: Mapping[str, Sequence[Any] | np.ndarray],
     feature_view: str | None,
     errors: dict[int, RowError],
 ) -> tuple[list[NDArray[Any]], NDArray[np.uint8]]:
-    """Columns of nothing but the caller's own values; every other cell is NOT_FOUND.
+    """Columns that hold only the caller's own values; every other cell is NOT_FOUND.
 
-    A value that is refused makes an error of its row, and its cell `WRONG_TYPE`.
+    A refused value becomes an error of its row, and the status of its cell is `WRONG_TYPE`.
 
     Args:
         rows: positions ``(n,)`` within the values of ``overrides``.
@@ -106,13 +104,13 @@ def override_columns(
     Returns:
         One column of ``n`` per feature, and the status ``(n, features)``.
     """
-    plan.bound  # noqa: B018 - raises for a version without features
+    servable.bound  # noqa: B018 - raises for a version without features
     n = len(rows)
-    columns = [empty_column(ref.dtype, ref.size, n) for ref in plan.features]
-    status = np.full((n, len(plan.features)), CellStatus.NOT_FOUND, np.uint8)
+    columns = [empty_column(ref.dtype, ref.size, n) for ref in servable.features]
+    status = np.full((n, len(servable.features)), CellStatus.NOT_FOUND, np.uint8)
     for name, values in overrides.items():
-        place = plan.place(name, feature_view)
-        ref = plan.features[place]
+        place = servable.place(name, feature_view)
+        ref = servable.features[place]
         if isinstance(values, np.ndarray) and values.dtype.kind in "fiub":
             columns[place] = _override_array(ref, values[rows], rows, status[:, place], errors)
             continue
@@ -139,7 +137,7 @@ def _override_array(
     status: NDArray[np.uint8],
     errors: dict[int, RowError],
 ) -> np.ndarray:
-    """A numeric column of the caller's: NaN is null, infinity and a wrong kind are errors."""
+    """A numeric column of the caller's own: NaN is null, infinity and a wrong kind are errors."""
     kind = values.dtype.kind
     if (
         ref.dtype == "string"
@@ -159,37 +157,24 @@ def _override_array(
     return values
 
 
-def first_output(prediction: Any) -> Any:
-    """What monitoring follows of a model with several outputs: the first."""
-    return prediction[0] if type(prediction) is list else prediction
-
-
-def filled(plan: Plan, values: Sequence[Any], status: Sequence[int]) -> list[Any]:
-    """The row with its missing cells as the policy has them.
+def filled(servable: Servable, values: Sequence[Any], status: Sequence[int]) -> list[Any]:
+    """The row with its missing cells filled by the version's missing-value policy.
 
     Raises:
-        Invalid: one is missing that must not be.
+        Invalid: ``missing_features`` names the missing cells that the policy does not fill.
     """
     filled = list(values)
     for place, cell in enumerate(status):
         if cell:
-            fill = plan.fill[place]
+            fill = servable.fill[place]
             if fill is None:
-                raise missing_features(plan, status)
+                raise _missing_features(servable, status)
             filled[place] = fill[0]
     return filled
 
 
-def fallback(plan: Plan, error: Unavailable, needed: Sequence[int]) -> tuple[list[Any], list[int]]:
-    """Blank cells to be filled by declared defaults, or the store's own error."""
-    if error.dependency != "redis" or not plan.defaulted(needed):
-        raise error
-    count = len(plan.features)
-    return [None] * count, [_NOT_FOUND] * count
-
-
 def fill_columns(
-    plan: Plan,
+    servable: Servable,
     columns: list[NDArray[Any]],
     status: NDArray[np.uint8],
     rows: NDArray[np.intp],
@@ -198,13 +183,13 @@ def fill_columns(
     """Apply the missing-value policy column by column; ``columns`` and ``errors`` are updated.
 
     Returns:
-        Positions within ``rows`` of the rows that go on: those without an error.
+        Positions within ``rows`` of the rows without an error.
     """
     missing = status != CellStatus.PRESENT
     bad = np.zeros(len(rows), np.bool_)
     if missing.any():
         for place in np.flatnonzero(missing.any(axis=0)).tolist():
-            fill = plan.fill[place]
+            fill = servable.fill[place]
             cells = missing[:, place]
             if fill is None:
                 bad |= cells
@@ -221,7 +206,7 @@ def fill_columns(
             pattern = status[at].tobytes()
             reason = reasons.get(pattern)
             if reason is None:
-                error = missing_features(plan, status[at].tolist())
+                error = _missing_features(servable, status[at].tolist())
                 reason = reasons[pattern] = RowError(error.code, error.detail)
             errors[int(rows[at])] = reason
     if errors:
@@ -230,16 +215,23 @@ def fill_columns(
     return np.flatnonzero(~bad)
 
 
-def missing_features(plan: Plan, status: Sequence[int]) -> Invalid:
+def _missing_features(servable: Servable, status: Sequence[int]) -> Invalid:
     """The error of a row whose missing cells the policy does not fill."""
     errors = [
         FieldError(f"features.{ref.label}", CellStatus(int(cell)).name)
-        for ref, cell, fill in zip(plan.features, status, plan.fill, strict=True)
+        for ref, cell, fill in zip(servable.features, status, servable.fill, strict=True)
         if cell and fill is None
     ]
     named = ", ".join(error.loc.removeprefix("features.") for error in errors[:10])
     more = f" and {len(errors) - 10} more" if len(errors) > 10 else ""
     return Invalid(f"missing features: {named}{more}", code="missing_features", errors=errors)
+
+
+def null_cells(servable: Servable, status: NDArray[np.uint8]) -> NDArray[np.bool_] | None:
+    """Missing cells that reach the model as null (NaN or empty text), ``(n, features)``; ``None`` if none."""
+    nullable = np.array([fill == (None,) for fill in servable.fill], np.bool_)
+    missing: NDArray[np.bool_] = (status != CellStatus.PRESENT) & nullable
+    return missing if missing.any() else None
 
 
 def empty_column(dtype: str, size: int, n: int) -> NDArray[Any]:

@@ -1,6 +1,6 @@
-"""How long inference may take and how much memory, per process and per model.
+"""How long inference may take, how much memory, and how large an answer may be.
 
-The numbers fit a function of 1,769 MiB: what Python and the libraries take (about 200), `CACHE` for the
+The memory fits a function of 1,769 MiB: what Python and the libraries take (about 200), `CACHE` for the
 models that are loaded, `RUN` for the one run at a time, and the rest for requests and answers. What does
 not fit is refused when it is registered (`neuralstream_core.trial.child`).
 """
@@ -10,15 +10,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from neuralstream_core.errors import TooLarge
 from neuralstream_core.registry.records import Footprint
 from neuralstream_core.runtimes import Bounds
 
 __all__ = [
     "CACHE",
     "LOAD_SECONDS",
+    "MAX_VALUES",
     "REGISTRATION_LOAD_SECONDS",
     "RUN",
     "Limits",
+    "check_values",
     "run_memory",
 ]
 
@@ -28,13 +31,14 @@ CACHE: Final = 700 * _MIB
 """Bytes of all loaded models together, and so of the largest one."""
 RUN: Final = 512 * _MIB
 """Bytes a run may allocate."""
+_RUN_AT_LEAST: Final = 256 * _MIB
+_RUN_FACTOR: Final = 8
 LOAD_SECONDS: Final = 6.0
 """Wall-clock time to load a model while a request waits; below the 10 s of the predict function."""
 REGISTRATION_LOAD_SECONDS: Final = 4.0
 """Processor time a model may take to load when it is registered: less, so that it loads later, too."""
-
-_RUN_AT_LEAST: Final = 256 * _MIB
-_RUN_FACTOR: Final = 8
+MAX_VALUES: Final = 2_000_000
+"""Values beyond which no JSON text fits Lambda's 6 MB: each takes a digit and ``, ``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,3 +67,17 @@ def run_memory(footprint: Footprint | None) -> int:
     if footprint is None:
         return RUN
     return min(RUN, max(_RUN_AT_LEAST, _RUN_FACTOR * footprint.run))
+
+
+def check_values(count: int) -> None:
+    """Refuse an answer of ``count`` numbers or labels that could not be sent, before its text is made.
+
+    Raises:
+        TooLarge: they are more than `MAX_VALUES`.
+    """
+    if count > MAX_VALUES:
+        raise TooLarge(
+            f"the answer would hold {count} values, at most {MAX_VALUES} can be sent; ask for fewer rows "
+            "in one request, or write the answers to files: POST /predict/{model}/batch",
+            code="answer_too_large",
+        )

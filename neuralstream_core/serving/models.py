@@ -30,7 +30,7 @@ from neuralstream_core.memory import resident
 from neuralstream_core.registry.records import VersionRecord
 from neuralstream_core.runtimes import Runtime, load
 from neuralstream_core.serving.limits import CACHE, Limits
-from neuralstream_core.serving.plan import Plan, make_plan
+from neuralstream_core.serving.servable import Servable, make_servable
 
 __all__ = ["DiskCache", "Models"]
 
@@ -100,11 +100,11 @@ class _Loaded:
     runtime: Runtime
     nbytes: int
     used_at: float
-    plans: dict[tuple[str, str], Plan] = field(default_factory=dict)
+    servables: dict[tuple[str, str], Servable] = field(default_factory=dict)
 
 
 class Models:
-    """Plans ready to serve, by version.
+    """Servables, ready to serve, by version.
 
     Args:
         fetch: ``ArtifactStore.get``.
@@ -138,8 +138,8 @@ class Models:
         with self._lock:
             return sum(entry.nbytes for entry in self._loaded.values())
 
-    def get(self, version: VersionRecord) -> Plan:
-        """The plan of a version, its model loaded.
+    def get(self, version: VersionRecord) -> Servable:
+        """The servable of a version, its model loaded.
 
         Raises:
             Unavailable: the artifact cannot be fetched, or what was stored can no longer be loaded.
@@ -150,23 +150,25 @@ class Models:
             if entry is not None:
                 self._loaded.move_to_end(version.digest)
                 entry.used_at = self._now()
-                plan = entry.plans.get(key)
-                if plan is not None:
-                    if plan.version is version:
-                        return plan
-                    if plan.version == version:  # read again since; compared once, not every time
-                        plan = entry.plans[key] = replace(plan, version=version)
-                        return plan
+                servable = entry.servables.get(key)
+                if servable is not None:
+                    if servable.version is version:
+                        return servable
+                    if (
+                        servable.version == version
+                    ):  # read again since; compared once, not every time
+                        servable = entry.servables[key] = replace(servable, version=version)
+                        return servable
         runtime = entry.runtime if entry is not None else self._load(version)
         try:
-            plan = make_plan(version, runtime)
+            servable = make_servable(version, runtime)
         except ArtifactRejected as error:
             raise _broken(version, error) from None
         with self._lock:
             entry = self._loaded.get(version.digest)
             if entry is not None and entry.runtime is runtime:
-                entry.plans[key] = plan
-        return plan
+                entry.servables[key] = servable
+        return servable
 
     def _load(self, version: VersionRecord) -> Runtime:
         digest = version.digest

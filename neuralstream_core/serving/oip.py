@@ -1,16 +1,16 @@
-"""The Open Inference Protocol V2 over JSON: tensors in, tensors out.
+"""The Open Inference Protocol V2 over JSON.
 
 https://github.com/kserve/open-inference-protocol/blob/main/specification/protocol/inference_rest.md
 
-Two things beyond it: ``parameters.entity_id`` in place of ``inputs`` fetches the entity's features, and
-``null`` in a floating-point tensor is NaN, which JSON cannot say. The binary tensor extension is not
-offered; a client asks for JSON tensors (``binary_data=False``).
+Beyond it, ``parameters.entity_id`` in place of ``inputs`` fetches the entity's features, and ``null`` in a
+floating-point tensor is NaN. The binary tensor extension is not offered: clients ask for JSON tensors
+(``binary_data=False``).
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import chain
 from math import prod
 from typing import Annotated, Any, Final, Literal, TypeAlias
@@ -21,9 +21,10 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from neuralstream_core.errors import Invalid
 from neuralstream_core.features.entity import parse_entity
 from neuralstream_core.registry.records import Signature, Tensor, VersionRecord
-from neuralstream_core.runtimes import DATATYPES, Predictions, Runtime
-from neuralstream_core.serving.bounds import check_values
-from neuralstream_core.serving.outcomes import not_finite
+from neuralstream_core.runtimes import DATATYPES, FLOATS, Predictions
+from neuralstream_core.serving.answers import not_finite
+from neuralstream_core.serving.limits import check_values
+from neuralstream_core.serving.servable import Servable
 
 __all__ = [
     "MAX_ELEMENTS",
@@ -31,6 +32,7 @@ __all__ = [
     "InferBody",
     "ModelMetadata",
     "TensorMetadata",
+    "check_answer",
     "decode",
     "encode",
     "metadata",
@@ -38,7 +40,7 @@ __all__ = [
 ]
 
 MAX_ELEMENTS: Final = 1_000_000
-"""Elements all inputs of a request may have together."""
+"""Elements that all inputs of a request may have together."""
 
 _TYPES: Final[dict[str, frozenset[type]]] = {
     "FP64": frozenset({int, float, type(None)}),
@@ -48,7 +50,6 @@ _TYPES: Final[dict[str, frozenset[type]]] = {
     "BYTES": frozenset({str}),
 }
 _WHOLE: Final = frozenset({int})
-_FLOATS: Final = frozenset({"FP64", "FP32", "FP16"})
 
 ShortText: TypeAlias = Annotated[str, StringConstraints(max_length=1024)]
 Parameters: TypeAlias = Annotated[dict[ShortText, Any], Field(max_length=64)]
@@ -152,7 +153,7 @@ def _tensor(tensor: Tensor) -> TensorMetadata:
 
 
 def decode(body: InferBody, signature: Signature) -> dict[str, np.ndarray]:
-    """The request's tensors, held against what the model takes.
+    """The request's tensors, checked against the model's inputs.
 
     Raises:
         Invalid: a tensor is missing, unknown, of another datatype or shape, or its data does not fit.
@@ -200,7 +201,7 @@ def _convertible(given: str, wanted: str) -> bool:
         return True
     if "BYTES" in (given, wanted) or "BOOL" in (given, wanted):
         return False
-    return wanted in _FLOATS or given not in _FLOATS
+    return wanted in FLOATS or given not in FLOATS
 
 
 def _flat(data: list[Any], shape: Sequence[int], loc: str) -> list[Any]:
@@ -215,43 +216,47 @@ def _flat(data: list[Any], shape: Sequence[int], loc: str) -> list[Any]:
     return data
 
 
-def encode(
-    version: VersionRecord,
-    body: InferBody,
-    runtime: Runtime,
-    predictions: Predictions,
-) -> str:
-    """The JSON of an `InferAnswer` with the outputs the request asks for, all by default.
+def check_answer(body: InferBody, servable: Servable, predictions: Predictions) -> None:
+    """Refuse an answer that `encode` cannot give.
 
     Raises:
-        Invalid: it asks for an output the model does not have, or an answer is not a number.
+        Invalid: the request asks for an output the model does not have, or an answer is not a number.
         TooLarge: no answer can hold so many values.
     """
-    tensors = runtime.tensors(predictions)
+    tensors = servable.runtime.tensors(predictions)
     check_values(sum(array.size for array in tensors.values()))
-    wanted = [request.name for request in body.outputs] or list(tensors)
-    declared = {tensor.name: tensor.datatype for tensor in runtime.signature.outputs}
-    outputs: list[dict[str, Any]] = []
-    for name in wanted:
+    for name in _wanted(body, tensors):
         if name not in tensors:
             raise Invalid.at("outputs", f"the model has no output {name[:128]!r}")
-        array = tensors[name]
-        outputs.append(
-            {
-                "name": name,
-                "shape": list(array.shape),
-                "datatype": declared[name],
-                "data": array.ravel().tolist(),
-            }
-        )
+        if tensors[name].dtype.kind == "f" and not np.isfinite(tensors[name]).all():
+            raise not_finite()
+
+
+def encode(body: InferBody, servable: Servable, predictions: Predictions) -> str:
+    """The JSON of an `InferAnswer` with the outputs the request asks for, all by default.
+
+    The answer has passed `check_answer`.
+    """
+    tensors = servable.runtime.tensors(predictions)
+    declared = {tensor.name: tensor.datatype for tensor in servable.runtime.signature.outputs}
+    version = servable.version
     answer: dict[str, Any] = {"model_name": version.model, "model_version": version.version}
     if body.id is not None:
         answer["id"] = body.id
-    answer["outputs"] = outputs
-    try:
-        return json.dumps(answer, allow_nan=False)
-    except ValueError:
-        raise not_finite() from None
+    answer["outputs"] = [
+        {
+            "name": name,
+            "shape": list(tensors[name].shape),
+            "datatype": declared[name],
+            "data": tensors[name].ravel().tolist(),
+        }
+        for name in _wanted(body, tensors)
+    ]
+    return json.dumps(answer, allow_nan=False)
+
+
+def _wanted(body: InferBody, tensors: Mapping[str, np.ndarray]) -> list[str]:
+    return [request.name for request in body.outputs] or list(tensors)
 
 
 def _named(tensors: dict[str, Tensor]) -> str:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
-from json.encoder import encode_basestring_ascii
 from typing import Annotated, Any
 
 from pydantic import BaseModel, Field, StringConstraints
 
-from neuralstream_core.serving.engine import Prediction
-from neuralstream_core.time import Micros
+from neuralstream_core.serving.predictions import Prediction
+from neuralstream_core.time import iso
 from neuralstream_core.types import MAX_NAME, EntityId, Frozen, Name, UtcTime, VersionName
 
 __all__ = ["AnyEntity", "PredictAnswer", "PredictBody", "answer_json"]
@@ -27,7 +25,7 @@ AnyEntity = Annotated[
 
 
 class PredictBody(Frozen):
-    """For whom, and what the request itself knows."""
+    """Whose prediction is asked for, and the request's own values."""
 
     entity_id: AnyEntity | None = Field(
         default=None,
@@ -92,52 +90,21 @@ class PredictAnswer(BaseModel):
 
 
 def answer_json(prediction: Prediction, *, features: bool = False) -> str:
-    """The JSON of a `PredictAnswer`, put together by hand: building a dictionary and encoding it would
-    take a twentieth of the whole request."""
-    outcome, plan = prediction.outcome, prediction.plan
-    entity = prediction.entity
-    parts = [
-        plan.head,
-        encode_basestring_ascii(entity) if isinstance(entity, str) else json.dumps(entity),
-        ', "prediction": ',
-        _json(outcome.prediction),
-    ]
-    if outcome.probability is not None:
-        parts += ', "probability": ', repr(outcome.probability)
-    if outcome.probabilities is not None:
-        parts += ', "probabilities": ', _json(outcome.probabilities)
-    if outcome.score is not None:
-        parts += ', "score": ', repr(outcome.score)
-    if outcome.scores is not None:
-        parts += ', "scores": ', _json(outcome.scores)
-    if plan.reader.names:
-        named = dict(zip(plan.reader.names, outcome.prediction, strict=True))
-        parts += ', "outputs": ', _json(named)
-    parts += ', "latency_ms": ', f"{prediction.seconds[0] * 1000:.3f}"
+    """The JSON of a `PredictAnswer`; with ``features``, what the model saw."""
+    answer, servable = prediction.answer, prediction.servable
+    body: dict[str, Any] = {
+        "model": servable.version.model,
+        "version": servable.version.version,
+        "entity_id": prediction.entity,
+        "prediction": answer.prediction,
+    }
+    for name in ("probability", "probabilities", "score", "scores"):
+        if (value := getattr(answer, name)) is not None:
+            body[name] = value
+    if servable.reader.names:
+        body["outputs"] = dict(zip(servable.reader.names, answer.prediction, strict=True))
+    body["latency_ms"] = round(prediction.seconds[0] * 1000, 3)
     if features:
-        parts += ', "features": ', _json(prediction.features())
-    parts += ', "timestamp": "', _iso(prediction.at), '"}'
-    return "".join(parts)
-
-
-def _json(value: Any) -> str:
-    kind = type(value)
-    if kind is float or kind is int:  # finite: the plan has checked
-        return repr(value)
-    if kind is str:
-        return encode_basestring_ascii(value)
-    return json.dumps(value, allow_nan=False)
-
-
-_second: tuple[int, str] = (0, "1970-01-01T00:00:00")
-
-
-def _iso(at: Micros) -> str:
-    """`neuralstream_core.time.iso`, with the text of the present second remembered."""
-    global _second  # noqa: PLW0603 - one tuple, replaced whole; a racing thread only computes it again
-    second, micros = divmod(at, 1_000_000)
-    known, text = _second
-    if known != second:
-        text = datetime.fromtimestamp(second, UTC).isoformat()[:19]
-        _second = (second, text)
-    return f"{text}.{micros:06d}Z" if micros else f"{text}Z"
+        body["features"] = prediction.features()
+    body["timestamp"] = iso(prediction.at)
+    return json.dumps(body, allow_nan=False)

@@ -1,8 +1,8 @@
 """The child process in which an artifact nobody trusts is loaded and run for the first time.
 
-``python -m neuralstream_core.trial.child`` reads one line of JSON (`Task`) and then the artifact from
-standard input, and answers one line of JSON (`Outcome`). Before it touches the artifact it gives up the
-right to more than the task's memory and processor time, to write files and to leave a core dump. What the
+``python -m neuralstream_core.trial.child`` reads one line of JSON (`Trial`) and then the artifact from
+standard input, and answers one line of JSON (`TrialResult`). Before it touches the artifact it gives up the
+right to more than the trial's memory and processor time, to write files and to leave a core dump. What the
 artifact does to this process, it does to nobody else; `neuralstream_core.trial.process` reads the
 remains.
 
@@ -28,12 +28,12 @@ from neuralstream_core.types import Record
 if TYPE_CHECKING:
     from neuralstream_core.trial.proof import Proof
 
-__all__ = ["Outcome", "Task", "try_artifact"]
+__all__ = ["Trial", "TrialResult", "try_artifact"]
 
 _OUT_OF_MEMORY: Final = ("bad_alloc", "allocate", "out of memory")
 
 
-class Task(Record):
+class Trial(Record):
     """What to try: ``memory`` in bytes, ``seconds`` of processor time."""
 
     version: VersionRecord
@@ -46,7 +46,7 @@ class Task(Record):
         return self.version.format
 
 
-class Outcome(Record):
+class TrialResult(Record):
     """How it went: a signature, with what the check found, or a reason."""
 
     signature: Signature | None = None
@@ -97,43 +97,43 @@ def _mapped() -> int:
     return pages * resource.getpagesize()
 
 
-def _attempt(task: Task, data: bytes) -> Outcome:
+def _attempt(trial: Trial, data: bytes) -> TrialResult:
     try:
-        proof = try_artifact(task.version, data, task.asked)
-        return Outcome(signature=proof.signature, check=proof.check)
+        proof = try_artifact(trial.version, data, trial.asked)
+        return TrialResult(signature=proof.signature, check=proof.check)
     except ArtifactRejected as error:
         if any(sign in error.detail for sign in _OUT_OF_MEMORY):
-            return Outcome(reason=_too_big(task))
+            return TrialResult(reason=_too_big(trial))
         places = tuple((place.loc, place.msg) for place in error.errors)
-        return Outcome(reason=error.detail, code=error.code, errors=places)
+        return TrialResult(reason=error.detail, code=error.code, errors=places)
     except MemoryError:
-        return Outcome(reason=_too_big(task))
+        return TrialResult(reason=_too_big(trial))
     except Exception as error:  # noqa: BLE001 - whatever the artifact provoked is a reason to refuse it
-        return Outcome(reason=f"loading it failed ({type(error).__name__})")
+        return TrialResult(reason=f"loading it failed ({type(error).__name__})")
 
 
-def _too_big(task: Task) -> str:
-    return f"it needs more than {task.memory // 2**20} MiB of memory to load and run"
+def _too_big(trial: Trial) -> str:
+    return f"it needs more than {trial.memory // 2**20} MiB of memory to load and run"
 
 
 def main() -> None:
-    """Read the task, do it, answer."""
+    """Read the trial, do it, answer."""
     answer = os.fdopen(os.dup(1), "w")
     os.dup2(
         os.open(os.devnull, os.O_WRONLY), 1
     )  # native code that prints must not garble the answer
-    task = Task.model_validate_json(sys.stdin.buffer.readline())
-    if task.format is Format.ONNX:
+    trial = Trial.model_validate_json(sys.stdin.buffer.readline())
+    if trial.format is Format.ONNX:
         import onnxruntime  # noqa: F401 - its own memory is not the artifact's
     import neuralstream_core.runtimes
     import neuralstream_core.trial.footprint
     import neuralstream_core.trial.proof
 
-    if task.format is Format.ONNX:
+    if trial.format is Format.ONNX:
         neuralstream_core.trial.footprint.warm_up()
-    _confine(task.memory, task.seconds)
-    outcome = _attempt(task, sys.stdin.buffer.read())
-    answer.write(outcome.model_dump_json())
+    _confine(trial.memory, trial.seconds)
+    result = _attempt(trial, sys.stdin.buffer.read())
+    answer.write(result.model_dump_json())
     answer.flush()
     os._exit(0)  # native destructors of a broken model are not worth waiting for
 

@@ -15,7 +15,7 @@ import numpy as np
 from neuralstream_core.errors import ArtifactRejected
 from neuralstream_core.registry.records import Kind, Label, Scores, Signature
 from neuralstream_core.registry.requests import Declared
-from neuralstream_core.runtimes import Predictions
+from neuralstream_core.runtimes import LABELS, Predictions
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,7 +26,6 @@ _SUM: Final = 1e-3
 """A row of probabilities computed in float32 sums to 1 within this."""
 _TIE: Final = 1e-6
 _CODE: Final = "ambiguous_model"
-_LABELS: Final = frozenset({"INT64", "INT32", "BYTES", "BOOL"})
 _ANOMALY: Final[tuple[Label, ...]] = (-1, 1)
 
 
@@ -41,7 +40,7 @@ def settle(signature: Signature, declared: Declared, trial: Predictions) -> Sign
         ArtifactRejected: a declaration contradicts the model; or ``ambiguous_model``: says what to
             declare.
     """
-    if signature.outputs[0].datatype in _LABELS:
+    if signature.outputs[0].datatype in LABELS:
         if trial.scores is None:
             settled = _labels_alone(signature, declared, trial.values)
         else:

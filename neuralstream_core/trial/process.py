@@ -18,7 +18,7 @@ from neuralstream_core.memory import resident
 from neuralstream_core.registry.records import VersionRecord
 from neuralstream_core.registry.registrar import Validated
 from neuralstream_core.registry.requests import Asked
-from neuralstream_core.trial.child import Outcome, Task
+from neuralstream_core.trial.child import Trial, TrialResult
 
 __all__ = ["ProcessValidator", "trial_environment"]
 
@@ -62,27 +62,27 @@ class ProcessValidator:
             ArtifactRejected: with the reason.
             Unavailable: the process could not be started.
         """
-        task = Task(
+        trial = Trial(
             version=version,
             asked=asked,
             memory=self._share(),
             seconds=max(1, round(self._seconds)),
         )
-        outcome = self._run(task, data)
-        if outcome.signature is None:
-            detail = outcome.reason or "no reason was given"
-            if outcome.code in (None, ArtifactRejected.code):
+        result = self._run(trial, data)
+        if result.signature is None:
+            detail = result.reason or "no reason was given"
+            if result.code in (None, ArtifactRejected.code):
                 detail = f"the artifact was refused: {detail}"
             raise ArtifactRejected(
                 detail,
-                code=outcome.code,
-                errors=[FieldError(loc, msg) for loc, msg in outcome.errors],
+                code=result.code,
+                errors=[FieldError(loc, msg) for loc, msg in result.errors],
             )
-        return Validated(outcome.signature, outcome.check)
+        return Validated(result.signature, result.check)
 
-    def _run(self, task: Task, data: bytes) -> Outcome:
+    def _run(self, trial: Trial, data: bytes) -> TrialResult:
         with tempfile.TemporaryFile() as stdin:
-            stdin.write(task.model_dump_json().encode() + b"\n")
+            stdin.write(trial.model_dump_json().encode() + b"\n")
             stdin.write(data)
             stdin.seek(0)
             try:
@@ -96,15 +96,15 @@ class ProcessValidator:
                     check=False,
                 )
             except subprocess.TimeoutExpired:
-                return Outcome(reason=f"its trial took longer than {self._seconds:g} s")
+                return TrialResult(reason=f"its trial took longer than {self._seconds:g} s")
             except OSError as error:
                 raise Unavailable(
                     "an artifact cannot be validated now", dependency="validator"
                 ) from error
         try:
-            return Outcome.model_validate_json(done.stdout)
+            return TrialResult.model_validate_json(done.stdout)
         except ValidationError:
-            return Outcome(reason=self._remains(done.returncode, task.memory))
+            return TrialResult(reason=self._remains(done.returncode, trial.memory))
 
     def _share(self) -> int:
         """Bytes the trial may take now."""

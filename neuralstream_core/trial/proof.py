@@ -6,7 +6,7 @@
    differ mean that they depend on a row's place or on its neighbours, and another number of answers than
    rows that nobody can tell whose they are: both are refused.
 3. Kind, classes and the meaning of the scores are settled from what it answered (`kinds`).
-4. The answers are held against those of the check, as predictions would give them (`Reader`).
+4. The answers are held against those of the check, as predictions would give them (`OutputReader`).
 """
 
 from __future__ import annotations
@@ -18,13 +18,18 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from neuralstream_core.errors import ArtifactRejected, FieldError, Invalid
-from neuralstream_core.features.rows import CellStatus
 from neuralstream_core.registry.records import Checked, MissingPolicy, Signature, VersionRecord
 from neuralstream_core.registry.requests import Check, Declared
-from neuralstream_core.runtimes import DATATYPES, Predictions, Runtime
-from neuralstream_core.serving.cells import RowError, fill_columns, override_columns, typed
-from neuralstream_core.serving.outcomes import Reader, wrong_row_count
-from neuralstream_core.serving.plan import Plan, make_plan
+from neuralstream_core.runtimes import DATATYPES, Predictions, Runtime, concatenated
+from neuralstream_core.serving.answers import OutputReader, wrong_row_count
+from neuralstream_core.serving.cells import (
+    RowError,
+    fill_columns,
+    null_cells,
+    override_columns,
+    typed,
+)
+from neuralstream_core.serving.servable import Servable, make_servable
 from neuralstream_core.trial.compared import compare
 from neuralstream_core.trial.kinds import settle
 
@@ -95,26 +100,26 @@ def prove(
             or ``check_failed``, which names the worst rows.
     """
     draft = version.model_copy(update={"signature": None})
-    plan = make_plan(draft, runtime)
-    if plan.binding is None:
+    servable = make_servable(draft, runtime)
+    if servable.binding is None:
         rows = _of_tensors(runtime.signature)
     elif check is not None:
-        rows = _of_check(plan, check)
+        rows = _of_check(servable, check)
     else:
-        rows = _of_values(plan, samples or {})
+        rows = _of_values(servable, samples or {})
     rows, trial = _run(runtime, rows)
     signature = settle(runtime.signature, declared, trial)
     if check is None:
         return Proof(signature, None)
-    answers = Reader(signature).many(trial)
+    answers = OutputReader(signature).many(trial)
     return Proof(signature, compare(signature, answers, trial, check))
 
 
-def _of_check(plan: Plan, check: Check) -> _Rows:
+def _of_check(servable: Servable, check: Check) -> _Rows:
     """The check's own rows, missing cells filled as the version's policy says."""
     n = check.rows
     try:
-        rows, errors = _filled(plan, _by_label(plan, check), n)
+        rows, errors = _filled(servable, _by_label(servable, check), n)
     except Invalid as error:
         places = [FieldError(f"check.inputs.{e.loc}", e.msg) for e in error.errors]
         raise ArtifactRejected(
@@ -131,7 +136,7 @@ def _of_check(plan: Plan, check: Check) -> _Rows:
     return rows
 
 
-def _by_label(plan: Plan, check: Check) -> dict[str, list[Any]]:
+def _by_label(servable: Servable, check: Check) -> dict[str, list[Any]]:
     """The check's columns by feature label, whichever name each row uses for a feature.
 
     Raises:
@@ -140,7 +145,7 @@ def _by_label(plan: Plan, check: Check) -> dict[str, list[Any]]:
     columns: dict[str, list[Any]] = {}
     if isinstance(check.inputs, dict):
         for name, column in check.inputs.items():
-            label = plan.features[plan.place(name, None)].label
+            label = servable.features[servable.place(name, None)].label
             if label in columns:
                 raise Invalid.at(f"features.{name}", "given twice")
             columns[label] = column
@@ -148,7 +153,7 @@ def _by_label(plan: Plan, check: Check) -> dict[str, list[Any]]:
     labels: dict[str, str] = {}
     for at, row in enumerate(check.inputs):
         for name, value in row.items():
-            label = labels.get(name) or plan.features[plan.place(name, None)].label
+            label = labels.get(name) or servable.features[servable.place(name, None)].label
             labels[name] = label
             column = columns.setdefault(label, [None] * check.rows)
             if column[at] is not None:
@@ -157,18 +162,18 @@ def _by_label(plan: Plan, check: Check) -> dict[str, list[Any]]:
     return columns
 
 
-def _of_values(plan: Plan, samples: Mapping[str, Sequence[Any]]) -> _Rows:
+def _of_values(servable: Servable, samples: Mapping[str, Sequence[Any]]) -> _Rows:
     """Rows of the baseline's values; of typed extremes where it has none that fit."""
     columns: dict[str, list[Any]] = {}
     count = max((len(values) for values in samples.values()), default=_TYPED_ROWS)
-    for place, ref in enumerate(plan.features):
+    for place, ref in enumerate(servable.features):
         given = _fitting(ref, samples.get(ref.label, ()))
         columns[ref.label] = _dealt(given or _extremes(ref), place, count)
-    if plan.version.missing is MissingPolicy.NULL:
-        for ref, fill in zip(plan.features, plan.fill, strict=True):
+    if servable.version.missing is MissingPolicy.NULL:
+        for ref, fill in zip(servable.features, servable.fill, strict=True):
             columns[ref.label].append(None if fill == (None,) else columns[ref.label][0])
         count += 1
-    rows, _ = _filled(plan, columns, count)
+    rows, _ = _filled(servable, columns, count)
     rows.each = False
     rows.what = "rows of the baseline's values" if samples else "sample rows"
     return rows
@@ -203,16 +208,14 @@ def _extremes(ref: FeatureRef) -> list[Any]:
 
 
 def _filled(
-    plan: Plan, columns: Mapping[str, Sequence[Any]], n: int
+    servable: Servable, columns: Mapping[str, Sequence[Any]], n: int
 ) -> tuple[_Rows, dict[int, RowError]]:
     """Cells to inputs on the way that predictions in columns take."""
     errors: dict[int, RowError] = {}
     places = np.arange(n)
-    made, status = override_columns(plan, places, columns, None, errors)
-    fill_columns(plan, made, status, places, errors)
-    nulls = np.array([fill == (None,) for fill in plan.fill], np.bool_)
-    missing = (status != CellStatus.PRESENT) & nulls
-    inputs = plan.bound.columns(made, missing if missing.any() else None)
+    made, status = override_columns(servable, places, columns, None, errors)
+    fill_columns(servable, made, status, places, errors)
+    inputs = servable.bound.columns(made, null_cells(servable, status))
     return _Rows(inputs, n, each=True, what="rows of the check"), errors
 
 
@@ -264,7 +267,13 @@ def _run(runtime: Runtime, rows: _Rows) -> tuple[_Rows, Predictions]:
     wrong = _differing(together, _picked(backwards, slice(None, None, -1)), None)
     if wrong is None and alone:
         places = sorted(alone)
-        wrong = _differing(_picked(together, places), _joined([alone[p] for p in places]), places)
+        try:
+            separate = concatenated([alone[place] for place in places])
+        except ValueError:
+            raise ArtifactRejected(
+                "the width of the model's answer changes from row to row", code="wrong_row_count"
+            ) from None
+        wrong = _differing(_picked(together, places), separate, places)
     if wrong is not None:
         raise ArtifactRejected(
             f"the answer for row {wrong} of the {rows.what} changes with the rows asked together "
@@ -291,19 +300,6 @@ def _failed(rows: _Rows, error: Invalid, row: int | None) -> ArtifactRejected:
 def _picked(predictions: Predictions, places: Any) -> Predictions:
     scores = predictions.scores
     return Predictions(predictions.values[places], None if scores is None else scores[places])
-
-
-def _joined(parts: Sequence[Predictions]) -> Predictions:
-    scores = [part.scores for part in parts if part.scores is not None]
-    try:
-        return Predictions(
-            np.concatenate([part.values for part in parts]),
-            np.concatenate(scores) if scores else None,
-        )
-    except ValueError:
-        raise ArtifactRejected(
-            "the width of the model's answer changes from row to row", code="wrong_row_count"
-        ) from None
 
 
 def _differing(a: Predictions, b: Predictions, places: Sequence[int] | None) -> int | None:

@@ -299,7 +299,7 @@ def predictor(settings: BatchSettings, model: str, as_of: Micros) -> Predictor:
 
     def engine_at(moment: Micros, held: Recorder) -> Engine:
         store = OnlineStore(port, _catalog(settings), lambda: moment, settings.namespace)
-        return Engine(served.router, served.models, store, held, system_clock)
+        return Engine(served.deployments, served.models, store, held, system_clock)
 
     return EnginePredictor(engine_at, recorder(settings), model, as_of)
 

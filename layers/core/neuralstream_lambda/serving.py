@@ -34,6 +34,7 @@ FIRST_PREDICTION: Final = (
     "neuralstream_core.registry.artifacts",
     "neuralstream_core.runtimes._linear",
     "neuralstream_core.runtimes._onnx",
+    "neuralstream_core.serving.engine",
 )
 """What `engine` and the first prediction import lazily, whatever the model's format and the cache's mode."""
 
@@ -73,15 +74,15 @@ def recorder(settings: ServingSettings) -> RedisRecorder:
 
 @cache
 def engine(settings: ServingSettings) -> Engine:
-    """Router, model cache, online store and recorder; opens nothing until the first request."""
+    """Deployments, model cache, online store and recorder; opens nothing until the first request."""
     from neuralstream_core.features.catalog import Catalog
     from neuralstream_core.features.store import OnlineStore
     from neuralstream_core.registry.artifacts import ArtifactStore
     from neuralstream_core.registry.registry import Registry
+    from neuralstream_core.serving.deployments import Deployments
     from neuralstream_core.serving.engine import Engine
     from neuralstream_core.serving.limits import Limits
     from neuralstream_core.serving.models import DiskCache, Models
-    from neuralstream_core.serving.router import Router
 
     memory = function_memory(os.environ)
     if memory is not None:
@@ -95,7 +96,7 @@ def engine(settings: ServingSettings) -> Engine:
         return ArtifactStore(s3_client(), settings.data_bucket).get(digest)
 
     return Engine(
-        Router(registry.served, registry.version),
+        Deployments(registry.served, registry.version),
         Models(
             artifact,
             DiskCache(Path(tempfile.gettempdir()) / "neuralstream-models"),

@@ -10,8 +10,9 @@ from typing import Final
 from pydantic import TypeAdapter
 
 from neuralstream_core.errors import Conflict, Invalid, TooLarge
-from neuralstream_core.registry.allocation import BUCKETS, Allocation, allocate
+from neuralstream_core.registry.allocation import BUCKETS, Allocation, allocation_in_force
 from neuralstream_core.registry.records import ModelRecord, Signature, VersionRecord, VersionStatus
+from neuralstream_core.serving.answers import OutputReader
 from neuralstream_core.serving.batch.footer import read_footer
 from neuralstream_core.serving.batch.jobs import JobRecord, Jobs, Pins
 from neuralstream_core.serving.batch.locations import Buckets, InputFormat, Location, input_format
@@ -25,7 +26,6 @@ from neuralstream_core.serving.batch.manifest import (
 from neuralstream_core.serving.batch.objects import Objects
 from neuralstream_core.serving.batch.rows import csv_header
 from neuralstream_core.serving.batch.splitting import MAX_RECORD, boundaries
-from neuralstream_core.serving.outcomes import Reader
 from neuralstream_core.time import Clock
 
 __all__ = [
@@ -155,7 +155,7 @@ class Planner:
         others = {key for view in views for key in self._keys_of(view)} - set(keys)
         features = {ref.label: (ref.dtype, ref.size) for ref in refs if ref.view}
         features |= {ref.feature: (ref.dtype, ref.size) for ref in refs if not ref.view}
-        readers = [Reader(v.signature) for v in versions if v.signature is not None]
+        readers = [OutputReader(v.signature) for v in versions if v.signature is not None]
         return Plan(
             job_id=job.job_id,
             model=job.model,
@@ -229,7 +229,7 @@ def _type_of(signature: Signature) -> PredictionType:
     return "float64" if datatype.startswith("FP") else "int64"
 
 
-def _named(readers: Iterable[Reader], field: str) -> tuple[str, ...]:
+def _named(readers: Iterable[OutputReader], field: str) -> tuple[str, ...]:
     """Names of the classes or clusters that some version answers under ``field``."""
     found = [names for kind, names in (r.named_numbers for r in readers) if kind == field]
     return tuple(dict.fromkeys(name for names in found for name in names))
@@ -325,11 +325,10 @@ def allocation_of(model: ModelRecord, version: str | None) -> Allocation:
     """
     if version is not None:
         return ((version, BUCKETS),)
-    if model.ab_split:
-        return model.allocation or allocate(model.ab_split)
-    if model.production_version:
-        return ((model.production_version, BUCKETS),)
-    raise Conflict(
-        f"{model.name} has no production version; promote one or name a version",
-        code="no_production_version",
-    )
+    allocation = allocation_in_force(model)
+    if allocation is None:
+        raise Conflict(
+            f"{model.name} has no production version; promote one or name a version",
+            code="no_production_version",
+        )
+    return allocation

@@ -11,8 +11,8 @@ from neuralstream_core.serving.batch.chunks import Answers, Predictor
 from neuralstream_core.time import Micros
 
 if TYPE_CHECKING:
-    from neuralstream_core.serving.columns import Columns
     from neuralstream_core.serving.engine import Engine
+    from neuralstream_core.serving.predictions import PredictionColumns
 
 __all__ = ["EngineAt", "EnginePredictor", "HeldRecorder"]
 
@@ -81,7 +81,7 @@ class EnginePredictor(Predictor):
         self._held.release()
 
 
-def answers(columns: Columns) -> Answers:
+def answers(columns: PredictionColumns) -> Answers:
     """The engine's columns of one version as Python values with ``None`` at failed rows."""
     bad = {row: RowError(error.code, error.detail) for row, error in columns.errors.items()}
     predictions = _blanked(columns.prediction.tolist(), bad)

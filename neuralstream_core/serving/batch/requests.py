@@ -26,7 +26,7 @@ from neuralstream_core.types import (
 )
 
 if TYPE_CHECKING:
-    from neuralstream_core.serving.columns import Columns
+    from neuralstream_core.serving.predictions import PredictionColumns
 
 __all__ = [
     "BatchAnswer",
@@ -152,7 +152,7 @@ def job_spec(model: str, body: BatchBody) -> JobSpec:
     )
 
 
-def batch_json(model: str, entities: list[Entity], columns: Columns, at: Micros) -> str:
+def batch_json(model: str, entities: list[Entity], columns: PredictionColumns, at: Micros) -> str:
     """The JSON of a `BatchAnswer`."""
     predictions = columns.prediction.tolist()
     probability = None if columns.probability is None else columns.probability.tolist()

@@ -21,9 +21,9 @@ from neuralstream_core.registry.registrar import Registrar
 from neuralstream_core.registry.registry import Registry
 from neuralstream_core.registry.requests import Registration
 from neuralstream_core.registry.views import CatalogViews
+from neuralstream_core.serving.deployments import Deployments
 from neuralstream_core.serving.engine import Engine
 from neuralstream_core.serving.models import DiskCache, Models
-from neuralstream_core.serving.router import Router
 from neuralstream_core.table import Table
 from neuralstream_core.time import system_clock
 from tests.support.functions import load_function
@@ -79,8 +79,10 @@ class World:
         )
         self.recorder = Kept()
         self.models = Models(self.artifacts.get, DiskCache(self.disk))
-        self.router = Router(self.registry.served, self.registry.version, soft=0.0, hard=0.0)
-        self.engine = Engine(self.router, self.models, self.store, self.recorder, system_clock)
+        self.deployments = Deployments(
+            self.registry.served, self.registry.version, soft=0.0, hard=0.0
+        )
+        self.engine = Engine(self.deployments, self.models, self.store, self.recorder, system_clock)
 
     def view(self, name: str, features: Mapping[str, Any], entity: Any = "user_id") -> None:
         """Declare a view: name → dtype, or ``(dtype, size)`` for a vector."""

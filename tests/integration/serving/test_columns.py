@@ -36,7 +36,7 @@ def test_each_row_answers_or_fails_by_itself(shop: World) -> None:
     assert found.errors[12].detail == "missing features: users:age, users:spend"
     for row, entity in enumerate(ids):
         if row not in found.errors:
-            one = shop.engine.predict("m", entity).outcome.prediction
+            one = shop.engine.predict("m", entity).answer.prediction
             assert found.prediction[row] == one
     (seen,) = [o for o in shop.recorder.observations if hasattr(o, "rows")]
     assert (seen.rows, seen.errors, seen.requests) == (10, {"missing_features": 4}, 1)
@@ -94,12 +94,12 @@ def test_versions_of_different_kinds_keep_their_rows_apart(shop: World) -> None:
     assert found.probability is not None
     for row, entity in enumerate(ids):
         one = shop.engine.predict("m", entity)
-        assert one.plan.version.version == found.versions[found.version[row]]
-        assert one.outcome.prediction == found.prediction[row]
-        if one.outcome.probability is None:
+        assert one.servable.version.version == found.versions[found.version[row]]
+        assert one.answer.prediction == found.prediction[row]
+        if one.answer.probability is None:
             assert np.isnan(found.probability[row])
         else:
-            assert found.probability[row] == one.outcome.probability
+            assert found.probability[row] == one.answer.probability
     seen = [o for o in shop.recorder.observations if hasattr(o, "rows")]
     assert sum(o.requests for o in seen) == 1
     assert sum(o.rows for o in seen) == len(ids)

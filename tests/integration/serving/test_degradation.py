@@ -16,9 +16,9 @@ from neuralstream_core.errors import Unavailable
 from neuralstream_core.redis import connect
 from neuralstream_core.registry.artifacts import ArtifactStore
 from neuralstream_core.registry.registry import Registry
+from neuralstream_core.serving.deployments import Deployments
 from neuralstream_core.serving.engine import Engine
 from neuralstream_core.serving.models import DiskCache, Models
-from neuralstream_core.serving.router import Router
 from neuralstream_core.table import Table
 from neuralstream_core.time import system_clock
 from neuralstream_local.embedded_redis import EmbeddedRedis
@@ -134,11 +134,11 @@ def test_without_the_registry_the_last_known_routing_serves_and_says_so(world: W
     def routing(model: str) -> Any:
         return source[0].served(model)
 
-    router = Router(routing, live.version, soft=0.0, hard=0.0)
-    engine = Engine(router, world.models, world.store, world.recorder, system_clock)
+    deployments = Deployments(routing, live.version, soft=0.0, hard=0.0)
+    engine = Engine(deployments, world.models, world.store, world.recorder, system_clock)
     engine.predict("m", "u1")
     source[0] = dead
-    assert engine.predict("m", "u1").outcome.prediction == 65.0
+    assert engine.predict("m", "u1").answer.prediction == 65.0
     assert eventually(
         lambda: engine.predict("m", "u1") and world.recorder.observations[-1].stale_routing
     )
@@ -147,7 +147,7 @@ def test_without_the_registry_the_last_known_routing_serves_and_says_so(world: W
     source[0] = live
     world.register("m", linear([0.0, 0.0], 9.0), FEATURES, kind="linear")
     world.registry.promote("m", "v2", by())
-    eventually(lambda: engine.predict("m", "u1").outcome.prediction == 9.0)
+    eventually(lambda: engine.predict("m", "u1").answer.prediction == 9.0)
     assert not world.recorder.observations[-1].stale_routing
 
 
@@ -163,15 +163,15 @@ def test_without_s3_the_first_load_is_503_and_the_next_works(
         return stores[0].get(digest)
 
     models = Models(artifact, DiskCache(tmp_path / "other"))
-    engine = Engine(world.router, models, world.store, world.recorder, system_clock)
+    engine = Engine(world.deployments, models, world.store, world.recorder, system_clock)
     with pytest.raises(Unavailable) as refused:
         engine.predict("m", "u1")
     assert refused.value.code == "artifacts_unavailable"
     assert world.recorder.failures == [("m", "v1", "artifacts_unavailable")]
     stores[0] = ArtifactStore(s3, bucket)
-    assert engine.predict("m", "u1").outcome.prediction == 65.0
+    assert engine.predict("m", "u1").answer.prediction == 65.0
     stores[0] = ArtifactStore(nowhere("s3"), bucket)
-    assert engine.predict("m", "u1").outcome.prediction == 65.0
+    assert engine.predict("m", "u1").answer.prediction == 65.0
 
 
 def test_an_artifact_changed_in_the_bucket_is_never_served(
@@ -186,4 +186,4 @@ def test_an_artifact_changed_in_the_bucket_is_never_served(
     with pytest.raises(Unavailable):
         world.engine.predict("m", "u1")
     s3.put_object(Bucket=bucket, Key=key, Body=good)
-    assert world.engine.predict("m", "u1").outcome.prediction == 65.0
+    assert world.engine.predict("m", "u1").answer.prediction == 65.0

@@ -192,9 +192,9 @@ def test_a_split_is_sticky_and_shared_with_the_batch_path(users: World) -> None:
     users.write("users", {i: {"age": 1, "spend": 1.0} for i in ids})
     one = [users.engine.predict("m", i) for i in ids]
     many = users.engine.predict_columns("m", ids)
-    assert [p.plan.version.version for p in one] == [many.versions[v] for v in many.version]
-    assert [p.outcome.prediction for p in one] == many.prediction.tolist()
-    assert {p.outcome.prediction for p in one} == {1.0, 2.0}
+    assert [p.servable.version.version for p in one] == [many.versions[v] for v in many.version]
+    assert [p.answer.prediction for p in one] == many.prediction.tolist()
+    assert {p.answer.prediction for p in one} == {1.0, 2.0}
 
 
 def test_what_monitoring_is_told(users: World) -> None:
@@ -224,5 +224,5 @@ def test_a_feature_added_after_the_view_was_cached_is_found(users: World) -> Non
     other.view("users", {"age": "int64", "spend": "float64", "new": "float64"})
     other.write("users", {"u1": {"new": 5.0}})
     other.serve("m", linear([1.0]), ["users:new"], kind="linear")
-    assert users.engine.predict("m", "u1").outcome.prediction == 5.0
+    assert users.engine.predict("m", "u1").answer.prediction == 5.0
     assert users.engine.predict_columns("m", ["u1"]).prediction.tolist() == [5.0]

@@ -91,7 +91,7 @@ def test_a_hostile_row_fails_alone_among_many(world: Any, offender: str) -> None
     columns = world.engine.predict_columns("hostile", entities)
     assert {row: error.code for row, error in columns.errors.items()} == {20: offender}
     assert [p for row, p in enumerate(columns.prediction) if row != 20] == [0.0] * 40
-    assert world.engine.predict("honest", "u1").outcome.prediction == 0.0
+    assert world.engine.predict("honest", "u1").answer.prediction == 0.0
 
 
 def test_a_failed_run_is_counted_by_its_code(world: Any, offender: str) -> None:

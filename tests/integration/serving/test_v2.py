@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pytest
 from onnx import TensorProto, helper
 
+from neuralstream_core.errors import Invalid
 from neuralstream_core.registry.requests import Registration
+from neuralstream_core.serving.oip import InferBody, check_answer
 
 from .conftest import ROOT, Function, World, by
 from .test_engine import FEATURES, linear
@@ -194,7 +197,7 @@ def test_an_entity_beside_inputs_chooses_the_version(world: World, function: Fun
     world.registry.set_split("m", {"v1": 0.5, "v2": 0.5}, by())
     given = [tensor([0.0], "FP64", [1, 1], name="input")]
     for i in range(20):
-        expected = world.router.get("m").serving.one(f"u{i}")
+        expected = world.deployments.get("m").assigner.one(f"u{i}")
         answer = infer(function, inputs=given, parameters={"entity_id": f"u{i}"})[1]
         assert answer["model_version"] == expected
     assert infer(function, inputs=given)[1]["model_version"] == "v1"
@@ -207,6 +210,24 @@ def test_inference_on_tensors_is_monitored_feature_by_feature(world: World) -> N
     (seen,) = world.recorder.observations
     assert [column.tolist() for column in seen.columns] == [[1, 3], [2, 4]]
     assert seen.prediction.tolist() == [21, 43]
+
+
+def test_an_answer_the_protocol_cannot_give_counts_as_refused(world: World) -> None:
+    world.view("users", {"age": "int64", "spend": "float64"})
+    world.write("users", {"u1": {"age": 40, "spend": 2.5}})
+    world.serve("m", linear([1.0, 1e307]), FEATURES, kind="linear")
+    unknown = partial(check_answer, InferBody.model_validate({"outputs": [{"name": "nope"}]}))
+    finite = partial(check_answer, InferBody())
+    infinite = np.array([[1.0, 1e10]])
+    with pytest.raises(Invalid, match="no output 'nope'"):
+        world.engine.infer("m", lambda _: {"input": np.zeros((1, 2))}, accept=unknown)
+    with pytest.raises(Invalid, match="no output 'nope'"):
+        world.engine.predict("m", "u1", accept=unknown)
+    with pytest.raises(Invalid, match="not a number"):
+        world.engine.infer("m", lambda _: {"input": infinite}, accept=finite)
+    assert world.recorder.observations == []
+    codes = [code for _, _, code in world.recorder.failures]
+    assert codes == ["invalid", "invalid", "not_finite"]
 
 
 def test_a_public_client_over_http(stack: Any) -> None:

@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 
 from neuralstream_core.errors import Invalid
 from neuralstream_core.runtimes import Bounds, Predictions, load
-from neuralstream_core.serving.apart import infer_apart
-from neuralstream_core.serving.deadline import Deadline, ending_in
+from neuralstream_core.serving.inference import Deadline, ending_in, infer_apart
 from tests.support import hostile
 
 

@@ -23,7 +23,7 @@ from neuralstream_core.registry.records import (
 )
 from neuralstream_core.runtimes import Bounds, load
 from neuralstream_core.serving.models import DiskCache, Models
-from neuralstream_core.serving.plan import Plan
+from neuralstream_core.serving.servable import Servable
 from tests.support import hostile
 from tests.support.artifacts import double_sum
 from tests.support.poll import eventually
@@ -68,8 +68,8 @@ class Store:
         return self.data[digest]
 
 
-def answer(plan: Plan) -> float:
-    return float(plan.runtime.run(plan.bound.row([1.0])).values[0])
+def answer(servable: Servable) -> float:
+    return float(servable.runtime.run(servable.bound.row([1.0])).values[0])
 
 
 def test_concurrent_first_requests_load_once() -> None:
@@ -77,7 +77,7 @@ def test_concurrent_first_requests_load_once() -> None:
     store.gate.clear()
     models = Models(store.get)
     version = store.version(7)
-    found: list[Plan] = []
+    found: list[Servable] = []
     threads = [threading.Thread(target=lambda: found.append(models.get(version))) for _ in range(8)]
     for thread in threads:
         thread.start()
@@ -86,8 +86,8 @@ def test_concurrent_first_requests_load_once() -> None:
     for thread in threads:
         thread.join(10)
     assert store.calls == 1
-    assert len({id(plan.runtime) for plan in found}) == 1
-    assert [answer(plan) for plan in found] == [7.0] * 8
+    assert len({id(servable.runtime) for servable in found}) == 1
+    assert [answer(servable) for servable in found] == [7.0] * 8
 
 
 def test_a_failure_is_everybodys_answer_and_nobodys_memory() -> None:
@@ -107,13 +107,13 @@ def test_memory_is_bounded_and_the_least_recently_used_goes_and_is_freed() -> No
     size.get(store.version(1))
     models = Models(store.get, max_bytes=3 * size.nbytes)
     versions = [store.version(i) for i in range(1, 6)]
-    plans = {v.version: weakref.ref(models.get(v).runtime) for v in versions[:3]}
+    servables = {v.version: weakref.ref(models.get(v).runtime) for v in versions[:3]}
     models.get(versions[0])
     models.get(versions[3])
     assert models.nbytes <= 3 * size.nbytes
     gc.collect()
-    assert plans["v2"]() is None
-    assert plans["v1"]() is not None
+    assert servables["v2"]() is None
+    assert servables["v1"]() is not None
     calls = store.calls
     models.get(versions[0])
     assert store.calls == calls
@@ -135,9 +135,9 @@ def test_what_nobody_asks_for_goes_when_another_arrives() -> None:
 def test_a_model_in_use_survives_its_eviction() -> None:
     store = Store()
     models = Models(store.get, max_bytes=1)
-    plan = models.get(store.version(1))
+    servable = models.get(store.version(1))
     models.get(store.version(2))
-    assert answer(plan) == 1.0
+    assert answer(servable) == 1.0
 
 
 def test_one_artifact_under_two_versions_is_loaded_once_with_each_ones_features() -> None:
@@ -149,7 +149,7 @@ def test_one_artifact_under_two_versions_is_loaded_once_with_each_ones_features(
     models = Models(store.get)
     one, two = models.get(first), models.get(second)
     assert one.runtime is two.runtime
-    assert (one.parts[0].view, two.parts[0].view) == ("v", "w")
+    assert (one.views[0].view, two.views[0].view) == ("v", "w")
     assert store.calls == 1
 
 

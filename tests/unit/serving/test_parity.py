@@ -11,7 +11,7 @@ import pytest
 
 from neuralstream_core.registry.records import FeatureRef
 from neuralstream_core.runtimes import Predictions, load
-from neuralstream_core.serving.binding import bind
+from neuralstream_core.runtimes.binding import bind
 from tests.support.trained import (
     F,
     boosted,

@@ -1,7 +1,6 @@
-"""What a model's outputs say: the answer of one row, and the same of many rows.
+"""What a model's outputs mean: the answer of one row, and the answers of many.
 
-Both stand here because they must never disagree; a property test holds them equal. Decided once per
-version from its signature, then applied to every run:
+A property test holds the two forms equal. Decided once per version from its signature:
 
 ===========================  ==========================================================================
 ``scores`` of the signature  what is answered beside ``prediction``
@@ -26,12 +25,12 @@ import numpy as np
 
 from neuralstream_core.errors import Invalid
 from neuralstream_core.registry.records import Label, Scores, Signature
-from neuralstream_core.runtimes import Predictions, Runtime
+from neuralstream_core.runtimes import FLOATS, Predictions, Runtime, sigmoid, softmax
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Answers", "Outcome", "Reader", "class_name", "not_finite", "wrong_row_count"]
+__all__ = ["Answer", "Answers", "OutputReader", "not_finite", "wrong_row_count"]
 
 _ONE: Final = 1.000001
 """Probabilities computed in float32 exceed 1 by up to this much; they are answered as 1."""
@@ -39,8 +38,8 @@ _LARGEST: Final = float(np.finfo(np.float64).max)
 
 
 @dataclass(slots=True)
-class Outcome:
-    """One row's answer. Not frozen, because one is built for every request.
+class Answer:
+    """The answer of one row.
 
     Attributes:
         prediction: a label, a number, or a list of a model with several outputs.
@@ -63,7 +62,7 @@ class Answers:
 
     Attributes:
         prediction: ``(n,)``, or ``(n, k)`` of a model with several outputs.
-        probability, score: float64 ``(n,)`` as in `Outcome`, or ``None``.
+        probability, score: float64 ``(n,)`` as in `Answer`, or ``None``.
         by_class: the numbers ``(n, w)`` of every class, or ``None`` with fewer than three of them.
         good: bool ``(n,)``: rows that have an answer.
     """
@@ -80,7 +79,7 @@ class Answers:
         return self.prediction.size + (0 if self.by_class is None else self.by_class.size)
 
 
-class Reader:
+class OutputReader:
     """Reads the outputs of one version.
 
     Args:
@@ -92,7 +91,7 @@ class Reader:
         self.classes = signature.classes
         self.names = signature.names
         meaning: Scores = signature.scores or "ignored"
-        labels = _labels(signature)
+        labels = signature.outputs[0].datatype not in FLOATS
         beside = labels and len(signature.outputs) == 2
         if beside and signature.scores is None and signature.kind == "classifier":
             meaning = "probability"  # registered before signatures said what the second output is
@@ -104,7 +103,10 @@ class Reader:
         self._shapes = _row_shapes(signature, beside=beside)
         self._labels = _label_array(self.classes)
         self._place = {label: at for at, label in enumerate(self.classes or ())}
-        self.class_names = tuple(class_name(label) for label in self.classes or ())
+        self.class_names = tuple(
+            str(label).lower() if isinstance(label, bool) else str(label)
+            for label in self.classes or ()
+        )
         """Of `Answers.by_class` and the keys of ``probabilities`` and ``scores``."""
 
     @property
@@ -149,7 +151,7 @@ class Reader:
             raise wrong_row_count(rows, scores)
         return predictions
 
-    def one(self, predictions: Predictions) -> Outcome:
+    def one(self, predictions: Predictions) -> Answer:
         """The answer of predictions of exactly one row.
 
         Raises:
@@ -160,7 +162,7 @@ class Reader:
         prediction = predictions.values.tolist()[0]
         if predictions.scores is None or self._unread:
             if not self._numeric or np.isfinite(predictions.values).all():
-                return Outcome(prediction)
+                return Answer(prediction)
             raise not_finite()
         given: list[float] = predictions.scores.tolist()[0]
         if self._is_score:
@@ -169,10 +171,10 @@ class Reader:
             if not 0.0 <= value <= _ONE:  # also true for NaN
                 raise not_finite()
         if len(given) <= 2:
-            return Outcome(prediction, min(given[-1], 1.0))
+            return Answer(prediction, min(given[-1], 1.0))
         at = self._place.get(prediction)
         probability = max(given) if at is None or at >= len(given) else given[at]
-        return Outcome(prediction, min(probability, 1.0), self._named(given, 1.0))
+        return Answer(prediction, min(probability, 1.0), self._named(given, 1.0))
 
     def many(self, predictions: Predictions) -> Answers:
         """The answers of ``n`` rows; a row without one is not `Answers.good`."""
@@ -196,18 +198,18 @@ class Reader:
         named = np.minimum(scores, 1.0) if len(self._place) == width else None
         return Answers(values, np.minimum(probability.astype(np.float64), 1.0), None, named, good)
 
-    def _scored(self, prediction: Any, given: list[float]) -> Outcome:
+    def _scored(self, prediction: Any, given: list[float]) -> Answer:
         for value in given:
             if not -_LARGEST <= value <= _LARGEST:
                 raise not_finite()
         width = len(given)
         if width == 1 or (width == 2 and self.kind == "classifier"):
-            return Outcome(prediction, score=given[-1])
+            return Answer(prediction, score=given[-1])
         if width != len(self._place):
-            return Outcome(prediction)
+            return Answer(prediction)
         at = self._place.get(prediction)
         score = max(given) if at is None else given[at]
-        return Outcome(prediction, score=score, scores=self._named(given) if width > 2 else None)
+        return Answer(prediction, score=score, scores=self._named(given) if width > 2 else None)
 
     def _picked(self, values: NDArray[Any], scores: NDArray[Any]) -> NDArray[np.float64] | None:
         """The score that is answered for each row, as in `_scored`."""
@@ -242,7 +244,9 @@ class Reader:
         raw = values.reshape(len(values), -1) if scores is None else scores
         if self.kind == "anomaly":
             return Predictions(np.where(raw[:, 0] < 0, -1, 1), raw)
-        numbers = _probabilities(raw) if self._softmax else raw
+        numbers = raw
+        if self._softmax:
+            numbers = sigmoid(raw) if raw.shape[1] == 1 else softmax(raw)
         if scores is not None or self._labels is None:
             return Predictions(values, numbers)
         if raw.shape[1] == 1:
@@ -262,11 +266,6 @@ def _within(
     rows = numbers.reshape(len(numbers), -1).astype(np.float64)
     good: NDArray[np.bool_] = np.all((rows >= low) & (rows <= high), axis=1)
     return good
-
-
-def _labels(signature: Signature) -> bool:
-    """Whether the first output holds labels."""
-    return signature.outputs[0].datatype not in ("FP32", "FP64", "FP16")
 
 
 def _row_shapes(signature: Signature, *, beside: bool) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -289,32 +288,13 @@ def _label_array(classes: tuple[Label, ...] | None) -> NDArray[Any] | None:
     return np.array(classes)
 
 
-def _probabilities(logits: NDArray[Any]) -> NDArray[np.float64]:
-    """Softmax of each row; of a single number its sigmoid. NaN stays NaN."""
-    numbers = logits.astype(np.float64)
-    with np.errstate(over="ignore", invalid="ignore"):
-        if numbers.shape[1] == 1:
-            tail = np.exp(-np.abs(numbers))
-            return np.where(numbers >= 0, 1.0, tail) / (1.0 + tail)
-        powers = np.exp(numbers - numbers.max(axis=1, keepdims=True))
-        made: NDArray[np.float64] = powers / powers.sum(axis=1, keepdims=True)
-        return made
-
-
-def class_name(label: Any) -> str:
-    """A class as a key of ``probabilities`` and ``scores``."""
-    if isinstance(label, bool):
-        return "true" if label else "false"
-    return str(label)
-
-
 def not_finite() -> Invalid:
-    """The model computed NaN or infinity, typically from a missing input it cannot handle."""
+    """The error of an answer that is NaN or infinite, typically for a missing input."""
     return Invalid("the model's answer for these features is not a number", code="not_finite")
 
 
 def wrong_row_count(rows: int, output: NDArray[Any]) -> Invalid:
-    """The model did not give one answer per row it was asked."""
+    """The error of a model that did not give one answer per row."""
     asked = "1 row" if rows == 1 else f"{rows} rows"
     return Invalid(
         f"the model answered {asked} with an output of shape {output.shape}",

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from neuralstream_core.errors import Invalid
 from neuralstream_core.registry.records import Signature, Tensor
 from neuralstream_core.runtimes import Predictions
-from neuralstream_core.serving.outcomes import Reader
+from neuralstream_core.serving.answers import OutputReader
 
 LABELS = {
     "INT64": [3, 5, 9, 11],
@@ -94,7 +94,7 @@ def cases(draw: st.DrawFn) -> tuple[Signature, Predictions]:
 @given(cases())
 def test_one_row_is_read_as_the_same_row_among_many(case: tuple[Signature, Predictions]) -> None:
     signature, predictions = case
-    reader = Reader(signature)
+    reader = OutputReader(signature)
     many = reader.many(predictions)
     field, names = reader.named_numbers
     for row in range(len(predictions.values)):
@@ -120,7 +120,7 @@ def test_one_row_is_read_as_the_same_row_among_many(case: tuple[Signature, Predi
 
 
 def test_a_probability_beyond_0_and_1_is_refused_and_rounding_is_not() -> None:
-    reader = Reader(_both("probability"))
+    reader = OutputReader(_both("probability"))
     with pytest.raises(Invalid, match="not a number"):
         reader.one(Predictions(np.array(["b"], object), np.array([[-43.0, 44.0]])))
     rounded = Predictions(np.array(["b"], object), np.array([[0.0, 1.0000005]]))
@@ -128,7 +128,7 @@ def test_a_probability_beyond_0_and_1_is_refused_and_rounding_is_not() -> None:
 
 
 def test_a_score_may_be_any_finite_number() -> None:
-    reader = Reader(_both("score"))
+    reader = OutputReader(_both("score"))
     found = reader.one(Predictions(np.array(["b"], object), np.array([[3.5e6, -3.5e6]])))
     assert (found.prediction, found.score, found.probability) == ("b", -3.5e6, None)
 
@@ -141,7 +141,7 @@ def test_logits_become_probabilities_without_overflow() -> None:
         classes=("a", "b", "c"),
         scores="logits",
     )
-    found = Reader(signature).one(Predictions(np.array([[1000.0, 0.0, -1000.0]]), None))
+    found = OutputReader(signature).one(Predictions(np.array([[1000.0, 0.0, -1000.0]]), None))
     assert (found.prediction, found.probability) == ("a", 1.0)
     assert found.probabilities == {"a": 1.0, "b": 0.0, "c": 0.0}
 

@@ -18,7 +18,7 @@ from neuralstream_core.registry.records import (
     VersionStatus,
 )
 from neuralstream_core.registry.registry import ServedModel
-from neuralstream_core.serving.router import Router
+from neuralstream_core.serving.deployments import Deployments
 from tests.support.poll import eventually
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -78,12 +78,12 @@ class Registry:
             return version(8)
         raise NotFound("no such version")
 
-    def router(self, **more: float) -> Router:
-        return Router(self.routing, self.version, now=lambda: self.seconds, **more)
+    def deployments(self, **more: float) -> Deployments:
+        return Deployments(self.routing, self.version, now=lambda: self.seconds, **more)
 
 
-def served(router: Router) -> str:
-    return router.get("m").serving.one("u1")
+def served(deployments: Deployments) -> str:
+    return deployments.get("m").assigner.one("u1")
 
 
 DOWN = Unavailable("down", dependency="registry")
@@ -91,16 +91,16 @@ DOWN = Unavailable("down", dependency="registry")
 
 def test_within_three_seconds_the_registry_is_asked_once() -> None:
     registry = Registry()
-    router = registry.router()
+    deployments = registry.deployments()
     for _ in range(100):
-        served(router)
+        served(deployments)
         registry.seconds += 0.029
     assert registry.calls == 1
 
 
 def test_a_promotion_is_served_within_ten_seconds_by_busy_and_by_sleeping_processes() -> None:
     registry = Registry()
-    busy, sleeping = registry.router(), registry.router()
+    busy, sleeping = registry.deployments(), registry.deployments()
     assert served(busy) == served(sleeping) == "v1"
     registry.production = 2
     registry.seconds = 3.5
@@ -112,79 +112,79 @@ def test_a_promotion_is_served_within_ten_seconds_by_busy_and_by_sleeping_proces
 
 def test_a_refresh_does_not_hold_up_a_busy_process() -> None:
     registry = Registry()
-    router = registry.router()
-    served(router)
+    deployments = registry.deployments()
+    served(deployments)
     registry.gate.clear()
     registry.seconds = 4.0
-    assert served(router) == "v1"
-    assert not router.get("m").stale
+    assert served(deployments) == "v1"
+    assert not deployments.get("m").stale
     registry.gate.set()
 
 
 def test_the_last_known_routing_goes_on_and_says_so() -> None:
     registry = Registry()
-    router = registry.router()
-    served(router)
+    deployments = registry.deployments()
+    served(deployments)
     registry.failure = DOWN
     registry.seconds = 60.0
-    assert served(router) == "v1"
-    assert router.get("m").stale
+    assert served(deployments) == "v1"
+    assert deployments.get("m").stale
     calls = registry.calls
     for _ in range(50):
-        served(router)
+        served(deployments)
     assert registry.calls == calls  # not with every request
     registry.failure, registry.production = None, 2
     registry.seconds += 1.1
-    assert served(router) == "v2"
-    assert not router.get("m").stale
+    assert served(deployments) == "v2"
+    assert not deployments.get("m").stale
 
 
 def test_a_hanging_registry_costs_one_caller_its_patience() -> None:
     registry = Registry()
-    router = registry.router(patience=0.05)
-    served(router)
+    deployments = registry.deployments(patience=0.05)
+    served(deployments)
     registry.gate.clear()
     registry.seconds = 60.0
-    assert served(router) == "v1"
-    assert router.get("m").stale
+    assert served(deployments) == "v1"
+    assert deployments.get("m").stale
     registry.gate.set()
 
 
 def test_errors_are_not_kept() -> None:
     registry = Registry(failure=DOWN)
-    router = registry.router()
+    deployments = registry.deployments()
     for _ in range(2):
         with pytest.raises(Unavailable, match="down"):
-            router.get("m")
+            deployments.get("m")
     registry.failure = NotFound("no such model")
     with pytest.raises(NotFound):
-        router.get("m")
+        deployments.get("m")
     registry.failure = None
-    assert served(router) == "v1"
+    assert served(deployments) == "v1"
 
 
 def test_a_model_that_is_gone_is_gone() -> None:
     registry = Registry()
-    router = registry.router()
-    served(router)
+    deployments = registry.deployments()
+    served(deployments)
     registry.failure = NotFound("no such model")
     registry.seconds = 60.0
     with pytest.raises(NotFound):
-        router.get("m")
+        deployments.get("m")
 
 
 def test_an_unexpected_failure_is_an_outage_not_a_hang() -> None:
     registry = Registry(failure=RuntimeError("?"))
     with pytest.raises(Unavailable, match="RuntimeError"):
-        registry.router().get("m")
+        registry.deployments().get("m")
 
 
 def test_first_requests_at_once_ask_once() -> None:
     registry = Registry()
     registry.gate.clear()
-    router = registry.router()
+    deployments = registry.deployments()
     found: list[str] = []
-    threads = [threading.Thread(target=lambda: found.append(served(router))) for _ in range(8)]
+    threads = [threading.Thread(target=lambda: found.append(served(deployments))) for _ in range(8)]
     for thread in threads:
         thread.start()
     eventually(lambda: registry.calls == 1)
@@ -197,19 +197,19 @@ def test_first_requests_at_once_ask_once() -> None:
 
 def test_nothing_in_production_is_a_conflict() -> None:
     with pytest.raises(Conflict, match="no version in production"):
-        served(Registry(production=None).router())
+        served(Registry(production=None).deployments())
 
 
 def test_a_split_without_stored_allocation_is_served() -> None:
-    router = Registry(split={"v1": 0.0, "v2": 1.0}).router()
-    assert served(router) == "v2"
+    deployments = Registry(split={"v1": 0.0, "v2": 1.0}).deployments()
+    assert served(deployments) == "v2"
 
 
 def test_pins_are_remembered_and_survive_an_outage() -> None:
     registry = Registry()
-    router = registry.router()
-    route = router.get("m")
-    pin: Callable[[str], VersionRecord] = lambda name: router.version(route, name)  # noqa: E731
+    deployments = registry.deployments()
+    route = deployments.get("m")
+    pin: Callable[[str], VersionRecord] = lambda name: deployments.version(route, name)  # noqa: E731
     assert pin("v2").version == "v2"
     assert pin("v8").version == "v8"
     calls = registry.calls

@@ -7,7 +7,7 @@ import pytest
 
 from neuralstream_core.errors import ArtifactRejected, Invalid
 from neuralstream_core.registry.records import FeatureRef, Signature, Tensor
-from neuralstream_core.serving.binding import bind
+from neuralstream_core.runtimes.binding import bind
 
 
 def ref(name: str, dtype: str = "float64", size: int = 1, view: str | None = "v") -> FeatureRef:

@@ -1,31 +1,24 @@
-"""Everything about serving one version that can be decided before a request comes."""
+"""A loaded version with everything about serving it that can be decided before a request comes."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from neuralstream_core.errors import ArtifactRejected, Invalid
-from neuralstream_core.registry.records import (
-    FeatureRef,
-    Label,
-    MissingPolicy,
-    Signature,
-    VersionRecord,
-)
+from neuralstream_core.registry.records import FeatureRef, MissingPolicy, VersionRecord
 from neuralstream_core.runtimes import Runtime
-from neuralstream_core.serving.binding import Binding, bind
+from neuralstream_core.runtimes.binding import Binding, bind
+from neuralstream_core.serving.answers import OutputReader
 from neuralstream_core.serving.cells import typed
-from neuralstream_core.serving.outcomes import Reader
 
-__all__ = ["Part", "Plan", "make_plan"]
+__all__ = ["Servable", "ViewFeatures", "make_servable"]
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
-    """What one view contributes: its feature names and their places in the model's feature list."""
+class ViewFeatures:
+    """The features of one view and their places in the model's feature list."""
 
     view: str
     names: tuple[str, ...]
@@ -33,13 +26,13 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class Servable:
     """A loaded version, ready to serve.
 
     Attributes:
-        parts: the views to read, in the order their first feature appears.
-        whole: whether the one part is the feature list itself, so that a row needs no rearranging.
-        lookup: how a request may name an input → its places; more than one is ambiguous.
+        binding: ``None`` for a version that lists no features.
+        views: what is read, in the order in which each view's first feature appears.
+        lookup: the names a request may use for an input → its places; more than one is ambiguous.
         fill: per feature what a missing cell becomes: ``(value,)``, or ``None`` when it is an error.
     """
 
@@ -47,18 +40,10 @@ class Plan:
     runtime: Runtime
     binding: Binding | None
     features: tuple[FeatureRef, ...]
-    parts: tuple[Part, ...]
-    whole: bool
+    views: tuple[ViewFeatures, ...]
     lookup: Mapping[str, tuple[int, ...]]
     fill: tuple[tuple[Any] | None, ...]
-    reader: Reader
-    head: str
-    """How an answer of this version begins, as JSON up to the entity id."""
-
-    @property
-    def classes(self) -> tuple[Label, ...] | None:
-        """Labels of a classifier or clusters."""
-        return self.reader.classes
+    reader: OutputReader
 
     @property
     def bound(self) -> Binding:
@@ -75,24 +60,33 @@ class Plan:
             )
         return self.binding
 
-    def defaulted(self, places: Sequence[int]) -> bool:
-        """Whether all of these features have a declared default to fall back on."""
+    def defaulted(self, views: Collection[ViewFeatures]) -> bool:
+        """Whether all features of these views have a declared default to fall back on."""
         return self.version.missing is MissingPolicy.DEFAULT and all(
-            self.fill[place] is not None for place in places
+            self.fill[place] is not None for view in views for place in view.places
         )
 
-    def check_view(self, view: str | None) -> None:
-        """Hold a request's ``feature_view`` against the views the model reads.
+    def unread(self, given: Collection[int], feature_view: str | None) -> list[ViewFeatures]:
+        """What must be read from the store when the request gives the inputs at the places ``given``.
 
         Raises:
-            Invalid: it reads others.
+            Invalid: the model does not read the request's ``feature_view``.
         """
-        if view is not None and self.parts and all(part.view != view for part in self.parts):
-            raise Invalid.at(
-                "feature_view",
-                f"the model reads {', '.join(part.view for part in self.parts)[:200]}",
-                code="wrong_feature_view",
-            )
+        if feature_view is not None and self.views:
+            names = [view.view for view in self.views]
+            if feature_view not in names:
+                raise Invalid.at(
+                    "feature_view",
+                    f"the model reads {', '.join(names)[:200]}",
+                    code="wrong_feature_view",
+                )
+        if not given:
+            return list(self.views)
+        left = (
+            _view_features(view.view, [p for p in view.places if p not in given], self.features)
+            for view in self.views
+        )
+        return [view for view in left if view.places]
 
     def place(self, name: str, view: str | None) -> int:
         """The input a request means by ``name``; ``view`` decides between views that share it.
@@ -113,7 +107,7 @@ class Plan:
         raise Invalid.at(f"features.{name}", f"ambiguous: {candidates}", code="ambiguous_feature")
 
 
-def make_plan(version: VersionRecord, runtime: Runtime) -> Plan:
+def make_servable(version: VersionRecord, runtime: Runtime) -> Servable:
     """Prepare a version.
 
     Raises:
@@ -128,33 +122,26 @@ def make_plan(version: VersionRecord, runtime: Runtime) -> Plan:
             by_view.setdefault(ref.view, []).append(place)
         lookup[ref.label] = (place,)
         lookup[ref.feature] = (*lookup.get(ref.feature, ()), place)
-    parts = tuple(
-        Part(view, tuple(features[place].feature for place in places), tuple(places))
-        for view, places in by_view.items()
-    )
-    nullable = binding.nullable if binding is not None else ()
-    return Plan(
+    # Registration settled what the outputs mean; their shapes are those of the loaded model.
+    settled = version.signature or runtime.signature
+    fields = {name: getattr(settled, name) for name in ("kind", "classes", "scores", "names")}
+    return Servable(
         version=version,
         runtime=runtime,
         binding=binding,
         features=features,
-        parts=parts,
-        whole=len(parts) == 1 and parts[0].places == tuple(range(len(features))),
+        views=tuple(_view_features(view, places, features) for view, places in by_view.items()),
         lookup=lookup,
         fill=tuple(
             _fill(version.missing, ref, can_be_null)
-            for ref, can_be_null in zip(features, nullable, strict=True)
+            for ref, can_be_null in zip(features, binding.nullable if binding else (), strict=True)
         ),
-        reader=Reader(_signature(version, runtime)),
-        head=json.dumps({"model": version.model, "version": version.version, "entity_id": 0})[:-2],
+        reader=OutputReader(runtime.signature.model_copy(update=fields)),
     )
 
 
-def _signature(version: VersionRecord, runtime: Runtime) -> Signature:
-    """What registration settled about the model, on the shapes that the loaded one really has."""
-    settled = version.signature or runtime.signature
-    fields = {name: getattr(settled, name) for name in ("kind", "classes", "scores", "names")}
-    return runtime.signature.model_copy(update=fields)
+def _view_features(view: str, places: list[int], features: tuple[FeatureRef, ...]) -> ViewFeatures:
+    return ViewFeatures(view, tuple(features[place].feature for place in places), tuple(places))
 
 
 def _fill(policy: MissingPolicy, ref: FeatureRef, nullable: bool) -> tuple[Any] | None:

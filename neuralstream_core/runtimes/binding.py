@@ -12,22 +12,19 @@ A float feature never goes into an integer input (it would be cut off), text onl
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from itertools import chain
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from neuralstream_core.errors import ArtifactRejected, Invalid
 from neuralstream_core.registry.records import FeatureRef, Signature, Tensor
-from neuralstream_core.runtimes import DATATYPES
+from neuralstream_core.runtimes._base import DATATYPES, FLOATS
 
 __all__ = ["Binding", "Slot", "bind"]
 
 _WHOLE = frozenset({"int64", "bool", "timestamp"})
-_FLOATS = frozenset({"FP64", "FP32", "FP16"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +52,7 @@ class Slot:
 
 @dataclass(frozen=True, slots=True)
 class Binding:
-    """The way from feature values to input tensors.
+    """How feature values become input tensors.
 
     Attributes:
         nullable: per feature, whether its input can carry a missing value (NaN or ``""``); an integer
@@ -65,7 +62,6 @@ class Binding:
     features: tuple[FeatureRef, ...]
     slots: tuple[Slot, ...]
     nullable: tuple[bool, ...]
-    _row: Callable[[Sequence[Any]], dict[str, np.ndarray]] = field(repr=False)
 
     def row(self, values: Sequence[Any]) -> dict[str, np.ndarray]:
         """Inputs of one row.
@@ -77,10 +73,21 @@ class Binding:
         Raises:
             Invalid: a value does not fit its input's type.
         """
+        inputs: dict[str, np.ndarray] = {}
         try:
-            return self._row(values)
+            for slot in self.slots:
+                cells: list[Any] = []
+                for place in slot.features:
+                    cells += _cells(values[place], self.features[place].size)
+                if slot.datatype == "BYTES":
+                    cells = ["" if cell is None else cell for cell in cells]
+                # numpy reads None as NaN; a float64 beyond float32 becomes infinity, which a tree
+                # compares rightly.
+                with np.errstate(over="ignore"):
+                    inputs[slot.name] = np.array(cells, slot.dtype).reshape(1, *slot.shape)
         except (OverflowError, ValueError, TypeError):
             raise _misfit() from None
+        return inputs
 
     def columns(
         self, columns: Sequence[np.ndarray], missing: np.ndarray | None
@@ -116,7 +123,7 @@ class Binding:
         return inputs
 
     def split(self, inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:
-        """The way back: one column per feature, ``(n,)`` or ``(n, size)``."""
+        """The feature columns that the input tensors hold, ``(n,)`` or ``(n, size)`` each."""
         columns: list[np.ndarray] = [np.zeros(0)] * len(self.features)
         for slot in self.slots:
             tensor = inputs[slot.name].reshape(-1, slot.width)
@@ -127,10 +134,10 @@ class Binding:
 
 
 def bind(signature: Signature, features: Sequence[FeatureRef]) -> Binding:
-    """Fit a version's features to its model's inputs.
+    """Assign a version's features to its model's inputs.
 
     Raises:
-        ArtifactRejected: they cannot fit; says which input or feature is left over.
+        ArtifactRejected: they do not fit; names the input or feature that is left over.
     """
     named = _by_name(signature, features)
     groups = named if named is not None else _in_order(signature, features)
@@ -141,8 +148,8 @@ def bind(signature: Signature, features: Sequence[FeatureRef]) -> Binding:
     nullable = [False] * len(features)
     for slot in slots:
         for place in slot.features:
-            nullable[place] = slot.datatype in _FLOATS or slot.datatype == "BYTES"
-    return Binding(tuple(features), slots, tuple(nullable), _row_builder(slots, features))
+            nullable[place] = slot.datatype in FLOATS or slot.datatype == "BYTES"
+    return Binding(tuple(features), slots, tuple(nullable))
 
 
 def _by_name(signature: Signature, features: Sequence[FeatureRef]) -> list[tuple[int, ...]] | None:
@@ -223,7 +230,7 @@ def _check_type(tensor: Tensor, ref: FeatureRef) -> None:
     text = tensor.datatype == "BYTES"
     fits = (
         (ref.dtype == "string") == text
-        and (text or tensor.datatype in _FLOATS or ref.dtype in _WHOLE)
+        and (text or tensor.datatype in FLOATS or ref.dtype in _WHOLE)
         and (tensor.datatype != "BOOL" or ref.dtype == "bool")
     )
     if not fits:
@@ -233,57 +240,12 @@ def _check_type(tensor: Tensor, ref: FeatureRef) -> None:
         )
 
 
-def _row_builder(
-    slots: tuple[Slot, ...], features: Sequence[FeatureRef]
-) -> Callable[[Sequence[Any]], dict[str, np.ndarray]]:
-    """The quickest way to one row's tensors; chosen once, because it is on the real-time path."""
-
-    def general(values: Sequence[Any]) -> dict[str, np.ndarray]:
-        inputs: dict[str, np.ndarray] = {}
-        for slot in slots:
-            cells: list[Any] = list(
-                chain.from_iterable(
-                    (values[place],)
-                    if features[place].size == 1 and not _is_vector(values[place])
-                    else _vector(values[place], features[place].size)
-                    for place in slot.features
-                )
-            )
-            if slot.datatype == "BYTES":
-                cells = ["" if cell is None else cell for cell in cells]
-            # numpy turns None into NaN by itself; a float64 beyond float32 becomes infinity, which
-            # trees compare rightly
-            with np.errstate(over="ignore"):
-                inputs[slot.name] = np.array(cells, slot.dtype).reshape(1, *slot.shape)
-        return inputs
-
-    only = slots[0] if len(slots) == 1 else None
-    if (
-        only is None
-        or only.datatype not in ("FP32", "FP64")
-        or only.features != tuple(range(len(features)))
-        or only.shape != (len(features),)
-    ):
-        return general
-    name, dtype, shape = only.name, only.dtype, (1, *only.shape)
-    pack = struct.Struct(f"={len(features)}{'f' if only.datatype == 'FP32' else 'd'}").pack
-
-    def wide(values: Sequence[Any]) -> dict[str, np.ndarray]:
-        try:
-            return {name: np.frombuffer(pack(*values), dtype).reshape(shape)}
-        except (struct.error, OverflowError):  # a missing value, or one beyond float32
-            return general(values)
-
-    return wide
-
-
-def _is_vector(value: Any) -> bool:
-    return isinstance(value, list | tuple | np.ndarray)
-
-
-def _vector(value: Any, size: int) -> Sequence[Any]:
+def _cells(value: Any, size: int) -> Sequence[Any]:
+    """The elements of one feature value."""
     if value is None:
         return (None,) * size
+    if not isinstance(value, list | tuple | np.ndarray):
+        value = (value,)
     if len(value) != size:
         raise ValueError
     elements: Sequence[Any] = value

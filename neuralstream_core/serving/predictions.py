@@ -1,0 +1,176 @@
+"""What the engine answers: `Prediction` for one row, `PredictionColumns` for many."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+from neuralstream_core.features.rows import Entity
+from neuralstream_core.runtimes import Predictions
+from neuralstream_core.serving.answers import Answer, Answers
+from neuralstream_core.serving.cells import RowError
+from neuralstream_core.serving.servable import Servable
+from neuralstream_core.time import Micros
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["Group", "Prediction", "PredictionColumns", "Seconds", "join_groups"]
+
+Seconds: TypeAlias = tuple[float, float, float]
+"""Duration of a request: total, reading features, inference."""
+
+
+@dataclass(slots=True)
+class Prediction:
+    """The answer for one entity.
+
+    Attributes:
+        entity: canonical: a string, or a tuple in the primary view's key order; ``None`` when the
+            request named none.
+        values: what the model saw, one per feature; ``None`` where a cell was missing.
+        status: cell statuses, or ``None`` when every cell is present.
+        predictions: the runtime's own answer, one row.
+        degraded: the online store was down and declared defaults were used.
+    """
+
+    servable: Servable
+    entity: Entity | None
+    answer: Answer
+    values: Sequence[Any]
+    status: Sequence[int] | None
+    predictions: Predictions
+    seconds: Seconds
+    at: Micros
+    degraded: bool = False
+
+    def features(self) -> dict[str, Any]:
+        """What the model saw, by feature name; by ``view:feature`` where two share a name."""
+        lookup = self.servable.lookup
+        return {
+            ref.feature if len(lookup[ref.feature]) == 1 else ref.label: value
+            for ref, value in zip(self.servable.features, self.values, strict=True)
+        }
+
+
+@dataclass(slots=True)
+class PredictionColumns:
+    """The answers for ``n`` rows.
+
+    Attributes:
+        versions: names of the versions that answered.
+        version: index into `versions` for each row, ``(n,)``.
+        prediction: ``(n,)``; numbers or labels, object where versions differ in type or a model has
+            several outputs. Meaningless at rows in `errors`.
+        probability, score: float64 ``(n,)`` as in `Answer`, NaN where there is none; ``None`` when
+            no version gives any.
+        probabilities, scores: by class, float64 ``(n,)`` each, NaN where the row's version has no
+            such class; empty when no version has three or more.
+        errors: by row.
+        names: of the values of a prediction by version, for models with several named outputs.
+        degraded: the online store was down and declared defaults were used.
+    """
+
+    versions: tuple[str, ...]
+    version: NDArray[np.intp]
+    prediction: NDArray[Any]
+    probability: NDArray[np.float64] | None
+    score: NDArray[np.float64] | None
+    probabilities: dict[str, NDArray[np.float64]]
+    scores: dict[str, NDArray[np.float64]]
+    errors: dict[int, RowError]
+    seconds: Seconds
+    names: Mapping[str, tuple[str, ...]]
+    degraded: bool = False
+
+
+@dataclass(slots=True)
+class Group:
+    """The rows that one version answers, while they are read and inferred.
+
+    Attributes:
+        rows: their positions in the request.
+        columns: one per feature, of as many cells as `rows`.
+        status: cell statuses ``(len(rows), features)``.
+        good: positions within `rows` that have all features and, after inference, an answer.
+        answers: those of the rows of `good`.
+    """
+
+    servable: Servable
+    rows: NDArray[np.intp]
+    columns: list[NDArray[Any]] = field(default_factory=list)
+    status: NDArray[np.uint8] = field(default_factory=lambda: np.zeros((0, 0), np.uint8))
+    good: NDArray[np.intp] = field(default_factory=lambda: np.zeros(0, np.intp))
+    answers: Answers | None = None
+
+
+def join_groups(
+    groups: Sequence[Group],
+    versions: tuple[str, ...],
+    version: NDArray[np.intp],
+    errors: dict[int, RowError],
+    seconds: Seconds,
+    *,
+    degraded: bool,
+) -> PredictionColumns:
+    """The answers of all groups in the order of the request."""
+    done = [(group, group.answers) for group in groups if group.answers is not None]
+    n = len(version)
+    return PredictionColumns(
+        versions=versions,
+        version=version,
+        prediction=_predictions(done, n),
+        probability=_numbers(done, n, lambda answers: answers.probability),
+        score=_numbers(done, n, lambda answers: answers.score),
+        probabilities=_by_class(done, n, lambda answers: answers.probability),
+        scores=_by_class(done, n, lambda answers: answers.score),
+        errors=errors,
+        seconds=seconds,
+        names={group.servable.version.version: group.servable.reader.names for group, _ in done},
+        degraded=degraded,
+    )
+
+
+_Done: TypeAlias = "Sequence[tuple[Group, Answers]]"
+_Pick: TypeAlias = "Callable[[Answers], NDArray[np.float64] | None]"
+
+
+def _predictions(done: _Done, n: int) -> NDArray[Any]:
+    dtypes = {answers.prediction.dtype for _, answers in done}
+    plain = len(dtypes) == 1 and all(answers.prediction.ndim == 1 for _, answers in done)
+    dtype = dtypes.pop() if plain else np.dtype(object)
+    prediction = np.full(n, None) if dtype.kind == "O" else np.zeros(n, dtype)
+    for group, answers in done:
+        rows = group.rows[group.good]
+        if plain:
+            prediction[rows] = answers.prediction
+        else:
+            for row, value in zip(rows.tolist(), answers.prediction.tolist(), strict=True):
+                prediction[row] = value
+    return prediction
+
+
+def _numbers(done: _Done, n: int, pick: _Pick) -> NDArray[np.float64] | None:
+    joined: NDArray[np.float64] | None = None
+    for group, answers in done:
+        found = pick(answers)
+        if found is not None:
+            joined = np.full(n, np.nan) if joined is None else joined
+            joined[group.rows[group.good]] = found
+    return joined
+
+
+def _by_class(done: _Done, n: int, pick: _Pick) -> dict[str, NDArray[np.float64]]:
+    """Columns by class, where the answers hold the number that ``pick`` takes for every class."""
+    by_class: dict[str, NDArray[np.float64]] = {}
+    for group, answers in done:
+        if answers.by_class is None or pick(answers) is None:
+            continue
+        rows = group.rows[group.good]
+        for at, name in enumerate(group.servable.reader.class_names):
+            column = by_class.setdefault(name, np.full(n, np.nan))
+            column[rows] = answers.by_class[:, at]
+    return by_class
