@@ -7,7 +7,8 @@ from typing import Literal, Self
 from pydantic import BaseModel, Field
 
 from neuralstream_core.schedules.records import ScheduleRecord
-from neuralstream_core.serving.batch.jobs import Failure, JobRecord, JobSpec, JobStatus
+from neuralstream_core.serving.batch.jobs import Failure, JobRecord, JobStatus
+from neuralstream_core.serving.batch.requests import JobSpec
 from neuralstream_core.time import Micros, from_micros
 from neuralstream_core.types import Name, UtcTime
 

@@ -8,7 +8,7 @@ from pydantic import AwareDatetime, Field, StringConstraints
 
 from neuralstream_core.schedules.places import filled
 from neuralstream_core.schedules.recurrence import Recurrence, parse, zone_of
-from neuralstream_core.serving.batch.jobs import JobSpec
+from neuralstream_core.serving.batch.requests import JobSpec
 from neuralstream_core.time import Micros
 from neuralstream_core.types import Description, Name, Record
 

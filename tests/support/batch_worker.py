@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
-from typing import Any
 
-from neuralstream_core.serving.batch.cells import Entity
-from neuralstream_core.serving.batch.chunks import Answers, ChunkWorker, Predictor
-from neuralstream_core.serving.batch.locations import Buckets
+from neuralstream_core.serving.columns import Columns
+
+from neuralstream_core.serving.batch.chunks import ChunkWorker, Predictor
+from neuralstream_core.serving.batch.locations import Buckets, Objects
 from neuralstream_core.serving.batch.manifest import Chunk
-from neuralstream_core.serving.batch.objects import Objects
+from neuralstream_core.serving.batch.rows import InputRows
 from neuralstream_lambda.batch import BatchSettings, jobs, predictor
 from neuralstream_lambda.wiring import s3_client
 
@@ -25,15 +24,9 @@ class Announcing:
     def __init__(self, inner: Predictor) -> None:
         self._inner = inner
 
-    def predict(
-        self,
-        version: str,
-        entities: Sequence[Entity],
-        others: Mapping[str, Sequence[str]],
-        features: Mapping[str, Sequence[Any]],
-    ) -> Answers:
+    def predict(self, rows: InputRows) -> Columns:
         print("slice", flush=True)  # noqa: T201 - the protocol
-        return self._inner.predict(version, entities, others, features)
+        return self._inner.predict(rows)
 
     def count(self) -> None:
         self._inner.count()
@@ -47,7 +40,7 @@ def main() -> None:
         Objects(s3_client()),
         Buckets(settings.data_bucket),
         settings.data_bucket,
-        lambda model, as_of: Announcing(predictor(settings, model, as_of)),
+        lambda model, pins: Announcing(predictor(settings, model, pins)),
     )
     worker.run(order["job_id"], Chunk.model_validate(order["chunk"]))
     print("done", flush=True)  # noqa: T201 - the protocol

@@ -11,10 +11,9 @@ from neuralstream_core.schedules import ScheduleRecord, Schedules, ScheduleSpec
 from neuralstream_core.schedules.answers import ScheduleAnswer, SchedulesAnswer
 from neuralstream_core.schedules.places import filled
 from neuralstream_core.schedules.recurrence import parse, zone_of
-from neuralstream_core.serving.batch.jobs import JobRecord, JobSpec
+from neuralstream_core.serving.batch.jobs import JobRecord, Run
 from neuralstream_core.serving.batch.locations import Buckets, input_format
-from neuralstream_core.serving.batch.requests import ScheduledJob
-from neuralstream_core.serving.batch.runs import Run
+from neuralstream_core.serving.batch.requests import JobSpec, ScheduledJob
 from neuralstream_core.time import Micros, system_clock, to_micros
 from neuralstream_lambda.access import Caller, Scope
 from neuralstream_lambda.batch import BatchSettings, jobs, submit_scheduled

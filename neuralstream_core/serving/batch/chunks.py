@@ -1,89 +1,76 @@
-"""A chunk task: read a piece of the input, predict, write a part. Idempotent: what it writes depends only
-on the plan, the input's pinned bytes and the feature store, and each file is replaced whole."""
+"""A chunk task: read a piece of the input, predict it, write a piece of the output.
+
+Idempotent: what a chunk writes depends only on the plan, the pinned bytes of the input and the feature store,
+and each file is replaced as a whole.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import replace
+from math import inf
 from typing import Any, Final, Protocol, TypeAlias
 
-from neuralstream_core.registry.allocation import Assigner
-from neuralstream_core.serving.batch.cells import Bad, Entity
-from neuralstream_core.serving.batch.footer import open_part, read_footer
-from neuralstream_core.serving.batch.jobs import Jobs
-from neuralstream_core.serving.batch.locations import Buckets, Location
-from neuralstream_core.serving.batch.manifest import (
-    Chunk,
-    ChunkResult,
-    File,
-    Plan,
-    Workspace,
-    own_files,
+import numpy as np
+
+from neuralstream_core.monitoring.observation import AnyObservation, Recorder, Refused
+from neuralstream_core.registry.allocation import BUCKETS
+from neuralstream_core.registry.registry import ServedModel
+from neuralstream_core.serving.batch.jobs import Jobs, Pins
+from neuralstream_core.serving.batch.locations import Buckets, Location, Objects
+from neuralstream_core.serving.batch.manifest import Chunk, ChunkResult, JobFiles, JobPlan
+from neuralstream_core.serving.batch.output import MEDIA, ErrorFile, OutputFile, answer_columns
+from neuralstream_core.serving.batch.rows import (
+    SLICE,
+    InputRows,
+    InputSchema,
+    csv_rows,
+    jsonl_rows,
+    parquet_rows,
 )
-from neuralstream_core.serving.batch.objects import Objects
-from neuralstream_core.serving.batch.output import MEDIA, ErrorLines, Part, Predicted
-from neuralstream_core.serving.batch.rows import Reader, Rows, csv_rows, jsonl_rows, parquet_rows
 from neuralstream_core.serving.batch.splitting import split
-from neuralstream_core.time import Micros
+from neuralstream_core.serving.deployments import Deployments
+from neuralstream_core.serving.engine import Engine
+from neuralstream_core.serving.predictions import PredictionColumns
 
-__all__ = ["SLICE", "Answers", "ChunkWorker", "Open", "Predictor"]
-
-SLICE: Final = 8192
-"""Rows of one flight to the feature store and one inference call."""
-
-
-@dataclass(slots=True)
-class Answers:
-    """What one version answered to some entities, in their order; ``None`` where a row is in ``bad``.
-
-    Attributes:
-        numbers: ``probability`` and ``score``, as far as the version gives them.
-        named: ``probabilities``, ``scores`` and ``outputs`` likewise, by name.
-    """
-
-    predictions: list[Any]
-    numbers: dict[str, list[float | None]] = field(default_factory=dict)
-    named: dict[str, dict[str, list[Any]]] = field(default_factory=dict)
-    bad: Bad = field(default_factory=dict)
+__all__ = ["ChunkWorker", "HeldRecorder", "JobPredictor", "Predictor", "PredictorFor", "pinned"]
 
 
 class Predictor(Protocol):
-    """A job's way to a model, with the feature store seen as of one moment."""
+    """Predicts the rows of one job, with the versions and the time that its plan pinned."""
 
-    def predict(
-        self,
-        version: str,
-        entities: Sequence[Entity],
-        others: Mapping[str, Sequence[str]],
-        features: Mapping[str, Sequence[Any]],
-    ) -> Answers:
-        """Predict with one version.
-
-        Args:
-            others: further entity keys, one column each.
-            features: values from the input, one column each; ``None`` is a missing value.
-        """
+    def predict(self, rows: InputRows) -> PredictionColumns:
+        """The answers to ``rows``, none of which has an error."""
 
     def count(self) -> None:
-        """Hand what was predicted to monitoring, once the result stands."""
+        """Report the predictions to monitoring."""
 
 
-Open: TypeAlias = Callable[[str, Micros], Predictor]
-"""``(model, as_of)`` to a fresh `Predictor`."""
+PredictorFor: TypeAlias = Callable[[str, Pins], Predictor]
+"""Makes a `Predictor` for a model."""
 
 
 class ChunkWorker:
-    """Runs chunk tasks."""
+    """Runs chunk tasks.
+
+    Args:
+        data_bucket: holds plans and results.
+        predictor: called once per task.
+    """
 
     def __init__(
-        self, jobs: Jobs, objects: Objects, buckets: Buckets, data_bucket: str, open_: Open
+        self,
+        jobs: Jobs,
+        objects: Objects,
+        buckets: Buckets,
+        data_bucket: str,
+        predictor: PredictorFor,
     ) -> None:
         self._jobs, self._objects, self._buckets = jobs, objects, buckets
-        self._data_bucket, self._open = data_bucket, open_
+        self._data_bucket, self._predictor = data_bucket, predictor
 
     def run(self, job_id: str, chunk: Chunk) -> ChunkResult:
-        """Do the chunk and count it once.
+        """Process a chunk and count it once.
 
         Raises:
             Unavailable: the feature store, a model or S3 cannot be reached; try again.
@@ -91,173 +78,155 @@ class ChunkWorker:
             Invalid: the input cannot be decoded.
             RuntimeError: a file that the job wrote is missing, or the role may not write.
         """
-        workspace = Workspace(self._data_bucket, job_id)
-        with own_files():
-            plan = Plan.model_validate_json(self._objects.read(workspace.plan))
-        at = self._buckets.check(plan.input, "input")
-        part = Part(
-            plan.keys,
-            plan.others,
-            plan.prediction,
-            plan.multiple,
-            score=plan.score,
-            named={
-                "probabilities": plan.classes,
-                "scores": plan.scored,
-                "outputs": plan.outputs,
-            },
-        )
-        errors = ErrorLines()
-        versions: dict[str, int] = {}
-        predictor = self._open(plan.model, plan.pins.as_of)
-        routed = _Routed(plan, predictor)
-        for rows in self._rows(plan, chunk, at):
-            predicted = routed.predict(rows)
-            part.add(rows, predicted)
-            errors.add(rows, predicted.bad)
-            _tally(versions, predicted)
-        result = self._write(plan, chunk, part, errors, versions)
-        with own_files():
-            self._objects.write(
-                workspace.result(chunk.chunk),
-                result.model_dump_json().encode(),
-                "application/json",
-            )
+        files = JobFiles(self._objects, self._data_bucket, job_id)
+        plan = files.plan()
+        source = self._buckets.check(plan.input, "input")
+        output, failures = OutputFile(plan), ErrorFile()
+        predictor = self._predictor(plan.model, plan.pins)
+        for rows in self._rows(plan, chunk, source):
+            places, good = rows.good()
+            errors = dict(rows.errors)
+            answers: Mapping[str, list[Any]] = {}
+            if places:
+                columns = predictor.predict(good)
+                answers = answer_columns(columns)
+                errors |= {places[at]: error for at, error in columns.errors.items()}
+            output.add(rows, places, answers, errors)
+            failures.add(rows, errors)
+        result = _write(files, plan, chunk, output, failures)
         if self._jobs.chunk_done(job_id, chunk.chunk, result.rows, result.failed):
             predictor.count()
         return result
 
-    def _rows(self, plan: Plan, chunk: Chunk, at: Location) -> Iterator[Rows]:
-        reader = Reader(plan.keys, plan.others, plan.features)
+    def _rows(self, plan: JobPlan, chunk: Chunk, source: Location) -> Iterator[InputRows]:
+        schema = InputSchema(plan.keys, plan.others, plan.features)
         if plan.input_format == "parquet":
-            footer = read_footer(self._objects, at, plan.pins.size, plan.pins.etag)
-            keep = {*plan.keys, *plan.others, *plan.features}
-            file = open_part(
-                self._objects, at, plan.pins.etag, footer, chunk.start, chunk.end, keep
-            )
-            yield from parquet_rows(file, reader, batch=SLICE, first_row=chunk.first_line)
+            from neuralstream_core.serving.batch.parquet import ParquetInput
+
+            file = ParquetInput(self._objects, source, plan.pins.size, plan.pins.etag)
+            first = chunk.first_line - 1
+            rows = sum(file.row_groups()[chunk.start : chunk.end])
+            yield from parquet_rows(file, schema, first, first + rows)
             return
-        blocks = self._objects.stream(at, chunk.start, chunk.end, plan.pins.etag)
+        blocks = self._objects.stream(source, chunk.start, chunk.end, plan.pins.etag)
         quoted = plan.input_format == "csv"
         for block in split(blocks, quoted=quoted, first_line=chunk.first_line):
-            # parsed a slice at a time: a whole block's rows would keep the garbage collector busy
             for records in block.slices(SLICE):
-                yield (
-                    csv_rows(records, reader, plan.columns)
-                    if quoted
-                    else jsonl_rows(records, reader)
-                )
+                if quoted:
+                    yield csv_rows(records, schema, plan.columns)
+                else:
+                    yield jsonl_rows(records, schema)
 
-    def _write(
+
+def _write(
+    files: JobFiles, plan: JobPlan, chunk: Chunk, output: OutputFile, failures: ErrorFile
+) -> ChunkResult:
+    folder = Location.parse(plan.output)
+    part = files.write_output(
+        folder / f"part-{chunk.chunk:05d}.{plan.output_format}",
+        output.encode(),
+        MEDIA[plan.output_format],
+        output.rows,
+    )
+    failed = None
+    if len(failures):
+        at = folder / f"errors/errors-{chunk.chunk:05d}.jsonl"
+        failed = files.write_output(at, failures.encode(), MEDIA["jsonl"], len(failures))
+    result = ChunkResult(
+        chunk=chunk.chunk,
+        rows=output.rows,
+        failed=len(failures),
+        part=part,
+        errors=failed,
+        versions=dict(sorted(output.versions.items())),
+        reasons=dict(sorted(failures.reasons.items())),
+    )
+    files.write_result(result)
+    return result
+
+
+class HeldRecorder:
+    """Keeps observations until their chunk is counted, so that a retried chunk counts once."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self._recorder = recorder
+        self._held: list[AnyObservation] = []
+
+    def record(self, observation: AnyObservation) -> None:
+        """Keep an observation. Its version counts as pinned: a job is no traffic that a split routes."""
+        self._held.append(replace(observation, pinned=True))
+
+    def failure(
         self,
-        plan: Plan,
-        chunk: Chunk,
-        part: Part,
-        errors: ErrorLines,
-        versions: dict[str, int],
-    ) -> ChunkResult:
-        folder = Location.parse(plan.output)
-        name = f"part-{chunk.chunk:05d}.{plan.output_format}"
-        written = self._file(
-            folder / name, part.encode(plan.output_format), part.rows, MEDIA[plan.output_format]
-        )
-        failed = None
-        if len(errors):
-            at = folder / f"errors/errors-{chunk.chunk:05d}.jsonl"
-            failed = self._file(at, errors.encode(), len(errors), MEDIA["jsonl"])
-        return ChunkResult(
-            chunk=chunk.chunk,
-            rows=part.rows,
-            failed=len(errors),
-            part=written,
-            errors=failed,
-            versions=dict(sorted(versions.items())),
-            reasons=dict(sorted(errors.reasons.items())),
-        )
-
-    def _file(self, at: Location, data: bytes, rows: int, media: str) -> File:
-        # the caller chose another bucket, but not what the role may do in this one
-        with own_files() if at.bucket == self._data_bucket else nullcontext():
-            digest = self._objects.write(at, data, media)
-        return File(uri=str(at), rows=rows, bytes=len(data), sha256=digest)
-
-
-class _Routed:
-    """Sends each row to the version that answers for its entity and puts the answers back in order."""
-
-    def __init__(self, plan: Plan, predictor: Predictor) -> None:
-        self._assigner = Assigner(plan.model, plan.pins.salt, plan.pins.allocation)
-        self._predictor = predictor
-
-    def predict(self, rows: Rows) -> Predicted:
-        n = len(rows)
-        bad = dict(rows.bad)
-        good = [i for i in range(n) if i not in bad] if bad else range(n)
-        owners = self._assigner.many([rows.entities[i] for i in good]) if len(good) else ()  # type: ignore[misc]  # good rows have one
-        groups: dict[str, Sequence[int]] = {}
-        versions = self._assigner.versions
-        if len(versions) == 1:
-            groups[versions[0]] = good
-        else:
-            for at, owner in zip(good, owners, strict=True):
-                groups.setdefault(versions[owner], []).append(at)  # type: ignore[attr-defined]  # lists here
-        if len(groups) == 1 and len(good) == n:
-            ((version, _),) = groups.items()
-            answers = self._predictor.predict(version, rows.entities, rows.others, rows.features)  # type: ignore[arg-type]  # all good
-            names: list[str | None] = [version] * n
-            for i in answers.bad:
-                names[i] = None
-            return Predicted(
-                names, answers.predictions, answers.numbers, answers.named, answers.bad
-            )
-        merged = _Merge(n, bad)
-        for version, places in groups.items():
-            if places:
-                answers = self._predictor.predict(
-                    version,
-                    [rows.entities[i] for i in places],  # type: ignore[misc]  # good rows have one
-                    _picked(rows.others, places),
-                    _picked(rows.features, places),
-                )
-                merged.add(version, places, answers)
-        return merged.predicted
-
-
-class _Merge:
-    """Answers of several versions, scattered back to the places of their rows."""
-
-    def __init__(self, n: int, bad: Bad) -> None:
-        self.predicted = Predicted([None] * n, [None] * n, {}, {}, bad)
-        self._n = n
-
-    def add(self, version: str, places: Sequence[int], answers: Answers) -> None:
-        out = self.predicted
-        for i, place in enumerate(places):
-            if i in answers.bad:
-                out.bad[place] = answers.bad[i]
-            else:
-                out.versions[place] = version
-                out.predictions[place] = answers.predictions[i]
-        for field_, values in answers.numbers.items():
-            self._scatter(out.numbers, field_, places, values)
-        for field_, columns in answers.named.items():
-            for name, column in columns.items():
-                self._scatter(out.named.setdefault(field_, {}), name, places, column)
-
-    def _scatter(
-        self, into: dict[str, list[Any]], name: str, places: Sequence[int], values: Sequence[Any]
+        model: str,
+        version: str | None,
+        code: str,
+        *,
+        rows: int = 1,
+        refused: Refused | None = None,
     ) -> None:
-        target = into.setdefault(name, [None] * self._n)
-        for place, value in zip(places, values, strict=True):
-            target[place] = value
+        """Ignored: the task fails as a whole and is tried again."""
+
+    def release(self) -> None:
+        """Pass on all kept observations."""
+        held, self._held = self._held, []
+        for observation in held:
+            self._recorder.record(observation)
 
 
-def _picked(columns: Mapping[str, Sequence[Any]], places: Sequence[int]) -> dict[str, list[Any]]:
-    return {name: [column[i] for i in places] for name, column in columns.items()}
+class JobPredictor(Predictor):
+    """A `Predictor` over an `Engine` whose router and clock are pinned.
+
+    Args:
+        engine: reports to ``recorder``.
+    """
+
+    def __init__(self, engine: Engine, recorder: HeldRecorder, model: str) -> None:
+        self._engine, self._recorder, self._model = engine, recorder, model
+
+    def predict(self, rows: InputRows) -> PredictionColumns:
+        """See `Predictor.predict`."""
+        return self._engine.predict_columns(
+            self._model,
+            rows.entities,
+            keys=rows.others or None,
+            overrides={name: _column(values) for name, values in rows.features.items()} or None,
+            job=True,
+        )
+
+    def count(self) -> None:
+        """See `Predictor.count`."""
+        self._recorder.release()
 
 
-def _tally(versions: dict[str, int], predicted: Predicted) -> None:
-    names = set(predicted.versions)
-    for version in names:
-        if version is not None:
-            versions[version] = versions.get(version, 0) + predicted.versions.count(version)
+_SECONDS: Final = inf
+"""A pinned route never expires."""
+
+
+def pinned(router: Deployments, model: str, pins: Pins) -> Deployments:
+    """A router that gives ``model`` the versions and the allocation that a job pinned.
+
+    Raises:
+        NotFound: no such model or version.
+        Conflict: a version is not READY.
+    """
+    current = router.get(model)
+    versions = {name: router.version(current, name) for name, buckets in pins.allocation if buckets}
+    record = current.model.model_copy(
+        update={
+            "salt": pins.salt,
+            "allocation": pins.allocation,
+            "ab_split": {name: buckets / BUCKETS for name, buckets in pins.allocation},
+        }
+    )
+    routing = ServedModel(record, versions)
+    return Deployments(
+        lambda _: routing, lambda _, name: versions[name], soft=_SECONDS, hard=_SECONDS
+    )
+
+
+def _column(values: Sequence[Any]) -> Sequence[Any] | np.ndarray:
+    """Floats as an array, in which the engine reads NaN as missing; other values as they are."""
+    if set(map(type, values)) <= {float, type(None)} and any(v is not None for v in values):
+        return np.array(values, dtype=np.float64)
+    return values

@@ -1,65 +1,56 @@
-"""The last task of a job: add up, commit the output by its manifest, tell the model's history."""
+"""The last task of a job: add up its chunks, complete its output by a manifest, tell the model's history."""
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
-from typing import Final, TypeAlias
+from typing import Any, Final
 
-from pydantic import TypeAdapter
-
-from neuralstream_core.serving.batch.jobs import Failure, JobRecord, Jobs, Outcome
-from neuralstream_core.serving.batch.locations import Location
-from neuralstream_core.serving.batch.manifest import (
-    Chunk,
-    ChunkResult,
-    Manifest,
-    Plan,
-    Workspace,
-    own_files,
-)
-from neuralstream_core.serving.batch.objects import Objects
+from neuralstream_core.errors import NotFound
+from neuralstream_core.registry.issuer import Issuer
+from neuralstream_core.registry.records import EventKind
+from neuralstream_core.registry.registry import Registry
+from neuralstream_core.serving.batch.jobs import Failure, JobRecord, JobResult, Jobs, JobStatus
+from neuralstream_core.serving.batch.locations import Location, Objects
+from neuralstream_core.serving.batch.manifest import ChunkResult, JobFiles, JobPlan, Manifest
 from neuralstream_core.time import from_micros
 
-__all__ = ["Finisher", "Tell"]
+__all__ = ["Finisher", "tell"]
 
-Tell: TypeAlias = Callable[[JobRecord], None]
-"""Writes the job's event into the history of its model; may be called again with the same record."""
-
-_CHUNKS: Final = TypeAdapter(list[Chunk])
 _READERS: Final = 8
 _LISTED: Final = 100
 """Error files named in the job record; the manifest has all."""
+_log = logging.getLogger("neuralstream.batch")
 
 
 class Finisher:
     """Ends jobs."""
 
-    def __init__(self, jobs: Jobs, objects: Objects, data_bucket: str, tell: Tell) -> None:
-        self._jobs, self._objects, self._data_bucket, self._tell = jobs, objects, data_bucket, tell
+    def __init__(self, jobs: Jobs, objects: Objects, data_bucket: str, registry: Registry) -> None:
+        self._jobs, self._objects = jobs, objects
+        self._data_bucket, self._registry = data_bucket, registry
 
     def finish(self, job_id: str) -> JobRecord:
-        """Commit the job's output, or fail it when it has no rows or too many of them failed.
+        """Complete the job's output, or fail the job when it has no rows or too many of them failed.
 
         Raises:
             RuntimeError: a chunk left no result, or the role may not write the manifest.
         """
         job = self._jobs.get(job_id)
         if job.status.done:
-            self._tell(job)
+            tell(self._registry, job)
             return job
-        workspace = Workspace(self._data_bucket, job_id)
-        with own_files():
-            plan = Plan.model_validate_json(self._objects.read(workspace.plan))
-            chunks = _CHUNKS.validate_json(self._objects.read(workspace.chunks))
-            manifest = _manifest(plan, self._results(workspace, chunks))
+        files = JobFiles(self._objects, self._data_bucket, job_id)
+        plan = files.plan()
+        with ThreadPoolExecutor(_READERS) as pool:
+            results = list(pool.map(lambda chunk: files.result(chunk.chunk), files.chunks()))
+        manifest = _manifest(plan, results)
         failure = _empty(manifest, job) or _too_many(manifest, job.max_failed_fraction)
         at = Location.parse(plan.output) / ("manifest.json" if failure is None else "failed.json")
-        with own_files() if at.bucket == self._data_bucket else nullcontext():
-            self._objects.write(at, manifest.model_dump_json(indent=1).encode(), "application/json")
-        outcome = Outcome(
+        files.write_manifest(at, manifest)
+        result = JobResult(
             manifest=str(at),
             rows=manifest.rows,
             failed=manifest.failed,
@@ -67,28 +58,41 @@ class Finisher:
             reasons=manifest.reasons,
             errors=[file.uri for file in manifest.errors[:_LISTED]],
         )
-        return self._decide(job_id, outcome, failure)
+        return self._end(job_id, result, failure)
 
     def fail(self, job_id: str, failure: Failure) -> JobRecord:
-        """The job cannot go on. A job that is done already stays as it is."""
-        return self._decide(job_id, None, failure)
+        """Fail the job. A job that has ended stays as it is."""
+        return self._end(job_id, None, failure)
 
-    def _decide(self, job_id: str, outcome: Outcome | None, failure: Failure | None) -> JobRecord:
-        job = self._jobs.finish(job_id, outcome, failure)
-        self._tell(job)
+    def _end(self, job_id: str, result: JobResult | None, failure: Failure | None) -> JobRecord:
+        job = self._jobs.finish(job_id, result, failure)
+        tell(self._registry, job)
         return job
 
-    def _results(self, workspace: Workspace, chunks: list[Chunk]) -> list[ChunkResult]:
-        def result(chunk: Chunk) -> ChunkResult:
-            return ChunkResult.model_validate_json(
-                self._objects.read(workspace.result(chunk.chunk))
-            )
 
-        with ThreadPoolExecutor(_READERS) as pool:
-            return list(pool.map(result, chunks))
+def tell(registry: Registry, job: JobRecord) -> None:
+    """Write the end of a job into the history of its model, once however often it is called.
+
+    A model that was deleted meanwhile is logged; the job stays as it is.
+    """
+    done = job.status is JobStatus.SUCCEEDED
+    data: dict[str, Any] = {"job_id": job.job_id, "input": job.input, "output": job.output}
+    if job.outcome is not None:
+        data |= job.outcome.model_dump(include={"manifest", "rows", "failed", "versions"})
+    try:
+        registry.record_event(
+            job.model,
+            EventKind.BATCH_FINISHED if done else EventKind.BATCH_FAILED,
+            Issuer(job.created_by, key=job.job_id),
+            version=job.version,
+            reason=None if job.failure is None else job.failure.code,
+            data=data,
+        )
+    except NotFound:
+        _log.warning("the model of job %s is gone", job.job_id)
 
 
-def _manifest(plan: Plan, results: list[ChunkResult]) -> Manifest:
+def _manifest(plan: JobPlan, results: Sequence[ChunkResult]) -> Manifest:
     versions: Counter[str] = Counter()
     reasons: Counter[str] = Counter()
     for result in results:

@@ -1,10 +1,10 @@
-"""The record of a batch job: asked for, running, done or failed.
+"""Records of batch jobs and of the schedule runs that asked for them.
 
 Items, all under partition key ``JOB#{ns}#{id}``: ``JOB`` is the record (listed newest first on GSI1
-under ``JOBS#{ns}``), ``OWNER`` lists it under ``JOBS#{ns}#{principal}`` for its owner, ``CHUNK#{n}``
-marks a chunk whose result stands, ``RUN`` lists a job that a schedule asked for
-(`neuralstream_core.serving.batch.runs`). A new record carries an ``outbox`` attribute in the same write,
-which `DispatchFunction` turns into one execution of the state machine; the first task removes it.
+under ``JOBS#{ns}``), ``OWNER`` lists it under ``JOBS#{ns}#{principal}``, ``CHUNK#{n}`` marks a chunk that
+is counted, ``RUN`` lists a job of a schedule by scheduled time under ``RUNS#{ns}#{schedule}``. A new record
+carries an ``outbox`` attribute in the same write, which `DispatchFunction` turns into one execution of the
+state machine; the first task removes it.
 """
 
 from __future__ import annotations
@@ -16,38 +16,41 @@ import secrets
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from enum import StrEnum
-from typing import Annotated, Any, Final
+from typing import Any, Final, NamedTuple
 
 from pydantic import AwareDatetime, Field
 
 from neuralstream_core.errors import ConditionFailed, Conflict, NotFound
 from neuralstream_core.serving.batch.locations import InputFormat, OutputFormat
-from neuralstream_core.serving.batch.runs import Run, run_item, runs_of
-from neuralstream_core.table import Item, Table
+from neuralstream_core.serving.batch.requests import JobSpec
+from neuralstream_core.table import Item, Page, Table
 from neuralstream_core.time import Clock, Micros, iso
-from neuralstream_core.types import Frozen, Name, Record, VersionName
+from neuralstream_core.types import Name, Record, VersionName
 
 __all__ = [
-    "DEFAULT_FAILED_FRACTION",
     "Failure",
-    "Fraction",
     "JobPage",
     "JobRecord",
-    "JobSpec",
+    "JobResult",
     "JobStatus",
     "Jobs",
-    "Outcome",
     "Pins",
-    "Progress",
-    "S3Uri",
+    "Run",
 ]
 
-S3Uri = Annotated[str, Field(min_length=6, max_length=1024, description="s3://bucket/key")]
-Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
-
-DEFAULT_FAILED_FRACTION: Final = 0.01
 _MARKER_DAYS: Final = 30
 _MAX_DETAIL: Final = 2000
+_IDENTITY: Final = (
+    "model",
+    "input",
+    "input_format",
+    "output",
+    "output_format",
+    "version",
+    "max_failed_fraction",
+    "allow_empty",
+)
+"""Fields that two submissions under one idempotency key must have in common."""
 
 
 class JobStatus(StrEnum):
@@ -61,42 +64,20 @@ class JobStatus(StrEnum):
         return self in (JobStatus.SUCCEEDED, JobStatus.FAILED)
 
 
-class JobSpec(Frozen):
-    """What a job is asked to do."""
-
-    model: Name
-    input: S3Uri
-    output: S3Uri
-    input_format: InputFormat | None = Field(
-        default=None, description="when the extension does not say"
-    )
-    output_format: OutputFormat = "jsonl"
-    version: VersionName | None = Field(
-        default=None, description="instead of production and its split"
-    )
-    max_failed_fraction: Fraction = Field(
-        default=DEFAULT_FAILED_FRACTION,
-        description="the job fails when more than this share of its rows failed",
-    )
-    allow_empty: bool = Field(
-        default=False, description="an input without rows is a job well done; it fails otherwise"
-    )
-
-
 class Pins(Record):
-    """What was true when the job started; every chunk and every retry works with exactly this."""
+    """State at the start of the job, which every chunk and every retry works with."""
 
     as_of: Micros
-    """Moment at which expiry of feature values is decided."""
+    """Microseconds: the time at which expiry of feature values is decided."""
     size: int
     etag: str
     salt: str
     allocation: tuple[tuple[VersionName, int], ...]
-    """Which of the 10,000 buckets each version answers for (`neuralstream_core.registry.allocation`)."""
+    """See `neuralstream_core.registry.allocation`."""
 
 
 class Progress(Record):
-    """How far a running job is; counts chunks and rows whose results stand."""
+    """Chunks and rows that are done."""
 
     chunks: int = 0
     chunks_done: int = 0
@@ -111,8 +92,8 @@ class Failure(Record):
     detail: str
 
 
-class Outcome(Record):
-    """What a finished job left: counts and where to look."""
+class JobResult(Record):
+    """Counts and files of a finished job."""
 
     manifest: str | None = None
     rows: int
@@ -140,7 +121,7 @@ class JobRecord(Record):
     max_failed_fraction: float
     allow_empty: bool = False
     progress: Progress = Field(default_factory=Progress)
-    outcome: Outcome | None = None
+    outcome: JobResult | None = None
     failure: Failure | None = None
     created_at: AwareDatetime
     created_by: str
@@ -155,6 +136,18 @@ class JobPage(Record):
 
     jobs: list[JobRecord]
     next_token: str | None = None
+
+
+class Run(NamedTuple):
+    """One run of a schedule."""
+
+    schedule: Name
+    scheduled: Micros
+
+    @property
+    def key(self) -> str:
+        """Idempotency key of the run's job; no caller can send it, as a header holds no line break."""
+        return f"schedule\n{self.schedule}\n{self.scheduled}"
 
 
 class Jobs:
@@ -176,35 +169,31 @@ class Jobs:
         """Store a new job and, in the same write, the call that starts it.
 
         Args:
-            actor: principal that submits it and to whom it belongs; of a run, who created the schedule.
+            actor: principal to whom the job belongs; of a run, the creator of the schedule.
             key: idempotency key; the same key and spec of one principal twice make one job.
-            run: of the schedule that asks for it, in place of a key; one run makes one job, the first.
-            refused: why the job cannot run; it is stored as failed and nothing is started.
+            run: of the schedule that asks for the job, in place of a key; a run makes one job, the first.
+            refused: why the job cannot run; it is stored as failed and not started.
 
         Raises:
             Conflict: ``key`` was used for another spec.
         """
         now = self._clock()
         if run is not None:
-            # of nobody: one run is one job also if its schedule changed hands meanwhile
+            # no principal: the run stays one job if the schedule changes its owner
             job_id = _keyed_id(self._namespace, "", run.key)
         else:
             job_id = _keyed_id(self._namespace, actor, key) if key else _new_id(now)
-        output = f"{spec.output.rstrip('/')}/{job_id}/"
+        pk, sk = self._pair(job_id)
         item: Item = {
-            **self._key(job_id),
+            "PK": pk,
+            "SK": sk,
             "GSI1PK": f"JOBS#{self._namespace}",
             "GSI1SK": f"{now:020d}#{job_id}",
+            **spec.model_dump(),
             "job_id": job_id,
-            "model": spec.model,
             "status": JobStatus.PENDING if refused is None else JobStatus.FAILED,
-            "input": spec.input,
             "input_format": input_format,
-            "output": output,
-            "output_format": spec.output_format,
-            "version": spec.version,
-            "max_failed_fraction": spec.max_failed_fraction,
-            "allow_empty": spec.allow_empty,
+            "output": f"{spec.output.rstrip('/')}/{job_id}/",
             "created_at": iso(now),
             "created_by": actor,
             "chunks_done": 0,
@@ -219,21 +208,8 @@ class Jobs:
         try:
             self._store(item, run)
         except ConditionFailed:
-            earlier = self._item(job_id)
-            if run is not None:
-                return _record(earlier)
-            defaults = {"allow_empty": False}  # not in the records of earlier releases
-            same = (
-                "model",
-                "input",
-                "input_format",
-                "output",
-                "output_format",
-                "version",
-                "max_failed_fraction",
-                "allow_empty",
-            )
-            if any(earlier.get(k, defaults.get(k)) != item[k] for k in same):
+            earlier = {"allow_empty": False, **self._item(job_id)}
+            if run is None and any(earlier.get(name) != item[name] for name in _IDENTITY):
                 raise Conflict(
                     "this idempotency key was used for a different job", code="idempotency_conflict"
                 ) from None
@@ -264,7 +240,7 @@ class Jobs:
             return JobPage(jobs=[_record(item) for item in page], next_token=page.next_token)
         keys = [self._pair(item["job_id"]) for item in page]
         found = {item["job_id"]: item for item in self._table.get_many(keys)}
-        # an owner's entry is written first: one whose record was never written is passed over
+        # the owner's entry is written first, so its record may be missing
         jobs = [_record(found[item["job_id"]]) for item in page if item["job_id"] in found]
         return JobPage(jobs=jobs, next_token=page.next_token)
 
@@ -276,18 +252,21 @@ class Jobs:
             "GSI1SK": moment,
             "job_id": job_id,
         }
-        with suppress(ConditionFailed):  # a repetition keeps the first one's place
+        with suppress(ConditionFailed):  # a repeated submission keeps its place in the list
             self._table.put(entry, condition="attribute_not_exists(PK)")
 
     def of_schedule(self, schedule: str, *, limit: int) -> builtins.list[JobRecord]:
         """The jobs of a schedule's last runs (at most 100), newest scheduled time first."""
-        return self._of(runs_of(self._table, self._namespace, schedule, limit))
+        return self._of(self._runs(schedule, limit))
 
     def last_of_schedules(self, schedules: Iterable[str]) -> dict[str, JobRecord]:
         """The job of the last run of each schedule (at most 100) that ran."""
-        table, namespace = self._table, self._namespace
-        runs = [run for schedule in schedules for run in runs_of(table, namespace, schedule, 1)]
+        runs = [run for schedule in schedules for run in self._runs(schedule, 1)]
         return {job.schedule: job for job in self._of(runs) if job.schedule is not None}
+
+    def _runs(self, schedule: str, limit: int) -> Page:
+        listing = f"RUNS#{self._namespace}#{schedule}"
+        return self._table.query(listing, index=True, limit=limit, newest_first=True)
 
     def _of(self, runs: Sequence[Item]) -> builtins.list[JobRecord]:
         found = self._table.get_many([self._pair(run["job_id"]) for run in runs])
@@ -305,13 +284,19 @@ class Jobs:
             self._table.put(item, condition=new)
             return
         item |= {"schedule": run.schedule, "scheduled_time": iso(run.scheduled)}
-        place = run_item(self._namespace, run, item)
+        place = {
+            "PK": item["PK"],
+            "SK": "RUN",
+            "GSI1PK": f"RUNS#{self._namespace}#{run.schedule}",
+            "GSI1SK": f"{run.scheduled:020d}",
+            "job_id": item["job_id"],
+        }
         self._table.transact(
             [self._table.put_action(item, condition=new), self._table.put_action(place)]
         )
 
     def begin(self, job_id: str, pins: Pins) -> tuple[JobRecord, Pins]:
-        """The job is running; the pins of the first call stand for every later one.
+        """Mark the job as running. The pins of the first call are kept and returned by every later one.
 
         Raises:
             NotFound: no such job.
@@ -338,7 +323,7 @@ class Jobs:
         return _record(item), Pins.model_validate(item["pins"])
 
     def planned(self, job_id: str, chunks: int) -> None:
-        """The input is cut into so many chunks."""
+        """Store the number of chunks."""
         self._table.update(
             *self._pair(job_id),
             "SET chunks = :chunks",
@@ -347,7 +332,7 @@ class Jobs:
         )
 
     def chunk_done(self, job_id: str, chunk: int, rows: int, failed: int) -> bool:
-        """Count a chunk's result once, however often the chunk ran; ``False`` when it was counted."""
+        """Count a chunk's rows. Returns whether this was its first time; later calls change nothing."""
         marker: Item = {
             "PK": self._pair(job_id)[0],
             "SK": f"CHUNK#{chunk:06d}",
@@ -364,8 +349,8 @@ class Jobs:
         )
         return True
 
-    def finish(self, job_id: str, outcome: Outcome | None, failure: Failure | None) -> JobRecord:
-        """The job is done: failed when there is a ``failure``. The first verdict stands."""
+    def finish(self, job_id: str, outcome: JobResult | None, failure: Failure | None) -> JobRecord:
+        """End the job, failed when there is a ``failure``. A job that has ended stays as it is."""
         values: Item = {
             ":status": JobStatus.SUCCEEDED if failure is None else JobStatus.FAILED,
             ":pending": JobStatus.PENDING,
@@ -396,10 +381,6 @@ class Jobs:
     def _pair(self, job_id: str) -> tuple[str, str]:
         return f"JOB#{self._namespace}#{job_id}", "JOB"
 
-    def _key(self, job_id: str) -> Item:
-        pk, sk = self._pair(job_id)
-        return {"PK": pk, "SK": sk}
-
 
 def _record(item: Item) -> JobRecord:
     fields: dict[str, Any] = dict(item)
@@ -421,7 +402,7 @@ def _bounded(failure: Failure) -> Failure:
 
 
 def _new_id(now: Micros) -> str:
-    """Sortable by time, unique without coordination, fit for an execution name and a key."""
+    """A random id that sorts by time and is a valid execution name."""
     return _encoded(now.to_bytes(8) + secrets.token_bytes(8))
 
 

@@ -1,180 +1,221 @@
-"""A chunk's output: one row per input row, in input order, as JSONL or Parquet, the same bytes each time.
+"""The answers of a model as columns of Python values, and the output files of a chunk made of them.
 
-Columns: the entity's (``entity_id``, or its keys), ``version``, ``prediction``, ``probability``,
-``score``, ``probabilities`` and ``scores`` by class (three or more classes), ``outputs`` by name (several
-named outputs), as far as a version of the job answers them, and ``error``, the code of a row that has no
-prediction. In JSONL an absent value is left out; in Parquet it is null.
+An output has one row per input row, in input order. Columns: the entity's (``entity_id``, or its keys), the
+fields of the answer that some version of the job gives, and ``error``, the code of a row that has no
+prediction. In JSON lines an absent value is left out; in Parquet it is null.
 """
 
 from __future__ import annotations
 
-import io
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from neuralstream_core.serving.batch.cells import Bad
+import numpy as np
+from pydantic_core import to_json
+
 from neuralstream_core.serving.batch.locations import OutputFormat
-from neuralstream_core.serving.batch.manifest import PredictionType
-from neuralstream_core.serving.batch.rows import Rows
+from neuralstream_core.serving.batch.manifest import JobPlan, PredictionType
+from neuralstream_core.serving.batch.rows import InputRows, RowErrors
 
 if TYPE_CHECKING:
-    from arro3.core import Array, DataType, RecordBatch
-    from arro3.core.types import ArrayInput
+    from neuralstream_core.serving.predictions import PredictionColumns
 
-__all__ = ["MEDIA", "ErrorLines", "Part", "Predicted"]
+__all__ = ["MEDIA", "ErrorFile", "OutputFile", "answer_columns", "output_types"]
+
+SqlType: TypeAlias = str | dict[str, str]
+"""A type's name, or the names and types of an object's fields."""
 
 MEDIA: Final[dict[OutputFormat, str]] = {
     "jsonl": "application/jsonl",
     "parquet": "application/vnd.apache.parquet",
 }
-
-
-@dataclass(slots=True)
-class Predicted:
-    """Answers to some rows, one value each; ``None`` where the row is in ``bad``."""
-
-    versions: list[str | None]
-    predictions: list[Any]
-    numbers: dict[str, list[float | None]]
-    named: dict[str, dict[str, list[Any]]]
-    bad: Bad
-
-
-@dataclass(slots=True)
-class Part:
-    """An output file under way.
-
-    Args:
-        keys: names of the entity's columns; a single one is called ``entity_id``.
-        others: names of further keys' columns.
-        multiple: a prediction is a list (a model with several outputs).
-        score: some version of the job answers a ``score``.
-        named: names within ``probabilities``, ``scores`` and ``outputs``, over all versions of the job.
-    """
-
-    keys: tuple[str, ...]
-    others: tuple[str, ...]
-    prediction: PredictionType
-    multiple: bool = False
-    score: bool = False
-    named: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    rows: int = 0
-    _batches: list[RecordBatch] = field(default_factory=list)
-
-    def add(self, rows: Rows, predicted: Predicted) -> None:
-        """Append rows and their answers."""
-        from arro3.core import Array, DataType, RecordBatch
-
-        n = len(rows)
-        text = DataType.string()
-        columns: dict[str, ArrayInput] = {}
-        if len(self.keys) == 1:
-            columns["entity_id"] = Array(rows.entities, text)
-        else:
-            for at, key in enumerate(self.keys):
-                columns[key] = Array([None if e is None else e[at] for e in rows.entities], text)
-        for key in self.others:
-            columns[key] = Array(rows.others.get(key, []), text)
-        columns["version"] = Array(predicted.versions, text)
-        columns["prediction"] = self._predictions(predicted.predictions)
-        for number in ("probability", "score") if self.score else ("probability",):
-            columns[number] = Array(predicted.numbers.get(number) or [None] * n, DataType.float64())
-        for group, names in self.named.items():
-            if names:
-                inner = self._inner() if group == "outputs" else DataType.float64()
-                columns[group] = _struct(names, predicted.named.get(group, {}), n, inner)
-        errors: list[str | None] = [None] * n
-        for at, why in predicted.bad.items():
-            errors[at] = why.code
-        columns["error"] = Array(errors, text)
-        self._batches.append(RecordBatch.from_pydict(columns))
-        self.rows += n
-
-    def encode(self, format_: OutputFormat) -> bytes:
-        """The file."""
-        from arro3.core import Table
-        from arro3.io import write_ndjson, write_parquet
-
-        if not self._batches:
-            self.add(Rows.empty(), Predicted([], [], {}, {}, {}))
-        table = Table.from_batches(self._batches)
-        out = io.BytesIO()
-        if format_ == "jsonl":
-            write_ndjson(table, out)
-        else:
-            write_parquet(table, out, compression="zstd(1)", created_by="neuralstream")
-        return out.getvalue()
-
-    def _predictions(self, values: Sequence[Any]) -> Array:
-        from arro3.core import Array, DataType
-
-        inner = self._inner()
-        if self.prediction == "string":
-            values = [v if v is None or isinstance(v, str) else _text(v) for v in values]
-        if not self.multiple:
-            return Array(values, inner)
-        import numpy as np
-        from arro3.core import list_array
-
-        flat = [v for row in values if row is not None for v in row]
-        lengths = [0 if row is None else len(row) for row in values]
-        offsets = np.concatenate(([0], np.cumsum(lengths))).astype(np.int32)
-        absent = Array([row is None for row in values], DataType.bool())
-        return list_array(Array.from_numpy(offsets), Array(flat, inner), mask=absent)
-
-    def _inner(self) -> DataType:
-        from arro3.core import DataType
-
-        return {
-            "float64": DataType.float64,
-            "int64": DataType.int64,
-            "bool": DataType.bool,
-            "string": DataType.string,
-        }[self.prediction]()
-
-
-def _struct(names: Sequence[str], given: Mapping[str, list[Any]], n: int, inner: DataType) -> Array:
-    """A column of objects by name; null where a row has none of the names."""
-    from arro3.core import Array, DataType, Field, struct_array
-
-    absent = [None] * n
-    columns = [given.get(name, absent) for name in names]
-    whole = [all(value is None for value in row) for row in zip(*columns, strict=True)]
-    return struct_array(
-        [Array(column, inner) for column in columns],
-        fields=[Field(name, inner) for name in names],
-        mask=Array(whole, DataType.bool()),
-    )
+_SQL: Final[dict[PredictionType, str]] = {
+    "float64": "DOUBLE",
+    "int64": "BIGINT",
+    "bool": "BOOLEAN",
+    "string": "VARCHAR",
+}
 
 
 def _text(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-class ErrorLines:
-    """The errors file of a chunk, JSON lines: ``{"line","entity_id"?,"code","reason"}``."""
+_CASTS: Final[dict[PredictionType, Callable[[Any], Any]]] = {
+    "float64": float,
+    "int64": int,
+    "bool": bool,
+    "string": _text,
+}
 
-    def __init__(self) -> None:
-        self._lines: list[bytes] = []
-        self.reasons: dict[str, int] = {}
 
-    def __len__(self) -> int:
-        return len(self._lines)
+def answer_columns(columns: PredictionColumns) -> dict[str, list[Any]]:
+    """The fields of each row's answer, one list per field; ``None`` where a row has none.
 
-    def add(self, rows: Rows, bad: Bad) -> None:
-        """Append what failed among ``rows``."""
-        from pydantic_core import to_json
+    Fields are those of the answer of one prediction: ``version``, ``prediction``, ``probability``,
+    ``probabilities``, ``score``, ``scores`` and ``outputs``. A row with an error has none of them.
+    """
+    failed = list(columns.errors)
 
-        for at in sorted(bad):
-            why = bad[at]
-            entry: dict[str, Any] = {"line": int(rows.lines[at])}
-            if (entity := rows.entities[at]) is not None:
-                entry["entity_id"] = entity
-            entry |= {"code": why.code, "reason": why.detail}
-            self._lines.append(to_json(entry))
-            self.reasons[why.code] = self.reasons.get(why.code, 0) + 1
+    def values(column: np.ndarray) -> list[Any]:
+        found = column.astype(object)
+        if column.dtype.kind == "f":
+            found[np.isnan(column)] = None
+        found[failed] = None
+        return list(found)
+
+    def by_name(named: Mapping[str, np.ndarray]) -> list[dict[str, Any] | None]:
+        rows = zip(*map(values, named.values()), strict=True)
+        return [
+            {name: value for name, value in zip(named, row, strict=True) if value is not None}
+            or None
+            for row in rows
+        ]
+
+    fields: dict[str, list[Any]] = {
+        "version": values(np.array(columns.versions, object)[columns.version]),
+        "prediction": values(columns.prediction),
+    }
+    for name in ("probability", "score"):
+        if (column := getattr(columns, name)) is not None:
+            fields[name] = values(column)
+    for name in ("probabilities", "scores"):
+        if named := getattr(columns, name):
+            fields[name] = by_name(named)
+    if any(columns.names.values()):
+        fields["outputs"] = [
+            dict(zip(names, prediction, strict=True))
+            if version is not None and (names := columns.names.get(version))
+            else None
+            for version, prediction in zip(fields["version"], fields["prediction"], strict=True)
+        ]
+    return fields
+
+
+def output_types(plan: JobPlan) -> dict[str, SqlType]:
+    """The columns of a job's output, in order, and their types."""
+    one = _SQL[plan.prediction]
+    types: dict[str, SqlType] = dict.fromkeys((*_entity_names(plan), *plan.others), "VARCHAR")
+    types["version"] = "VARCHAR"
+    types["prediction"] = f"{one}[]" if plan.multiple else one
+    types["probability"] = "DOUBLE"
+    if plan.score:
+        types["score"] = "DOUBLE"
+    if plan.classes:
+        types["probabilities"] = dict.fromkeys(plan.classes, "DOUBLE")
+    if plan.scored:
+        types["scores"] = dict.fromkeys(plan.scored, "DOUBLE")
+    if plan.outputs:
+        types["outputs"] = dict.fromkeys(plan.outputs, one)
+    types["error"] = "VARCHAR"
+    return types
+
+
+class OutputFile:
+    """The output file of one chunk."""
+
+    def __init__(self, plan: JobPlan) -> None:
+        self._plan = plan
+        self._types = output_types(plan)
+        self._columns: dict[str, list[Any]] = {name: [] for name in self._types}
+        self.rows = 0
+        self.versions: Counter[str] = Counter()
+        """Rows predicted by each version."""
+
+    def add(
+        self,
+        rows: InputRows,
+        places: Sequence[int],
+        answers: Mapping[str, list[Any]],
+        errors: RowErrors,
+    ) -> None:
+        """Append rows.
+
+        Args:
+            places: positions of the rows that the model was asked for.
+            answers: the fields of their answers, see `answer_columns`.
+            errors: of all rows that have no prediction.
+        """
+        n = len(rows)
+        fields = {**self._entities(rows), **rows.others, "error": [None] * n}
+        for name, column in answers.items():
+            fields[name] = column if len(places) == n else [None] * n
+            if len(places) < n:
+                for place, value in zip(places, column, strict=True):
+                    fields[name][place] = value
+        for place, error in errors.items():
+            fields["error"][place] = error.code
+        for name, stored in self._columns.items():
+            stored.extend(fields.get(name, [None] * n))
+        self.rows += n
+        self.versions.update(v for v in answers.get("version", ()) if v is not None)
 
     def encode(self) -> bytes:
-        """The file."""
-        return b"\n".join(self._lines) + b"\n"
+        """The bytes of the file."""
+        columns = self._columns
+        columns["prediction"] = _cast(columns["prediction"], self._plan)
+        if self._plan.output_format == "jsonl":
+            return _json_lines(
+                {name: value for name, value in zip(columns, row, strict=True) if value is not None}
+                for row in zip(*columns.values(), strict=True)
+            )
+        from neuralstream_core.serving.batch.parquet import write_parquet
+
+        return write_parquet(columns, self._types)
+
+    def _entities(self, rows: InputRows) -> dict[str, list[Any]]:
+        names = _entity_names(self._plan)
+        if len(names) == 1:
+            return {names[0]: rows.entities}
+        return {
+            name: [None if entity is None else entity[at] for entity in rows.entities]
+            for at, name in enumerate(names)
+        }
+
+
+class ErrorFile:
+    """The errors file of one chunk, JSON lines: ``{"line","entity_id"?,"code","reason"}``."""
+
+    def __init__(self) -> None:
+        self._entries: list[dict[str, Any]] = []
+        self.reasons: Counter[str] = Counter()
+        """Failed rows by error code."""
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def add(self, rows: InputRows, errors: RowErrors) -> None:
+        """Append the failed rows of ``rows``."""
+        for at in sorted(errors):
+            entity, error = rows.entities[at], errors[at]
+            named = {} if entity is None else {"entity_id": entity}
+            self._entries.append(
+                {"line": int(rows.lines[at]), **named, "code": error.code, "reason": error.detail}
+            )
+            self.reasons[error.code] += 1
+
+    def encode(self) -> bytes:
+        """The bytes of the file."""
+        return _json_lines(self._entries)
+
+
+def _entity_names(plan: JobPlan) -> tuple[str, ...]:
+    return plan.keys if len(plan.keys) > 1 else ("entity_id",)
+
+
+def _cast(predictions: list[Any], plan: JobPlan) -> list[Any]:
+    """Predictions in the column's type: versions of one job may answer numbers and text."""
+    cast = _CASTS[plan.prediction]
+    if plan.multiple:
+        return [
+            None
+            if value is None
+            else [cast(v) for v in (value if isinstance(value, list) else [value])]
+            for value in predictions
+        ]
+    return [None if value is None else cast(value) for value in predictions]
+
+
+def _json_lines(rows: Iterable[Mapping[str, Any]]) -> bytes:
+    return b"".join(to_json(row) + b"\n" for row in rows)

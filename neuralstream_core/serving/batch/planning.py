@@ -1,43 +1,36 @@
-"""The first task of a job: pin what it works with and cut its input into chunks."""
+"""The first task of a job: pin what the job works with and cut its input into chunks."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from itertools import chain
 from typing import Final
-
-from pydantic import TypeAdapter
 
 from neuralstream_core.errors import Conflict, Invalid, TooLarge
 from neuralstream_core.registry.allocation import BUCKETS, Allocation, allocation_in_force
 from neuralstream_core.registry.records import ModelRecord, Signature, VersionRecord, VersionStatus
+from neuralstream_core.registry.registry import Registry
 from neuralstream_core.serving.answers import OutputReader
-from neuralstream_core.serving.batch.footer import read_footer
 from neuralstream_core.serving.batch.jobs import JobRecord, Jobs, Pins
-from neuralstream_core.serving.batch.locations import Buckets, InputFormat, Location, input_format
-from neuralstream_core.serving.batch.manifest import (
-    Chunk,
-    Plan,
-    PredictionType,
-    Workspace,
-    own_files,
+from neuralstream_core.serving.batch.locations import (
+    Buckets,
+    InputFormat,
+    Location,
+    Objects,
+    input_format,
 )
-from neuralstream_core.serving.batch.objects import Objects
+from neuralstream_core.serving.batch.manifest import Chunk, JobFiles, JobPlan, PredictionType
+from neuralstream_core.serving.batch.output import output_types
 from neuralstream_core.serving.batch.rows import csv_header
-from neuralstream_core.serving.batch.splitting import MAX_RECORD, boundaries
+from neuralstream_core.serving.batch.splitting import (
+    CHUNK_ROWS,
+    cut_groups,
+    cut_lines,
+    split_header,
+)
 from neuralstream_core.time import Clock
 
-__all__ = [
-    "MAX_CHUNKS",
-    "MAX_INPUT",
-    "Planned",
-    "Planner",
-    "Served",
-    "allocation_of",
-    "cut_groups",
-    "cut_lines",
-]
+__all__ = ["MAX_CHUNKS", "MAX_INPUT", "PlannedJob", "Planner", "Served", "served"]
 
 MAX_INPUT: Final[Mapping[InputFormat, int]] = {
     "csv": 32 << 30,
@@ -46,39 +39,53 @@ MAX_INPUT: Final[Mapping[InputFormat, int]] = {
 }
 """Bytes of an input: what one Lambda invocation can scan (CSV, JSONL)."""
 MAX_CHUNKS: Final = 10_000
-CHUNK_BYTES: Final = 16 << 20
-CHUNK_ROWS: Final = 100_000
 _CHUNK_CELLS: Final = 8 << 20
-"""Feature values of one chunk: 64 MiB as float64, since a chunk holds them until it is counted."""
-_BOM: Final = b"\xef\xbb\xbf"
-_CHUNKS: Final = TypeAdapter(list[Chunk])
+"""Feature values of one chunk, which are held until it is counted: 64 MiB of float64."""
 
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """The versions a job predicts with and who answers for whom."""
+    """The versions that a job predicts with and the share of each."""
 
     model: ModelRecord
     versions: Mapping[str, VersionRecord]
     allocation: Allocation
 
 
+def served(registry: Registry, model: str, version: str | None) -> Served:
+    """What answers for ``model``: the named version, the running split, or production.
+
+    Raises:
+        NotFound: no such model or version.
+        Conflict: no version is named and none is in production.
+        Invalid: a version is not ready to serve.
+    """
+    routing = registry.served(model)
+    allocation = _allocation(routing.model, version)
+    versions = {
+        name: routing.versions.get(name) or registry.version(model, name)
+        for name, buckets in allocation
+        if buckets
+    }
+    prediction_type(versions.values())
+    return Served(routing.model, versions, allocation)
+
+
 @dataclass(frozen=True, slots=True)
-class Planned:
-    """What the state machine goes on with."""
+class PlannedJob:
+    """The number of chunks and the file that lists them, read by the state machine."""
 
     job_id: str
     chunks: int
-    manifest: Location
+    chunk_list: Location
 
 
 class Planner:
     """Plans jobs.
 
     Args:
-        serves: the versions for a model, pinned to one when a version is named.
+        data_bucket: holds plans and results.
         keys_of: the entity keys of a feature view.
-        data_bucket: where plans and results are kept.
     """
 
     def __init__(
@@ -88,15 +95,15 @@ class Planner:
         buckets: Buckets,
         data_bucket: str,
         clock: Clock,
-        serves: Callable[[str, str | None], Served],
+        registry: Registry,
         keys_of: Callable[[str], tuple[str, ...]],
     ) -> None:
         self._jobs, self._objects, self._buckets = jobs, objects, buckets
         self._data_bucket, self._clock = data_bucket, clock
-        self._serves, self._keys_of = serves, keys_of
+        self._registry, self._keys_of = registry, keys_of
 
-    def plan(self, job_id: str) -> Planned:
-        """Pin, cut, write the manifest. A second call plans the same again.
+    def plan(self, job_id: str) -> PlannedJob:
+        """Pin, cut and store the plan. A second call makes the same plan again.
 
         Raises:
             NotFound: no such job, input, model or version.
@@ -115,39 +122,39 @@ class Planner:
                 " divide it over several jobs",
                 code="input_too_large",
             )
-        served = self._serves(job.model, job.version)
+        serving = served(self._registry, job.model, job.version)
         job, pins = self._jobs.begin(
             job_id,
             Pins(
                 as_of=self._clock(),
                 size=stat.size,
                 etag=stat.etag,
-                salt=served.model.salt,
-                allocation=served.allocation,
+                salt=serving.model.salt,
+                allocation=serving.allocation,
             ),
         )
         if pins.etag != stat.etag:
             raise Conflict(f"{at} was replaced since the job began", code="input_changed")
-        plan = self._plan_of(job, kind, pins, served.versions.values())
-        width = max(sum(ref.size for ref in v.features) for v in served.versions.values())
+        plan = self._plan_of(job, kind, pins, serving.versions.values())
+        width = max(sum(ref.size for ref in v.features) for v in serving.versions.values())
         rows = max(1, min(CHUNK_ROWS, _CHUNK_CELLS // max(1, width)))
         plan, chunks = self._cut(plan, at, rows)
+        if plan.output_format == "parquet":
+            _check_names(plan)
         if len(chunks) > MAX_CHUNKS:
             raise TooLarge(
                 f"the input makes {len(chunks)} chunks of {rows} rows; at most {MAX_CHUNKS} are"
                 " allowed: divide it over several jobs",
                 code="input_too_large",
             )
-        workspace = Workspace(self._data_bucket, job_id)
-        with own_files():
-            self._objects.write(workspace.plan, plan.model_dump_json().encode(), "application/json")
-            self._objects.write(workspace.chunks, _CHUNKS.dump_json(chunks), "application/json")
+        files = JobFiles(self._objects, self._data_bucket, job_id)
+        files.write_plan(plan, chunks)
         self._jobs.planned(job_id, len(chunks))
-        return Planned(job_id, len(chunks), workspace.chunks)
+        return PlannedJob(job_id, len(chunks), files.chunk_list)
 
     def _plan_of(
         self, job: JobRecord, kind: InputFormat, pins: Pins, versions: Iterable[VersionRecord]
-    ) -> Plan:
+    ) -> JobPlan:
         versions = list(versions)
         refs = [ref for version in versions for ref in version.features]
         views = list(dict.fromkeys(ref.view for ref in refs if ref.view))
@@ -156,7 +163,7 @@ class Planner:
         features = {ref.label: (ref.dtype, ref.size) for ref in refs if ref.view}
         features |= {ref.feature: (ref.dtype, ref.size) for ref in refs if not ref.view}
         readers = [OutputReader(v.signature) for v in versions if v.signature is not None]
-        return Plan(
+        return JobPlan(
             job_id=job.job_id,
             model=job.model,
             input=job.input,
@@ -175,16 +182,18 @@ class Planner:
             outputs=tuple(dict.fromkeys(name for r in readers for name in r.names)),
         )
 
-    def _cut(self, plan: Plan, at: Location, rows: int) -> tuple[Plan, list[Chunk]]:
+    def _cut(self, plan: JobPlan, at: Location, rows: int) -> tuple[JobPlan, list[Chunk]]:
         pins = plan.pins
         if plan.input_format == "parquet":
-            footer = read_footer(self._objects, at, pins.size, pins.etag)
-            plan = plan.model_copy(update=_columns(plan, footer.columns))
-            return plan, list(cut_groups(footer.rows, rows))
+            from neuralstream_core.serving.batch.parquet import ParquetInput
+
+            file = ParquetInput(self._objects, at, pins.size, pins.etag)
+            plan = plan.model_copy(update=_columns(plan, file.columns()))
+            return plan, list(cut_groups(file.row_groups(), rows))
         blocks = self._objects.stream(at, 0, pins.size, pins.etag)
         if plan.input_format == "jsonl":
             return plan, list(cut_lines(blocks, 0, 1, quoted=False, rows=rows))
-        blocks, first, lines = _header(blocks)
+        blocks, first, lines = split_header(blocks)
         if not first.strip(b"\r\n"):
             if pins.size > len(first):
                 raise Invalid.at(
@@ -235,73 +244,7 @@ def _named(readers: Iterable[OutputReader], field: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for names in found for name in names))
 
 
-def cut_lines(
-    blocks: Iterable[bytes], offset: int, first_line: int, *, quoted: bool, rows: int
-) -> Iterator[Chunk]:
-    """Chunks of CSV or JSONL records: each ends at the first offered boundary at which it has
-    `CHUNK_BYTES` or would soon have more than ``rows`` records.
-
-    Args:
-        blocks: the input from byte ``offset`` on, where line ``first_line`` begins.
-
-    Raises:
-        Invalid: the input ends inside a quoted field.
-    """
-    start = records = 0
-    line = lines = 0
-    number = 0
-    end = 0
-    try:
-        for cut in boundaries(blocks, quoted=quoted):
-            end, lines = cut.offset, cut.lines
-            if end - start >= CHUNK_BYTES or cut.records - records >= rows:
-                yield _chunk(number, offset + start, offset + end, first_line + line)
-                number += 1
-                start, line, records = end, lines, cut.records
-    except ValueError as error:
-        raise Invalid.at("input", str(error), code="invalid_input") from None
-    if end > start:
-        yield _chunk(number, offset + start, offset + end, first_line + line)
-
-
-def cut_groups(groups: Iterable[int], rows: int) -> Iterator[Chunk]:
-    """Chunks of Parquet row groups: neighbours together up to ``rows``, never less than one."""
-    start = held = number = 0
-    first = 1
-    at = -1
-    for at, size in enumerate(groups):
-        if held and held + size > rows:
-            yield _chunk(number, start, at, first)
-            number += 1
-            first += held
-            start, held = at, 0
-        held += size
-    if held:
-        yield _chunk(number, start, at + 1, first)
-
-
-def _chunk(number: int, start: int, end: int, first_line: int) -> Chunk:
-    return Chunk(chunk=number, start=start, end=end, first_line=first_line)
-
-
-def _header(blocks: Iterator[bytes]) -> tuple[Iterator[bytes], bytes, int]:
-    """The blocks after a CSV file's first record, that record with its line end, and its lines."""
-    head = b""
-    for block in blocks:
-        head += block
-        at = head.find(b"\n")
-        while at >= 0 and head.count(b'"', 0, at) % 2:
-            at = head.find(b"\n", at + 1)
-        if at >= 0:
-            return chain([head[at + 1 :]], blocks), head[: at + 1], head.count(b"\n", 0, at + 1)
-        if len(head) > MAX_RECORD:
-            raise Invalid.at(
-                "input", f"the header is longer than {MAX_RECORD} bytes", code="invalid_input"
-            )
-    return iter(()), head, 1
-
-
-def _columns(plan: Plan, present: tuple[str, ...]) -> dict[str, object]:
+def _columns(plan: JobPlan, present: tuple[str, ...]) -> dict[str, object]:
     """What the plan needs of the columns that an input has.
 
     Raises:
@@ -317,7 +260,23 @@ def _columns(plan: Plan, present: tuple[str, ...]) -> dict[str, object]:
     return {"columns": present, "keys": keys, "features": features}
 
 
-def allocation_of(model: ModelRecord, version: str | None) -> Allocation:
+def _check_names(plan: JobPlan) -> None:
+    """Raises:
+    Invalid: columns of a Parquet output, or the fields of one, differ only in case.
+    """
+    types = output_types(plan)
+    objects = [list(fields) for fields in types.values() if isinstance(fields, dict)]
+    for names in (list(types), *objects):
+        if len({name.casefold() for name in names}) < len(names):
+            raise Invalid.at(
+                "output_format",
+                "the Parquet output would have names that differ only in upper and lower case;"
+                " choose jsonl",
+                code="ambiguous_names",
+            )
+
+
+def _allocation(model: ModelRecord, version: str | None) -> Allocation:
     """Who answers for whom: the named version, the running split, or production.
 
     Raises:

@@ -1,17 +1,14 @@
-"""``POST /predict/{model_name}/batch``: its body, which has two forms, and the answer of the first."""
+"""What callers and schedules send to predict many rows, and the answer to a request for rows."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from math import isnan
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import AwareDatetime, BaseModel, Field, StringConstraints, model_validator
 
 from neuralstream_core.features.entity import entity_json
 from neuralstream_core.features.rows import Entity
-from neuralstream_core.serving.batch.jobs import DEFAULT_FAILED_FRACTION, Fraction, JobSpec, S3Uri
 from neuralstream_core.serving.batch.locations import InputFormat, OutputFormat
 from neuralstream_core.serving.requests import AnyEntity
 from neuralstream_core.time import Micros, iso
@@ -32,6 +29,7 @@ __all__ = [
     "BatchAnswer",
     "BatchBody",
     "BatchPrediction",
+    "JobSpec",
     "ScheduledJob",
     "batch_json",
     "job_spec",
@@ -49,7 +47,32 @@ _JOB_FIELDS = frozenset(
 )
 _ROW_FIELDS = frozenset({"entity_ids", "feature_view", "entities", "features"})
 
+S3Uri = Annotated[str, Field(min_length=6, max_length=1024, description="s3://bucket/key")]
+Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Column = Annotated[list[Any], Field(max_length=MAX_BATCH)]
+DEFAULT_FAILED_FRACTION = 0.01
+
+
+class JobSpec(Frozen):
+    """What a job is asked to do."""
+
+    model: Name
+    input: S3Uri
+    output: S3Uri
+    input_format: InputFormat | None = Field(
+        default=None, description="when the extension does not say"
+    )
+    output_format: OutputFormat = "jsonl"
+    version: VersionName | None = Field(
+        default=None, description="instead of production and its split"
+    )
+    max_failed_fraction: Fraction = Field(
+        default=DEFAULT_FAILED_FRACTION,
+        description="the job fails when more than this share of its rows failed",
+    )
+    allow_empty: bool = Field(
+        default=False, description="an input without rows is a job well done; it fails otherwise"
+    )
 
 
 class BatchBody(Frozen):
@@ -154,34 +177,18 @@ def job_spec(model: str, body: BatchBody) -> JobSpec:
 
 def batch_json(model: str, entities: list[Entity], columns: PredictionColumns, at: Micros) -> str:
     """The JSON of a `BatchAnswer`."""
-    predictions = columns.prediction.tolist()
-    probability = None if columns.probability is None else columns.probability.tolist()
-    score = None if columns.score is None else columns.score.tolist()
-    by_class = {
-        field: {name: numbers.tolist() for name, numbers in found.items()}
-        for field, found in (("probabilities", columns.probabilities), ("scores", columns.scores))
-        if found
-    }
-    version = columns.version.tolist()
-    rows: list[Mapping[str, Any]] = []
-    for i, entity in enumerate(entities):
-        row: dict[str, Any] = {
-            "entity_id": entity_json(entity),
-            "version": columns.versions[version[i]],
-        }
-        if (error := columns.errors.get(i)) is not None:
+    from neuralstream_core.serving.batch.output import answer_columns
+
+    versions = [columns.versions[place] for place in columns.version.tolist()]
+    answers = answer_columns(columns)
+    del answers["version"]  # a row with an error has one too
+    rows: list[dict[str, Any]] = []
+    for at_row, answer in enumerate(zip(*answers.values(), strict=True)):
+        row = {"entity_id": entity_json(entities[at_row]), "version": versions[at_row]}
+        if (error := columns.errors.get(at_row)) is not None:
             row["error"] = {"code": error.code, "detail": error.detail}
         else:
-            row["prediction"] = predictions[i]
-            if probability is not None and not isnan(probability[i]):
-                row["probability"] = probability[i]
-            if score is not None and not isnan(score[i]):
-                row["score"] = score[i]
-            for field, found in by_class.items():
-                if own := {name: n[i] for name, n in found.items() if not isnan(n[i])}:
-                    row[field] = own
-            if names := columns.names.get(row["version"]):
-                row["outputs"] = dict(zip(names, predictions[i], strict=True))
+            row |= {n: v for n, v in zip(answers, answer, strict=True) if v is not None}
         rows.append(row)
     return json.dumps(
         {

@@ -1,90 +1,134 @@
-"""Rows of one chunk of an input, block by block, in input order: CSV, JSONL and Parquet alike.
+"""Rows of an input file, in columns and in input order: CSV, JSON lines and Parquet.
 
-Every record of the input is a row, also one that cannot be read: it then has a reason instead of an
-entity. What is read: the entity's key columns, and columns that carry feature values; others are
-ignored.
+Every record of the input is a row. A record that cannot be read, or a cell that does not fit its column,
+gives its row an error and leaves the other rows as they are. Columns that no model needs are ignored.
 """
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import IO, Any, Final, cast
+from math import isfinite
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+from pydantic_core import from_json
 
 from neuralstream_core.errors import Invalid
-from neuralstream_core.serving.batch.cells import Bad, Entity, RowError, convert, entities, ids
-from neuralstream_core.serving.batch.objects import ObjectFile
+from neuralstream_core.features.rows import Entity
+from neuralstream_core.features.values import Dtype, checker
 from neuralstream_core.serving.batch.splitting import MAX_RECORD, Records
+from neuralstream_core.serving.cells import RowError
+from neuralstream_core.types import MAX_ENTITY_ID
 
-__all__ = ["Reader", "Rows", "csv_header", "csv_rows", "jsonl_rows", "parquet_rows"]
+if TYPE_CHECKING:
+    from neuralstream_core.serving.batch.parquet import ParquetInput
+
+__all__ = [
+    "SLICE",
+    "InputRows",
+    "InputSchema",
+    "RowErrors",
+    "convert",
+    "csv_header",
+    "csv_rows",
+    "jsonl_rows",
+    "parquet_rows",
+]
+
+SLICE: Final = 8192
+"""Rows of one read from the feature store and one inference call."""
+
+RowErrors: TypeAlias = dict[int, RowError]
+"""Failed rows by position; the first error of a row is kept."""
+
+_TOO_LARGE: Final = RowError("record_too_large", f"the record has more than {MAX_RECORD} bytes")
+_ENCODING: Final = RowError("invalid_encoding", "not valid UTF-8")
 
 
 @dataclass(slots=True)
-class Rows:
-    """Some consecutive rows.
+class InputRows:
+    """Consecutive rows of an input.
 
-    ``lines``: 1-based line (Parquet: row) of each; ``entities``: ``None`` where the row is in ``bad``;
-    ``others``: further keys, for a model whose views have different ones; ``features``: for each column
-    present, a Python value or ``None`` per row.
+    Attributes:
+        lines: 1-based line (Parquet: row) of each.
+        entities: an `Entity`, or ``None`` where the row is in ``errors``.
+        others: further entity keys, for a model that reads views with different keys.
+        features: one value or ``None`` per row, for each feature column of the input.
+        errors: rows that cannot be predicted.
     """
 
     lines: npt.NDArray[np.int64]
-    entities: list[Entity | None]
-    others: dict[str, list[str | None]]
+    entities: list[Any]
+    others: dict[str, list[Any]]
     features: dict[str, list[Any]]
-    bad: Bad
+    errors: RowErrors
 
     def __len__(self) -> int:
         return len(self.entities)
 
-    @classmethod
-    def empty(cls) -> Rows:
-        return cls(np.empty(0, np.int64), [], {}, {}, {})
+    def good(self) -> tuple[list[int], InputRows]:
+        """The rows without an error and their positions in this object."""
+        if not self.errors:
+            return list(range(len(self))), self
+        places = [at for at in range(len(self)) if at not in self.errors]
+        return places, InputRows(
+            self.lines[places],
+            [self.entities[at] for at in places],
+            {key: [column[at] for at in places] for key, column in self.others.items()},
+            {name: [column[at] for at in places] for name, column in self.features.items()},
+            {},
+        )
 
 
 @dataclass(frozen=True, slots=True)
-class Reader:
-    """What to read of a row.
+class InputSchema:
+    """The columns to read of an input.
 
-    Args:
-        keys: the entity's key columns, in order.
-        others: columns of further keys.
-        features: feature columns and their ``(dtype, size)``.
+    Attributes:
+        keys: of the entity, in the order of its key parts.
+        others: of further entity keys.
+        features: ``(dtype, size)`` of each feature column; a size above 1 is a vector.
     """
 
     keys: tuple[str, ...]
     others: tuple[str, ...]
     features: Mapping[str, tuple[str, int]]
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All columns, each once."""
+        return tuple(dict.fromkeys((*self.keys, *self.others, *self.features)))
+
     def rows(
         self,
         lines: npt.NDArray[np.int64],
         cells: Mapping[str, Sequence[Any]],
-        bad: Bad,
+        errors: RowErrors,
         *,
         text: bool,
-    ) -> Rows:
-        """Columns of raw cells as rows; rows already in ``bad`` keep their reason."""
+    ) -> InputRows:
+        """Rows of unchecked cells.
+
+        Args:
+            cells: of the columns that the input has.
+            errors: of rows that could not be read; extended.
+            text: the cells are CSV text.
+        """
         absent = [None] * len(lines)
-        return Rows(
+        return InputRows(
             lines,
-            entities([cells.get(key, absent) for key in self.keys], self.keys, bad),
-            {key: ids(cells.get(key, absent), key, bad) for key in self.others},
+            _entities([cells.get(key, absent) for key in self.keys], self.keys, errors),
+            {key: _ids(cells.get(key, absent), key, errors) for key in self.others},
             {
-                name: convert(cells[name], dtype, size, name, bad, text=text)
+                name: convert(cells[name], dtype, size, name, errors, text=text)
                 for name, (dtype, size) in self.features.items()
                 if name in cells
             },
-            bad,
+            errors,
         )
-
-
-_TOO_LARGE: Final = RowError("record_too_large", f"the record has more than {MAX_RECORD} bytes")
-_ENCODING: Final = RowError("invalid_encoding", "not valid UTF-8")
 
 
 def csv_header(record: bytes) -> tuple[str, ...]:
@@ -104,10 +148,10 @@ def csv_header(record: bytes) -> tuple[str, ...]:
     return names
 
 
-def csv_rows(records: Records, reader: Reader, header: Sequence[str]) -> Rows:
+def csv_rows(records: Records, schema: InputSchema, header: Sequence[str]) -> InputRows:
     """Rows of CSV records; an empty cell is an absent value."""
     csv.field_size_limit(2 * MAX_RECORD)  # a record is bounded already; the default is below that
-    bad: Bad = {}
+    errors: RowErrors = {}
     rows = _csv_cells(records, header)
     if rows is None:
         blank = [""] * len(header)
@@ -115,25 +159,29 @@ def csv_rows(records: Records, reader: Reader, header: Sequence[str]) -> Rows:
         for i, record in enumerate(records.data):
             row = _csv_row(record, header)
             if isinstance(row, RowError):
-                bad[i] = row
+                errors[i] = row
                 rows.append(blank)
             else:
                 rows.append(row)
-    wanted = {*reader.keys, *reader.others, *reader.features}
+    wanted = schema.names
     cells = {name: [row[at] for row in rows] for at, name in enumerate(header) if name in wanted}
-    return reader.rows(records.lines, cells, bad, text=True)
+    return schema.rows(records.lines, cells, errors, text=True)
 
 
 def _csv_cells(records: Records, header: Sequence[str]) -> list[list[str]] | None:
-    """All records at once, or ``None`` when one of them is not as it should be.
+    """All records parsed at once, or ``None`` when one of them is malformed.
 
-    A record that ends inside a quoted field would swallow the next one, so as many rows as records
-    means one row for each.
+    A record that ends inside a quoted field would take in the next one, so as many rows as records means
+    one row for each.
     """
+    texts: list[str] = []
     try:
-        texts = [record.decode() for record in records.data]  # type: ignore[union-attr]  # None raises, as meant
+        for record in records.data:
+            if record is None:
+                return None
+            texts.append(record.decode())
         rows = list(csv.reader(texts, strict=True))
-    except (AttributeError, UnicodeDecodeError, csv.Error):
+    except (UnicodeDecodeError, csv.Error):
         return None
     if len(rows) != len(texts) or set(map(len, rows)) - {len(header)}:
         return None
@@ -161,37 +209,34 @@ def _one_csv(text: str) -> list[str]:
     return rows[0]
 
 
-def jsonl_rows(records: Records, reader: Reader) -> Rows:
+def jsonl_rows(records: Records, schema: InputSchema) -> InputRows:
     """Rows of JSON lines; ``null`` is an absent value.
 
     ``entity_id`` may also be a list of the keys' values in order, or an object of them by name.
     """
-    from pydantic_core import from_json
-
-    bad: Bad = {}
+    errors: RowErrors = {}
     rows: list[dict[str, Any]] = []
     for i, record in enumerate(records.data):
         if record is None:
-            bad[i] = _TOO_LARGE
+            errors[i] = _TOO_LARGE
             rows.append({})
             continue
         try:
             row = from_json(record, allow_inf_nan=False)
         except ValueError as error:
-            bad[i] = RowError("invalid_json", str(error))
+            errors[i] = RowError("invalid_json", str(error))
             rows.append({})
             continue
         if type(row) is not dict:
-            bad[i] = RowError("invalid_json", "must be a JSON object")
+            errors[i] = RowError("invalid_json", "must be a JSON object")
             row = {}
         rows.append(row)
     present = set().union(*rows)
-    if "entity_id" in present and reader.keys != ("entity_id",):
-        rows = [_spread(row, reader.keys) for row in rows]
-        present.update(reader.keys)
-    wanted = [name for name in (*reader.keys, *reader.others, *reader.features) if name in present]
-    cells = {name: [row.get(name) for row in rows] for name in wanted}
-    return reader.rows(records.lines, cells, bad, text=False)
+    if "entity_id" in present and schema.keys != ("entity_id",):
+        rows = [_spread(row, schema.keys) for row in rows]
+        present.update(schema.keys)
+    cells = {name: [row.get(name) for row in rows] for name in schema.names if name in present}
+    return schema.rows(records.lines, cells, errors, text=False)
 
 
 def _spread(row: dict[str, Any], keys: Sequence[str]) -> dict[str, Any]:
@@ -209,49 +254,152 @@ def _spread(row: dict[str, Any], keys: Sequence[str]) -> dict[str, Any]:
             return row
 
 
-def parquet_rows(file: ObjectFile, reader: Reader, *, batch: int, first_row: int) -> Iterator[Rows]:
-    """Rows of a Parquet file that holds only the columns to read.
-
-    Args:
-        batch: rows a step.
-        first_row: 1-based number of the file's first row.
+def parquet_rows(
+    source: ParquetInput, schema: InputSchema, start: int, end: int
+) -> Iterator[InputRows]:
+    """Rows ``[start, end)`` of a Parquet file, counted from 0.
 
     Raises:
         Invalid: the file cannot be decoded.
     """
-    for part in _decoding(file, batch):
-        cells = {name: part[name].to_pylist() for name in part.schema.names}
-        lines = np.arange(first_row, first_row + part.num_rows, dtype=np.int64)
-        first_row += part.num_rows
-        yield reader.rows(lines, cells, {}, text=False)
+    for records in source.read(schema.names, start, end, SLICE):
+        cells = dict(zip(schema.names, zip(*records, strict=True), strict=True))
+        lines = np.arange(start + 1, start + 1 + len(records), dtype=np.int64)
+        start += len(records)
+        yield schema.rows(lines, cells, {}, text=False)
 
 
-def _decoding(file: ObjectFile, batch: int) -> Iterator[Any]:
-    """Record batches; what goes wrong inside the Arrow library comes out as one of our errors.
+_TRUTH: Final = {"true": True, "false": False, "1": True, "0": False}
 
-    One thing cannot: the library reads through a C stream, and over some damaged data pages it ends the
-    process. The state machine then tries the chunk again and in the end fails the job.
+_KEPT: Final = frozenset({Dtype.STRING, Dtype.TIMESTAMP})
+"""Dtypes whose checked form is a packed one; the engine takes the original value."""
+
+
+def _text_float(cell: str) -> float:
+    if "_" in cell:
+        raise ValueError("must be a number")
+    try:
+        return float(cell)
+    except ValueError:
+        raise ValueError("must be a number") from None
+
+
+def _text_int(cell: str) -> int:
+    if "_" in cell:
+        raise ValueError("must be a whole number")
+    try:
+        return int(cell)
+    except ValueError:
+        raise ValueError("must be a whole number") from None
+
+
+def _text_bool(cell: str) -> bool:
+    try:
+        return _TRUTH[cell.strip().lower()]
+    except KeyError:
+        raise ValueError("must be true or false") from None
+
+
+def _text_vector(cell: str) -> Any:
+    try:
+        return from_json(cell, allow_inf_nan=False)
+    except ValueError:
+        raise ValueError("must be a JSON list of numbers") from None
+
+
+_FROM_TEXT: Final[dict[Dtype, Callable[[str], Any]]] = {
+    Dtype.FLOAT32: _text_float,
+    Dtype.FLOAT64: _text_float,
+    Dtype.INT64: _text_int,
+    Dtype.BOOL: _text_bool,
+    Dtype.STRING: str,
+    Dtype.TIMESTAMP: str,
+}
+
+
+def convert(
+    cells: Sequence[Any], dtype: str, size: int, name: str, errors: RowErrors, *, text: bool
+) -> list[Any]:
+    """One column's values: Python scalars (a vector: a list), ``None`` where the cell is empty.
+
+    Args:
+        text: the cells are CSV text, where an empty cell is an absent value.
+        name: of the column, for the reason.
+        errors: extended by the rows whose cell does not fit.
     """
-    from arro3.io import read_parquet
-
-    source: Any = None
-    while True:
+    kind = Dtype(dtype)
+    if kind is Dtype.FLOAT64 and size == 1 and (fast := _floats(cells, text=text)) is not None:
+        return fast
+    check = checker(kind, size if size > 1 else None)
+    parse = (_text_vector if size > 1 else _FROM_TEXT[kind]) if text else None
+    values: list[Any] = []
+    for i, cell in enumerate(cells):
+        if cell is None or (text and cell == ""):
+            values.append(None)
+            continue
         try:
-            source = (
-                source
-                if source is not None
-                else read_parquet(cast("IO[bytes]", file), batch_size=batch)
+            value = cell if parse is None else parse(cell)
+            checked = check(value)
+            values.append(value if kind in _KEPT else checked)
+        except ValueError as error:
+            values.append(None)
+            errors.setdefault(i, RowError("invalid_feature", f"{name}: {error}"))
+    return values
+
+
+def _floats(cells: Sequence[Any], *, text: bool) -> list[Any] | None:
+    """The whole column at once, or ``None`` when some cell needs a closer look."""
+    try:
+        if text:
+            if any("_" in cell for cell in cells if cell is not None):
+                return None
+            values = [float(cell) if cell else None for cell in cells]
+        else:
+            kinds = set(map(type, cells))
+            if not kinds <= {float, int, type(None)}:
+                return None
+            values = [None if cell is None else float(cell) for cell in cells]
+    except (ValueError, OverflowError):
+        return None
+    return values if all(isfinite(v) for v in values if v is not None) else None
+
+
+def _entities(
+    columns: Sequence[Sequence[Any]], keys: Sequence[str], errors: RowErrors
+) -> list[Entity | None]:
+    """The entity of each row from its key columns."""
+    parts = [_ids(column, key, errors) for column, key in zip(columns, keys, strict=True)]
+    if len(parts) == 1:
+        return list(parts[0])
+    return [
+        None if None in row else tuple(part for part in row if part is not None)
+        for row in zip(*parts, strict=True)
+    ]
+
+
+def _ids(cells: Sequence[Any], key: str, errors: RowErrors) -> list[str | None]:
+    """One key of each row; a whole number is read as its decimal text."""
+    if (
+        set(map(type, cells)) == {str}
+        and len(min(cells, key=len)) > 0
+        and len(max(cells, key=len)) <= MAX_ENTITY_ID
+    ):
+        return list(cells)
+    found: list[str | None] = []
+    for i, cell in enumerate(cells):
+        value = str(cell) if type(cell) is int else cell
+        if isinstance(value, str) and 0 < len(value) <= MAX_ENTITY_ID:
+            found.append(value)
+            continue
+        found.append(None)
+        if value is None or value == "":
+            errors.setdefault(i, RowError("missing_entity", f"{key} is empty or absent"))
+        elif isinstance(value, str):
+            errors.setdefault(
+                i, RowError("invalid_entity", f"{key} has more than {MAX_ENTITY_ID} characters")
             )
-            part = next(source, None)
-        except BaseException as error:
-            if file.failure is not None:  # S3 failed below the library, which only says "I/O error"
-                raise file.failure from error
-            # the library raises plain Exception for bad pages, and panics for a bad footer
-            if type(error) is Exception or type(error).__name__ == "PanicException":
-                raise Invalid.at(
-                    "input", "a row group cannot be decoded as Parquet", code="invalid_input"
-                ) from error
-            raise
-        if part is None:
-            return
-        yield part
+        else:
+            errors.setdefault(
+                i, RowError("invalid_entity", f"{key} must be a string or a whole number")
+            )
+    return found

@@ -1,4 +1,4 @@
-"""Cutting a stream of bytes into records: the rule that planning and reading share.
+"""Cutting an input into chunks and records.
 
 **JSONL**: a record ends at every line feed.
 **CSV** (RFC 4180): a record ends at a line feed before which the number of ``"`` bytes since the
@@ -16,16 +16,32 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["MAX_RECORD", "STRIDE", "Cut", "Records", "boundaries", "split"]
+from neuralstream_core.errors import Invalid
+from neuralstream_core.serving.batch.manifest import Chunk
+
+__all__ = [
+    "CHUNK_ROWS",
+    "MAX_RECORD",
+    "STRIDE",
+    "Cut",
+    "Records",
+    "boundaries",
+    "cut_groups",
+    "cut_lines",
+    "split",
+    "split_header",
+]
 
 MAX_RECORD: Final = 1 << 20
-"""Bytes one record may have."""
+"""Bytes of one record."""
+CHUNK_BYTES: Final = 16 << 20
+CHUNK_ROWS: Final = 100_000
 
 STRIDE: Final = 4096
 """Records between two boundaries that a scan offers, at most."""
@@ -148,3 +164,69 @@ def _records(data: list[bytes | None], lines: npt.NDArray[np.int64]) -> Records:
         return Records(stripped, lines)
     keep = [i for i, r in enumerate(stripped) if r != b""]
     return Records([stripped[i] for i in keep], lines[keep])
+
+
+def cut_lines(
+    blocks: Iterable[bytes], offset: int, first_line: int, *, quoted: bool, rows: int
+) -> Iterator[Chunk]:
+    """Chunks of CSV or JSONL records: each ends at the first offered boundary at which it has
+    `CHUNK_BYTES` or would soon have more than ``rows`` records.
+
+    Args:
+        blocks: the input from byte ``offset`` on, where line ``first_line`` begins.
+
+    Raises:
+        Invalid: the input ends inside a quoted field.
+    """
+    start = records = 0
+    line = lines = 0
+    number = 0
+    end = 0
+    try:
+        for cut in boundaries(blocks, quoted=quoted):
+            end, lines = cut.offset, cut.lines
+            if end - start >= CHUNK_BYTES or cut.records - records >= rows:
+                yield _chunk(number, offset + start, offset + end, first_line + line)
+                number += 1
+                start, line, records = end, lines, cut.records
+    except ValueError as error:
+        raise Invalid.at("input", str(error), code="invalid_input") from None
+    if end > start:
+        yield _chunk(number, offset + start, offset + end, first_line + line)
+
+
+def cut_groups(groups: Iterable[int], rows: int) -> Iterator[Chunk]:
+    """Chunks of Parquet row groups: neighbours together up to ``rows``, never less than one."""
+    start = held = number = 0
+    first = 1
+    at = -1
+    for at, size in enumerate(groups):
+        if held and held + size > rows:
+            yield _chunk(number, start, at, first)
+            number += 1
+            first += held
+            start, held = at, 0
+        held += size
+    if held:
+        yield _chunk(number, start, at + 1, first)
+
+
+def _chunk(number: int, start: int, end: int, first_line: int) -> Chunk:
+    return Chunk(chunk=number, start=start, end=end, first_line=first_line)
+
+
+def split_header(blocks: Iterator[bytes]) -> tuple[Iterator[bytes], bytes, int]:
+    """The blocks after a CSV file's first record, that record with its line end, and its number of lines."""
+    head = b""
+    for block in blocks:
+        head += block
+        at = head.find(b"\n")
+        while at >= 0 and head.count(b'"', 0, at) % 2:
+            at = head.find(b"\n", at + 1)
+        if at >= 0:
+            return chain([head[at + 1 :]], blocks), head[: at + 1], head.count(b"\n", 0, at + 1)
+        if len(head) > MAX_RECORD:
+            raise Invalid.at(
+                "input", f"the header is longer than {MAX_RECORD} bytes", code="invalid_input"
+            )
+    return iter(()), head, 1

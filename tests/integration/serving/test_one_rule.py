@@ -13,7 +13,7 @@ from onnx import helper
 
 from neuralstream_core.errors import Invalid
 from neuralstream_core.features.entity import entity_json
-from neuralstream_core.serving.batch.predictors import answers
+from neuralstream_core.serving.batch.output import answer_columns
 from neuralstream_core.serving.batch.requests import batch_json
 from neuralstream_core.serving.requests import answer_json
 from tests.support.artifacts import onnx_bytes
@@ -111,10 +111,9 @@ def many(shop: World, model: str, entities: list[Any], features: Any) -> list[di
 
 def _jobs_agree(columns: Any) -> None:
     """A job takes its rows from the same columns; what fails there has no answer either."""
-    job = answers(columns)
-    assert set(job.bad) == set(columns.errors)
-    for row in job.bad:
-        assert job.predictions[row] is None
+    job = answer_columns(columns)
+    for row, prediction in enumerate(job["prediction"]):
+        assert (prediction is None) == (row in columns.errors)
 
 
 def alike(a: Any, b: Any) -> bool:

@@ -1,4 +1,4 @@
-"""Parts of a Parquet file, read through a footer of their own; pyarrow writes and is the judge."""
+"""Parquet files read by row range and written; pyarrow writes the inputs and reads the outputs."""
 
 from __future__ import annotations
 
@@ -12,11 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from neuralstream_core.errors import Invalid, Unavailable
-from neuralstream_core.serving.batch.footer import open_part, read_footer
-from neuralstream_core.serving.batch.locations import Location
-from neuralstream_core.serving.batch.objects import Objects
-from neuralstream_core.serving.batch.rows import Reader, Rows, parquet_rows
-from neuralstream_core.serving.batch.thrift import decode, encode
+from neuralstream_core.serving.batch.locations import Location, Objects
+from neuralstream_core.serving.batch.parquet import ParquetInput, write_parquet
+from neuralstream_core.serving.batch.rows import InputRows, InputSchema, parquet_rows
 
 AT = Location("bucket", "a.parquet")
 
@@ -43,11 +41,15 @@ def file(table: pa.Table, **options: Any) -> Memory:
     return Memory(out.getvalue())
 
 
-def rows_of(memory: Memory, start: int, end: int, reader: Reader, batch: int = 8192) -> list[Rows]:
-    footer = read_footer(memory, AT, len(memory.data), "e")
-    keep = {*reader.keys, *reader.features}
-    part = open_part(memory, AT, "e", footer, start, end, keep)
-    return list(parquet_rows(part, reader, batch=batch, first_row=1))
+def opened(memory: Memory) -> ParquetInput:
+    return ParquetInput(memory, AT, len(memory.data), "e")
+
+
+def rows_of(memory: Memory, start: int, end: int, schema: InputSchema) -> list[InputRows]:
+    """Rows of the row groups ``[start, end)``."""
+    source = opened(memory)
+    groups = source.row_groups()
+    return list(parquet_rows(source, schema, sum(groups[:start]), sum(groups[:end])))
 
 
 @settings(max_examples=40, deadline=None)
@@ -81,42 +83,42 @@ def test_any_row_groups_and_columns_read_as_pyarrow_reads_them(
         version=version,
         write_page_index=index,
     )
-    footer = read_footer(memory, AT, len(memory.data), "e")
-    assert decode(encode(footer.fields)) == footer.fields
-    assert footer.columns == tuple(table.column_names)
-    groups = footer.rows
+    assert opened(memory).columns() == tuple(table.column_names)
+    groups = opened(memory).row_groups()
     assert sum(groups) == rows
     start, end = min(*bounds, len(groups)), min(max(bounds), len(groups))
-    reader = Reader(
+    schema = InputSchema(
         ("id",), (), {"vector": ("float64", 2), "amount": ("float64", 1), "flag": ("bool", 1)}
     )
-    found = rows_of(memory, start, end, reader, batch=7) if start < end else []
+    found = rows_of(memory, start, end, schema) if start < end else []
     before, count = sum(groups[:start]), sum(groups[start:end])
     expected = table.slice(before, count).to_pylist()
     assert [e for part in found for e in part.entities] == [row["id"] for row in expected]
     for name in ("vector", "amount", "flag"):
         values = [v for part in found for v in part.features[name]]
         assert values == [row[name] for row in expected]
-    assert [n for part in found for n in part.lines.tolist()] == list(range(1, count + 1))
-    assert not any(part.bad for part in found)
+    assert [n for part in found for n in part.lines.tolist()] == [
+        before + at for at in range(1, count + 1)
+    ]
+    assert not any(part.errors for part in found)
 
 
 def test_only_the_wanted_columns_are_fetched() -> None:
     n = 400_000
     table = pa.table({"id": [str(i) for i in range(n)], "wide": [f"{i:0100d}" for i in range(n)]})
     memory = file(table, row_group_size=100_000, compression="none", use_dictionary=False)
-    rows_of(memory, 1, 2, Reader(("id",), (), {}))
+    rows_of(memory, 1, 2, InputSchema(("id",), (), {}))
     assert memory.fetched < len(memory.data) / 5
 
 
 def test_whole_numbers_are_ids_and_other_types_are_not() -> None:
     memory = file(pa.table({"id": pa.array([7, None], pa.int32())}))
-    (rows,) = rows_of(memory, 0, 1, Reader(("id",), (), {}))
+    (rows,) = rows_of(memory, 0, 1, InputSchema(("id",), (), {}))
     assert rows.entities == ["7", None]
-    assert rows.bad[1].code == "missing_entity"
+    assert rows.errors[1].code == "missing_entity"
     memory = file(pa.table({"id": pa.array([1.5])}))
-    (rows,) = rows_of(memory, 0, 1, Reader(("id",), (), {}))
-    assert rows.bad[0].code == "invalid_entity"
+    (rows,) = rows_of(memory, 0, 1, InputSchema(("id",), (), {}))
+    assert rows.errors[0].code == "invalid_entity"
 
 
 @pytest.mark.parametrize(
@@ -130,7 +132,7 @@ def test_whole_numbers_are_ids_and_other_types_are_not() -> None:
 )
 def test_what_is_not_parquet_is_refused(data: bytes) -> None:
     with pytest.raises(Invalid, match="not a Parquet file"):
-        read_footer(Memory(data), AT, len(data), "e")
+        opened(Memory(data)).columns()
 
 
 @settings(max_examples=150, deadline=None)
@@ -144,7 +146,7 @@ def test_a_damaged_footer_is_refused_or_read_never_a_crash(data: st.DataObject) 
         raw[data.draw(st.integers(footer, len(raw) - 1))] ^= data.draw(st.integers(1, 255))
     memory.data = bytes(raw)
     try:
-        found = rows_of(memory, 0, 1, Reader(("id",), (), {}))
+        found = rows_of(memory, 0, 1, InputSchema(("id",), (), {}))
     except Invalid:
         return
     assert sum(len(rows) for rows in found) >= 0
@@ -152,8 +154,76 @@ def test_a_damaged_footer_is_refused_or_read_never_a_crash(data: st.DataObject) 
 
 def test_a_storage_failure_under_the_library_stays_a_storage_failure() -> None:
     memory = file(pa.table({"id": [str(i) for i in range(1000)]}))
-    footer = read_footer(memory, AT, len(memory.data), "e")
-    part = open_part(memory, AT, "e", footer, 0, 1, {"id"})
     memory.down = True
-    with pytest.raises(Unavailable):
-        list(parquet_rows(part, Reader(("id",), (), {}), batch=100, first_row=1))
+    with pytest.raises(Unavailable, match="S3 is down"):
+        opened(memory).columns()
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_a_damaged_file_is_refused_or_read_never_a_crash(data: st.DataObject) -> None:
+    table = pa.table(
+        {
+            "id": [f"user-{i % 7}" for i in range(200)],
+            "amount": [None if i % 3 == 0 else i / 2 for i in range(200)],
+            "vector": [[float(i), 1.0] for i in range(200)],
+        }
+    )
+    compression = data.draw(st.sampled_from(["none", "snappy", "zstd"]))
+    memory = file(table, compression=compression, row_group_size=80)
+    raw = bytearray(memory.data)
+    if data.draw(st.booleans()):
+        del raw[data.draw(st.integers(0, len(raw) - 1)) :]
+    else:
+        for _ in range(data.draw(st.integers(1, 6))):
+            raw[data.draw(st.integers(0, len(raw) - 1))] ^= data.draw(st.integers(1, 255))
+    memory.data = bytes(raw)
+    schema = InputSchema(("id",), (), {"amount": ("float64", 1), "vector": ("float64", 2)})
+    try:
+        found = rows_of(memory, 0, 3, schema)
+    except Invalid:
+        return
+    assert sum(len(rows) for rows in found) <= 200
+
+
+def test_names_that_sql_cannot_tell_apart_are_refused() -> None:
+    with pytest.raises(Invalid, match="distinct names"):
+        opened(file(pa.table({"ID": ["a"], "id": ["b"]}))).columns()
+    with pytest.raises(Invalid, match="file_row_number"):
+        opened(file(pa.table({"id": ["a"], "file_row_number": [1]}))).columns()
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(
+        st.tuples(
+            st.none() | st.text(),
+            st.none() | st.floats(allow_nan=False, allow_infinity=False),
+            st.none() | st.integers(-(2**63), 2**63 - 1),
+            st.none() | st.booleans(),
+            st.none() | st.lists(st.floats(-1e9, 1e9), max_size=3),
+            st.none() | st.dictionaries(st.sampled_from(['x "y"', "z"]), st.floats(0, 1)),
+        ),
+        max_size=30,
+    )
+)
+def test_what_is_written_is_read_back_and_is_the_same_each_time(rows: list[Any]) -> None:
+    types: dict[str, Any] = {
+        "text": "VARCHAR",
+        'a "number"': "DOUBLE",
+        "whole": "BIGINT",
+        "truth": "BOOLEAN",
+        "list": "DOUBLE[]",
+        "named": {'x "y"': "DOUBLE", "z": "DOUBLE"},
+    }
+    columns = {name: [row[at] for row in rows] for at, name in enumerate(types)}
+    data = write_parquet(columns, types)
+    assert write_parquet(columns, types) == data
+    found = pq.read_table(io.BytesIO(data))
+    assert found.column_names == list(types)
+    expected = columns | {
+        "named": [
+            v if v is None else {f: v.get(f) for f in types["named"]} for v in columns["named"]
+        ]
+    }
+    assert found.to_pydict() == expected

@@ -11,8 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from neuralstream_core.errors import Invalid
-from neuralstream_core.serving.batch.cells import Bad, convert
-from neuralstream_core.serving.batch.rows import Reader, csv_header, csv_rows, jsonl_rows
+from neuralstream_core.serving.batch.rows import (
+    InputSchema,
+    RowErrors,
+    convert,
+    csv_header,
+    csv_rows,
+    jsonl_rows,
+)
 from neuralstream_core.serving.batch.splitting import Records
 
 
@@ -20,8 +26,8 @@ def records(*data: bytes | None) -> Records:
     return Records(list(data), np.arange(1, len(data) + 1, dtype=np.int64))
 
 
-PLAIN = Reader(("entity_id",), (), {})
-AMOUNT = Reader(("entity_id",), (), {"amount": ("float64", 1)})
+PLAIN = InputSchema(("entity_id",), (), {})
+AMOUNT = InputSchema(("entity_id",), (), {"amount": ("float64", 1)})
 
 
 def test_a_bad_csv_row_does_not_disturb_its_neighbours() -> None:
@@ -32,7 +38,7 @@ def test_a_bad_csv_row_does_not_disturb_its_neighbours() -> None:
     )
     assert rows.entities == ["u1", None, None, None, "u5", None, "u7"]
     assert rows.features["amount"] == [1.0, None, None, None, 5.0, None, 7.0]
-    assert {at: why.code for at, why in rows.bad.items()} == {
+    assert {at: why.code for at, why in rows.errors.items()} == {
         1: "invalid_csv",
         2: "invalid_encoding",
         3: "record_too_large",
@@ -68,7 +74,7 @@ def test_ids_stay_text() -> None:
 )
 def test_json_lines_that_cannot_be_a_row(line: bytes, code: str) -> None:
     rows = jsonl_rows(records(b'{"entity_id":"before"}', line, b'{"entity_id":"after"}'), AMOUNT)
-    assert {at: why.code for at, why in rows.bad.items()} == {1: code}
+    assert {at: why.code for at, why in rows.errors.items()} == {1: code}
     assert (rows.entities[0], rows.entities[2]) == ("before", "after")
 
 
@@ -80,8 +86,8 @@ def test_reasons_never_repeat_a_value() -> None:
         json.dumps({"entity_id": [word]}).encode(),
     ]
     rows = jsonl_rows(records(*lines), AMOUNT)
-    assert len(rows.bad) == 3
-    assert not any(word in why.detail for why in rows.bad.values())
+    assert len(rows.errors) == 3
+    assert not any(word in why.detail for why in rows.errors.values())
 
 
 @pytest.mark.parametrize(
@@ -103,13 +109,13 @@ def test_reasons_never_repeat_a_value() -> None:
 def test_csv_text_becomes_values_of_the_dtype(
     dtype: str, cells: list[str], values: list[Any]
 ) -> None:
-    bad: Bad = {}
+    bad: RowErrors = {}
     found = convert(cells, dtype, 1, "f", bad, text=True)
     assert ["bad" if i in bad else v for i, v in enumerate(found)] == values
 
 
 def test_vectors() -> None:
-    bad: Bad = {}
+    bad: RowErrors = {}
     assert convert(["[1,2]", "[1]", "x", ""], "float64", 2, "v", bad, text=True) == [
         [1.0, 2.0],
         None,
@@ -124,10 +130,10 @@ def test_vectors() -> None:
 
 @given(st.lists(st.one_of(st.none(), st.floats(allow_nan=False), st.integers(-(10**30), 10**30))))
 def test_whole_columns_and_single_cells_give_the_same_verdict(cells: list[Any]) -> None:
-    whole: Bad = {}
+    whole: RowErrors = {}
     found = convert(cells, "float64", 1, "f", whole, text=False)
     for at, cell in enumerate(cells):
-        single: Bad = {}
+        single: RowErrors = {}
         # beside a string, each cell is looked at by itself
         value = convert([cell, "x"], "float64", 1, "f", single, text=False)[0]
         assert (0 in single) == (at in whole)

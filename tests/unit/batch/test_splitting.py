@@ -11,9 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from neuralstream_core.errors import Invalid
-from neuralstream_core.serving.batch import planning
-from neuralstream_core.serving.batch.planning import cut_groups, cut_lines
-from neuralstream_core.serving.batch.splitting import MAX_RECORD, Records, boundaries, split
+from neuralstream_core.serving.batch.splitting import (
+    CHUNK_ROWS,
+    MAX_RECORD,
+    Records,
+    boundaries,
+    cut_groups,
+    cut_lines,
+    split,
+)
 
 cells = st.text(st.sampled_from('ab",\n\r é'), max_size=6)
 tables = st.lists(st.lists(cells, min_size=2, max_size=2), min_size=1, max_size=20)
@@ -116,7 +122,7 @@ def test_chunks_stay_near_their_size() -> None:
     chunks = list(cut_lines(blocks(data, [1 << 20]), 0, 1, quoted=False, rows=20_000))
     sizes = [(c.end - c.start) // 11 for c in chunks]
     assert sum(sizes) == 100_000
-    assert max(sizes) <= 20_000 + planning.CHUNK_ROWS // 10
+    assert max(sizes) <= 20_000 + CHUNK_ROWS // 10
 
 
 def test_boundaries_end_with_the_input() -> None:

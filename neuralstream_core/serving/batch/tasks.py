@@ -1,0 +1,190 @@
+"""What a function does for jobs: accept them and run their tasks."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, Final, Literal
+
+from pydantic import Field, TypeAdapter
+
+from neuralstream_core.errors import NeuralStreamError, Unavailable
+from neuralstream_core.registry.registry import Registry
+from neuralstream_core.serving.batch.chunks import ChunkWorker
+from neuralstream_core.serving.batch.finishing import Finisher, tell
+from neuralstream_core.serving.batch.jobs import Failure, JobRecord, Jobs, JobStatus, Run
+from neuralstream_core.serving.batch.locations import FORMATS, Buckets, Objects, input_format
+from neuralstream_core.serving.batch.manifest import Chunk
+from neuralstream_core.serving.batch.planning import Planner, served
+from neuralstream_core.serving.batch.requests import JobSpec
+from neuralstream_core.types import Record
+
+__all__ = ["JobTask", "Submission", "TaskRunner"]
+
+
+class JobTask(Record):
+    """What the state machine asks for."""
+
+    task: Literal["plan", "chunk", "finish", "fail"]
+    job_id: str
+    chunk: Chunk | None = None
+    error: Mapping[str, Any] = Field(default_factory=dict)
+    """Of a ``fail``: Step Functions' ``Error`` and ``Cause``."""
+
+
+_TASK: Final = TypeAdapter(JobTask)
+
+
+class Submission:
+    """Accepts jobs."""
+
+    def __init__(self, jobs: Jobs, objects: Objects, buckets: Buckets, registry: Registry) -> None:
+        self._jobs, self._objects = jobs, objects
+        self._buckets, self._registry = buckets, registry
+
+    def submit(
+        self, spec: JobSpec, actor: str, *, key: str | None = None, run: Run | None = None
+    ) -> JobRecord:
+        """Accept a job; arguments as `Jobs.submit`.
+
+        Raises:
+            NotFound: no such model, version or input.
+            Invalid: a location that jobs may not use, or an unknown format.
+            Conflict: the model has no version to predict with, or ``key`` was used for another spec.
+        """
+        source = self._buckets.check(spec.input, "input")
+        self._buckets.check(spec.output, "output", folder=True)
+        kind = input_format(source, spec.input_format)
+        served(self._registry, spec.model, spec.version)
+        self._objects.stat(source)
+        return self._jobs.submit(spec, kind, actor, key=key, run=run)
+
+    def submit_scheduled(
+        self, spec: JobSpec, actor: str, *, key: str | None = None, run: Run | None = None
+    ) -> JobRecord:
+        """Accept the job of a schedule. One that `submit` refuses is stored as failed with its reason.
+
+        Raises:
+            Unavailable: try again.
+            Conflict: ``key`` was used for another spec.
+        """
+        try:
+            return self.submit(spec, actor, key=key, run=run)
+        except Unavailable:
+            raise
+        except NeuralStreamError as error:
+            if error.code == "idempotency_conflict":
+                raise
+            kind = spec.input_format or FORMATS.get(spec.input.rpartition(".")[2].lower())
+            refused = Failure(code=error.code, detail=error.detail)
+            job = self._jobs.submit(spec, kind, actor, key=key, run=run, refused=refused)
+            if job.failure is not None:  # an earlier delivery may have started it
+                tell(self._registry, job)
+            return job
+
+
+class TaskRunner:
+    """Runs the tasks of jobs.
+
+    Args:
+        concurrency: chunks of one job that the state machine runs at once.
+    """
+
+    def __init__(
+        self,
+        jobs: Jobs,
+        planner: Planner,
+        worker: ChunkWorker,
+        finisher: Finisher,
+        concurrency: int,
+    ) -> None:
+        self._jobs, self._planner, self._worker = jobs, planner, worker
+        self._finisher, self._concurrency = finisher, concurrency
+
+    def run(self, event: Mapping[str, Any]) -> dict[str, Any]:
+        """Run one task.
+
+        An error that the caller's model, input or output causes fails the job, with its reason in the record,
+        and the task succeeds: it must count neither as an error of the function nor fail the execution.
+
+        Args:
+            event: a `JobTask`, or EventBridge's "Step Functions Execution Status Change".
+
+        Returns:
+            What the state machine reads next.
+
+        Raises:
+            Unavailable: a dependency is down; try again.
+            NotFound: no such job.
+            Exception: a defect.
+        """
+        if event.get("source") == "aws.states":
+            event = _ended(event)
+        task = _TASK.validate_python(event)
+        try:
+            return self._run(task)
+        except Unavailable:
+            raise
+        except NeuralStreamError as error:
+            if task.task == "fail":
+                raise
+            failure = Failure(code=error.code, detail=error.detail)
+            return _answer(self._finisher.fail(task.job_id, failure))
+
+    def _run(self, task: JobTask) -> dict[str, Any]:
+        match task.task:
+            case "plan":
+                planned = self._planner.plan(task.job_id)
+                return {
+                    "job_id": planned.job_id,
+                    "status": JobStatus.RUNNING,
+                    "chunks": planned.chunks,
+                    "bucket": planned.chunk_list.bucket,
+                    "key": planned.chunk_list.key,
+                    "concurrency": self._concurrency,
+                }
+            case "chunk":
+                if task.chunk is None:
+                    raise ValueError("a chunk task without its chunk")
+                job = self._jobs.get(task.job_id)
+                if job.status.done:  # another chunk has failed the job
+                    return _answer(job)
+                result = self._worker.run(task.job_id, task.chunk)
+                return {"chunk": result.chunk, "rows": result.rows, "failed": result.failed}
+            case "finish":
+                return _answer(self._finisher.finish(task.job_id))
+            case "fail":
+                return _answer(self._finisher.fail(task.job_id, _failure(task.error)))
+
+
+def _ended(event: Mapping[str, Any]) -> dict[str, Any]:
+    """The task for an execution that was stopped, timed out or could not run its own failure path."""
+    detail = event["detail"]
+    status = str(detail["status"])
+    cause = detail.get("cause") or f"the state machine's execution ended as {status}"
+    error = {"Error": detail.get("error") or f"execution_{status.lower()}", "Cause": cause}
+    return {"task": "fail", "job_id": detail["name"], "error": error}
+
+
+def _answer(job: JobRecord) -> dict[str, Any]:
+    """A job's status, with the fields of a plan's answer: the state machine reads both by one path."""
+    return {
+        "job_id": job.job_id,
+        "status": job.status,
+        "chunks": 0,
+        "bucket": "",
+        "key": "",
+        "concurrency": 1,
+        "error": "" if job.failure is None else job.failure.code,
+        "cause": "" if job.failure is None else job.failure.detail,
+    }
+
+
+def _failure(error: Mapping[str, Any]) -> Failure:
+    """What Step Functions caught; a Lambda error's cause is JSON with ``errorMessage``."""
+    cause = str(error.get("Cause", ""))
+    try:
+        detail = str(json.loads(cause).get("errorMessage") or cause)
+    except (ValueError, AttributeError):
+        detail = cause
+    return Failure(code=str(error.get("Error") or "failed"), detail=detail or "a task failed")
