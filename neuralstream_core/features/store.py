@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from neuralstream_core.errors import Invalid, NotFound, Unavailable
 from neuralstream_core.features._codec import Codec
-from neuralstream_core.features._encode import Packed
 from neuralstream_core.features._layout import ROW_TOO_LARGE
 from neuralstream_core.features._merge import ALL_STALE, MERGE, TOO_LARGE
+from neuralstream_core.features._packing import PackedRows
 from neuralstream_core.features.catalog import Catalog
 from neuralstream_core.features.rows import BlockRead, Entity, Row, ViewRead, WriteResult
 from neuralstream_core.features.schema import FeatureView
@@ -29,7 +29,7 @@ from neuralstream_core.redis.port import FLIGHT, ReplyError
 from neuralstream_core.time import Clock
 
 if TYPE_CHECKING:
-    from neuralstream_core.features._decode import Decoder
+    from neuralstream_core.features._packing import Decoder
     from neuralstream_core.features.block import Block
     from neuralstream_core.redis.port import Call, RedisPort, Reply
 
@@ -47,7 +47,7 @@ class Batch(NamedTuple):
     """Rows of one view, checked and packed, nothing sent yet."""
 
     codec: Codec
-    packed: Packed
+    packed: PackedRows
     source: Sequence[Mapping[str, Any]]
     where: str
 
@@ -280,19 +280,16 @@ class OnlineStore:
         """Many entities per read, any number of views, one flight, answered in columns."""
         from neuralstream_core.features.block import build_block
 
-        codecs = [self._reader(read.view, read.features)[0] for read in reads]
-        selections = [
-            codec.selection(read.features) for codec, read in zip(codecs, reads, strict=True)
-        ]
-        keys = [codec.keys(read.entities) for codec, read in zip(codecs, reads, strict=True)]
+        readers = [self._reader(read.view, read.features) for read in reads]
+        keys = [codec.keys(read.entities) for (codec, _), read in zip(readers, reads, strict=True)]
         now = self._clock()
         found = self._port.mget(list(chain.from_iterable(keys)))
         blocks: list[Block] = []
         at = 0
-        for codec, selection, read in zip(codecs, selections, reads, strict=True):
+        for (codec, decoder), read in zip(readers, reads, strict=True):
             end = at + len(read.entities)
-            rows = found if len(reads) == 1 else found[at:end]
-            block = build_block(selection, rows, now)
+            rows = found[at:end]
+            block = build_block(decoder.selection, rows, now)
             if not block.complete:
                 codec.check(read.entities, rows)
             blocks.append(block)
