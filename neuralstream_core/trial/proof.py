@@ -20,7 +20,7 @@ import numpy as np
 from neuralstream_core.errors import ArtifactRejected, FieldError, Invalid
 from neuralstream_core.features.rows import CellStatus
 from neuralstream_core.registry.records import Checked, MissingPolicy, Signature, VersionRecord
-from neuralstream_core.registry.requests import Check, Declared
+from neuralstream_core.registry.registration import Check, Declared
 from neuralstream_core.runtimes import DATATYPES, Predictions, Runtime
 from neuralstream_core.serving.cells import RowError, fill_columns, override_columns, typed
 from neuralstream_core.serving.outcomes import Reader, wrong_row_count

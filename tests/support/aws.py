@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 import pytest
-from botocore.exceptions import ClientError
 from botocore.config import Config
+from botocore.exceptions import ClientError
 
 from neuralstream_core.table import Table
 from neuralstream_local.aws_server import client_environ

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper
 
-from neuralstream_core.registry.requests import Registration
+from neuralstream_core.registry.registration import Registration
 
 from .conftest import ROOT, Function, World, by
 from .test_engine import FEATURES, linear
