@@ -14,8 +14,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain, repeat
+from threading import Lock
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from cachetools import LRUCache
 
 from neuralstream_core.errors import Invalid, NotFound, Unavailable
 from neuralstream_core.features._codec import Codec
@@ -39,6 +42,7 @@ DEFAULT_RETENTION_SECONDS: Final = 400 * 86_400
 """How long a row of a view without a TTL stays after its last write."""
 _TOMBSTONE_MS: Final = 30 * 86_400 * 1000
 _SCAN_COUNT: Final = 1000
+_MAX_CODECS: Final = 4096
 _CELLS_A_FLIGHT: Final = 40_000
 """Cells one flight of writes may merge: about 50 ms of a server's time at worst."""
 
@@ -120,7 +124,8 @@ class OnlineStore:
         self._clock = clock
         self._namespace = namespace
         self._retention_ms = retention_seconds * 1000
-        self._codecs: dict[str, Codec] = {}
+        self._codecs: LRUCache[tuple[str, int], Codec] = LRUCache(_MAX_CODECS)
+        self._lock = Lock()
 
     # --- writing -------------------------------------------------------------------------------
 
@@ -200,7 +205,7 @@ class OnlineStore:
         """The view was deleted, and perhaps created anew, since this process looked: take back what
         was written to the dead generation and write to the living one."""
         self._port.flight([(b"UNLINK", key) for key in batch.packed.keys])
-        codec = self._codecs_reset(batch.codec.view.name)
+        codec = self._codec_of(self.catalog.fetch(batch.codec.view.name))
         if codec.view.generation == batch.codec.view.generation:
             raise Unavailable(
                 f"view {batch.codec.view.name} is being deleted", dependency="registry"
@@ -306,7 +311,6 @@ class OnlineStore:
             Conflict: model versions depend on the view.
         """
         deletion = self.catalog.begin_delete(name)
-        self._codecs.pop(name, None)
         prefix = f"{self._namespace}:f:{deletion.generation}:".encode()
         self._port.flight(
             [(b"SET", self._tombstone(deletion.generation), b"1", b"PX", _TOMBSTONE_MS)]
@@ -340,18 +344,14 @@ class OnlineStore:
             return newer, newer.decoder(features)
 
     def _codec_of(self, view: FeatureView) -> Codec:
-        codec = self._codecs.get(view.name)
-        if codec is None or codec.view is not view:
-            codec = Codec(view, self._namespace, self._retention_ms)
-            self._codecs[view.name] = codec
+        revision = (view.generation, view.revision)
+        with self._lock:
+            if (codec := self._codecs.get(revision)) is None:
+                codec = self._codecs[revision] = Codec(view, self._namespace, self._retention_ms)
         return codec
 
     def _latest(self, name: str) -> Codec:
         return self._codec_of(self.catalog.latest(name))
-
-    def _codecs_reset(self, name: str) -> Codec:
-        self._codecs.pop(name, None)
-        return self._codec_of(self.catalog.fetch(name))
 
     def _tombstone(self, generation: str) -> bytes:
         return f"{self._namespace}:g:{generation}".encode()
