@@ -32,9 +32,8 @@ from neuralstream_core.redis import connect
 from neuralstream_core.registry.artifacts import ArtifactStore
 from neuralstream_core.registry.issuer import Issuer, countdown
 from neuralstream_core.registry.registrar import Registrar
+from neuralstream_core.registry.registration import Registration
 from neuralstream_core.registry.registry import Registry
-from neuralstream_core.registry.requests import Registration
-from neuralstream_core.registry.views import CatalogViews
 from neuralstream_core.settings import RedisSettings
 from neuralstream_core.table import Table
 from neuralstream_core.time import system_clock
@@ -113,7 +112,7 @@ def world() -> Iterator[tuple[Callable[[], dict[str, Any]], Any, bytes]]:
         registrar = Registrar(
             registry,
             artifacts,
-            CatalogViews(catalog),
+            catalog,
             ProcessValidator(),
             BaselineProfiler(artifacts),
         )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from typing import Annotated, Any, TypeAlias
 
 from pydantic import (
+    AfterValidator,
     AwareDatetime,
     BaseModel,
     BeforeValidator,
@@ -18,13 +20,16 @@ __all__ = [
     "MAX_BATCH",
     "MAX_ENTITY_ID",
     "MAX_NAME",
+    "Bounded",
     "Description",
     "EntityId",
     "Frozen",
     "Name",
     "PageToken",
     "Query",
+    "Reason",
     "Record",
+    "ShortText",
     "Tags",
     "UtcTime",
     "VersionName",
@@ -34,6 +39,8 @@ __all__ = [
 MAX_NAME = 128
 MAX_ENTITY_ID = 1024
 MAX_BATCH = 1000
+MAX_OPAQUE = 16 * 1024
+"""Bytes of JSON of one value that a caller shapes freely."""
 
 
 class Frozen(BaseModel):
@@ -106,5 +113,22 @@ Tags: TypeAlias = Annotated[
     ],
     Field(max_length=50),
 ]
+
+
+def _bounded(value: Any) -> Any:
+    plain = value.model_dump(mode="json") if isinstance(value, BaseModel) else value
+    try:
+        size = len(json.dumps(plain, allow_nan=False, default=str).encode())
+    except (ValueError, RecursionError):
+        raise ValueError("must be JSON with finite numbers and whole characters") from None
+    if size > MAX_OPAQUE:
+        raise ValueError(f"has {size} bytes as JSON, at most {MAX_OPAQUE} are allowed")
+    return value
+
+
+Bounded = AfterValidator(_bounded)
+"""JSON of at most `MAX_OPAQUE` bytes, with finite numbers and valid Unicode."""
+Reason: TypeAlias = Annotated[str, StringConstraints(max_length=1024), Bounded]
+ShortText: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=512), Bounded]
 PageToken: TypeAlias = Annotated[str, StringConstraints(max_length=2048)]
 UtcTime: TypeAlias = Annotated[AwareDatetime, Field(description="ISO 8601 with a zone")]

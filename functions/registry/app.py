@@ -14,13 +14,9 @@ from neuralstream_core.memory import function_memory
 from neuralstream_core.monitoring.adoption import Adoptions
 from neuralstream_core.monitoring.profiling import BaselineProfiler
 from neuralstream_core.registry.answers import (
-    ArchiveRequest,
     ModelAnswer,
     ModelsAnswer,
-    PromoteRequest,
-    RollbackRequest,
     SplitAnswer,
-    SplitRequest,
     VersionAnswer,
     VersionsAnswer,
 )
@@ -30,9 +26,16 @@ from neuralstream_core.registry.lineage import LineageAnswer, graph_of, lineage_
 from neuralstream_core.registry.openlineage import RunEvents, run_events
 from neuralstream_core.registry.records import Stage
 from neuralstream_core.registry.registrar import Registrar
+from neuralstream_core.registry.registration import Baseline, Registration
 from neuralstream_core.registry.registry import MAX_PAGE, Registry
-from neuralstream_core.registry.requests import Baseline, ModelEdit, Registration, VersionEdit
-from neuralstream_core.registry.views import CatalogViews
+from neuralstream_core.registry.requests import (
+    ArchiveRequest,
+    ModelEdit,
+    PromoteRequest,
+    RollbackRequest,
+    SplitRequest,
+    VersionEdit,
+)
 from neuralstream_core.settings import BucketSettings, TableSettings
 from neuralstream_core.time import system_clock
 from neuralstream_core.trial.process import ProcessValidator
@@ -78,7 +81,7 @@ def registrar() -> Registrar:
     return Registrar(
         registry(),
         artifacts,
-        CatalogViews(catalog),
+        catalog,
         ProcessValidator(shared=function_memory(os.environ)),
         BaselineProfiler(artifacts),
     )

@@ -11,7 +11,7 @@
 
 from __future__ import annotations
 
-from neuralstream_core.features.catalog import Catalog, Views, view_key
+from neuralstream_core.features.catalog import Catalog, ViewPage, view_key
 from neuralstream_core.features.entity import entity_json, parse_entity, parse_path
 from neuralstream_core.features.rows import (
     BlockRead,
@@ -38,9 +38,9 @@ __all__ = [
     "FeatureView",
     "OnlineStore",
     "Row",
+    "ViewPage",
     "ViewRead",
     "ViewSpec",
-    "Views",
     "WriteResult",
     "WriteRow",
     "entity_json",

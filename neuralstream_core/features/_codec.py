@@ -1,22 +1,18 @@
-"""Everything derived from one revision of a view, built once and kept while the revision lasts."""
+"""What is derived from one revision of a view, built once per revision."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cached_property
-from typing import TYPE_CHECKING, Final, cast
+from functools import cached_property, lru_cache
+from typing import Final, cast
 
-from neuralstream_core.features._decode import Decoder
-from neuralstream_core.features._encode import Encoder
-from neuralstream_core.features._layout import Layout
+from neuralstream_core.features._layout import Layout, Selection
+from neuralstream_core.features._packing import Decoder, Encoder
 from neuralstream_core.features.entity import entity_bytes
 from neuralstream_core.features.rows import Entity
 from neuralstream_core.features.schema import FeatureView
 from neuralstream_core.time import Micros
 from neuralstream_core.types import MAX_ENTITY_ID
-
-if TYPE_CHECKING:
-    from neuralstream_core.features.block import Selection
 
 __all__ = ["Codec"]
 
@@ -29,48 +25,25 @@ class Codec:
 
     def __init__(self, view: FeatureView, namespace: str, retention_ms: int) -> None:
         self.view = view
-        self.layout = Layout(view.features, view.schema_version)
+        self.layout = Layout(view)
         self.prefix = f"{namespace}:f:{view.generation}:".encode()
         self._retention_ms = retention_ms
         self._single = len(view.keys) == 1
-        self._decoders: dict[tuple[str, ...] | None, Decoder] = {}
-        self._selections: dict[tuple[str, ...] | None, Selection] = {}
+        self.decoder = lru_cache(_MAX_DECODERS)(self._decoder)
 
     @cached_property
     def encoder(self) -> Encoder:
         return Encoder(self.view, self.layout, self.prefix)
 
-    def decoder(self, features: tuple[str, ...] | None) -> Decoder:
+    def _decoder(self, features: tuple[str, ...] | None) -> Decoder:
         """The reader of ``features`` (all when ``None``).
 
         Raises:
             Invalid: an unknown feature.
         """
-        decoder = self._decoders.get(features)
-        if decoder is None:
-            if len(self._decoders) >= _MAX_DECODERS:
-                self._decoders.clear()
-            decoder = Decoder(self.view, self.layout, self.positions(features))
-            self._decoders[features] = decoder
-        return decoder
-
-    def positions(self, features: tuple[str, ...] | None) -> list[int]:
-        """Positions of ``features`` (all when ``None``) in storage order."""
-        if features is None:
-            return list(range(self.layout.cells))
-        return self.view.positions(features)
-
-    def selection(self, features: tuple[str, ...] | None) -> Selection:
-        """The same for blocks."""
-        selection = self._selections.get(features)
-        if selection is None:
-            from neuralstream_core.features.block import Selection
-
-            if len(self._selections) >= _MAX_DECODERS:
-                self._selections.clear()
-            selection = Selection(self.view, self.layout, self.positions(features))
-            self._selections[features] = selection
-        return selection
+        every = list(range(self.layout.cells))
+        positions = every if features is None else self.view.positions(features)
+        return Decoder(Selection(self.view, self.layout, positions))
 
     def key(self, entity: Entity) -> bytes:
         """The Redis key of one entity's row.

@@ -20,20 +20,20 @@ at           size                     what
 …            rest                     strings of the known cells, UTF-8, in schema order
 ===========  =======================  ================================================================
 
-The head of a row says all that is needed to find every cell, so a row of a longer schema can be read
-by who knows only its beginning, and a row of a shorter one by who knows more. A row written whole
-takes 8 bytes for its event time however many cells it has; one merged from *k* writes takes one byte a
-cell and 8·k more. 50 float64 cells: 434 bytes, or 484 + 8·k.
+The head suffices to find every cell, so readers of an older or newer schema version can read the row. A
+row written whole takes 8 bytes for its event time; one merged from *k* writes takes one byte per cell and
+8·k more. 50 float64 cells: 434 bytes, or 484 + 8·k.
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
 from typing import Final
 
-from neuralstream_core.features.schema import Feature
+from neuralstream_core.errors import Unavailable
+from neuralstream_core.features.schema import FeatureView
 from neuralstream_core.features.values import Dtype
+from neuralstream_core.time import Micros
 
 __all__ = [
     "COMPLETE",
@@ -42,8 +42,10 @@ __all__ = [
     "MAX_ROW",
     "ROW_TOO_LARGE",
     "Layout",
+    "Selection",
     "bitmap_bytes",
     "index_width",
+    "unreadable",
 ]
 
 FORMAT: Final = 1
@@ -52,6 +54,7 @@ MAX_ROW: Final = 256 * 1024
 """Bytes of one stored row, strings included."""
 ROW_TOO_LARGE: Final = f"would make a row of more than {MAX_ROW} bytes"
 HEAD: Final = struct.Struct("<BBHHHI")
+_BEGINNING: Final = -(2**63)
 
 
 def bitmap_bytes(cells: int) -> int:
@@ -64,42 +67,42 @@ def index_width(cells: int) -> int:
     return 1 if cells <= 255 else 2
 
 
+def unreadable() -> Unavailable:
+    """The error for a row in a newer release's format, or a damaged one."""
+    return Unavailable(
+        "a stored row has an unknown format or is damaged", dependency="redis", retry_after=60
+    )
+
+
 class Layout:
     """Where the cells of one schema version are.
 
     Attributes:
-        cells: how many.
         bitmap: bytes of one bitmap.
         values_at: offset of the first value in a row of exactly this schema.
         offsets: of each cell, from the first value.
         width: bytes of all values.
         codes: `struct` codes of all values, without byte order.
         strings: positions of the string cells.
-        widths: what the merge script needs: u16 a cell, its width, 0 for a string; then u32 for every
+        widths: argument of the merge script: u16 per cell, its width, 0 for a string; then u32 for every
             eight cells, their width together, 0 if there is a string among them.
         whole: first bytes of a row whose cells are all known, not NULL and of one event time.
     """
 
-    def __init__(self, features: Sequence[Feature], schema_version: int) -> None:
-        self.cells = len(features)
-        self.schema_version = schema_version
+    def __init__(self, view: FeatureView) -> None:
+        self.features = view.features
+        self.cells = len(view.features)
+        self.schema_version = view.schema_version
         self.bitmap = bitmap_bytes(self.cells)
         self.values_at = HEAD.size + 2 * self.bitmap + 8
         self.offsets: list[int] = []
-        self.strings: list[int] = []
         self.width = 0
-        codes: list[str] = []
-        widths: list[int] = []
-        for i, feature in enumerate(features):
+        for feature in view.features:
             self.offsets.append(self.width)
             self.width += feature.width
-            codes.append(f"{feature.size or 1}{feature.dtype.code}")
-            if feature.dtype is Dtype.STRING:
-                self.strings.append(i)
-                widths.append(0)
-            else:
-                widths.append(feature.width)
-        self.codes = "".join(codes)
+        self.codes = "".join(f"{f.size or 1}{f.dtype.code}" for f in view.features)
+        self.strings = [i for i, f in enumerate(view.features) if f.dtype is Dtype.STRING]
+        widths = [0 if f.dtype is Dtype.STRING else f.width for f in view.features]
         eights = [widths[i : i + 8] for i in range(0, self.cells - 7, 8)]
         together = [sum(eight) if all(eight) else 0 for eight in eights]
         self.widths = struct.pack(f"<{self.cells}H{len(together)}I", *widths, *together)
@@ -119,3 +122,22 @@ class Layout:
     def head(self, flags: int) -> bytes:
         """The head of a row of this schema that one write makes (one event time)."""
         return HEAD.pack(FORMAT, flags, self.schema_version, self.cells, 0, self.width)
+
+
+class Selection:
+    """Features of a view that are read together.
+
+    Args:
+        positions: of the features, in the order of the answer.
+    """
+
+    def __init__(self, view: FeatureView, layout: Layout, positions: list[int]) -> None:
+        self.layout = layout
+        self.positions = positions
+        self.features = [view.features[i] for i in positions]
+        self.names = tuple(feature.name for feature in self.features)
+        self._ttl = view.ttl_micros
+
+    def oldest(self, now: Micros) -> Micros:
+        """The oldest event time that is not EXPIRED at ``now``."""
+        return _BEGINNING if self._ttl is None else now - self._ttl

@@ -24,7 +24,7 @@ from neuralstream_core.features.schema import RESERVED, FeatureView, ViewSpec
 from neuralstream_core.table import Item, Table
 from neuralstream_core.time import Clock, from_micros
 
-__all__ = ["Catalog", "Deletion", "Views", "view_key"]
+__all__ = ["Catalog", "Deletion", "ViewPage", "view_key"]
 
 _SORT: Final = "META"
 _ATTEMPTS: Final = 10
@@ -38,7 +38,7 @@ def view_key(namespace: str, name: str) -> tuple[str, str]:
     return f"VIEW#{namespace}#{name}", _SORT
 
 
-class Views(NamedTuple):
+class ViewPage(NamedTuple):
     """One page of views, by name."""
 
     views: list[FeatureView]
@@ -219,7 +219,7 @@ class Catalog:
         )
         return self._keep(old.name, changed)
 
-    def list(self, *, limit: int = 100, token: str | None = None) -> Views:
+    def list(self, *, limit: int = 100, token: str | None = None) -> ViewPage:
         """One page of views in the order of their names."""
         page = self._table.query(f"VIEWS#{self._namespace}", index=True, limit=limit, token=token)
         views = [
@@ -227,7 +227,7 @@ class Catalog:
             for item in page
             if not item.get("deleting")
         ]
-        return Views(views, page.next_token)
+        return ViewPage(views, page.next_token)
 
     def begin_delete(self, name: str) -> Deletion:
         """Mark the view as being deleted, or pick up a deletion that began before.

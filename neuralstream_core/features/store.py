@@ -14,14 +14,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain, repeat
+from threading import Lock
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from cachetools import LRUCache
+
 from neuralstream_core.errors import Invalid, NotFound, Unavailable
 from neuralstream_core.features._codec import Codec
-from neuralstream_core.features._encode import Packed
 from neuralstream_core.features._layout import ROW_TOO_LARGE
 from neuralstream_core.features._merge import ALL_STALE, MERGE, TOO_LARGE
+from neuralstream_core.features._packing import PackedRows
 from neuralstream_core.features.catalog import Catalog
 from neuralstream_core.features.rows import BlockRead, Entity, Row, ViewRead, WriteResult
 from neuralstream_core.features.schema import FeatureView
@@ -29,7 +32,7 @@ from neuralstream_core.redis.port import FLIGHT, ReplyError
 from neuralstream_core.time import Clock
 
 if TYPE_CHECKING:
-    from neuralstream_core.features._decode import Decoder
+    from neuralstream_core.features._packing import Decoder
     from neuralstream_core.features.block import Block
     from neuralstream_core.redis.port import Call, RedisPort, Reply
 
@@ -39,6 +42,7 @@ DEFAULT_RETENTION_SECONDS: Final = 400 * 86_400
 """How long a row of a view without a TTL stays after its last write."""
 _TOMBSTONE_MS: Final = 30 * 86_400 * 1000
 _SCAN_COUNT: Final = 1000
+_MAX_CODECS: Final = 4096
 _CELLS_A_FLIGHT: Final = 40_000
 """Cells one flight of writes may merge: about 50 ms of a server's time at worst."""
 
@@ -47,7 +51,7 @@ class Batch(NamedTuple):
     """Rows of one view, checked and packed, nothing sent yet."""
 
     codec: Codec
-    packed: Packed
+    packed: PackedRows
     source: Sequence[Mapping[str, Any]]
     where: str
 
@@ -120,7 +124,8 @@ class OnlineStore:
         self._clock = clock
         self._namespace = namespace
         self._retention_ms = retention_seconds * 1000
-        self._codecs: dict[str, Codec] = {}
+        self._codecs: LRUCache[tuple[str, int], Codec] = LRUCache(_MAX_CODECS)
+        self._lock = Lock()
 
     # --- writing -------------------------------------------------------------------------------
 
@@ -200,7 +205,7 @@ class OnlineStore:
         """The view was deleted, and perhaps created anew, since this process looked: take back what
         was written to the dead generation and write to the living one."""
         self._port.flight([(b"UNLINK", key) for key in batch.packed.keys])
-        codec = self._codecs_reset(batch.codec.view.name)
+        codec = self._codec_of(self.catalog.fetch(batch.codec.view.name))
         if codec.view.generation == batch.codec.view.generation:
             raise Unavailable(
                 f"view {batch.codec.view.name} is being deleted", dependency="registry"
@@ -280,19 +285,16 @@ class OnlineStore:
         """Many entities per read, any number of views, one flight, answered in columns."""
         from neuralstream_core.features.block import build_block
 
-        codecs = [self._reader(read.view, read.features)[0] for read in reads]
-        selections = [
-            codec.selection(read.features) for codec, read in zip(codecs, reads, strict=True)
-        ]
-        keys = [codec.keys(read.entities) for codec, read in zip(codecs, reads, strict=True)]
+        readers = [self._reader(read.view, read.features) for read in reads]
+        keys = [codec.keys(read.entities) for (codec, _), read in zip(readers, reads, strict=True)]
         now = self._clock()
         found = self._port.mget(list(chain.from_iterable(keys)))
         blocks: list[Block] = []
         at = 0
-        for codec, selection, read in zip(codecs, selections, reads, strict=True):
+        for (codec, decoder), read in zip(readers, reads, strict=True):
             end = at + len(read.entities)
-            rows = found if len(reads) == 1 else found[at:end]
-            block = build_block(selection, rows, now)
+            rows = found[at:end]
+            block = build_block(decoder.selection, rows, now)
             if not block.complete:
                 codec.check(read.entities, rows)
             blocks.append(block)
@@ -309,7 +311,6 @@ class OnlineStore:
             Conflict: model versions depend on the view.
         """
         deletion = self.catalog.begin_delete(name)
-        self._codecs.pop(name, None)
         prefix = f"{self._namespace}:f:{deletion.generation}:".encode()
         self._port.flight(
             [(b"SET", self._tombstone(deletion.generation), b"1", b"PX", _TOMBSTONE_MS)]
@@ -343,18 +344,14 @@ class OnlineStore:
             return newer, newer.decoder(features)
 
     def _codec_of(self, view: FeatureView) -> Codec:
-        codec = self._codecs.get(view.name)
-        if codec is None or codec.view is not view:
-            codec = Codec(view, self._namespace, self._retention_ms)
-            self._codecs[view.name] = codec
+        revision = (view.generation, view.revision)
+        with self._lock:
+            if (codec := self._codecs.get(revision)) is None:
+                codec = self._codecs[revision] = Codec(view, self._namespace, self._retention_ms)
         return codec
 
     def _latest(self, name: str) -> Codec:
         return self._codec_of(self.catalog.latest(name))
-
-    def _codecs_reset(self, name: str) -> Codec:
-        self._codecs.pop(name, None)
-        return self._codec_of(self.catalog.fetch(name))
 
     def _tombstone(self, generation: str) -> bytes:
         return f"{self._namespace}:g:{generation}".encode()

@@ -1,12 +1,13 @@
-"""What a presented key comes to: known and active, ended, unknown, or not to be told just now."""
+"""Whether a presented key is active, ended, unknown, or cannot be looked up at the moment."""
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
+
+from cachetools import LRUCache
 
 from neuralstream_core.errors import Unavailable
 from neuralstream_core.keys.records import KeyRecord
@@ -36,7 +37,7 @@ class Decision:
 
 
 class Gate:
-    """Decides about keys, and for a while goes on with what it last knew when the table is down.
+    """Decides about keys; while the table is down it uses the last known answers for a limited time.
 
     Args:
         find: `KeyStore.find`.
@@ -54,7 +55,7 @@ class Gate:
         self._find = find
         self._grace = grace
         self._clock = clock
-        self._known: OrderedDict[str, tuple[KeyRecord, Micros]] = OrderedDict()
+        self._known: LRUCache[str, tuple[KeyRecord, Micros]] = LRUCache(_REMEMBERED)
 
     def decide(self, key: str) -> Decision:
         """The decision about ``key``; never raises for an unreachable table."""
@@ -67,14 +68,9 @@ class Gate:
             if record is None or now - seen > self._grace:
                 return Decision(Verdict.UNAVAILABLE)
         else:
-            self._remember(digest, record, now)
+            self._known.pop(digest, None)
+            if record is not None:
+                self._known[digest] = (record, now)
         if record is None:
             return Decision(Verdict.UNKNOWN)
         return Decision(Verdict.ACTIVE if record.active(now) else Verdict.ENDED, record)
-
-    def _remember(self, digest: str, record: KeyRecord | None, now: Micros) -> None:
-        self._known.pop(digest, None)
-        if record is not None:
-            self._known[digest] = (record, now)
-            if len(self._known) > _REMEMBERED:
-                self._known.popitem(last=False)

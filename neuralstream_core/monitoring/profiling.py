@@ -20,7 +20,7 @@ from pydantic import ValidationError
 from neuralstream_core.errors import Invalid, TooLarge
 from neuralstream_core.registry.artifacts import ArtifactStore
 from neuralstream_core.registry.records import FeatureRef, Signature
-from neuralstream_core.registry.requests import Baseline
+from neuralstream_core.registry.registration import Baseline
 
 __all__ = ["MAX_REFERENCE", "BaselineProfiler"]
 

@@ -21,6 +21,8 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 import numpy as np
 
+from neuralstream_core.features.rows import Entity
+
 if TYPE_CHECKING:
     from neuralstream_core.registry.records import ModelRecord
 
@@ -29,16 +31,13 @@ __all__ = [
     "MAX_VERSIONS",
     "Allocation",
     "Assigner",
-    "Entity",
     "allocate",
     "allocation_in_force",
-    "assign",
 ]
 
 BUCKETS: Final = 10_000
 MAX_VERSIONS: Final = 100
 
-Entity: TypeAlias = str | tuple[str, ...]
 Allocation: TypeAlias = tuple[tuple[str, int], ...]
 """Runs of buckets: ``(("v1", 9000), ("v2", 1000))``; the counts sum to 10,000."""
 
@@ -164,8 +163,3 @@ def _bytes(entity: Entity) -> bytes:
         return entity.encode()
     parts = [part.encode() for part in entity]
     return b"".join(len(part).to_bytes(4, "little") + part for part in parts)
-
-
-def assign(model: str, salt: str, entity: Entity, split: Mapping[str, float]) -> str:
-    """The version for one entity under a split without history; see `Assigner` for the hot path."""
-    return Assigner(model, salt, allocate(split)).one(entity)

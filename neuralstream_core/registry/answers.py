@@ -1,10 +1,10 @@
-"""What the registry's routes take besides `requests`, and what they answer."""
+"""What the registry's routes answer."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Any
 
-from pydantic import AwareDatetime, Field
+from pydantic import AwareDatetime
 
 from neuralstream_core.registry.records import (
     Checked,
@@ -21,45 +21,15 @@ from neuralstream_core.registry.records import (
 )
 from neuralstream_core.registry.registrar import Registered
 from neuralstream_core.registry.registry import Listing
-from neuralstream_core.registry.requests import Reason
-from neuralstream_core.registry.rules import ANY, MAX_SPLIT
-from neuralstream_core.types import Frozen, Name, Record, VersionName
+from neuralstream_core.types import Name, Record, VersionName
 
 __all__ = [
-    "ArchiveRequest",
     "ModelAnswer",
     "ModelsAnswer",
-    "PromoteRequest",
-    "RollbackRequest",
     "SplitAnswer",
-    "SplitRequest",
     "VersionAnswer",
     "VersionsAnswer",
 ]
-
-
-class RollbackRequest(Frozen):
-    reason: Reason | None = None
-    expected_production: VersionName | None = None
-    """Refuse unless this version (``null``: none) is in production; not checked when left out."""
-
-    @property
-    def expected(self) -> str | None:
-        return self.expected_production if "expected_production" in self.model_fields_set else ANY
-
-
-class PromoteRequest(RollbackRequest):
-    stage: Literal["production", "staging"] = "production"
-    """``staging`` takes an archived version back."""
-
-
-class ArchiveRequest(Frozen):
-    reason: Reason | None = None
-
-
-class SplitRequest(Frozen):
-    split: Annotated[dict[VersionName, float], Field(min_length=1, max_length=MAX_SPLIT)]
-    reason: Reason | None = None
 
 
 class ModelAnswer(Record):

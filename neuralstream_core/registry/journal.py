@@ -26,8 +26,13 @@ from typing import Any, Final, TypeAlias
 
 from neuralstream_core.errors import Invalid
 from neuralstream_core.registry.issuer import Issuer
-from neuralstream_core.registry.items import (
+from neuralstream_core.registry.records import (
     META,
+    EventKind,
+    EventRecord,
+    ModelRecord,
+    Stage,
+    VersionRecord,
     event_item,
     event_key,
     model_item,
@@ -35,13 +40,6 @@ from neuralstream_core.registry.items import (
     read_event,
     read_model,
     version_item,
-)
-from neuralstream_core.registry.records import (
-    EventKind,
-    EventRecord,
-    ModelRecord,
-    Stage,
-    VersionRecord,
 )
 from neuralstream_core.table import Item, Table
 from neuralstream_core.time import Clock, from_micros

@@ -1,4 +1,4 @@
-"""Where versions come from: their ingredients, and the same as a graph.
+"""Where versions come from: as callers declare it, as it is answered, and as a graph.
 
 Nodes and their ids::
 
@@ -15,9 +15,9 @@ Edges point from a version to what it was made from: ``trained_on`` ``built_by``
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AwareDatetime, Field
+from pydantic import AwareDatetime, ConfigDict, Field, StringConstraints, model_validator
 
 from neuralstream_core.registry.records import (
     Digest,
@@ -27,12 +27,15 @@ from neuralstream_core.registry.records import (
     VersionRecord,
     VersionStatus,
 )
-from neuralstream_core.types import Name, Record, VersionName
+from neuralstream_core.types import Frozen, Name, Record, ShortText, VersionName
 
 __all__ = [
     "Artifact",
+    "Code",
+    "Dataset",
     "Edge",
     "Graph",
+    "Lineage",
     "LineageAnswer",
     "Node",
     "VersionLineage",
@@ -42,6 +45,47 @@ __all__ = [
 ]
 
 _NAMED = ("dataset", "code", "run_id", "parents")
+
+
+ParentRef = Annotated[
+    str, StringConstraints(pattern=r"^([A-Za-z0-9][A-Za-z0-9_.-]{0,127}@)?v[1-9][0-9]{0,8}$")
+]
+
+
+class Dataset(Frozen):
+    """Training data."""
+
+    name: ShortText
+    digest: ShortText | None = None
+    uri: ShortText | None = None
+    start: AwareDatetime | None = None
+    end: AwareDatetime | None = None
+
+
+class Code(Frozen):
+    """Training code, as far as it is known."""
+
+    repo: ShortText | None = None
+    commit: ShortText | None = None
+    path: ShortText | None = None
+
+    @model_validator(mode="after")
+    def _something(self) -> Self:
+        if self.repo is None and self.commit is None and self.path is None:
+            raise ValueError("give repo, commit or path")
+        return self
+
+
+class Lineage(Frozen):
+    """What a version was made from. Further fields are kept as they are."""
+
+    model_config = ConfigDict(extra="allow")
+
+    dataset: Dataset | Annotated[list[Dataset], Field(min_length=1, max_length=50)] | None = None
+    code: Code | None = None
+    run_id: ShortText | None = None
+    parents: Annotated[list[ParentRef], Field(max_length=20)] = Field(default_factory=list)
+    """Versions this one was derived from: ``v1`` of the same model or ``other@v3``."""
 
 
 class ViewUse(Record):

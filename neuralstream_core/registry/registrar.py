@@ -44,10 +44,15 @@ from neuralstream_core.registry.records import (
     VersionStatus,
     number_of,
 )
+from neuralstream_core.registry.registration import (
+    MAX_INLINE,
+    Asked,
+    Baseline,
+    Registration,
+    samples_of,
+)
 from neuralstream_core.registry.registry import Registry
-from neuralstream_core.registry.requests import MAX_INLINE, Asked, Baseline, Registration
-from neuralstream_core.registry.samples import samples_of
-from neuralstream_core.registry.views import Views, hold, resolve
+from neuralstream_core.registry.views import SchemaSource, check_views, hold, resolve
 from neuralstream_core.time import from_micros
 
 __all__ = ["Profiler", "Registered", "Registrar", "Validated", "Validator"]
@@ -111,13 +116,13 @@ class Registrar:
         self,
         registry: Registry,
         artifacts: ArtifactStore,
-        views: Views,
+        schemas: SchemaSource,
         validator: Validator,
         profiler: Profiler,
     ) -> None:
         self._registry = registry
         self._artifacts = artifacts
-        self._views = views
+        self._schemas = schemas
         self._validator = validator
         self._profiler = profiler
 
@@ -133,7 +138,9 @@ class Registrar:
         earlier = self._registry.journal.earlier(command)
         if earlier is not None:
             return self._registered(model, earlier.event.version or "", by, replayed=True)
-        features, views = by.retry(lambda: resolve(self._views, request.features, request.missing))
+        features, views = by.retry(
+            lambda: resolve(self._schemas, request.features, request.missing)
+        )
         by.retry(lambda: self._check_parents(model, request))
         draft = VersionRecord(
             model=model,
@@ -314,7 +321,7 @@ class Registrar:
         version = draft.model_copy(update={"version": f"v{latest + 1}"})
         actions: list[dict[str, Any]] = []
         if version.status is VersionStatus.READY:
-            registry.require_views(version)
+            check_views(registry.table, registry.namespace, version)
             actions = hold(registry.table, registry.namespace, version)
         return Change(
             model=model.model_copy(update={"latest_version": version.version}),
@@ -345,7 +352,7 @@ class Registrar:
                 data={"status": settled.status, "digest": settled.digest},
             )
             if settled.status is VersionStatus.READY:
-                registry.require_views(settled)
+                check_views(registry.table, registry.namespace, settled)
                 actions = hold(registry.table, registry.namespace, settled)
                 change = replace(change, actions=actions)
             return change

@@ -13,29 +13,26 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, TypeVar
 from neuralstream_core.errors import Conflict, NotFound
 from neuralstream_core.registry import rules
 from neuralstream_core.registry.issuer import Issuer
-from neuralstream_core.registry.items import (
+from neuralstream_core.registry.journal import MAX_WRITES, Change, Command, Committed, Journal
+from neuralstream_core.registry.records import (
     EVENT,
     META,
     VERSION,
-    model_key,
-    models_key,
-    read_event,
-    read_model,
-    read_version,
-    version_key,
-    view_key,
-)
-from neuralstream_core.registry.journal import MAX_WRITES, Change, Command, Committed, Journal
-from neuralstream_core.registry.records import (
     EventKind,
     EventRecord,
     ModelRecord,
     Stage,
     VersionRecord,
     VersionStatus,
+    model_key,
+    models_key,
+    read_event,
+    read_model,
+    read_version,
+    version_key,
 )
 from neuralstream_core.registry.rules import ANY
-from neuralstream_core.registry.views import hold, release
+from neuralstream_core.registry.views import check_views, hold, release
 from neuralstream_core.table import Item, Table
 from neuralstream_core.time import Clock, iso, system_clock, to_micros
 
@@ -55,7 +52,7 @@ Tag: TypeAlias = tuple[str, str | None]
 
 @dataclass(frozen=True, slots=True)
 class ServedModel:
-    """What serving needs to know of a model."""
+    """A model with the versions that answer its predictions."""
 
     model: ModelRecord
     versions: Mapping[str, VersionRecord]
@@ -214,13 +211,8 @@ class Registry:
 
         def decide(m: ModelRecord, versions: rules.Versions) -> Change:
             change = rules.archive(m, version, versions, reason=reason)
-            held = versions(version).feature_views
-            keys = [(view_key(self.namespace, view), META) for view in held]
-            present = {item["PK"] for item in self.table.get_many(keys)}
-            views = [view for view in held if view_key(self.namespace, view) in present]
-            return replace(
-                change, actions=release(self.table, self.namespace, versions(version), views)
-            )
+            actions = release(self.table, self.namespace, versions(version))
+            return replace(change, actions=actions)
 
         return self.change(Command(model, "archive", by, _payload(version, reason)), decide)
 
@@ -328,20 +320,6 @@ class Registry:
 
         return self.journal.commit(command, on_known)
 
-    def require_views(self, version: VersionRecord) -> None:
-        """Check that the views a version needs are still those it was registered with.
-
-        Raises:
-            Conflict: one was deleted, or is another view of the same name by now.
-        """
-        keys = {view_key(self.namespace, view): view for view in version.feature_views}
-        found = {item["PK"]: item for item in self.table.get_many([(k, META) for k in keys])}
-        for key, view in keys.items():
-            item = found.get(key)
-            generation = None if item is None or item.get("deleting") else item["generation"]
-            if generation != version.feature_views[view].generation:
-                raise Conflict(f"the feature view {view} was deleted", code="view_deleted")
-
     # -- internals ----------------------------------------------------------------------------
 
     def _revive(self, change: Change, targets: Sequence[VersionRecord]) -> Change:
@@ -352,7 +330,7 @@ class Registry:
         """
         archived = [version for version in targets if version.stage is Stage.ARCHIVED]
         for version in archived:
-            self.require_views(version)
+            check_views(self.table, self.namespace, version)
         released = [version for version in archived if version.retired]
         actions = hold(self.table, self.namespace, *released)
         if len(actions) + len(change.versions) > MAX_WRITES:
@@ -364,8 +342,8 @@ class Registry:
         return replace(change, actions=actions)
 
     def _settled(self, version: VersionRecord) -> VersionRecord:
-        """An upload that was never completed is REJECTED from the moment its address stopped working;
-        nobody has to be awake to write that down."""
+        """The version, REJECTED if its artifact was not uploaded in time; this state is computed when a
+        version is read, not stored."""
         expires = version.upload_expires_at
         if version.status is not VersionStatus.PENDING_UPLOAD or expires is None:
             return version
@@ -386,8 +364,8 @@ class Registry:
         index: bool = False,
         newest_first: bool = False,
     ) -> Listing[R]:
-        """Up to ``limit`` records that ``keep`` lets through. A page may be shorter and still not the
-        last: at most `_PAGES_SCANNED` pages of the table are looked at for one answer."""
+        """Up to ``limit`` records that ``keep`` accepts. A page may be shorter without being the last:
+        at most `_PAGES_SCANNED` pages of the table are read for one answer."""
         records: list[R] = []
         for _ in range(_PAGES_SCANNED):
             page = self.table.query(

@@ -1,152 +1,133 @@
-"""What the registry needs of feature views: their schema when a version is registered, and a hold on them.
+"""How versions depend on feature views: their features are resolved against schemas, and the views held.
 
 A version that needs a view is a member of the view item's string set ``dependents`` (``model@vN``), added
-in the very transaction that makes the version READY, if the view is still the one that was resolved. The
-catalog deletes a view only while that set is empty, so neither can slip past the other.
+in the transaction that makes the version READY, if the view is still the one that was resolved. The catalog
+deletes a view only while that set is empty.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from neuralstream_core.errors import FieldError, Invalid, NotFound
+from neuralstream_core.errors import Conflict, FieldError, Invalid, NotFound
+from neuralstream_core.features.catalog import view_key
+from neuralstream_core.features.schema import FeatureView
 from neuralstream_core.features.values import Dtype, checker
-from neuralstream_core.registry.items import META, view_key
 from neuralstream_core.registry.records import FeatureRef, HeldView, MissingPolicy, VersionRecord
 from neuralstream_core.table import Table
 
 if TYPE_CHECKING:
-    from neuralstream_core.features.catalog import Catalog
-    from neuralstream_core.registry.requests import FeatureSpec
+    from neuralstream_core.registry.registration import FeatureSpec
 
-__all__ = ["MAX_VIEWS", "CatalogViews", "Column", "View", "Views", "hold", "release", "resolve"]
+__all__ = ["MAX_VIEWS", "SchemaSource", "check_views", "hold", "release", "resolve"]
 
 MAX_VIEWS: Final = 40
 """Views one version may draw from; bounds the transaction."""
 
 
-@dataclass(frozen=True, slots=True)
-class Column:
-    """A feature of a view: its dtype and its elements (1 for a scalar)."""
+class SchemaSource(Protocol):
+    """Where schemas come from: `neuralstream_core.features.Catalog`."""
 
-    dtype: str
-    size: int
-    default: Any = None
-
-
-@dataclass(frozen=True, slots=True)
-class View:
-    """A view's schema as it is now."""
-
-    name: str
-    schema_version: int
-    generation: str
-    columns: Mapping[str, Column]
-
-
-class Views(Protocol):
-    """Where schemas come from."""
-
-    def view(self, name: str) -> View:
-        """The view's present schema; raises NotFound."""
-
-
-class CatalogViews:
-    """`Views` of the feature catalog, read afresh each time."""
-
-    def __init__(self, catalog: Catalog) -> None:
-        self._catalog = catalog
-
-    def view(self, name: str) -> View:
-        """See `Views.view`."""
-        found = self._catalog.fetch(name)
-        columns = {f.name: Column(f.dtype.value, f.size or 1, f.default) for f in found.features}
-        return View(name, found.schema_version, found.generation, columns)
+    def fetch(self, name: str, /) -> FeatureView:
+        """The view as it is now; raises NotFound."""
 
 
 def resolve(
-    views: Views, wanted: Sequence[FeatureSpec], missing: MissingPolicy
+    schemas: SchemaSource, wanted: Sequence[FeatureSpec], missing: MissingPolicy
 ) -> tuple[tuple[FeatureRef, ...], dict[str, HeldView]]:
     """The features a version asks for, with their dtypes, and the views they come from.
 
     Raises:
         Invalid: names each feature that is unknown, twice or without the default it needs.
     """
-    found: dict[str, View | None] = {}
+    found: dict[str, FeatureView | None] = {}
     refs: list[FeatureRef] = []
     errors: list[FieldError] = []
     for place, spec in enumerate(wanted):
-        loc = f"features.{place}"
-        view, feature = spec.parts
-        if view is None:
-            column: Column | None = Column(spec.dtype or "float64", spec.size or 1)
-        else:
-            if view not in found:
-                found[view] = _look_up(views, view)
-            schema = found[view]
-            if schema is None:
-                errors.append(FieldError(loc, f"there is no feature view {view}"))
-                continue
-            column = schema.columns.get(feature)
-        if column is None:
-            errors.append(FieldError(loc, f"{feature} is not a feature of {view}"))
-            continue
+        view = spec.parts[0]
+        if view is not None and view not in found:
+            found[view] = _look_up(schemas, view)
         try:
-            default = _default(column, spec)
+            ref = _resolved(spec, None if view is None else found[view])
         except ValueError as error:
-            errors.append(FieldError(f"{loc}.default", str(error)))
+            loc, msg = error.args
+            errors.append(FieldError(f"features.{place}{loc}", msg))
             continue
-        refs.append(
-            FeatureRef(
-                view=view, feature=feature, dtype=column.dtype, size=column.size, default=default
-            )
-        )
-        if missing is MissingPolicy.DEFAULT and default is None:
-            errors.append(
-                FieldError(loc, "has no default, which the policy missing=default asks for")
-            )
+        refs.append(ref)
+        if missing is MissingPolicy.DEFAULT and ref.default is None:
+            msg = "has no default, which the policy missing=default asks for"
+            errors.append(FieldError(f"features.{place}", msg))
     if len(found) > MAX_VIEWS:
         errors.append(FieldError("features", f"a version may draw from {MAX_VIEWS} views at most"))
     if errors:
         raise Invalid(f"{errors[0].loc}: {errors[0].msg}", code="invalid_features", errors=errors)
     held = {
-        name: HeldView(schema_version=v.schema_version, generation=v.generation)
-        for name, v in found.items()
-        if v is not None
+        name: HeldView(schema_version=view.schema_version, generation=view.generation)
+        for name, view in found.items()
+        if view is not None
     }
     return tuple(refs), held
 
 
-def _default(column: Column, spec: FeatureSpec) -> Any:
-    default = column.default if spec.default is None else spec.default
-    if default is None:
-        return None
-    checked = checker(Dtype(column.dtype), None if column.size == 1 else column.size)(default)
-    return default if column.dtype == "string" else checked  # text is checked as its bytes
+def _resolved(spec: FeatureSpec, schema: FeatureView | None) -> FeatureRef:
+    """One input of a model.
+
+    Raises:
+        ValueError: ``(place within the feature, message)``.
+    """
+    view, name = spec.parts
+    dtype, size, default = spec.dtype or "float64", spec.size or 1, spec.default
+    if view is not None:
+        if schema is None:
+            raise ValueError("", f"there is no feature view {view}")
+        if name not in schema.index:
+            raise ValueError("", f"{name} is not a feature of {view}")
+        feature = schema.feature(name)
+        dtype, size = feature.dtype.value, feature.size or 1
+        default = feature.default if default is None else default
+    if default is not None:
+        try:
+            checked = checker(Dtype(dtype), None if size == 1 else size)(default)
+        except ValueError as error:
+            raise ValueError(".default", str(error)) from None
+        if dtype != "string":  # the check of a text gives its bytes
+            default = checked
+    return FeatureRef(view=view, feature=name, dtype=dtype, size=size, default=default)
 
 
-def _look_up(views: Views, name: str) -> View | None:
+def _look_up(schemas: SchemaSource, name: str) -> FeatureView | None:
     try:
-        return views.view(name)
+        return schemas.fetch(name)
     except NotFound:
         return None
 
 
-def hold(table: Table, namespace: str, *versions: VersionRecord) -> list[dict[str, Any]]:
-    """Transaction writes that make ``versions`` dependents of their views, if they still are what they were.
+def check_views(table: Table, namespace: str, version: VersionRecord) -> None:
+    """Check that the views a version needs are still those it was registered with.
 
-    One write a view, since a transaction may touch an item once.
+    Raises:
+        Conflict: one was deleted, or replaced by another view of the same name.
     """
+    keys = {view_key(namespace, view): view for view in version.feature_views}
+    found = {(item["PK"], item["SK"]): item for item in table.get_many(list(keys))}
+    for key, view in keys.items():
+        item = found.get(key)
+        generation = None if item is None or item.get("deleting") else item["generation"]
+        if generation != version.feature_views[view].generation:
+            raise Conflict(f"the feature view {view} was deleted", code="view_deleted")
+
+
+def hold(table: Table, namespace: str, *versions: VersionRecord) -> list[dict[str, Any]]:
+    """Transaction writes that make ``versions`` dependents of their views, if these are unchanged: one per
+    view, since a transaction may touch an item once."""
     labels: dict[tuple[str, str], set[str]] = {}
     for version in versions:
         for name, held in version.feature_views.items():
             labels.setdefault((name, held.generation), set()).add(_label(version))
     return [
         table.update_action(
-            view_key(namespace, name),
-            META,
+            *view_key(namespace, name),
             "ADD dependents :us",
             values={":us": us, ":generation": generation},
             condition="generation = :generation AND attribute_not_exists(deleting)",
@@ -155,19 +136,18 @@ def hold(table: Table, namespace: str, *versions: VersionRecord) -> list[dict[st
     ]
 
 
-def release(
-    table: Table, namespace: str, version: VersionRecord, present: Iterable[str]
-) -> list[dict[str, Any]]:
-    """Transaction writes that let go of those of the version's views that are ``present``."""
+def release(table: Table, namespace: str, version: VersionRecord) -> list[dict[str, Any]]:
+    """Transaction writes that end the version's hold on those of its views that still exist."""
+    keys = [view_key(namespace, view) for view in version.feature_views]
     return [
         table.update_action(
-            view_key(namespace, name),
-            META,
+            item["PK"],
+            item["SK"],
             "DELETE dependents :me",
             values={":me": {_label(version)}},
             condition="attribute_exists(PK)",
         )
-        for name in present
+        for item in table.get_many(keys)
     ]
 
 

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Final
 
 from neuralstream_core.errors import ArtifactRejected
 from neuralstream_core.registry.records import Checked, Format, Signature, VersionRecord
-from neuralstream_core.registry.requests import Asked
+from neuralstream_core.registry.registration import Asked
 from neuralstream_core.types import Record
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import numpy as np
 
 from neuralstream_core.errors import ArtifactRejected, FieldError
 from neuralstream_core.registry.records import Checked, Signature
-from neuralstream_core.registry.requests import Check
+from neuralstream_core.registry.registration import Check
 from neuralstream_core.runtimes import Predictions
 from neuralstream_core.serving.answers import Answers
 

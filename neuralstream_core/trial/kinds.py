@@ -14,7 +14,7 @@ import numpy as np
 
 from neuralstream_core.errors import ArtifactRejected
 from neuralstream_core.registry.records import Kind, Label, Scores, Signature
-from neuralstream_core.registry.requests import Declared
+from neuralstream_core.registry.registration import Declared
 from neuralstream_core.runtimes import LABELS, Predictions
 
 if TYPE_CHECKING:

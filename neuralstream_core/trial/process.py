@@ -17,7 +17,7 @@ from neuralstream_core.errors import ArtifactRejected, FieldError, Unavailable
 from neuralstream_core.memory import resident
 from neuralstream_core.registry.records import VersionRecord
 from neuralstream_core.registry.registrar import Validated
-from neuralstream_core.registry.requests import Asked
+from neuralstream_core.registry.registration import Asked
 from neuralstream_core.trial.child import Trial, TrialResult
 
 __all__ = ["ProcessValidator", "trial_environment"]

@@ -19,7 +19,7 @@ import numpy as np
 
 from neuralstream_core.errors import ArtifactRejected, FieldError, Invalid
 from neuralstream_core.registry.records import Checked, MissingPolicy, Signature, VersionRecord
-from neuralstream_core.registry.requests import Check, Declared
+from neuralstream_core.registry.registration import Check, Declared
 from neuralstream_core.runtimes import DATATYPES, Predictions, Runtime, concatenated
 from neuralstream_core.serving.answers import OutputReader, wrong_row_count
 from neuralstream_core.serving.cells import (

@@ -8,12 +8,11 @@ from __future__ import annotations
 import json
 import sys
 
-from neuralstream_core.serving.columns import Columns
-
 from neuralstream_core.serving.batch.chunks import ChunkWorker, Predictor
 from neuralstream_core.serving.batch.locations import Buckets, Objects
 from neuralstream_core.serving.batch.manifest import Chunk
 from neuralstream_core.serving.batch.rows import InputRows
+from neuralstream_core.serving.predictions import PredictionColumns
 from neuralstream_lambda.batch import BatchSettings, jobs, predictor
 from neuralstream_lambda.wiring import s3_client
 
@@ -24,7 +23,7 @@ class Announcing:
     def __init__(self, inner: Predictor) -> None:
         self._inner = inner
 
-    def predict(self, rows: InputRows) -> Columns:
+    def predict(self, rows: InputRows) -> PredictionColumns:
         print("slice", flush=True)  # noqa: T201 - the protocol
         return self._inner.predict(rows)
 

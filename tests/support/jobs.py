@@ -17,9 +17,8 @@ from neuralstream_core.redis import RedisPort
 from neuralstream_core.registry.artifacts import ArtifactStore
 from neuralstream_core.registry.issuer import Issuer, countdown
 from neuralstream_core.registry.registrar import Registrar
+from neuralstream_core.registry.registration import Registration
 from neuralstream_core.registry.registry import Registry
-from neuralstream_core.registry.requests import Registration
-from neuralstream_core.registry.views import CatalogViews
 from neuralstream_core.serving.batch import JobRecord, JobSpec
 from neuralstream_core.settings import RedisSettings
 from neuralstream_core.table import Table
@@ -57,7 +56,7 @@ class JobHouse:
         self.registrar = Registrar(
             self.registry,
             ArtifactStore(self.s3, self.settings.data_bucket),
-            CatalogViews(self.catalog),
+            self.catalog,
             InProcess(),
             NoProfiles(),
         )

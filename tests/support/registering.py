@@ -7,7 +7,7 @@ from typing import Any
 
 from neuralstream_core.registry.records import FeatureRef, VersionRecord
 from neuralstream_core.registry.registrar import Validated
-from neuralstream_core.registry.requests import Asked, Baseline
+from neuralstream_core.registry.registration import Asked, Baseline
 from neuralstream_core.trial.child import try_artifact
 
 __all__ = ["InProcess", "NoProfiles"]

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import pytest
 
 from neuralstream_core.errors import ArtifactRejected, NotFound
+from neuralstream_core.features import Dtype, Feature, FeatureView
 from neuralstream_core.registry.artifacts import ArtifactStore
 from neuralstream_core.registry.issuer import Issuer, countdown
 from neuralstream_core.registry.records import (
@@ -25,11 +26,10 @@ from neuralstream_core.registry.records import (
     number_of,
 )
 from neuralstream_core.registry.registrar import Registered, Registrar, Validated
+from neuralstream_core.registry.registration import Registration
 from neuralstream_core.registry.registry import Listing, Registry
-from neuralstream_core.registry.requests import Registration
-from neuralstream_core.registry.views import Column, View
 from neuralstream_core.table import Table
-from neuralstream_core.time import system_clock
+from neuralstream_core.time import EPOCH, system_clock
 from neuralstream_local.storage import create_registry_table
 from tests.support.aws import Aws
 
@@ -86,11 +86,18 @@ class StoredViews:
             f"VIEW#{NAMESPACE}#{name}", "META", condition="attribute_not_exists(dependents)"
         )
 
-    def view(self, name: str) -> View:
+    def fetch(self, name: str) -> FeatureView:
         item = self.item(name)
         if item is None:
             raise NotFound(f"no view {name}")
-        return View(name, 1, item["generation"], {n: Column("float64", 1) for n in item["names"]})
+        return FeatureView(
+            name=name,
+            keys=("id",),
+            features=tuple(Feature(name=n, dtype=Dtype.FLOAT64) for n in item["names"]),
+            generation=item["generation"],
+            created_at=EPOCH,
+            updated_at=EPOCH,
+        )
 
 
 @dataclass

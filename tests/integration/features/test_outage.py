@@ -96,9 +96,9 @@ class Truth:
         assert number <= self.sent
         assert self.lost or number >= known
         (block,) = self.store.read_blocks([BlockRead("load", [f"e{i}" for i in range(12)])])
-        matrix = block.matrix()
+        number, product = block.columns.values()
         here = block.status[:, 0] == 0
-        assert (matrix[here, 1] == matrix[here, 0] * here.nonzero()[0]).all()
+        assert (product[here] == number[here] * here.nonzero()[0]).all()
 
 
 @pytest.fixture(params=["one node", "cluster"])

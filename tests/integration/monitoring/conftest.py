@@ -16,7 +16,6 @@ from neuralstream_core.monitoring.reader import CounterReader
 from neuralstream_core.monitoring.recorder import RedisRecorder
 from neuralstream_core.monitoring.reports import Reports
 from neuralstream_core.registry.artifacts import ArtifactStore
-from neuralstream_core.registry.items import model_item, version_item
 from neuralstream_core.registry.records import (
     Format,
     ModelRecord,
@@ -24,6 +23,8 @@ from neuralstream_core.registry.records import (
     Stage,
     VersionRecord,
     VersionStatus,
+    model_item,
+    version_item,
 )
 from neuralstream_core.registry.registry import Registry
 from neuralstream_core.time import from_micros

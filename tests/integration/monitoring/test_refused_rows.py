@@ -22,7 +22,6 @@ from neuralstream_core.monitoring.reports import Reports
 from neuralstream_core.monitoring.windows import named_window
 from neuralstream_core.registry.artifacts import ArtifactStore
 from neuralstream_core.registry.registrar import Registrar
-from neuralstream_core.registry.views import CatalogViews
 from neuralstream_core.time import system_clock
 from neuralstream_lambda.serving import engine, recorder
 from tests.support.artifacts import double_sum, onnx_bytes
@@ -53,7 +52,7 @@ def house(job_house):
     job_house.registrar = Registrar(
         job_house.registry,
         artifacts,
-        CatalogViews(job_house.catalog),
+        job_house.catalog,
         InProcess(),
         BaselineProfiler(artifacts),
     )

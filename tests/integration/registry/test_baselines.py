@@ -11,7 +11,7 @@ import pytest
 from neuralstream_core.errors import Invalid, TooLarge
 from neuralstream_core.monitoring.profiling import MAX_REFERENCE, BaselineProfiler
 from neuralstream_core.registry.records import FeatureRef, Signature
-from neuralstream_core.registry.requests import Baseline
+from neuralstream_core.registry.registration import Baseline
 from tests.support.registry import SIGNATURE, House
 
 FEATURES = (

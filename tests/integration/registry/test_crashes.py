@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 import pytest
 
 from neuralstream_core.registry.records import EventKind
-from neuralstream_core.registry.requests import Baseline, ModelEdit, VersionEdit
+from neuralstream_core.registry.registration import Baseline
+from neuralstream_core.registry.requests import ModelEdit, VersionEdit
 from tests.support.interposed import Cut, Died, FailsOnce, Interposed
 from tests.support.registry import House, ada, announced, every, inline, observe, replay
 

@@ -19,7 +19,7 @@ from neuralstream_core.registry.records import (
     VersionRecord,
     VersionStatus,
 )
-from neuralstream_core.registry.requests import Asked
+from neuralstream_core.registry.registration import Asked
 from neuralstream_core.trial.process import (
     CHILD,
     RESERVE,

@@ -18,9 +18,8 @@ from neuralstream_core.registry.artifacts import ArtifactStore
 from neuralstream_core.registry.issuer import Issuer, countdown
 from neuralstream_core.registry.records import VersionRecord
 from neuralstream_core.registry.registrar import Registrar
+from neuralstream_core.registry.registration import Registration
 from neuralstream_core.registry.registry import Registry
-from neuralstream_core.registry.requests import Registration
-from neuralstream_core.registry.views import CatalogViews
 from neuralstream_core.serving.deployments import Deployments
 from neuralstream_core.serving.engine import Engine
 from neuralstream_core.serving.models import DiskCache, Models
@@ -73,7 +72,7 @@ class World:
         self.registrar = Registrar(
             self.registry,
             self.artifacts,
-            CatalogViews(self.catalog),
+            self.catalog,
             InProcess(),
             NoProfiles(),
         )

@@ -11,7 +11,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from neuralstream_core.errors import Invalid
-from neuralstream_core.registry.requests import Registration
+from neuralstream_core.registry.registration import Registration
 from neuralstream_core.serving.oip import InferBody, check_answer
 
 from .conftest import ROOT, Function, World, by

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from neuralstream_core.errors import Invalid, TooLarge
 from neuralstream_core.features.requests import BatchRequest
-from neuralstream_core.registry.requests import Registration
+from neuralstream_core.registry.registration import Registration
 from neuralstream_core.serving.batch.requests import BatchBody
 from neuralstream_core.serving.requests import PredictBody
 from neuralstream_core.validation import from_validation

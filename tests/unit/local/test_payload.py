@@ -8,7 +8,7 @@ import json
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from neuralstream_core.registry.requests import MAX_INLINE
+from neuralstream_core.registry.registration import MAX_INLINE
 from neuralstream_lambda.payload import MAX_PAYLOAD
 from neuralstream_local.http_server import Request
 from neuralstream_local.payload import event_of, fits, response_of

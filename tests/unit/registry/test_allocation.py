@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from neuralstream_core.registry.allocation import BUCKETS, Allocation, Assigner, allocate, assign
+from neuralstream_core.registry.allocation import BUCKETS, Allocation, Assigner, allocate
 
 ROOT = Path(__file__).parents[3]
 IDS = [f"user-{i}" for i in range(100_000)]
@@ -57,9 +57,9 @@ def test_models_and_salts_split_independently() -> None:
 def test_another_process_assigns_the_same() -> None:
     ids = IDS[:500]
     program = (
-        "import json,sys;from neuralstream_core.registry.allocation import assign;"
-        "ids=json.load(sys.stdin);"
-        "print(json.dumps([assign('m','s',i,{'v1':0.5,'v2':0.3,'v3':0.2}) for i in ids]))"
+        "import json,sys;from neuralstream_core.registry.allocation import Assigner, allocate;"
+        "assigner=Assigner('m','s',allocate({'v1':0.5,'v2':0.3,'v3':0.2}));"
+        "print(json.dumps([assigner.one(i) for i in json.load(sys.stdin)]))"
     )
     done = subprocess.run(
         [sys.executable, "-c", program],
@@ -70,7 +70,8 @@ def test_another_process_assigns_the_same() -> None:
         cwd=ROOT,
         env={"PYTHONPATH": str(ROOT), "PYTHONHASHSEED": "7"},
     )
-    assert json.loads(done.stdout) == [assign("m", "s", i, split(0.5, 0.3, 0.2)) for i in ids]
+    assigner = Assigner("m", "s", allocate(split(0.5, 0.3, 0.2)))
+    assert json.loads(done.stdout) == [assigner.one(i) for i in ids]
 
 
 def test_buckets_never_change_between_releases() -> None:

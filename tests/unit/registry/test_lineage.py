@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from neuralstream_core.registry.lineage import graph_of, lineage_of
+from neuralstream_core.registry.lineage import Lineage, graph_of, lineage_of
 from neuralstream_core.registry.openlineage import run_events
 from neuralstream_core.registry.records import (
     EventKind,
@@ -26,7 +26,6 @@ from neuralstream_core.registry.records import (
     VersionRecord,
     VersionStatus,
 )
-from neuralstream_core.registry.requests import Lineage
 
 SCHEMA = Path(__file__).parents[2] / "data" / "openlineage-run-event.json"
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

@@ -18,8 +18,7 @@ from neuralstream_core.registry.records import (
     VersionRecord,
     VersionStatus,
 )
-from neuralstream_core.registry.requests import Asked, Baseline, Check, Declared
-from neuralstream_core.registry.samples import samples_of
+from neuralstream_core.registry.registration import Asked, Baseline, Check, Declared, samples_of
 from neuralstream_core.trial.child import try_artifact
 from neuralstream_core.trial.proof import Proof
 from tests.support.trained import linear

@@ -1,0 +1,307 @@
+"""What a caller sends to register a version."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Final, Literal, Self
+
+from pydantic import (
+    BeforeValidator,
+    Field,
+    model_validator,
+)
+from pydantic import StringConstraints as Text
+
+from neuralstream_core.registry.lineage import Lineage
+from neuralstream_core.registry.records import Digest, FeatureRef, Format, Kind, MissingPolicy
+from neuralstream_core.types import MAX_NAME, Bounded, Description, Frozen, Name, Record, Tags
+
+__all__ = [
+    "MAX_FEATURES",
+    "MAX_INLINE",
+    "Asked",
+    "Baseline",
+    "Check",
+    "Declared",
+    "Expected",
+    "FeatureSpec",
+    "Registration",
+    "UploadSpec",
+    "samples_of",
+]
+
+MAX_INLINE: Final = 4 * 1024 * 1024
+"""Bytes an artifact may have inside a request (Lambda's payload limit leaves no more); larger ones are
+uploaded."""
+MAX_FEATURES: Final = 500
+MAX_CHECK: Final = 1000
+"""Rows of a check."""
+_SAMPLES: Final = 24
+"""Values of each feature: enough to meet both sides of most thresholds."""
+
+_DTYPES: Final = ("float32", "float64", "int64", "bool", "string", "timestamp")
+
+
+FeatureName = Annotated[str, Text(min_length=1, max_length=2 * MAX_NAME + 1)]
+
+
+class UploadSpec(Frozen):
+    """An artifact that will be uploaded."""
+
+    sha256: Digest
+    size: Annotated[int, Field(ge=1)]
+
+
+class FeatureSpec(Frozen):
+    """One model input; a plain ``"view:feature"`` means this with nothing else set."""
+
+    feature: Annotated[
+        str,
+        Text(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}:[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$"),
+        Field(description="`view:feature`, or `request:name` for a value sent with the request"),
+    ]
+    default: Annotated[Any, Bounded] = None
+    """Fed to the model under ``missing="default"``; the view's own default unless given."""
+    dtype: str | None = None
+    """Of a request-time value; a view's features have theirs."""
+    size: Annotated[int, Field(ge=1, le=4096)] | None = None
+
+    @model_validator(mode="after")
+    def _request_only(self) -> Self:
+        if self.dtype is not None and self.dtype not in _DTYPES:
+            raise ValueError(f"dtype is one of {', '.join(_DTYPES)}")
+        if self.parts[0] is not None and (self.dtype is not None or self.size is not None):
+            raise ValueError(
+                "dtype and size come from the view; they may only be set for request:…"
+            )
+        return self
+
+    @property
+    def parts(self) -> tuple[str | None, str]:
+        """View (``None`` for a request-time value) and feature."""
+        view, _, feature = self.feature.partition(":")
+        return (None if view == "request" else view), feature
+
+
+def _spec(value: Any) -> Any:
+    return {"feature": value} if isinstance(value, str) else value
+
+
+Column = list[Any] | dict[str, Any]
+
+
+class Baseline(Frozen):
+    """Reference data for drift: the values themselves (or histograms), or where they are."""
+
+    columns: dict[Annotated[str, Text(max_length=2 * MAX_NAME + 1)], Column] | None = None
+    prediction: Column | None = None
+    probability: Column | None = None
+    reference: Annotated[str, Text(pattern=r"^s3://[^/]+/.+$", max_length=1100)] | None = None
+    production_rows: Annotated[int, Field(ge=200, le=10_000)] | None = Field(
+        default=None,
+        description="adopt the next so many rows that the version answers; only for a version "
+        "that has no baseline",
+    )
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        sources = (self.columns, self.reference, self.production_rows)
+        if sum(source is not None for source in sources) != 1:
+            raise ValueError("give either columns or reference")
+        if self.columns is None and (self.prediction or self.probability):
+            raise ValueError("a reference holds its predictions itself")
+        if self.columns is not None and len(self.columns) > MAX_FEATURES:
+            raise ValueError(f"at most {MAX_FEATURES} columns")
+        return self
+
+
+MetricName = Annotated[str, Text(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_./@-]{0,127}$")]
+
+
+ClassLabel = Annotated[str, Text(max_length=512), Bounded] | int | bool
+
+
+class Declared(Frozen):
+    """What a caller says about a model that its file does not tell."""
+
+    kind: Kind | None = Field(
+        default=None,
+        description="the family of the model; inferred from the artifact where that is possible",
+    )
+    classes: Annotated[tuple[ClassLabel, ...], Field(min_length=2, max_length=10_000)] | None = (
+        Field(
+            default=None,
+            description="labels of a classifier, in the order in which the model gives its scores",
+        )
+    )
+    outputs: Annotated[tuple[Name, ...], Field(min_length=1, max_length=1000)] | None = Field(
+        default=None,
+        description="names of the values of one prediction, for a model that gives several",
+    )
+    scores: Literal["probability", "logits", "score"] | None = Field(
+        default=None,
+        description="what the numbers beside or in place of the labels are; `logits` become "
+        "probabilities by a softmax (of one number: a sigmoid)",
+    )
+
+    @model_validator(mode="after")
+    def _distinct(self) -> Self:
+        for field in ("classes", "outputs"):
+            given = getattr(self, field)
+            if given is not None and len(set(given)) < len(given):
+                raise ValueError(f"{field} are not distinct")
+        return self
+
+
+class Expected(Frozen):
+    """What a model must answer to the rows of a check, one entry per row."""
+
+    prediction: Annotated[list[Any], Field(min_length=1, max_length=MAX_CHECK)] = Field(
+        description="labels, numbers, or lists of a model with several outputs"
+    )
+    probability: (
+        Annotated[list[float | list[float]], Field(min_length=1, max_length=MAX_CHECK)] | None
+    ) = Field(
+        default=None,
+        description="as predictions answer it (binary: of the positive class, otherwise of the "
+        "predicted one), or a list by class",
+    )
+    score: (
+        Annotated[list[float | list[float]], Field(min_length=1, max_length=MAX_CHECK)] | None
+    ) = Field(default=None, description="as predictions answer it, or a list by class or cluster")
+
+
+class Check(Frozen):
+    """Rows and the answers that the stored artifact must reproduce before its version is READY."""
+
+    inputs: (
+        Annotated[list[dict[FeatureName, Any]], Field(min_length=1, max_length=MAX_CHECK)]
+        | Annotated[dict[FeatureName, list[Any]], Field(min_length=1, max_length=MAX_FEATURES)]
+    ) = Field(
+        description="rows as objects by feature (`view:feature` or its bare name), or columns; "
+        "`null` is a missing value, which the version's policy fills"
+    )
+    expected: Expected
+    tolerance: Annotated[float, Field(ge=0.0, le=1.0)] = Field(
+        default=1e-3,
+        description="largest difference allowed: absolute for probabilities, relative to "
+        "max(1, |expected|) for other numbers; labels must be equal except in a tie of the scores",
+    )
+
+    @model_validator(mode="after")
+    def _rows_agree(self) -> Self:
+        n = len(self.expected.prediction)
+        for name in ("probability", "score"):
+            given = getattr(self.expected, name)
+            if given is not None and len(given) != n:
+                raise ValueError(f"expected.{name} has {len(given)} rows, expected.prediction {n}")
+        counts = (
+            {"inputs": len(self.inputs)}
+            if isinstance(self.inputs, list)
+            else {f"inputs.{name}": len(column) for name, column in self.inputs.items()}
+        )
+        for name, count in counts.items():
+            if count != n:
+                raise ValueError(f"{name} has {count} rows, expected.prediction {n}")
+        return self
+
+    @property
+    def rows(self) -> int:
+        return len(self.expected.prediction)
+
+
+class Asked(Record):
+    """What is to be settled and proven about a version before it is READY.
+
+    Attributes:
+        samples: values by feature label, from the baseline, to try the model on.
+    """
+
+    declared: Declared = Field(default_factory=Declared)
+    check: Check | None = None
+    samples: dict[str, list[Any]] = Field(default_factory=dict)
+
+
+class Registration(Declared):
+    """The body of ``POST /models/{name}/versions``."""
+
+    format: Format
+    artifact_base64: Annotated[str, Field(max_length=MAX_INLINE * 4 // 3 + 4)] | None = None
+    artifact: UploadSpec | None = None
+    features: Annotated[
+        list[
+            Annotated[FeatureSpec, BeforeValidator(_spec, json_schema_input_type=str | FeatureSpec)]
+        ],
+        Field(max_length=MAX_FEATURES),
+    ] = Field(default_factory=list)
+    missing: MissingPolicy = MissingPolicy.ERROR
+    metrics: Annotated[dict[MetricName, float], Field(max_length=200)] = Field(default_factory=dict)
+    params: Annotated[dict[str, Any], Bounded] = Field(default_factory=dict)
+    lineage: Annotated[Lineage, Bounded] = Field(default_factory=Lineage)
+    baseline: Baseline | None = None
+    check: Check | None = None
+    description: Annotated[Description, Bounded] = ""
+    tags: Annotated[Tags, Bounded] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if (self.artifact_base64 is None) == (self.artifact is None):
+            raise ValueError("give either artifact_base64 or artifact")
+        names = [spec.feature for spec in self.features]
+        if len(set(names)) < len(names):
+            raise ValueError("a feature is listed twice")
+        if not names and "features" in self.model_fields_set:
+            raise ValueError(
+                "features is empty: list the model's inputs in its order, or leave the field out "
+                "for a model that only the V2 inference route serves"
+            )
+        if not names and self.check is not None:
+            raise ValueError("a check names its inputs by feature; list features")
+        return self
+
+    @property
+    def proof(self) -> Asked:
+        """What registration has to settle and prove."""
+        declared = Declared(
+            kind=self.kind, classes=self.classes, outputs=self.outputs, scores=self.scores
+        )
+        return Asked(declared=declared, check=self.check)
+
+
+def samples_of(baseline: Baseline, features: Sequence[FeatureRef]) -> dict[str, list[Any]]:
+    """Values by feature label: quantiles of numbers and histograms, the first distinct texts.
+
+    Features without a column, and columns without values, are left out.
+    """
+    columns = baseline.columns or {}
+    found: dict[str, list[Any]] = {}
+    for ref in features:
+        given = columns.get(ref.label, columns.get(ref.feature))
+        values = _of_histogram(given) if isinstance(given, Mapping) else _of_column(given or ())
+        if ref.dtype in ("int64", "timestamp"):
+            values = [round(v) if isinstance(v, float) else v for v in values]
+        if values:
+            found[ref.label] = values
+    return found
+
+
+def _of_column(column: Sequence[Any]) -> list[Any]:
+    values = [value for value in column if value is not None]
+    if all(isinstance(value, int | float) for value in values):
+        return _spread(sorted(values))
+    return _spread(values)
+
+
+def _of_histogram(histogram: Mapping[str, Any]) -> list[Any]:
+    edges, categories = histogram.get("edges"), histogram.get("categories")
+    if isinstance(edges, list) and all(isinstance(edge, int | float) for edge in edges):
+        return _spread([float(edge) for edge in edges])
+    return _spread(list(categories)) if isinstance(categories, Mapping) else []
+
+
+def _spread(values: list[Any]) -> list[Any]:
+    """At most `_SAMPLES` of the values, evenly spaced, the first and the last among them."""
+    if len(values) <= _SAMPLES:
+        return values
+    last = len(values) - 1
+    return [values[round(at * last / (_SAMPLES - 1))] for at in range(_SAMPLES)]
