@@ -21,11 +21,11 @@ from neuralstream_core.monitoring.answers import (
 )
 from neuralstream_core.monitoring.archive import Archive
 from neuralstream_core.monitoring.evaluation import Evaluation
+from neuralstream_core.monitoring.layout import Window, named_window, window_between
 from neuralstream_core.monitoring.profiles import Profiles
 from neuralstream_core.monitoring.prometheus import CONTENT_TYPE
 from neuralstream_core.monitoring.reader import CounterReader
 from neuralstream_core.monitoring.reports import Reports
-from neuralstream_core.monitoring.windows import Window, named_window, window_between
 from neuralstream_core.registry.artifacts import ArtifactStore
 from neuralstream_core.registry.registry import Registry
 from neuralstream_core.settings import BucketSettings, RedisSettings, TableSettings

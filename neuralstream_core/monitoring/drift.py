@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from neuralstream_core.monitoring.answers import Alarm
+    from neuralstream_core.monitoring.layout import Window
     from neuralstream_core.monitoring.profile import Profile, Series
-    from neuralstream_core.monitoring.windows import Window
     from neuralstream_core.registry.records import FeatureRef
 
 __all__ = ["drift_report", "overall"]

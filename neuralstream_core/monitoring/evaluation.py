@@ -19,9 +19,8 @@ from neuralstream_core.monitoring.alarms import Alarms, State
 from neuralstream_core.monitoring.decision import DEFAULT_RULE, Rule, Status
 from neuralstream_core.monitoring.drift import drift_report
 from neuralstream_core.monitoring.failures import Traffic, default_version, expected_refusals
-from neuralstream_core.monitoring.layout import HOUR, MINUTE, NO_VERSION
+from neuralstream_core.monitoring.layout import HOUR, MINUTE, NO_VERSION, last_hours
 from neuralstream_core.monitoring.stats import latency_of
-from neuralstream_core.monitoring.windows import last_hours
 from neuralstream_core.time import Clock, Micros, iso, system_clock, to_micros
 
 if TYPE_CHECKING:

@@ -131,6 +131,17 @@ class Series(Record):
         """``missing``; ``expired`` and ``invalid`` follow. Only with `has_states`."""
         return self.values
 
+    @cached_property
+    def slots_by_category(self) -> dict[str, int]:
+        """Slots of the known categories within the series."""
+        known = (*self.categories, *self.rare)
+        last = len(self.categories)
+        return {text: min(i, last) for i, text in reversed(list(enumerate(known)))}
+
+    def category_slot(self, text: str) -> int:
+        """The slot of a category within the series."""
+        return self.slots_by_category.get(text, len(self.categories) + self.closed)
+
     def labels(self) -> Iterator[str]:
         """What each slot means, for a person."""
         match self.type:

@@ -21,10 +21,16 @@ from neuralstream_core.monitoring.answers import (
 from neuralstream_core.monitoring.decision import DEFAULT_RULE, Rule
 from neuralstream_core.monitoring.drift import drift_report
 from neuralstream_core.monitoring.failures import Traffic, default_version, expected_refusals
-from neuralstream_core.monitoring.layout import HOUR, MINUTE, NO_VERSION
+from neuralstream_core.monitoring.layout import (
+    HOUR,
+    MINUTE,
+    NO_VERSION,
+    Window,
+    named_window,
+    window_between,
+)
 from neuralstream_core.monitoring.prometheus import exposition
 from neuralstream_core.monitoring.stats import split_check, version_stats
-from neuralstream_core.monitoring.windows import Window, named_window, window_between
 from neuralstream_core.time import Clock, from_micros, system_clock, to_micros
 
 if TYPE_CHECKING:

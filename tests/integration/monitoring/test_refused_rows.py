@@ -15,11 +15,11 @@ from neuralstream_core.errors import Invalid
 from neuralstream_core.features import ViewSpec
 from neuralstream_core.monitoring.alarms import Alarms
 from neuralstream_core.monitoring.decision import Status
+from neuralstream_core.monitoring.layout import named_window
 from neuralstream_core.monitoring.profiles import Profiles
 from neuralstream_core.monitoring.profiling import BaselineProfiler
 from neuralstream_core.monitoring.reader import CounterReader
 from neuralstream_core.monitoring.reports import Reports
-from neuralstream_core.monitoring.windows import named_window
 from neuralstream_core.registry.artifacts import ArtifactStore
 from neuralstream_core.registry.registrar import Registrar
 from neuralstream_core.registry.views import CatalogViews

@@ -12,8 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from neuralstream_core.errors import NotFound
 from neuralstream_core.monitoring.decision import Status
-from neuralstream_core.monitoring.layout import HOUR, MINUTE
-from neuralstream_core.monitoring.windows import Window, named_window
+from neuralstream_core.monitoring.layout import HOUR, MINUTE, Window, named_window
 from neuralstream_core.time import from_micros
 from tests.support.monitoring import Clockwork, Watched
 

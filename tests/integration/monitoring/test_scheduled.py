@@ -12,8 +12,7 @@ from neuralstream_core.errors import Conflict, Invalid, Unavailable
 from neuralstream_core.monitoring.adoption import Adoptions
 from neuralstream_core.monitoring.alarms import State
 from neuralstream_core.monitoring.decision import Status
-from neuralstream_core.monitoring.layout import HOUR
-from neuralstream_core.monitoring.windows import Window, last_hours, named_window
+from neuralstream_core.monitoring.layout import HOUR, Window, last_hours, named_window
 from tests.support.monitoring import NAMESPACE, Watched
 
 V1 = Watched()

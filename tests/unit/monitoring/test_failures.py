@@ -20,9 +20,9 @@ from neuralstream_core.monitoring.failures import (
     expected_refusals,
     judge_failures,
 )
+from neuralstream_core.monitoring.layout import last_hours
 from neuralstream_core.monitoring.profile import bare_profile
 from neuralstream_core.monitoring.statistics import binomial_greater
-from neuralstream_core.monitoring.windows import last_hours
 from neuralstream_core.registry.records import (
     FeatureRef,
     Format,

@@ -15,6 +15,7 @@ from neuralstream_core.monitoring.counting import count_series, read_column
 from neuralstream_core.monitoring.decision import Status, judge
 from neuralstream_core.monitoring.drift import drift_report
 from neuralstream_core.monitoring.failures import ALL_CODES, FailureTest, RateTest, Traffic
+from neuralstream_core.monitoring.layout import last_hours
 from neuralstream_core.monitoring.medians import distinct_values, edges_of, median
 from neuralstream_core.monitoring.profile import Profile, Series
 from neuralstream_core.monitoring.sentences import (
@@ -23,7 +24,6 @@ from neuralstream_core.monitoring.sentences import (
     series_sentence,
     summary_sentence,
 )
-from neuralstream_core.monitoring.windows import last_hours
 from neuralstream_core.monitoring.wording import number_pair, percent, percent_pair
 from neuralstream_core.registry.records import FeatureRef
 
