@@ -14,7 +14,7 @@ import redis
 from _harness import Group, Report, arguments
 
 from neuralstream_core.monitoring import layout
-from neuralstream_core.monitoring.baseline import build_profile
+from neuralstream_core.monitoring.binning import build_profile
 from neuralstream_core.monitoring.layout import HOUR
 from neuralstream_core.monitoring.observation import RowObservation
 from neuralstream_core.monitoring.recorder import RedisRecorder

@@ -11,16 +11,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
+from pydantic import AwareDatetime
+
 from neuralstream_core.errors import ConditionFailed
-from neuralstream_core.monitoring.answers import Alarm
 from neuralstream_core.monitoring.decision import Status
 from neuralstream_core.time import from_micros, iso
+from neuralstream_core.types import Record
 
 if TYPE_CHECKING:
     from neuralstream_core.table import Item, Table
     from neuralstream_core.time import Micros
 
-__all__ = ["Alarms", "State", "alarm_key", "next_status"]
+__all__ = ["Alarm", "Alarms", "State", "alarm_key", "next_status"]
 
 _WINDOWS: Final = 3
 
@@ -28,6 +30,14 @@ _WINDOWS: Final = 3
 def alarm_key(namespace: str, model: str) -> str:
     """Partition key of a model's alarms."""
     return f"DRIFT#{namespace}#{model}"
+
+
+class Alarm(Record):
+    """What scheduled evaluation holds of the version, with hysteresis."""
+
+    status: Status
+    since: AwareDatetime
+    evaluated: AwareDatetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

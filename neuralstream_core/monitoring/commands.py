@@ -2,32 +2,39 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Final, TypeAlias
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from neuralstream_core.errors import Unavailable
 from neuralstream_core.monitoring import layout
-from neuralstream_core.monitoring.captures import MAX_CAPTURED, captured_rows
 from neuralstream_core.monitoring.latency import BITS, SCALES
+from neuralstream_core.monitoring.observation import AnyObservation, RowObservation
+from neuralstream_core.time import to_micros
 
 if TYPE_CHECKING:
-    from neuralstream_core.monitoring.observation import AnyObservation
     from neuralstream_core.redis.port import Command, RedisPort
 
 __all__ = ["Failures", "Increments", "MinuteCounters", "counters", "failures", "increments"]
 
-Increments: TypeAlias = list[bytes | int]
+Increments: TypeAlias = list[bytes | str | int]
 """Arguments of ``BITFIELD``: ``INCRBY type #place amount``, repeated."""
 Failures: TypeAlias = list[tuple[bytes, int]]
 """Fields of a hash of failures, and what to add to each."""
 
+MAX_CAPTURED: Final = 10_000
+_MAX_PER_FLIGHT: Final = 1000
 _MAX_CODE: Final = 64
 _COUNTER_AT: Final = {name: layout.COUNTERS_AT + i for i, name in enumerate(layout.COUNTERS)}
 
 
 def increments(amounts: Iterable[tuple[int, int]]) -> Increments:
     """Increments of u32 counters: place and amount."""
-    return [part for place, k in amounts for part in (b"INCRBY", b"u32", b"#%d" % place, k)]
+    found: Increments = []
+    for place, k in amounts:
+        found += (b"INCRBY", b"u32", f"#{place}", k)
+    return found
 
 
 def counters(**amounts: int) -> Increments:
@@ -43,7 +50,7 @@ def latencies(timings: Sequence[float]) -> Increments:
     for scale, seconds in zip(SCALES, timings, strict=True):
         if seconds > 0:
             place = scale.first + scale.bucket(seconds)
-            found += (b"INCRBY", b"u%d" % BITS, b"#%d" % place, 1)
+            found += (b"INCRBY", f"u{BITS}", f"#{place}", 1)
     return found
 
 
@@ -65,7 +72,7 @@ class MinuteCounters:
     Args:
         digest: of the profile under which rows are counted; empty where only failures are.
         number: the minute since the epoch.
-        adoptable: the version has no baseline, so look whether its rows are collected (`captures`).
+        adoptable: the version has no baseline, so look whether its rows are collected (`adoption`).
     """
 
     def __init__(
@@ -127,7 +134,7 @@ class MinuteCounters:
         look = bool(self._first) and self._adoptable
         if self._first:
             commands += self._first
-        elif self._capturing and seen is not None and (rows := captured_rows(seen)):
+        elif self._capturing and seen is not None and (rows := _captured_rows(seen)):
             commands.append((b"RPUSHX", self._capture, *rows))
             look = True
         replies = port.flight(commands, patient=False)
@@ -153,3 +160,30 @@ def _keys(
 
 def _bitfield(key: bytes) -> tuple[bytes, ...]:
     return (b"BITFIELD", key, b"OVERFLOW", b"SAT")
+
+
+def _captured_rows(seen: AnyObservation) -> list[bytes]:
+    """The answered rows, at most a thousand; cells that are not present are ``null``."""
+    if isinstance(seen, RowObservation):
+        status = seen.status or [0] * len(seen.values)
+        cells = [None if s else v for v, s in zip(seen.values, status, strict=True)]
+        return [_json_row([*cells, seen.prediction, seen.score])]
+    rows = range(seen.rows) if seen.answered is None else seen.answered.nonzero()[0].tolist()
+    found: list[bytes] = []
+    for answer, row in enumerate(rows[:_MAX_PER_FLIGHT]):
+        cells = [
+            None if seen.status is not None and seen.status[row, place] else column[row]
+            for place, column in enumerate(seen.columns)
+        ]
+        score = None if seen.score is None else seen.score[answer]
+        found.append(_json_row([*cells, seen.prediction[answer], score]))
+    return found
+
+
+def _json_row(row: list[Any]) -> bytes:
+    return json.dumps(row, default=_plain).encode()
+
+
+def _plain(value: Any) -> Any:
+    """numpy's scalars and arrays as Python's; a time as its microseconds."""
+    return to_micros(value) if isinstance(value, datetime) else value.tolist()

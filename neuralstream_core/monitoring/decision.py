@@ -25,9 +25,8 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import numpy as np
 
-from neuralstream_core.monitoring.grouping import Group, compared, groups_of
 from neuralstream_core.monitoring.profile import Profile, Series
-from neuralstream_core.monitoring.statistics import chi2_quantile, fisher_greater
+from neuralstream_core.monitoring.statistics import chi2_quantile, fisher_greater, psi_terms
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -44,7 +43,8 @@ __all__ = [
     "severity_of",
 ]
 
-WINDOWS_A_MONTH: Final = 720
+WINDOWS_PER_MONTH: Final = 720
+_GROUPS: Final = 10
 FAILURE_TESTS: Final = 2
 """Tests of failed rows in each window, see `failures`."""
 
@@ -113,6 +113,17 @@ class RateTest:
 
 
 @dataclass(frozen=True, slots=True)
+class Group:
+    """Slots that are compared as one, and how much they contribute to the index."""
+
+    slots: tuple[int, ...]
+    label: str
+    reference: int
+    current: int
+    psi: float
+
+
+@dataclass(frozen=True, slots=True)
 class Verdict:
     """What is to be said about one series in one window.
 
@@ -144,7 +155,7 @@ def alpha_for(profile: Profile, rule: Rule) -> float:
     tests = sum(
         1 + 2 * series.has_states for series in profile.series if series.reference is not None
     )
-    return min(0.05, rule.false_alarms / (WINDOWS_A_MONTH * (tests + FAILURE_TESTS)))
+    return min(0.05, rule.false_alarms / (WINDOWS_PER_MONTH * (tests + FAILURE_TESTS)))
 
 
 def judge(
@@ -164,7 +175,7 @@ def judge(
     missing = _missing(series, reference, current, rule, alpha)
     unknown = _unknown(series, m, current, n, rule, alpha)
     slots = groups_of(series, current)
-    groups = compared(series, slots, reference, current)
+    groups = _compared(series, slots, reference, current)
     index = sum(group.psi for group in groups) if m and n else None
     least = max(rule.min_samples, rule.min_per_group * len(groups))
     status, reasons = Status.OK, []
@@ -305,3 +316,96 @@ def severity_of(
 
 def _all(series: Series, counts: NDArray[np.int64]) -> int:
     return int(counts[: series.size].sum())
+
+
+def groups_of(series: Series, current: NDArray[np.int64]) -> list[list[int]]:
+    """Which slots are compared as one: about ten groups, decided by the baseline alone.
+
+    Neighbouring bins of a continuous series join until each group holds a tenth of the baseline, and
+    the tails belong to the ends. A series of few distinct values keeps its tails apart (they are
+    other values, not more of the last bin), where there is anything in them.
+    """
+    reference = series.reference or ()
+    if series.type == "boolean":
+        return [[0], [1]]
+    if series.type == "category":
+        return _category_groups(series, reference, current)
+    bins = len(series.cuts) + 1
+    low, high = bins, bins + 1
+    total = sum(reference[:bins])
+    found: list[list[int]] = []
+    open_group: list[int] = []
+    weight = 0
+    for slot in range(bins):
+        open_group.append(slot)
+        weight += reference[slot]
+        if weight * _GROUPS >= 0.9 * total:  # two twentieths, give or take a tie
+            found.append(open_group)
+            open_group, weight = [], 0
+    if open_group:
+        if found:
+            found[-1] += open_group
+        else:
+            found.append(open_group)
+    if bins >= _GROUPS and len(found) > 2:
+        found[0].insert(0, low)
+        found[-1].append(high)
+    else:
+        found = [
+            *([[low]] if current[low] else []),
+            *found,
+            *([[high]] if current[high] else []),
+        ]
+    return found
+
+
+def _category_groups(
+    series: Series, reference: Sequence[int], current: NDArray[np.int64]
+) -> list[list[int]]:
+    """Each category that can expect five values in the window; the rarer ones join ``other``."""
+    other = len(series.categories)
+    m = sum(reference[: series.values])
+    n = int(current[: series.values].sum())
+    found: list[list[int]] = []
+    rest = [other]
+    for slot in range(other):
+        if m and reference[slot] * min(n, m) >= 5 * m:
+            found.append([slot])
+        else:
+            rest.append(slot)
+    rest.append(other + 1)
+    if any(reference[slot] or current[slot] for slot in rest):
+        found.append(rest)
+    return found
+
+
+def _compared(
+    series: Series,
+    slots: list[list[int]],
+    reference: NDArray[np.int64],
+    current: NDArray[np.int64],
+) -> list[Group]:
+    """The counts of each group of slots on both sides, and its part of the index."""
+    labels = list(series.labels())
+    a = np.asarray([int(reference[g].sum()) for g in slots], np.int64)
+    b = np.asarray([int(current[g].sum()) for g in slots], np.int64)
+    terms = psi_terms(a, b)
+    return [
+        Group(tuple(group), _group_label(series, group, labels), int(x), int(y), float(term))
+        for group, x, y, term in zip(slots, a, b, terms, strict=True)
+    ]
+
+
+def _group_label(series: Series, group: list[int], labels: list[str]) -> str:
+    if len(group) == 1:
+        return labels[group[0]]
+    if series.type == "category":
+        return "(other)"
+    bins = [slot for slot in group if slot <= len(series.cuts)]
+    start = labels[bins[0]].split(",")[0]
+    end = labels[bins[-1]].split(", ")[1]
+    if len(series.cuts) + 1 in group:
+        start = "(-inf"
+    if len(series.cuts) + 2 in group:
+        end = "inf)"
+    return f"{start}, {end}"

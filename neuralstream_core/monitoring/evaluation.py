@@ -17,15 +17,14 @@ from neuralstream_core.errors import NotFound
 from neuralstream_core.monitoring import emf
 from neuralstream_core.monitoring.alarms import Alarms, State
 from neuralstream_core.monitoring.decision import DEFAULT_RULE, Rule, Status
-from neuralstream_core.monitoring.drift import drift_report
+from neuralstream_core.monitoring.drift import DriftReport, drift_report
 from neuralstream_core.monitoring.failures import Traffic, default_version, expected_refusals
 from neuralstream_core.monitoring.layout import HOUR, MINUTE, NO_VERSION, last_hours
 from neuralstream_core.monitoring.stats import latency_of
 from neuralstream_core.time import Clock, Micros, iso, system_clock, to_micros
 
 if TYPE_CHECKING:
-    from neuralstream_core.monitoring.answers import DriftReport
-    from neuralstream_core.monitoring.profiles import Profiles
+    from neuralstream_core.monitoring.profile import ProfileCache
     from neuralstream_core.monitoring.reader import CounterReader, Counts
     from neuralstream_core.registry.registry import Registry
 
@@ -56,7 +55,7 @@ class Evaluation:
         self,
         registry: Registry,
         reader: CounterReader,
-        profiles: Profiles,
+        profiles: ProfileCache,
         alarms: Alarms,
         *,
         rule: Rule = DEFAULT_RULE,

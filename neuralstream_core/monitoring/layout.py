@@ -22,9 +22,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
+from pydantic import AwareDatetime
+
 from neuralstream_core.errors import Invalid
 from neuralstream_core.monitoring.latency import BITS, SCALES
-from neuralstream_core.time import Micros
+from neuralstream_core.time import Micros, from_micros
+from neuralstream_core.types import Record
 
 MINUTE: Final = 60_000_000
 HOUR: Final = 3_600_000_000
@@ -100,6 +103,13 @@ def _suffix(minute: int | None) -> str:
     return "" if minute is None else f".{minute:02d}"
 
 
+class Span(Record):
+    """``[start, end)``; start is a whole minute or hour."""
+
+    start: AwareDatetime
+    end: AwareDatetime
+
+
 @dataclass(frozen=True, slots=True)
 class Window:
     """``[start, end)`` in microseconds; ``start`` is a whole minute or hour."""
@@ -121,6 +131,10 @@ class Window:
     def hours(self) -> range:
         """The hours it touches."""
         return range(self.start // HOUR, -(-self.end // HOUR))
+
+    def span(self) -> Span:
+        """The window as an answer shows it."""
+        return Span(start=from_micros(self.start), end=from_micros(self.end))
 
 
 def named_window(name: str, now: Micros) -> Window:

@@ -23,18 +23,20 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+from cachetools import LRUCache
 from pydantic import Field, ValidationError, model_validator
 
 from neuralstream_core.errors import Invalid
 from neuralstream_core.types import Record
 
 if TYPE_CHECKING:
-    from neuralstream_core.registry.records import FeatureRef
+    from neuralstream_core.registry.records import FeatureRef, VersionRecord
 
 __all__ = [
     "BINS",
@@ -44,6 +46,7 @@ __all__ = [
     "SCORE",
     "TOP_CATEGORIES",
     "Profile",
+    "ProfileCache",
     "Series",
     "bare_profile",
     "category_text",
@@ -67,6 +70,7 @@ SCORE: Final = -2
 """`Series.source` of a classifier's probability."""
 
 _LONG_CATEGORY: Final = 128
+_MAX_KEPT: Final = 256
 _STATES: Final = ("missing", "expired", "invalid")
 
 
@@ -316,3 +320,36 @@ def series_type(dtype: str) -> Literal["numeric", "boolean", "category"]:
 
 def _short(number: float) -> str:
     return f"{number:.6g}"
+
+
+class ProfileCache:
+    """Stored profiles by digest; immutable, so each is read once per process.
+
+    Args:
+        read: the bytes of a digest (`neuralstream_core.registry.ArtifactStore.get_profile`); its
+            errors pass through.
+    """
+
+    def __init__(self, read: Callable[[str], bytes]) -> None:
+        self._read = read
+        self._kept: LRUCache[str, Profile] = LRUCache(_MAX_KEPT)
+        self._lock = threading.Lock()
+
+    def __call__(self, digest: str) -> Profile:
+        """The profile ``digest``."""
+        with self._lock:
+            profile = self._kept.get(digest)
+        if profile is None:
+            profile = Profile.from_json(self._read(digest))
+            with self._lock:
+                self._kept[digest] = profile
+        return profile
+
+    def of(self, version: VersionRecord) -> Sequence[Profile]:
+        """Every profile under which a version's rows may have been counted, the present one first.
+
+        A version without a baseline, or before it adopted one, is counted under its bare profile.
+        """
+        classes = version.signature.classes if version.signature is not None else None
+        bare = bare_profile(version.features, classes)
+        return [bare] if version.profile is None else [self(version.profile), bare]

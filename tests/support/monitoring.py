@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from neuralstream_core.monitoring.baseline import build_profile
+from neuralstream_core.monitoring.binning import build_profile
 from neuralstream_core.monitoring.layout import Window, named_window
 from neuralstream_core.monitoring.observation import Observation, Refused, RowObservation
 from neuralstream_core.monitoring.profile import Profile

@@ -14,10 +14,10 @@ from onnx import helper
 from neuralstream_core.errors import Invalid
 from neuralstream_core.features import ViewSpec
 from neuralstream_core.monitoring.alarms import Alarms
+from neuralstream_core.monitoring.baseline import BaselineProfiler
 from neuralstream_core.monitoring.decision import Status
 from neuralstream_core.monitoring.layout import named_window
-from neuralstream_core.monitoring.profiles import Profiles
-from neuralstream_core.monitoring.profiling import BaselineProfiler
+from neuralstream_core.monitoring.profile import ProfileCache
 from neuralstream_core.monitoring.reader import CounterReader
 from neuralstream_core.monitoring.reports import Reports
 from neuralstream_core.registry.artifacts import ArtifactStore
@@ -137,7 +137,7 @@ def reports(house) -> Reports:
     return Reports(
         house.registry,
         CounterReader(house.port, NAMESPACE),
-        Profiles(artifacts.get_profile),
+        ProfileCache(artifacts.get_profile),
         Alarms(house.table, NAMESPACE),
     )
 
@@ -226,7 +226,7 @@ def test_one_by_one_and_all_at_once_end_in_the_same_counters(house, policy):
     ids = [f"u{i}" for i in range(40)] + [f"e{i}" for i in range(5)]
     ids += [f"h{i}" for i in range(4)] + ["nobody", "nobody"]
     register(house, policy, tolerant())
-    profile = Profiles(ArtifactStore(house.s3, house.settings.data_bucket).get_profile)(
+    profile = ProfileCache(ArtifactStore(house.s3, house.settings.data_bucket).get_profile)(
         house.registry.version("m", "v1").profile
     )
     counted = []

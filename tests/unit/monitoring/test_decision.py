@@ -6,11 +6,10 @@ import numpy as np
 import pytest
 
 from benchmarks.drift_simulation import NOMINAL, SCENARIOS, alarm_rate
-from neuralstream_core.monitoring.baseline import build_profile
+from neuralstream_core.monitoring.binning import build_profile
 from neuralstream_core.monitoring.counting import count_series, read_column
-from neuralstream_core.monitoring.decision import Rule, Status, alpha_for, judge
+from neuralstream_core.monitoring.decision import Rule, Status, alpha_for, groups_of, judge
 from neuralstream_core.monitoring.drift import overall
-from neuralstream_core.monitoring.grouping import groups_of
 from neuralstream_core.monitoring.profile import bare_profile
 from neuralstream_core.registry.records import FeatureRef
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from neuralstream_core.monitoring.baseline import build_profile
+from neuralstream_core.monitoring.binning import build_profile
 from neuralstream_core.monitoring.decision import DEFAULT_RULE, Severity, Status
 from neuralstream_core.monitoring.drift import drift_report
 from neuralstream_core.monitoring.failures import (

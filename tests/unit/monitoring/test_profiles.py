@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from neuralstream_core.errors import Invalid
-from neuralstream_core.monitoring.baseline import build_profile, quantile_cuts
+from neuralstream_core.monitoring.binning import build_profile, quantile_cuts
 from neuralstream_core.monitoring.counting import RowCounter, count
 from neuralstream_core.monitoring.profile import Profile, bare_profile
 from neuralstream_core.registry.records import FeatureRef

@@ -10,21 +10,25 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from neuralstream_core.monitoring.baseline import build_profile
+from neuralstream_core.monitoring.binning import build_profile
 from neuralstream_core.monitoring.counting import count_series, read_column
 from neuralstream_core.monitoring.decision import Status, judge
 from neuralstream_core.monitoring.drift import drift_report
 from neuralstream_core.monitoring.failures import ALL_CODES, FailureTest, RateTest, Traffic
 from neuralstream_core.monitoring.layout import last_hours
-from neuralstream_core.monitoring.medians import distinct_values, edges_of, median
 from neuralstream_core.monitoring.profile import Profile, Series
 from neuralstream_core.monitoring.sentences import (
+    distinct_values,
+    edges_of,
     failure_sentence,
+    median,
     names_of,
+    number_pair,
+    percent,
+    percent_pair,
     series_sentence,
     summary_sentence,
 )
-from neuralstream_core.monitoring.wording import number_pair, percent, percent_pair
 from neuralstream_core.registry.records import FeatureRef
 
 ALPHA = 1e-4
