@@ -33,10 +33,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DEFAULT_RULE",
+    "DriftStatus",
     "RateTest",
     "Rule",
     "Severity",
-    "Status",
     "Verdict",
     "alpha_for",
     "judge",
@@ -49,7 +49,7 @@ FAILURE_TESTS: Final = 2
 """Tests of failed rows in each window, see `failures`."""
 
 
-class Status(StrEnum):
+class DriftStatus(StrEnum):
     """In rising order of urgency: see `rank`."""
 
     NO_REFERENCE = "no_reference"
@@ -60,11 +60,11 @@ class Status(StrEnum):
 
     @property
     def rank(self) -> int:
-        return list(Status).index(self)
+        return list(DriftStatus).index(self)
 
     @property
     def alarming(self) -> bool:
-        return self in (Status.WARNING, Status.DRIFT)
+        return self in (DriftStatus.WARNING, DriftStatus.DRIFT)
 
 
 class Severity(StrEnum):
@@ -109,7 +109,7 @@ class RateTest:
     reference: float | None
     current: float | None
     p: float | None
-    status: Status
+    status: DriftStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +135,7 @@ class Verdict:
         reasons: which tests made the status.
     """
 
-    status: Status
+    status: DriftStatus
     severity: Severity
     n_reference: int
     n_current: int
@@ -178,16 +178,16 @@ def judge(
     groups = _compared(series, slots, reference, current)
     index = sum(group.psi for group in groups) if m and n else None
     least = max(rule.min_samples, rule.min_per_group * len(groups))
-    status, reasons = Status.OK, []
+    status, reasons = DriftStatus.OK, []
     noise = 0.0
     if n and m:
         degrees = max(1, len(groups) - 1)
         noise = chi2_quantile(alpha, degrees) * (1 / n + 1 / m)
     threshold, alert = max(rule.warn, noise), max(rule.alert, noise)
     if index is None or n < least:
-        status = Status.INSUFFICIENT_DATA
+        status = DriftStatus.INSUFFICIENT_DATA
     elif index > threshold:
-        status = Status.DRIFT if index > alert else Status.WARNING
+        status = DriftStatus.DRIFT if index > alert else DriftStatus.WARNING
         reasons.append("distribution")
     for name, test in (("missing", missing), ("unknown", unknown)):
         if test.status.alarming:
@@ -195,8 +195,8 @@ def judge(
             if test.status.rank > status.rank:
                 status = test.status
     if (
-        status is Status.INSUFFICIENT_DATA
-        and missing.status is Status.OK
+        status is DriftStatus.INSUFFICIENT_DATA
+        and missing.status is DriftStatus.OK
         and n < least <= _all(series, current)
     ):
         # Enough rows, and as many of them missing as in the baseline: there is nothing to compare.
@@ -227,7 +227,7 @@ def _missing(
 ) -> RateTest:
     """Missing, expired and invalid together: cells a model could not use."""
     if not series.has_states:
-        return RateTest(None, None, None, Status.OK)
+        return RateTest(None, None, None, DriftStatus.OK)
     at = series.missing_slot
     return _rate(
         int(current[at:].sum()),
@@ -245,7 +245,7 @@ def _unknown(
 ) -> RateTest:
     """Values the baseline never had: unknown categories, numbers outside its range."""
     if series.type == "boolean" or (series.type == "category" and not series.closed):
-        return RateTest(None, None, None, Status.OK)
+        return RateTest(None, None, None, DriftStatus.OK)
     last = series.values
     k = int(current[last - 2 : last].sum()) if series.type == "numeric" else int(current[last - 1])
     return _rate(k, n, min(series.novel, m), m, rule, alpha, both=False)
@@ -256,7 +256,10 @@ def _rate(
 ) -> RateTest:
     if not m or not n:
         return RateTest(
-            reference_k / m if m else None, k / n if n else None, None, Status.INSUFFICIENT_DATA
+            reference_k / m if m else None,
+            k / n if n else None,
+            None,
+            DriftStatus.INSUFFICIENT_DATA,
         )
     was, now = reference_k / m, k / n
     if now >= was:
@@ -264,12 +267,12 @@ def _rate(
     else:
         p = fisher_greater(n - k, n, m - reference_k, m) if both else 1.0
     if n < rule.min_samples:
-        return RateTest(was, now, p, Status.INSUFFICIENT_DATA)
+        return RateTest(was, now, p, DriftStatus.INSUFFICIENT_DATA)
     moved = abs(now - was)
     significant = p < (alpha / 2 if both else alpha)
-    status = Status.OK
+    status = DriftStatus.OK
     if significant and moved >= rule.warn_rate:
-        status = Status.DRIFT if moved >= rule.alert_rate else Status.WARNING
+        status = DriftStatus.DRIFT if moved >= rule.alert_rate else DriftStatus.WARNING
     return RateTest(was, now, p, status)
 
 
@@ -279,7 +282,7 @@ def _without_reference(series: Series, current: NDArray[np.int64], n: int) -> Ve
     if series.has_states and total:
         rate = int(current[series.missing_slot :].sum()) / total
     return Verdict(
-        status=Status.NO_REFERENCE,
+        status=DriftStatus.NO_REFERENCE,
         severity=Severity.NONE,
         n_reference=0,
         n_current=n,
@@ -289,14 +292,14 @@ def _without_reference(series: Series, current: NDArray[np.int64], n: int) -> Ve
         alert_threshold=None,
         set_by=None,
         groups=(),
-        missing=RateTest(None, rate, None, Status.NO_REFERENCE),
-        unknown=RateTest(None, None, None, Status.NO_REFERENCE),
+        missing=RateTest(None, rate, None, DriftStatus.NO_REFERENCE),
+        unknown=RateTest(None, None, None, DriftStatus.NO_REFERENCE),
         reasons=(),
     )
 
 
 def severity_of(
-    status: Status, index: float | None, rule: Rule, rates: Sequence[RateTest]
+    status: DriftStatus, index: float | None, rule: Rule, rates: Sequence[RateTest]
 ) -> Severity:
     """How far an alarming series is from what was expected."""
     if not status.alarming:
@@ -311,7 +314,7 @@ def severity_of(
     )
     if (index or 0.0) > 5 * rule.alert or moved > 0.5:
         return Severity.EXTREME
-    return Severity.MAJOR if status is Status.DRIFT else Severity.MODERATE
+    return Severity.MAJOR if status is DriftStatus.DRIFT else Severity.MODERATE
 
 
 def _all(series: Series, counts: NDArray[np.int64]) -> int:

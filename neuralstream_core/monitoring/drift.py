@@ -11,10 +11,10 @@ from pydantic import Field
 from neuralstream_core.monitoring.alarms import Alarm
 from neuralstream_core.monitoring.decision import (
     DEFAULT_RULE,
+    DriftStatus,
     RateTest,
     Rule,
     Severity,
-    Status,
     Verdict,
     alpha_for,
     judge,
@@ -50,7 +50,7 @@ _BINS_SHOWN: Final = 5
 _FIRST: Final = 1e9
 """Among series of one status those of failed rows come first."""
 _NO_REFUSALS: Final = Refusals()
-_NOT_TESTED: Final = RateTest(None, None, None, Status.OK)
+_NOT_TESTED: Final = RateTest(None, None, None, DriftStatus.OK)
 
 
 class Rate(Record):
@@ -59,7 +59,7 @@ class Rate(Record):
     reference: float | None
     current: float | None
     p: float | None = None
-    status: Status
+    status: DriftStatus
 
 
 class BinShare(Record):
@@ -82,7 +82,7 @@ class SeriesReport(Record):
     dimension: int | None = Field(
         default=None, description="of a vector feature; -1 is its Euclidean norm"
     )
-    status: Status
+    status: DriftStatus
     sentence: str = Field(description="what moved, from where to where, rounded")
     severity: Severity
     reasons: list[str] = Field(description="distribution, missing, unknown, errors")
@@ -115,7 +115,7 @@ class DriftReport(Record):
     model: str
     version: str
     window: Span
-    status: Status
+    status: DriftStatus
     summary: str = Field(description="the whole report in a sentence")
     rows: int = Field(description="answered under the present baseline")
     failed: int = Field(description="rows without an answer")
@@ -131,7 +131,7 @@ class DriftSummary(Record):
 
     model: str
     version: str
-    status: Status
+    status: DriftStatus
     summary: str
     rows: int
     error_rate: float | None
@@ -207,13 +207,18 @@ def drift_report(
     )
 
 
-def overall(statuses: Iterable[Status]) -> Status:
+def overall(statuses: Iterable[DriftStatus]) -> DriftStatus:
     """One status for many: the worst alarm, else ``ok`` if anything could be judged."""
     found = set(statuses)
-    for status in (Status.DRIFT, Status.WARNING, Status.OK, Status.INSUFFICIENT_DATA):
+    for status in (
+        DriftStatus.DRIFT,
+        DriftStatus.WARNING,
+        DriftStatus.OK,
+        DriftStatus.INSUFFICIENT_DATA,
+    ):
         if status in found:
             return status
-    return Status.NO_REFERENCE
+    return DriftStatus.NO_REFERENCE
 
 
 def _urgency(report: SeriesReport, verdict: Verdict) -> tuple[int, float]:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from neuralstream_core.errors import NotFound
 from neuralstream_core.monitoring import emf
 from neuralstream_core.monitoring.alarms import Alarms, State
-from neuralstream_core.monitoring.decision import DEFAULT_RULE, Rule, Status
+from neuralstream_core.monitoring.decision import DEFAULT_RULE, DriftStatus, Rule
 from neuralstream_core.monitoring.drift import DriftReport, drift_report
 from neuralstream_core.monitoring.failures import Traffic, default_version, expected_refusals
 from neuralstream_core.monitoring.layout import HOUR, MINUTE, NO_VERSION, last_hours
@@ -142,10 +142,10 @@ class Evaluation:
                 rule=self._rule,
             )
             observed = report.status
-            if observed is Status.NO_REFERENCE and state.recent:
+            if observed is DriftStatus.NO_REFERENCE and state.recent:
                 enough = traffic.rows >= self._rule.min_samples
-                observed = Status.OK if enough else Status.INSUFFICIENT_DATA
-            if observed is Status.INSUFFICIENT_DATA or observed is Status.NO_REFERENCE:
+                observed = DriftStatus.OK if enough else DriftStatus.INSUFFICIENT_DATA
+            if observed is DriftStatus.INSUFFICIENT_DATA or observed is DriftStatus.NO_REFERENCE:
                 continue
             after = self._alarms.advance(
                 model, version, state, observed, window.end, now, _details(report)
@@ -201,7 +201,7 @@ def _details(report: DriftReport) -> dict[str, Any]:
 
 
 def _drift_metrics(report: DriftReport, state: State) -> str:
-    level = {Status.WARNING: 1, Status.DRIFT: 2}
+    level = {DriftStatus.WARNING: 1, DriftStatus.DRIFT: 2}
     return emf.line(
         to_micros(report.window.end),
         {"model": report.model, "version": report.version},

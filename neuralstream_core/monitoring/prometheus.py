@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 import numpy as np
 
-from neuralstream_core.monitoring.decision import Status
+from neuralstream_core.monitoring.decision import DriftStatus
 from neuralstream_core.monitoring.latency import PARTS, SCALES, mean
 from neuralstream_core.monitoring.stats import cells_by_state
 
@@ -40,7 +40,7 @@ _COUNTERS: Final = {
     "pinned": ("pinned_predictions", "Predictions whose version the caller chose."),
     "lost": ("recording_lost", "API calls that could not be recorded when they happened."),
 }
-_LEVELS: Final = {Status.WARNING: 1, Status.DRIFT: 2}
+_LEVELS: Final = {DriftStatus.WARNING: 1, DriftStatus.DRIFT: 2}
 _LEVELS_TEXT: Final = "0 ok or not judged, 1 warning, 2 drift"
 
 Sample: TypeAlias = tuple[str, dict[str, str], float]

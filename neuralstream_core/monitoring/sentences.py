@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from itertools import accumulate
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from neuralstream_core.monitoring.decision import Status
+from neuralstream_core.monitoring.decision import DriftStatus
 from neuralstream_core.monitoring.failures import ALL_CODES, MISSING_FEATURES
 from neuralstream_core.monitoring.profile import BINS, Profile, Series
 from neuralstream_core.time import from_micros
@@ -61,9 +61,9 @@ def series_sentence(
     parts: list[str] = []
     if "distribution" in verdict.reasons:
         parts.append(f"{_movement(series, verdict, current, moments=moments)} ({_index(verdict)})")
-    elif verdict.status is Status.NO_REFERENCE:
+    elif verdict.status is DriftStatus.NO_REFERENCE:
         parts.append("no baseline to compare with")
-    elif verdict.status is Status.INSUFFICIENT_DATA:
+    elif verdict.status is DriftStatus.INSUFFICIENT_DATA:
         parts.append(
             f"{verdict.n_current:,} values are too few to judge, {verdict.needed:,} needed"
         )
@@ -92,7 +92,7 @@ def failure_sentence(found: FailureTest) -> str:
 
 
 def summary_sentence(
-    status: Status, alarming: Sequence[str], series: int, needed: int, traffic: Traffic
+    status: DriftStatus, alarming: Sequence[str], series: int, needed: int, traffic: Traffic
 ) -> str:
     """The whole report in a sentence.
 
@@ -109,9 +109,9 @@ def summary_sentence(
         text += f"{traffic.rows:,} rows; {failed}. {'. '.join(alarming[:_TOLD])}"
         if len(alarming) > _TOLD:
             text += f". And {len(alarming) - _TOLD} more"
-    elif status is Status.OK:
+    elif status is DriftStatus.OK:
         text = f"No drift in {series} series over {traffic.rows:,} rows; {failed}"
-    elif status is Status.INSUFFICIENT_DATA:
+    elif status is DriftStatus.INSUFFICIENT_DATA:
         text = f"{traffic.rows:,} rows are too few to judge, {needed:,} needed; {failed}"
     else:
         text = f"No baseline to compare {traffic.rows:,} rows with; {failed}"
