@@ -31,8 +31,8 @@ from neuralstream_core.registry.records import (
     Stage,
     Tensor,
     VersionRecord,
+    VersionStatus,
 )
-from neuralstream_core.registry.records import Status as VersionStatus
 
 ALPHA = 1 / (720 * 62)
 
