@@ -14,7 +14,6 @@ from _harness import ROOT  # noqa: F401 - puts the project on the path
 from neuralstream_core.features import Catalog, OnlineStore
 from neuralstream_core.features.schema import ViewSpec
 from neuralstream_core.redis import RedisPort
-from neuralstream_core.redis.port import Keys
 from neuralstream_core.table import Table
 from neuralstream_core.time import system_clock
 from neuralstream_local.aws_server import client_environ
@@ -31,17 +30,13 @@ class Keep:
 
     def __init__(self, port: RedisPort) -> None:
         self._port = port
-        self._asked: Keys | list[bytes] = []
+        self.keys: list[bytes] = []
+        """Those of the last read."""
         self.calls: list[Any] = []
         self.keeping = True
 
-    @property
-    def keys(self) -> list[bytes]:
-        """Those of the last read."""
-        return self._asked.each() if isinstance(self._asked, Keys) else self._asked
-
     def mget(self, keys: Any) -> Any:
-        self._asked = keys
+        self.keys = keys
         return self._port.mget(keys)
 
     def run(self, script: Any, calls: Any, **options: Any) -> Any:

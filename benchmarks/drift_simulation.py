@@ -1,11 +1,11 @@
-"""Is drift monitoring believable? Simulated windows with and without drift, and how often they alarm.
+"""How often drift monitoring alarms in simulated windows, with and without drift.
 
-    python -m benchmarks.drift_simulation            prints the table (2,000 windows a row, a minute)
-    python -m benchmarks.drift_simulation --write    also puts it into docs/monitoring.md
+    python -m benchmarks.drift_simulation            prints the table (2,000 windows per row, a minute)
+    python -m benchmarks.drift_simulation --write    also puts it into the page of the decision
 
 Each window is judged exactly as a report judges it, against a baseline of 10,000 values that is drawn
 anew every 100 windows. *Nominal* is the level α the rule is given here (1 %); with the default budget
-of one false alarm a month and model, α is about 0.002 %.
+of one false alarm per month and model, α is about 0.002 %.
 """
 
 from __future__ import annotations
@@ -29,7 +29,9 @@ BUDGET = 1 / (720 * 60)
 BASELINE = 10_000
 PER_BASELINE = 100
 MARK = "<!-- simulation -->"
-DOCUMENT = Path(__file__).resolve().parents[1] / "docs" / "monitoring.md"
+DOCUMENT = (
+    Path(__file__).resolve().parents[1] / "docs" / "decisions" / "0014-when-drift-is-an-alarm.md"
+)
 
 Draw = Callable[[np.random.Generator, int], object]
 
@@ -157,7 +159,7 @@ def main() -> int:
     text, good = table(options.windows, options.seed)
     print(f"{time.monotonic() - started:.0f} s")
     if options.write:
-        write(f"{options.windows:,} windows a row, seed {options.seed}.\n\n{text}")
+        write(f"{options.windows:,} windows per row, seed {options.seed}.\n\n{text}")
     return 0 if good else 1
 
 

@@ -48,7 +48,7 @@ sys.path.insert(0, str(ROOT / "functions" / "predict"))
 
 FEATURES = 20
 TREES = 100
-BUDGET = 1.6
+BUDGET = 1.9
 WORKLOAD = (
     "An API Gateway event in, the HTTP answer out: authorisation, validation, routing, one read of 20 "
     "float64 features, a LightGBM classifier of 100 trees and 31 leaves on ONNX Runtime, one monitoring "

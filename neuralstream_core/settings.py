@@ -12,20 +12,38 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+import pydantic_settings
+from pydantic import Field, ValidationError
+from pydantic_settings import (
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 
 __all__ = ["BaseSettings", "BucketSettings", "RedisSettings", "StoreSettings", "TableSettings"]
 
 PREFIX = "NEURALSTREAM_"
 
 
-class BaseSettings(BaseModel):
+class BaseSettings(pydantic_settings.BaseSettings):
     """What every function has."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
 
     namespace: str = Field(default="default", pattern=r"^[a-z0-9-]{1,32}$")
     """Separates tenants or stages that share a cache: the first part of every key."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[pydantic_settings.BaseSettings],  # noqa: ARG003 - the library's signature
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments only: `from_env` says which environment is read."""
+        return (init_settings,)
 
     @classmethod
     def variables(cls) -> frozenset[str]:
@@ -39,13 +57,10 @@ class BaseSettings(BaseModel):
         Raises:
             RuntimeError: a variable is missing or malformed; names the variable, never its value.
         """
-        found = {
-            name: environ[PREFIX + name.upper()]
-            for name in cls.model_fields
-            if PREFIX + name.upper() in environ
-        }
+        source = EnvSettingsSource(cls)
+        source.env_vars = {name.lower(): value for name, value in environ.items()}
         try:
-            return cls.model_validate(found)
+            return cls(**source())
         except ValidationError as error:
             places = "; ".join(
                 f"{PREFIX}{str(e['loc'][0]).upper()}: {e['msg']}" for e in error.errors()

@@ -10,7 +10,6 @@ pointed at this port) calls the real handlers.
 from __future__ import annotations
 
 import argparse
-import http.client
 import json
 import logging
 import os
@@ -22,10 +21,12 @@ import time
 import uuid
 from collections.abc import Callable, Iterable
 from typing import Any, Final
-from urllib.parse import SplitResult, quote, urlsplit
+from urllib.parse import quote
+
+import urllib3
 
 from neuralstream_local.children import announce, leave_with_parent
-from neuralstream_local.control import KEPT_PATH, REGISTRATION_PATH, SOURCES_PATH
+from neuralstream_local.control import CHECKPOINT_PATH, REGISTRATION_PATH, SOURCES_PATH
 
 __all__ = ["ACCOUNT", "REGION", "client_environ", "main"]
 
@@ -36,9 +37,10 @@ ACCOUNT: Final = "123456789012"
 _INVOKE = re.compile(r"^/2015-03-31/functions/[^/]+/invocations$")
 _INVOKE_SECONDS: Final = 900.0
 _SOURCES_SECONDS: Final = 1.0
-_KEPT_TEXTS: Final = 100
-_KEPT_BYTES: Final = 1024
-_PASSED_ON: Final = {"HTTP_X_AMZ_INVOCATION_TYPE": "x-amz-invocation-type"}
+_KEPT_CONNECTIONS: Final = 50
+_MAX_CHECKPOINTS: Final = 100
+_MAX_CHECKPOINT: Final = 1024
+"""Bytes."""
 _FORGET_SECONDS: Final = 60.0
 _KEPT_ITERATORS: Final = 1000
 
@@ -70,21 +72,23 @@ class InvokeFront:
     def __init__(self, moto: WsgiApp) -> None:
         self._moto = moto
         self._one_at_a_time = threading.Lock()
-        self._functions: SplitResult | None = None
-        self._kept: dict[str, bytes] = {}
+        self._functions = ""
+        """Base URL of the function host; empty until it has registered."""
+        self._http = urllib3.PoolManager(maxsize=_KEPT_CONNECTIONS)
+        self._checkpoints: dict[str, bytes] = {}
 
     def __call__(
         self, environ: dict[str, Any], start_response: Callable[..., Any]
     ) -> Iterable[bytes]:
         path = environ.get("PATH_INFO", "")
         if path == REGISTRATION_PATH:
-            if self._functions is not None:
+            if self._functions:
                 _release_messages()
-            self._functions = urlsplit(_body(environ).decode())
+            self._functions = _body(environ).decode()
             start_response("204 No Content", [])
             return []
-        if path.startswith(KEPT_PATH):
-            return self._keep(path, environ, start_response)
+        if path.startswith(CHECKPOINT_PATH):
+            return self._checkpoint(path, environ, start_response)
         target = environ.get("HTTP_X_AMZ_TARGET", "")
         if target.startswith("DynamoDB"):
             with self._one_at_a_time:
@@ -92,9 +96,9 @@ class InvokeFront:
                 if target.endswith(".TransactWriteItems"):
                     _point_iterators_at_their_tables()
                 return answer
-        if self._functions is not None and path == SOURCES_PATH:
+        if self._functions and path == SOURCES_PATH:
             return self._forward(environ, start_response, _SOURCES_SECONDS)
-        if self._functions is not None and _INVOKE.match(path):
+        if self._functions and _INVOKE.match(path):
             return self._forward(environ, start_response, _INVOKE_SECONDS)
         return self._moto(environ, start_response)
 
@@ -102,49 +106,42 @@ class InvokeFront:
         self, environ: dict[str, Any], start_response: Callable[..., Any], seconds: float
     ) -> list[bytes]:
         """The function host's answer; Lambda's own error, which its clients retry, while it is down."""
-        assert self._functions is not None  # noqa: S101 - the caller looked
-        connection = http.client.HTTPConnection(
-            self._functions.hostname or "", self._functions.port, timeout=seconds
-        )
-        headers = {
-            name: environ[variable] for variable, name in _PASSED_ON.items() if variable in environ
-        }
-        path = quote(environ["PATH_INFO"], safe="/:")
+        invocation_type = environ.get("HTTP_X_AMZ_INVOCATION_TYPE", "RequestResponse")
         # moto's Step Functions interpreter fails an execution for good over an error without one.
         request_id = ("x-amzn-requestid", str(uuid.uuid4()))
         try:
-            connection.request(environ["REQUEST_METHOD"], path, _body(environ), headers)
-            answer = connection.getresponse()
-            payload = answer.read()
-        except (OSError, http.client.HTTPException) as error:
-            refusal = [
-                ("content-type", "application/json"),
-                ("x-amzn-errortype", "ServiceException"),
-            ]
-            start_response("503 Service Unavailable", [*refusal, request_id])
-            return [
-                json.dumps({"Type": "Service", "Message": f"no function host: {error}"}).encode()
-            ]
-        finally:
-            connection.close()
-        start_response(f"{answer.status} {answer.reason}", [*answer.getheaders(), request_id])
-        return [payload]
+            answer = self._http.request(
+                environ["REQUEST_METHOD"],
+                self._functions + quote(environ["PATH_INFO"], safe="/:"),
+                body=_body(environ),
+                headers={"x-amz-invocation-type": invocation_type},
+                timeout=seconds,
+                retries=False,
+            )
+        except urllib3.exceptions.HTTPError as error:
+            kind = ("x-amzn-errortype", "ServiceException")
+            json_type = ("content-type", "application/json")
+            start_response("503 Service Unavailable", [json_type, kind, request_id])
+            problem = {"Type": "Service", "Message": f"no function host: {error}"}
+            return [json.dumps(problem).encode()]
+        status = f"{answer.status} {answer.reason or ''}"
+        start_response(status, [*answer.headers.items(), request_id])
+        return [answer.data]
 
-    def _keep(
+    def _checkpoint(
         self, path: str, environ: dict[str, Any], start_response: Callable[..., Any]
     ) -> list[bytes]:
         if environ["REQUEST_METHOD"] == "PUT":
             text = _body(environ)
-            if len(text) > _KEPT_BYTES or (
-                path not in self._kept and len(self._kept) >= _KEPT_TEXTS
-            ):
+            full = path not in self._checkpoints and len(self._checkpoints) >= _MAX_CHECKPOINTS
+            if len(text) > _MAX_CHECKPOINT or full:
                 start_response("413 Content Too Large", [])
                 return []
-            self._kept[path] = text
+            self._checkpoints[path] = text
             start_response("204 No Content", [])
             return []
-        start_response("200 OK" if path in self._kept else "404 Not Found", [])
-        return [self._kept.get(path, b"")]
+        start_response("200 OK" if path in self._checkpoints else "404 Not Found", [])
+        return [self._checkpoints.get(path, b"")]
 
 
 def _body(environ: dict[str, Any]) -> bytes:

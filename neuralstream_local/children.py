@@ -13,7 +13,6 @@ import select
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, cast
@@ -29,15 +28,13 @@ class ChildFailed(RuntimeError):
 
 
 class Child:
-    """A running module, ready to serve.
+    """A running module.
 
     Args:
         module: what ``python -m`` runs.
         arguments: its command line.
         environ: variables on top of this process's own.
         log: an open file for standard error and, once ready, standard output; ``None``: discarded.
-
-    Use `ready` for what the child announced; it blocks until then.
     """
 
     def __init__(
@@ -65,7 +62,7 @@ class Child:
         return self._process.pid
 
     def ready(self, seconds: float = 60.0) -> dict[str, Any]:
-        """What the child announced.
+        """Wait for what the child announced.
 
         Raises:
             ChildFailed: it ended first, or did not announce itself within ``seconds``.
@@ -73,11 +70,9 @@ class Child:
         if self._announced is not None:
             return self._announced
         stdout = cast("IO[bytes]", self._process.stdout)
-        deadline = time.monotonic() + seconds
-        while not select.select([stdout], [], [], max(0.0, deadline - time.monotonic()))[0]:
-            if time.monotonic() >= deadline:
-                self.stop()
-                raise ChildFailed(f"{self.module} was not ready within {seconds:.0f} s")
+        if not select.select([stdout], [], [], seconds)[0]:
+            self.stop()
+            raise ChildFailed(f"{self.module} was not ready within {seconds:.0f} s")
         line = stdout.readline()
         if not line:
             code = self._process.wait()
@@ -133,7 +128,5 @@ def leave_with_parent() -> None:
 
 
 def _python_path() -> str:
-    paths = [str(ROOT), str(ROOT / "layers" / "core")]
-    if inherited := os.environ.get("PYTHONPATH"):
-        paths.append(inherited)
-    return os.pathsep.join(dict.fromkeys(paths))
+    inherited = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    return os.pathsep.join(filter(None, [str(ROOT), str(ROOT / "layers" / "core"), *inherited]))

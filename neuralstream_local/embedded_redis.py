@@ -22,9 +22,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import hiredis
+from redis.exceptions import RedisError
 
-from neuralstream_core.redis.connection import pack
+from neuralstream_core.redis.connection import FlightConnection, pack
 from neuralstream_local.redis_binary import find_binary
 
 __all__ = ["EmbeddedCluster", "EmbeddedRedis", "talk"]
@@ -56,19 +56,23 @@ def talk(port: int, *commands: Sequence[str | int], seconds: float = 1.0) -> lis
     Raises:
         OSError: the server does not answer within ``seconds``.
     """
-    reader = hiredis.Reader(encoding="utf-8", notEnoughData=...)
-    with socket.create_connection((_HOST, port), timeout=seconds) as connection:
-        connection.sendall(b"".join(pack(tuple(c)) for c in commands))
-        replies: list[object] = []
-        while len(replies) < len(commands):
-            reply = reader.gets()
-            if reply is not ...:
-                replies.append(reply)
-            elif data := connection.recv(65536):
-                reader.feed(data)
-            else:
-                raise ConnectionResetError("the server closed the connection")
-    return replies
+    connection = FlightConnection(
+        host=_HOST,
+        port=port,
+        protocol=2,
+        driver_info=None,
+        decode_responses=True,
+        socket_connect_timeout=seconds,
+        socket_timeout=seconds,
+    )
+    try:
+        connection.connect()
+        connection.send_packed_command([pack(tuple(command)) for command in commands])
+        return list(connection.read_flight(len(commands)))
+    except RedisError as error:
+        raise ConnectionError(f"the server does not answer: {error}") from error
+    finally:
+        connection.disconnect()
 
 
 def _follow(port: int, *, primary: str) -> bool:

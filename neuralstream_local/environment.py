@@ -1,8 +1,8 @@
-"""One environment of a function: a thread that calls its handler, and that a caller can give up.
+"""One environment of a function: a thread that calls its handler, and that a caller can abandon.
 
 Lambda ends an environment whose call takes longer than the function's timeout. A thread cannot be ended
 from outside: the caller goes on without it, and `Ended` is raised in it at its next Python instruction.
-Native code and calls that wait for the system keep it until they return.
+Native code and blocking system calls delay that until they return.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ class TimedOut(Exception):
 
 
 class Ended(BaseException):
-    """Raised in a handler that nobody waits for any more; no handler is expected to catch it."""
+    """Raised in an abandoned handler; no handler is expected to catch it."""
 
 
 class Environment:
     """Calls ``handler`` in a thread of its own, one call at a time.
 
-    The thread ends with the object, or after `call` has given it up and the handler has returned.
+    The thread ends with the object, or when `call` has abandoned it and the handler has returned.
     """
 
     def __init__(self, handler: Handler, name: str) -> None:
@@ -58,13 +58,13 @@ class Environment:
         try:
             result, error = reply.get(timeout=seconds)
         except Empty:
-            self._give_up()
+            self._abandon()
             raise TimedOut(seconds) from None
         if error is not None:
             raise error
         return result
 
-    def _give_up(self) -> None:
+    def _abandon(self) -> None:
         # Before the thread may end: its number could be another thread's afterwards.
         ctypes.pythonapi.PyThreadState_SetAsyncExc(
             ctypes.c_ulong(self._thread.ident or 0), ctypes.py_object(Ended)

@@ -2,7 +2,7 @@
 
 As on Lambda, a function has as many environments as it has calls at once; a new one (a cold start:
 the module is executed again, with clients of its own) is made when none is free for a moment. A call that
-takes longer than the function's timeout fails, and its environment is given up (`environment`).
+takes longer than the function's timeout fails, and its environment is abandoned (`environment`).
 """
 
 from __future__ import annotations
@@ -18,8 +18,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
-from queue import Empty as QueueEmpty
-from queue import LifoQueue
+from queue import Empty, LifoQueue
 from types import ModuleType
 from typing import Any, Final
 
@@ -30,8 +29,8 @@ from neuralstream_local.template import Function
 __all__ = ["PROCESS_GROWTH", "Context", "FunctionPool", "Functions", "load"]
 
 MAX_ENVIRONMENTS: Final = 4
-MAX_GIVEN_UP: Final = 4
-"""Environments of a function that were given up and are still busy; then calls wait for one to end."""
+MAX_ABANDONED: Final = 4
+"""Environments of a function that were abandoned and are still busy; then calls wait for one to end."""
 _PATIENCE_SECONDS: Final = 0.02
 """How long a call waits for a busy environment before it starts another: longer than a fast call takes."""
 _WAIT_SECONDS: Final = 0.2
@@ -87,7 +86,7 @@ class FunctionPool:
     def __init__(self, function: Function) -> None:
         self.function = function
         self._idle: LifoQueue[Environment] = LifoQueue()
-        self._given_up: list[Environment] = []
+        self._abandoned: list[Environment] = []
         self._size = 0
         self._sizing = threading.Lock()
 
@@ -111,15 +110,16 @@ class FunctionPool:
         """
         deadline = time.monotonic() + self.function.timeout
         environment = self._take(deadline)
-        request_id = request_id or str(uuid.uuid4())
         seconds = self.function.timeout
-        context = Context(self.function, request_id, time.monotonic() + seconds)
+        context = Context(
+            self.function, request_id or str(uuid.uuid4()), time.monotonic() + seconds
+        )
         try:
             result = environment.call(event, context, seconds)
         except TimedOut:
             with self._sizing:
                 self._size -= 1
-                self._given_up.append(environment)
+                self._abandoned.append(environment)
             _log.error("%s took longer than %d s and was ended", self.function.logical_id, seconds)
             raise
         except BaseException:
@@ -129,39 +129,29 @@ class FunctionPool:
         return result
 
     def _take(self, deadline: float) -> Environment:
-        try:
-            return self._idle.get_nowait()
-        except QueueEmpty:
-            pass
-        with self._sizing:
-            first = self._size == 0 and not self._given_up
-            self._size += first
-        if not first:
+        """A free environment, or else a new one as soon as there may be one.
+
+        Raises:
+            TimedOut: neither before the deadline.
+        """
+        patience = 0.0 if self._size == 0 else _PATIENCE_SECONDS
+        while True:
             try:
-                return self._idle.get(timeout=_PATIENCE_SECONDS)
-            except QueueEmpty:
-                pass
-            if not self._grow():
-                return self._wait(deadline)
-        return self._start()
+                return self._idle.get(timeout=patience)
+            except Empty:
+                if self._grow():
+                    return self._start()
+            patience = min(deadline - time.monotonic(), _WAIT_SECONDS)
+            if patience <= 0:
+                raise TimedOut(self.function.timeout)
 
     def _grow(self) -> bool:
         """Whether another environment may be made; it counts from here."""
         with self._sizing:
-            self._given_up = [given for given in self._given_up if given.busy()]
-            grows = self._size < MAX_ENVIRONMENTS and len(self._given_up) < MAX_GIVEN_UP
+            self._abandoned = [each for each in self._abandoned if each.busy()]
+            grows = self._size < MAX_ENVIRONMENTS and len(self._abandoned) < MAX_ABANDONED
             self._size += grows
         return grows
-
-    def _wait(self, deadline: float) -> Environment:
-        """An environment that becomes free, or may be made, before the deadline."""
-        while (left := deadline - time.monotonic()) > 0:
-            try:
-                return self._idle.get(timeout=min(left, _WAIT_SECONDS))
-            except QueueEmpty:
-                if self._grow():
-                    return self._start()
-        raise TimedOut(self.function.timeout)
 
     def _start(self) -> Environment:
         try:

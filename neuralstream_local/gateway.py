@@ -1,4 +1,4 @@
-"""The HTTP API of template.yaml on 127.0.0.1: routes, authorizer, payload 2.0, API Gateway's own errors.
+"""The HTTP API of template.yaml on 127.0.0.1: routes, authorizer and API Gateway's own errors.
 
 python -m neuralstream_local.gateway --port 8000 --redis-port 6379 [--auth]
 """
@@ -9,29 +9,30 @@ import argparse
 import gc
 import logging
 import os
+import re
 import signal
 import sys
 import threading
-import time
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
+from urllib.parse import unquote
 
+from cachetools import TTLCache
+
+from neuralstream_core.keys.scopes import Scope
 from neuralstream_core.memory import limit_growth
-from neuralstream_lambda import Scope
 from neuralstream_lambda.payload import MAX_PAYLOAD
 from neuralstream_local.aws_server import ACCOUNT, REGION
 from neuralstream_local.children import announce, leave_with_parent
 from neuralstream_local.functions import PROCESS_GROWTH, FunctionPool, Functions
 from neuralstream_local.health import ROUTE as HEALTH
-from neuralstream_local.health import with_checks, worker_checks
+from neuralstream_local.health import checks_of, reports, with_checks
 from neuralstream_local.http_server import WAYS_OUT, HttpServer, Request, Response, message
 from neuralstream_local.laptop import laptop_template
 from neuralstream_local.payload import event_of, fits, response_of
-from neuralstream_local.routing import Router
 from neuralstream_local.template import HttpRoute, Template
 
-__all__ = ["Gateway", "main"]
+__all__ = ["Gateway", "RouteTable", "main"]
 
 _EVERYTHING: Final = {"principal": "local", "scopes": " ".join(Scope)}
 """The authorizer context of every request when authentication is off."""
@@ -40,8 +41,52 @@ _TOO_LARGE: Final = (
     f"Request Entity Too Large: Lambda takes at most {MAX_PAYLOAD} bytes, in which the body is a JSON string "
     f"(quotes, backslashes and line breaks count twice); {WAYS_OUT}"
 )
+_VARIABLE = re.compile(r"\{(\w+)(\+?)\}")
 
 _log = logging.getLogger(__name__)
+
+
+class RouteTable:
+    """Finds the route of a request by API Gateway's rules for HTTP APIs.
+
+    A literal segment beats ``{name}``, which beats ``{name+}`` (one or more segments). Segments are matched
+    before they are percent-decoded, so an encoded slash stays inside its segment.
+    """
+
+    def __init__(self, routes: Iterable[HttpRoute]) -> None:
+        self._routes = [
+            (route, re.compile(_pattern(route.path)))
+            for route in sorted(routes, key=lambda route: _specificity(route.path))
+        ]
+
+    def match(self, method: str, path: str) -> tuple[HttpRoute, dict[str, str]] | None:
+        """The most specific route and its decoded path parameters.
+
+        Args:
+            path: still percent-encoded, without the query.
+        """
+        for route, pattern in self._routes:
+            if route.method in (method, "ANY") and (found := pattern.fullmatch(path)):
+                return route, {name: unquote(part) for name, part in found.groupdict().items()}
+        return None
+
+
+def _pattern(path: str) -> str:
+    literals_and_variables = re.split(r"(\{\w+\+?\})", path)
+    return "".join(
+        f"(?P<{variable[1]}>{'.+' if variable[2] else '[^/]+'})"
+        if (variable := _VARIABLE.fullmatch(part))
+        else re.escape(part)
+        for part in literals_and_variables
+    )
+
+
+def _specificity(path: str) -> list[int]:
+    """A sort key: for each segment 0 for a literal, 1 for ``{name}``, 2 for ``{name+}``."""
+    return [
+        (1 + bool(variable[2])) if (variable := _VARIABLE.fullmatch(segment)) else 0
+        for segment in path.split("/")
+    ]
 
 
 class Gateway:
@@ -62,17 +107,16 @@ class Gateway:
         auth: bool,
         checks: Callable[[], Mapping[str, str]] = dict,
     ) -> None:
-        self._router: Router[tuple[HttpRoute, FunctionPool]] = Router()
-        for route in template.routes():
-            self._router.add(route.method, route.path, (route, functions[route.function]))
-        self._authorizer = _Authorizer.of(template, functions) if auth else None
+        self._routes = RouteTable(template.routes())
+        self._functions = functions
+        self._authorizer = _Authorizer(template, functions) if auth else None
         self._checks = checks
 
     def __call__(self, request: Request) -> Response:
-        matched = self._router.match(request.method, request.path)
+        matched = self._routes.match(request.method, request.path)
         if matched is None:
             return message(404, "Not Found")
-        (route, function), parameters = matched
+        route, parameters = matched
         event = event_of(request, route.key, parameters)
         if request.body and not fits(event):
             return message(413, _TOO_LARGE)
@@ -81,6 +125,7 @@ class Gateway:
                 event["requestContext"]["authorizer"] = {"lambda": _EVERYTHING}
             elif (refused := self._authorizer.authorize(event)) is not None:
                 return refused
+        function = self._functions[route.function]
         try:
             answer = response_of(function(event, event["requestContext"]["requestId"]))
         except Exception:  # noqa: BLE001 - whatever a function raises is API Gateway's 500
@@ -90,33 +135,28 @@ class Gateway:
 
 
 class _Authorizer:
-    """A Lambda authorizer with simple responses, cached by identity as API Gateway does."""
+    """The template's Lambda authorizer with simple responses, cached by identity as API Gateway does."""
 
-    def __init__(self, function: FunctionPool, header: str, seconds: float) -> None:
-        self._function = function
-        self._header = header
-        self._seconds = seconds
-        self._cache: dict[str, tuple[float, dict[str, Any]]] = {}
-        self._writing = threading.Lock()
-
-    @classmethod
-    def of(cls, template: Template, functions: Functions) -> _Authorizer:
+    def __init__(self, template: Template, functions: Functions) -> None:
         configured = template.authorizer()
         if configured is None:
             raise ValueError("template.yaml has no default authorizer")
-        name, header, seconds = configured
+        name, self._header, seconds = configured
         function = functions.find(name)
         if function is None:
             raise ValueError(f"the authorizer's function {name} is not in template.yaml")
-        return cls(function, header, seconds)
+        self._function: FunctionPool = function
+        self._decisions: TTLCache[str, dict[str, Any]] = TTLCache(_CACHED_IDENTITIES, seconds)
+        self._caching = threading.Lock()
 
     def authorize(self, event: dict[str, Any]) -> Response | None:
         """Add the authorizer's context to ``event``, or give the refusal."""
         identity = event["headers"].get(self._header)
         if not identity:
             return message(401, "Unauthorized")
-        expires, decision = self._cache.get(identity, (0.0, {}))
-        if expires < time.monotonic():
+        with self._caching:
+            decision = self._decisions.get(identity)
+        if decision is None:
             try:
                 decision = self._ask(event, identity)
             except Exception:  # noqa: BLE001 - whatever an authorizer raises is API Gateway's 500
@@ -136,15 +176,13 @@ class _Authorizer:
             "routeArn": f"arn:aws:execute-api:{REGION}:{ACCOUNT}:local/$default/{route}",
         }
         decision: dict[str, Any] = self._function(asked)
-        with self._writing:
-            if len(self._cache) >= _CACHED_IDENTITIES:
-                self._cache.clear()
-            self._cache[identity] = (time.monotonic() + self._seconds, decision)
+        with self._caching:
+            self._decisions[identity] = decision
         return decision
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Import every function behind the API, then serve until the parent is gone."""
+    """Serve until terminated or until the parent is gone."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--port", type=int, default=0, help="0: any free port")
     parser.add_argument("--redis-port", type=int, required=True)
@@ -157,8 +195,10 @@ def main(argv: list[str] | None = None) -> None:
     limit_growth(PROCESS_GROWTH)
     template = laptop_template(options.redis_port)
     functions = Functions(template.functions())
-    checks = partial(worker_checks, os.environ["AWS_ENDPOINT_URL"])
-    gateway = Gateway(template, functions, auth=options.auth, checks=checks)
+    endpoint = os.environ["AWS_ENDPOINT_URL"]
+    gateway = Gateway(
+        template, functions, auth=options.auth, checks=lambda: checks_of(reports(endpoint))
+    )
     try:
         server = HttpServer(gateway, options.port)
     except OSError as error:

@@ -1,37 +1,44 @@
-"""The laptop's own parts in ``GET /health``, beside those that the function checks.
-
-On AWS the services behind the API look after themselves; on a laptop the worker process and its event
-sources are parts that can be down, and jobs and queued writes wait for them.
-"""
+"""The state of the worker and its event sources: in ``GET /health``, and as sentences for the terminal."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
-from neuralstream_local.control import sources
+import urllib3
+
+from neuralstream_local.control import SOURCES_PATH, call
 from neuralstream_local.http_server import Response
 
-__all__ = ["ROUTE", "checks_of", "with_checks", "worker_checks"]
+__all__ = ["ROUTE", "Reports", "SourceChanges", "checks_of", "reports", "with_checks"]
 
 ROUTE: Final = "GET /health"
-_KINDS: Final = {"queue": "queues", "stream": "streams", "schedule": "schedules"}
-_STATES: Final = {True: "ok", False: "unavailable"}
+Reports: TypeAlias = "Sequence[Mapping[str, Any]] | None"
+"""`EventSource.report` of each event source; ``None``: the worker did not answer."""
+
+_CHECKS: Final = {"queue": "queues", "stream": "streams", "schedule": "schedules"}
+_ANSWER_SECONDS: Final = 1.0
+_SILENT_LOOKS: Final = 3
+"""Missing answers in a row that are told; a single one may be a busy machine."""
 
 
-def worker_checks(aws_endpoint: str) -> dict[str, str]:
+def reports(aws_endpoint: str) -> Reports:
+    """The worker's reports, asked for through the AWS emulation."""
+    try:
+        status, body = call(aws_endpoint, "GET", SOURCES_PATH, seconds=_ANSWER_SECONDS)
+        found: Reports = json.loads(body)
+    except (urllib3.exceptions.HTTPError, ValueError):
+        return None
+    return found if status == 200 else None
+
+
+def checks_of(found: Reports) -> dict[str, str]:
     """``worker``, ``queues``, ``streams`` and ``schedules``, each ``ok`` or ``unavailable``."""
-    return checks_of(sources(aws_endpoint))
-
-
-def checks_of(reports: Sequence[Mapping[str, Any]] | None) -> dict[str, str]:
-    """The same for what the worker said; ``None``: it does not answer."""
-    checks = {"worker": _STATES[reports is not None]}
-    for kind, name in _KINDS.items():
-        well = reports is not None and all(r["ok"] for r in reports if r["kind"] == kind)
-        checks[name] = _STATES[well]
-    return checks
+    well = {"worker": found is not None}
+    for kind, name in _CHECKS.items():
+        well[name] = found is not None and all(r["ok"] for r in found if r["kind"] == kind)
+    return {name: "ok" if ok else "unavailable" for name, ok in well.items()}
 
 
 def with_checks(answer: Response, checks: Mapping[str, str]) -> Response:
@@ -46,8 +53,36 @@ def with_checks(answer: Response, checks: Mapping[str, str]) -> Response:
         return answer
     body["checks"] |= checks
     headers = [(name, value) for name, value in answer.headers if name != "retry-after"]
-    well = all(state == _STATES[True] for state in body["checks"].values())
+    well = all(state == "ok" for state in body["checks"].values())
     body["status"] = "ok" if well else "degraded"
     if not well:
         headers.append(("retry-after", "5"))
     return Response(200 if well else 503, json.dumps(body).encode(), headers)
+
+
+class SourceChanges:
+    """Sentences on what changed since the last reports, so that a lasting failure is told once."""
+
+    def __init__(self) -> None:
+        self._told: dict[str, tuple[bool, int]] = {}
+        """Name → whether it was well, and its failures."""
+        self._silent = 0
+
+    def of(self, found: Reports) -> list[str]:
+        if found is None:
+            self._silent += 1
+            return ["the worker does not answer"] if self._silent == _SILENT_LOOKS else []
+        said = ["the worker answers again"] if self._silent >= _SILENT_LOOKS else []
+        self._silent = 0
+        for report in found:
+            name, ok, failures = report["name"], report["ok"], report["failures"]
+            was_ok, known = self._told.get(name, (True, 0))
+            if was_ok and failures > known:
+                said.append(f"{name} failed and was started again: {report['error']}")
+                ok = False
+            elif was_ok and not ok:
+                said.append(f"{name} stands still: {report['error']}")
+            elif ok and not was_ok:
+                said.append(f"{name} is well again")
+            self._told[name] = ok, failures
+        return said

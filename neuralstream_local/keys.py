@@ -93,15 +93,8 @@ def _line(record: KeyRecord) -> str:
         state = f"active until {iso(record.expires_at)}" if record.expires_at else "active"
     else:
         state = "expired"
-    return "\t".join(
-        (
-            record.key_id,
-            record.principal,
-            ",".join(sorted(record.scopes)),
-            iso(record.created_at),
-            state,
-        )
-    )
+    scopes = ",".join(sorted(record.scopes))
+    return "\t".join([record.key_id, record.principal, scopes, iso(record.created_at), state])
 
 
 def _print(line: str) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import secrets
 import time
 from typing import Any, Final
-from urllib.parse import unquote_plus
+from urllib.parse import parse_qsl
 
 from neuralstream_lambda.payload import MAX_PAYLOAD, payload_size, surely_fits
 from neuralstream_local.aws_server import ACCOUNT
@@ -16,7 +17,6 @@ from neuralstream_local.http_server import Request, Response, message
 __all__ = ["event_of", "fits", "response_of"]
 
 _TEXT_TYPES: Final = ("text/", "application/json", "application/xml", "application/javascript")
-_stamp: tuple[int, str] = (0, "")
 
 
 def event_of(request: Request, route_key: str, parameters: dict[str, str]) -> dict[str, Any]:
@@ -54,7 +54,7 @@ def event_of(request: Request, route_key: str, parameters: dict[str, str]) -> di
             "requestId": secrets.token_urlsafe(11) + "=",
             "routeKey": route_key,
             "stage": "$default",
-            "time": _formatted(int(now)),
+            "time": time.strftime("%d/%b/%Y:%H:%M:%S +0000", time.gmtime(now)),
             "timeEpoch": int(now * 1000),
         },
         "isBase64Encoded": False,
@@ -103,11 +103,8 @@ def response_of(answer: Any) -> Response:
 def _set_body(event: dict[str, Any], body: bytes, content_type: str) -> None:
     """Text as it is; anything else, and text that is not UTF-8, as base64."""
     if content_type.startswith(_TEXT_TYPES) or "+json" in content_type:
-        try:
+        with contextlib.suppress(UnicodeDecodeError):
             event["body"] = body.decode()
-        except UnicodeDecodeError:
-            pass
-        else:
             return
     event["body"] = base64.b64encode(body).decode("ascii")
     event["isBase64Encoded"] = True
@@ -116,17 +113,6 @@ def _set_body(event: dict[str, Any], body: bytes, content_type: str) -> None:
 def _query(raw: str) -> dict[str, str]:
     """Decoded parameters; the values of a repeated one are joined by commas."""
     found: dict[str, str] = {}
-    for part in raw.split("&"):
-        if part:
-            name, _, value = part.partition("=")
-            name, value = unquote_plus(name), unquote_plus(value)
-            found[name] = f"{found[name]},{value}" if name in found else value
+    for name, value in parse_qsl(raw, keep_blank_values=True):
+        found[name] = f"{found[name]},{value}" if name in found else value
     return found
-
-
-def _formatted(second: int) -> str:
-    """The time in the common log format; built once a second."""
-    global _stamp  # noqa: PLW0603 - a cache of one value, replaced whole and therefore safe to race on
-    if _stamp[0] != second:
-        _stamp = (second, time.strftime("%d/%b/%Y:%H:%M:%S +0000", time.gmtime(second)))
-    return _stamp[1]

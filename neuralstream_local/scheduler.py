@@ -1,7 +1,7 @@
-"""EventBridge Scheduler on a laptop: the emulation keeps the schedules, this runs them.
+"""EventBridge Scheduler on a laptop: runs the schedules that the AWS emulation stores.
 
-The template's own schedules are created in it with the storage, those of ``PUT /schedules/{name}`` by the
-dispatch function; both are read back and run here.
+The template's own schedules are created there with the storage, those of ``PUT /schedules/{name}`` by the
+dispatch function.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from neuralstream_core.schedules.reconciler import SCHEDULED_TIME
 from neuralstream_core.schedules.recurrence import Rate, Recurrence, parse
 from neuralstream_core.time import Clock, Micros, iso, system_clock, to_micros
 
-__all__ = ["Delivery", "LocalScheduler", "pump_schedule"]
+__all__ = ["Delivery", "LocalScheduler", "poll_schedules"]
 
 _TICK_SECONDS: Final = 1.0
 _ATTEMPTS: Final = 3
@@ -49,9 +49,6 @@ class LocalScheduler:
         sqs: ``boto3.client("sqs")``, for what could not be delivered.
         clock: microseconds since the epoch; what was due before the first reading is not run.
     """
-
-    function = "every function"
-    """Whose event source it is, for logs and reports."""
 
     def __init__(self, scheduler: Any, sqs: Any, clock: Clock = system_clock) -> None:
         self._scheduler, self._sqs, self._clock = scheduler, sqs, clock
@@ -111,9 +108,9 @@ class LocalScheduler:
         )
 
 
-def pump_schedule(scheduler: LocalScheduler, call: Call, stop: threading.Event) -> None:
-    """Deliver every second what became due, each delivery in a thread of its own as a slow function must
-    not hold up the others."""
+def poll_schedules(scheduler: LocalScheduler, stop: threading.Event, call: Call) -> None:
+    """Deliver every second what became due, each in a thread of its own: a slow function must not hold up
+    the others."""
     while not stop.wait(_TICK_SECONDS):
         for delivery in scheduler.due():
             threading.Thread(target=scheduler.deliver, args=(delivery, call), daemon=True).start()

@@ -1,28 +1,30 @@
 """The whole laptop stack as four child processes: Redis, AWS, the worker and the gateway.
 
-Whoever holds the stack calls `Stack.mend` again and again: what ended is started again there, on the same
-port. Only the AWS emulation is not: the registry and every artifact are in its memory.
+Whoever holds the stack calls `Stack.mend` again and again: a part that ended is started again there, on its
+port. The AWS emulation is not, because the registry and every artifact are in its memory.
 """
 
 from __future__ import annotations
 
+import contextlib
+import time
 from collections.abc import Callable, Sequence
-from types import TracebackType
-from typing import IO, Self
+from typing import IO, Final
 
 from neuralstream_local.aws_server import client_environ
 from neuralstream_local.children import Child, ChildFailed
-from neuralstream_local.control import sources
 from neuralstream_local.embedded_redis import EmbeddedRedis
-from neuralstream_local.news import SourceNews
+from neuralstream_local.health import SourceChanges, reports
 
 __all__ = ["Stack"]
 
-_TRIES = 5
+_TRIES: Final = 5
 """Starts of one part in a row that may fail."""
+_HUNG_SECONDS: Final = 15.0
+"""A worker that does not answer for so long is killed and started again."""
 
 
-class Stack:
+class Stack(contextlib.AbstractContextManager["Stack"]):
     """Starts in the constructor and is ready when it returns; a context manager.
 
     Args:
@@ -39,24 +41,24 @@ class Stack:
         self, port: int = 0, aws_port: int = 0, *, auth: bool = False, log: IO[bytes] | None = None
     ) -> None:
         self._log = log
-        self._children: list[Child] = []
-        self._redis: EmbeddedRedis | None = None
         self._failed_starts: dict[str, int] = {}
-        self._news = SourceNews()
+        self._changes = SourceChanges()
+        self._silent_since: float | None = None
+        self.environ: dict[str, str] = {}
+        self._ends = contextlib.ExitStack()
         try:
             # moto takes longest to start: begin with it.
-            self.aws = self._child("aws_server", ["--port", str(aws_port)], {})
+            self.aws = self._child("aws_server", "--port", str(aws_port))
             try:
-                self.redis = self._redis = EmbeddedRedis(keep=True)
+                self.redis = self._ends.enter_context(EmbeddedRedis(keep=True))
             except RuntimeError as error:  # no server is there, or it does not start
                 raise ChildFailed(str(error)) from error
             self.aws_endpoint: str = self.aws.ready()["endpoint"]
             self.environ = client_environ(self.aws_endpoint)
             self._worker_arguments = ["--redis-port", str(self.redis.port)]
             self._gateway_arguments = [*self._worker_arguments, *(["--auth"] if auth else [])]
-            self.worker = self._child("worker", self._worker_arguments, self.environ)
-            arguments = [*self._gateway_arguments, "--port", str(port)]
-            self.gateway = self._child("gateway", arguments, self.environ)
+            self.worker = self._child("worker", *self._worker_arguments)
+            self.gateway = self._child("gateway", *self._gateway_arguments, "--port", str(port))
             self.worker.ready()
             announced = self.gateway.ready()
         except BaseException:
@@ -68,7 +70,7 @@ class Stack:
         """Functions that could not be imported; the log says why."""
 
     def mend(self) -> list[str]:
-        """Start again what ended since the last call; a sentence for each, and for each pump that failed.
+        """Start again what ended or hangs; a sentence for each, and for each change of an event source.
 
         Raises:
             ChildFailed: the AWS emulation ended, or a part could not be started several times in a row.
@@ -79,63 +81,68 @@ class Stack:
             )
         said: list[str] = []
         if not self.redis.alive():
-            said += self._again("Redis", self._start_redis, "with everything it had acknowledged")
+            how = "started again with everything it had acknowledged"
+            said += self._again("Redis", "ended unexpectedly", self._start_redis, how)
         if not self.worker.alive():
-            said += self._again("the worker", self._start_worker, "where it was")
+            said += self._again("the worker", "ended unexpectedly", self._start_worker)
+        elif self._hangs():
+            why = f"did not answer for {_HUNG_SECONDS:.0f} s and was killed"
+            said += self._again("the worker", why, self._start_worker)
         if not self.gateway.alive():
-            said += self._again("the gateway", self._start_gateway, "on its port")
-        return said + self._news.of(sources(self.aws_endpoint))
+            how = "started again on its port"
+            said += self._again("the gateway", "ended unexpectedly", self._start_gateway, how)
+        found = reports(self.aws_endpoint)
+        if found is not None:
+            self._silent_since = None
+        elif self._silent_since is None:
+            self._silent_since = time.monotonic()
+        return said + self._changes.of(found)
 
-    def _again(self, what: str, start: Callable[[], None], how: str) -> list[str]:
+    def _hangs(self) -> bool:
+        since = self._silent_since
+        return since is not None and time.monotonic() - since > _HUNG_SECONDS
+
+    def _again(
+        self,
+        what: str,
+        why: str,
+        start: Callable[[], None],
+        how: str = "started again where it was",
+    ) -> list[str]:
         try:
             start()
         except (ChildFailed, RuntimeError, OSError) as error:
             failed = self._failed_starts[what] = self._failed_starts.get(what, 0) + 1
             if failed >= _TRIES:
-                raise ChildFailed(f"{what} ended and cannot be started again: {error}") from error
-            return [f"{what} ended and could not be started; trying again ({error})"]
+                raise ChildFailed(f"{what} {why} and cannot be started again: {error}") from error
+            return [f"{what} {why} and could not be started; trying again ({error})"]
         self._failed_starts.pop(what, None)
-        return [f"{what} ended unexpectedly; started again {how}"]
+        return [f"{what} {why}; {how}"]
 
     def _start_redis(self) -> None:
         self.redis.kill()  # what is left of it, so that its port is free
         self.redis.start()
 
     def _start_worker(self) -> None:
-        self._end(self.worker)
-        self._news.forget()
-        self.worker = self._child("worker", [*self._worker_arguments, "--resume"], self.environ)
+        self.worker.kill()
+        self._changes, self._silent_since = SourceChanges(), None
+        self.worker = self._child("worker", *self._worker_arguments, "--resume")
         self.worker.ready()
 
     def _start_gateway(self) -> None:
-        self._end(self.gateway)
-        arguments = [*self._gateway_arguments, "--port", str(self.port)]
-        self.gateway = self._child("gateway", arguments, self.environ)
+        self.gateway.kill()
+        self.gateway = self._child("gateway", *self._gateway_arguments, "--port", str(self.port))
         self.gateway.ready()
-
-    def _end(self, child: Child) -> None:
-        child.kill()
-        self._children = [other for other in self._children if other is not child]
 
     def stop(self) -> None:
         """End every process; may be called twice."""
-        for child in reversed(self._children):
-            child.stop()
-        if self._redis is not None:
-            self._redis.stop()
+        self._ends.close()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
-    def _child(self, module: str, arguments: Sequence[str], environ: dict[str, str]) -> Child:
-        child = Child(f"neuralstream_local.{module}", arguments, environ=environ, log=self._log)
-        self._children.append(child)
+    def _child(self, module: str, *arguments: str) -> Child:
+        name = f"neuralstream_local.{module}"
+        child = Child(name, arguments, environ=self.environ, log=self._log)
+        self._ends.callback(child.stop)
         return child

@@ -19,6 +19,20 @@ __all__ = ["Function", "HttpRoute", "QueueEvent", "Schedule", "StreamEvent", "Te
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 NO_VALUE: Final = object()
+_NAMES: Final = {
+    "AWS::Serverless::Function": "FunctionName",
+    "AWS::Serverless::StateMachine": "Name",
+}
+"""The property that names a resource."""
+_ARNS: Final = {
+    "AWS::Serverless::Function": ("lambda", "function:"),
+    "AWS::Serverless::StateMachine": ("states", "stateMachine:"),
+    "AWS::DynamoDB::Table": ("dynamodb", "table/"),
+    "AWS::SQS::Queue": ("sqs", ""),
+    "AWS::SNS::Topic": ("sns", ""),
+}
+"""Service, and what stands before the name."""
+_REFERRED_BY_ARN: Final = {"AWS::Serverless::StateMachine", "AWS::SNS::Topic"}
 _VARIABLE = re.compile(r"\$\{([^!}][^}]*)\}")
 
 
@@ -120,22 +134,21 @@ class Template:
     def functions(self) -> dict[str, Function]:
         """Every function, by logical id."""
         shared = self.resolve(self._globals)
+        shared_environ = shared.get("Environment", {}).get("Variables", {})
         found = {}
-        for name, properties in self.of_type("AWS::Serverless::Function").items():
-            module, _, attribute = {**shared, **properties}["Handler"].rpartition(".")
-            environ = {
-                **shared.get("Environment", {}).get("Variables", {}),
-                **properties.get("Environment", {}).get("Variables", {}),
-            }
-            found[name] = Function(
-                logical_id=name,
+        for logical_id, own in self.of_type("AWS::Serverless::Function").items():
+            properties = {"Timeout": 3, "MemorySize": 128, **shared, **own}
+            module, _, attribute = properties["Handler"].rpartition(".")
+            environ = shared_environ | own.get("Environment", {}).get("Variables", {})
+            found[logical_id] = Function(
+                logical_id=logical_id,
                 name=properties["FunctionName"],
                 folder=self.folder / properties["CodeUri"],
                 module=module,
                 attribute=attribute,
                 environ={k: self._environ.get(k, str(v)) for k, v in environ.items()},
-                timeout=int(properties.get("Timeout", shared.get("Timeout", 3))),
-                memory=int(properties.get("MemorySize", shared.get("MemorySize", 128))),
+                timeout=int(properties["Timeout"]),
+                memory=int(properties["MemorySize"]),
             )
         return found
 
@@ -169,8 +182,7 @@ class Template:
                 queue_arn=event["Queue"],
                 batch_size=int(event.get("BatchSize", 10)),
                 window_seconds=float(event.get("MaximumBatchingWindowInSeconds", 0)),
-                reports_failures="ReportBatchItemFailures"
-                in event.get("FunctionResponseTypes", ()),
+                reports_failures=_reports_failures(event),
             )
             for function, event in self._events("SQS")
         ]
@@ -179,15 +191,14 @@ class Template:
         return [
             StreamEvent(
                 function=function,
-                table=event["Stream"].rsplit("/stream/", 1)[0].rsplit("/", 1)[1],
+                table=event["Stream"].split("/")[1],
                 batch_size=int(event.get("BatchSize", 100)),
                 patterns=tuple(
-                    json.loads(f["Pattern"])
-                    for f in event.get("FilterCriteria", {}).get("Filters", ())
+                    json.loads(each["Pattern"])
+                    for each in event.get("FilterCriteria", {}).get("Filters", ())
                 ),
                 max_retries=int(event.get("MaximumRetryAttempts", 3)),
-                reports_failures="ReportBatchItemFailures"
-                in event.get("FunctionResponseTypes", ()),
+                reports_failures=_reports_failures(event),
             )
             for function, event in self._events("DynamoDB")
         ]
@@ -258,10 +269,7 @@ class Template:
                 return self.resolve(argument[1])[int(argument[0])]
             case "Fn::GetAZs":
                 return [f"{self._value('AWS::Region')}{zone}" for zone in "abc"]
-            case _:
-                raise ValueError(
-                    f"template.yaml uses {key}, which the laptop stack does not resolve"
-                )
+        raise ValueError(f"template.yaml uses {key}, which the laptop stack does not resolve")
 
     def _truth(self, condition: Any) -> bool:
         if isinstance(condition, dict) and set(condition) == {"Condition"}:
@@ -271,38 +279,33 @@ class Template:
     def _holds(self, condition: str | None) -> bool:
         return condition is None or self._truth(self._conditions[condition])
 
-    def _value(self, name: str) -> Any:
-        if name in self._values:
-            return self._values[name]
-        resource, _, attribute = name.partition(".")
-        stack, region = self._values["AWS::StackName"], self._values["AWS::Region"]
-        account = self._values["AWS::AccountId"]
+    def _value(self, reference: str) -> Any:
+        """What ``Ref`` of a name, or ``GetAtt`` of ``Name.Attribute``, gives."""
+        if reference in self._values:
+            return self._values[reference]
+        resource, _, attribute = reference.partition(".")
         if resource not in self.resources:
-            raise ValueError(f"template.yaml refers to {name}, which is not in it")
+            raise ValueError(f"template.yaml refers to {reference}, which is not in it")
         kind, properties = self.resources[resource]["Type"], self.resources[resource]["Properties"]
-        own = f"{stack}-{resource}"
-        match kind, attribute:
-            case "AWS::Serverless::Function", "":
-                return self.resolve(properties["FunctionName"])
-            case "AWS::Serverless::Function", _:
-                function = self.resolve(properties["FunctionName"])
-                suffix = ":live" if attribute == "Alias" else ""
-                return f"arn:aws:lambda:{region}:{account}:function:{function}{suffix}"
-            case "AWS::Serverless::StateMachine", "" | "Arn":
-                machine = self.resolve(properties["Name"])
-                return f"arn:aws:states:{region}:{account}:stateMachine:{machine}"
-            case "AWS::DynamoDB::Table", "StreamArn":
-                return f"arn:aws:dynamodb:{region}:{account}:table/{self._value(resource)}/stream/local"
-            case "AWS::DynamoDB::Table", "Arn":
-                return f"arn:aws:dynamodb:{region}:{account}:table/{self._value(resource)}"
-            case "AWS::SQS::Queue", "Arn":
-                return f"arn:aws:sqs:{region}:{account}:{own}"
-            case "AWS::SNS::Topic", _:
-                return f"arn:aws:sns:{region}:{account}:{own}"
-            case _, "Arn":
-                return f"arn:aws:local:{region}:{account}:{own}"
-            case _:
-                return own
+        own = self._values.get(resource, f"{self._values['AWS::StackName']}-{resource}")
+        name = self.resolve(properties.get(_NAMES.get(kind, ""), own))
+        service, prefix = _ARNS.get(kind, ("local", ""))
+        region, account = self._values["AWS::Region"], self._values["AWS::AccountId"]
+        arn = f"arn:aws:{service}:{region}:{account}:{prefix}{name}"
+        match attribute:
+            case "Arn":
+                return arn
+            case "Alias":
+                return f"{arn}:live"
+            case "StreamArn":
+                return f"{arn}/stream/local"
+            case "" if kind in _REFERRED_BY_ARN:
+                return arn
+        return name
+
+
+def _reports_failures(event: Mapping[str, Any]) -> bool:
+    return "ReportBatchItemFailures" in event.get("FunctionResponseTypes", ())
 
 
 def parse(text: str) -> dict[str, Any]:

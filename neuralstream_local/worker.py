@@ -17,75 +17,72 @@ import os
 import re
 import signal
 import threading
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import Any
 from urllib.parse import unquote
 
 import boto3
 
 from neuralstream_core.memory import limit_growth
 from neuralstream_local.children import announce, leave_with_parent
-from neuralstream_local.control import REGISTRATION_PATH, SOURCES_PATH, KeptInEmulation, ask
+from neuralstream_local.control import REGISTRATION_PATH, SOURCES_PATH, StoredCheckpoint, call
 from neuralstream_local.environment import TimedOut
+from neuralstream_local.event_sources import EventSource
 from neuralstream_local.functions import PROCESS_GROWTH, Functions
 from neuralstream_local.http_server import HttpServer, Request, Response
 from neuralstream_local.laptop import laptop_template
-from neuralstream_local.pumps import Source, pump_queue, pump_stream, start
-from neuralstream_local.scheduler import LocalScheduler, pump_schedule
+from neuralstream_local.scheduler import LocalScheduler, poll_schedules
 from neuralstream_local.storage import create_storage
+from neuralstream_local.template import Template
 
 __all__ = ["Invoker", "main"]
 
 _INVOKE = re.compile(r"^/2015-03-31/functions/([^/]+)/invocations$")
-_JSON: Final = ("content-type", "application/json")
 
 _log = logging.getLogger(__name__)
 
 
 class Invoker:
-    """Lambda's ``Invoke`` operation for the functions of this process, and how its event sources do."""
+    """Lambda's ``Invoke`` operation for this process's functions, and the reports of its event sources."""
 
-    def __init__(self, functions: Functions, sources: Sequence[Source] = ()) -> None:
+    def __init__(self, functions: Functions, sources: Sequence[EventSource] = ()) -> None:
         self._functions = functions
         self._sources = sources
 
     def __call__(self, request: Request) -> Response:
         if request.path == SOURCES_PATH:
-            reports = [source.report() for source in self._sources]
-            return Response(200, json.dumps(reports).encode(), [_JSON])
+            return _json(200, [source.report() for source in self._sources])
         matched = _INVOKE.match(request.path)
         function = self._functions.find(unquote(matched[1])) if matched else None
         if function is None:
-            body = {"Type": "User", "Message": f"Function not found: {request.path}"}
-            return Response(
-                404,
-                json.dumps(body).encode(),
-                [_JSON, ("x-amzn-errortype", "ResourceNotFoundException")],
-            )
+            return _refusal(404, "ResourceNotFoundException", f"Function not found: {request.path}")
         try:
             event = json.loads(request.body or b"{}")
         except ValueError:
-            body = {"Type": "User", "Message": "Could not parse request body into json"}
-            return Response(
-                400,
-                json.dumps(body).encode(),
-                [_JSON, ("x-amzn-errortype", "InvalidRequestContentException")],
-            )
+            text = "Could not parse request body into json"
+            return _refusal(400, "InvalidRequestContentException", text)
         if dict(request.headers).get("x-amz-invocation-type") == "Event":
             threading.Thread(target=function, args=(event,), daemon=True).start()
             return Response(202)
-        headers = [_JSON, ("x-amz-executed-version", "$LATEST")]
+        version = ("x-amz-executed-version", "$LATEST")
         try:
-            return Response(200, json.dumps(function(event)).encode(), headers)
+            return _json(200, function(event), version)
         except Exception as error:  # noqa: BLE001 - Lambda answers 200 and says in a header that it failed
             _log.exception("%s failed", function.function.logical_id)
             kind = "Sandbox.Timedout" if isinstance(error, TimedOut) else type(error).__name__
             problem = {"errorType": kind, "errorMessage": str(error)}
-            return Response(
-                200,
-                json.dumps(problem).encode(),
-                [*headers, ("x-amz-function-error", "Unhandled")],
-            )
+            return _json(200, problem, version, ("x-amz-function-error", "Unhandled"))
+
+
+def _json(status: int, body: Any, *headers: tuple[str, str]) -> Response:
+    return Response(
+        status, json.dumps(body).encode(), [("content-type", "application/json"), *headers]
+    )
+
+
+def _refusal(status: int, kind: str, text: str) -> Response:
+    return _json(status, {"Type": "User", "Message": text}, ("x-amzn-errortype", kind))
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -102,35 +99,39 @@ def main(argv: list[str] | None = None) -> None:
     limit_growth(PROCESS_GROWTH)
     template = laptop_template(options.redis_port)
     functions = Functions(template.functions())
-    sources: list[Source] = []
+    sources: list[EventSource] = []
     server = HttpServer(Invoker(functions, sources), 0)
     if not options.resume:
         create_storage(template)
     endpoint = os.environ["AWS_ENDPOINT_URL"]
-    _register(endpoint, f"http://127.0.0.1:{server.port}")
-    stop = threading.Event()
-    for queue in template.queue_events():
-        call = functions[queue.function]
-        sources.append(start(pump_queue, queue, call, stop, limit=call.function.timeout))
-    for stream in template.stream_events():
-        call = functions[stream.function]
-        position = KeptInEmulation(endpoint, f"{stream.function}/{stream.table}")
-        sources.append(
-            start(pump_stream, stream, call, stop, position, limit=call.function.timeout)
-        )
-    scheduler = LocalScheduler(boto3.client("scheduler"), boto3.client("sqs"))
-    sources.append(
-        start(pump_schedule, scheduler, lambda due: functions.invoke(due.arn, due.event), stop)
-    )
+    status, _ = call(endpoint, "PUT", REGISTRATION_PATH, f"http://127.0.0.1:{server.port}".encode())
+    if status != 204:
+        raise RuntimeError(f"the AWS emulation answered {status} to the registration")
+    sources += _start_sources(template, functions, endpoint)
     announce(port=server.port)
     server.serve()
 
 
-def _register(endpoint: str, url: str) -> None:
-    """Tell the AWS emulation where functions are invoked."""
-    status, _ = ask(endpoint, "PUT", REGISTRATION_PATH, url.encode())
-    if status != 204:
-        raise RuntimeError(f"the AWS emulation answered {status} to the registration")
+def _start_sources(
+    template: Template, functions: Functions, endpoint: str
+) -> Iterator[EventSource]:
+    stop = threading.Event()  # never set: the threads end with the process
+    for queue in template.queue_events():
+        function = functions[queue.function]
+        yield EventSource.of_queue(queue, function, stop, limit=function.function.timeout)
+    for stream in template.stream_events():
+        function = functions[stream.function]
+        checkpoint = StoredCheckpoint(endpoint, f"{stream.function}/{stream.table}")
+        limit = function.function.timeout
+        yield EventSource.of_stream(stream, function, stop, checkpoint, limit=limit)
+    scheduler = LocalScheduler(boto3.client("scheduler"), boto3.client("sqs"))
+    yield EventSource(
+        "schedule",
+        "every function",
+        partial(poll_schedules, scheduler, stop),
+        lambda due: functions.invoke(due.arn, due.event),
+        stop,
+    )
 
 
 if __name__ == "__main__":

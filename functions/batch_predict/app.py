@@ -8,120 +8,107 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
-from pydantic import Field, StringConstraints
+from aws_lambda_powertools.event_handler.openapi.params import Path, Query
 
 from neuralstream_core.schedules import ScheduleSpec
 from neuralstream_core.schedules.answers import ScheduleAnswer, ScheduleDeletion, SchedulesAnswer
 from neuralstream_core.serving.batch import JobPage, JobRecord
 from neuralstream_core.serving.batch.requests import BatchAnswer, BatchBody, job_spec
 from neuralstream_core.serving.deadline import ending_in
-from neuralstream_core.types import Name, PageToken, Query
 from neuralstream_lambda import schedules
-from neuralstream_lambda.api import Answer, Api, Caller
+from neuralstream_lambda.access import Scope
+from neuralstream_lambda.arguments import NextToken, PathModel, PathName
 from neuralstream_lambda.batch import BatchSettings, jobs, predict_rows, run_task, submit
-from neuralstream_lambda.scopes import Scope
+from neuralstream_lambda.resolver import Resolver, Response, answers, json_response, needs
 from neuralstream_lambda.tracing import traced
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
 
-api = Api("batch_predict")
 settings = BatchSettings.from_env(os.environ)
-
+app = Resolver("batch_predict")
 
 FILES = "send fewer entities, or give them as a file: input and output make a job"
+SCHEDULES = ["schedules"]
+
+JobId: TypeAlias = Annotated[str, Path(pattern=r"^job-[0-9a-v]{26}$")]
+Limit: TypeAlias = Annotated[int, Query(ge=1, le=100)]
 
 
-class ModelPath(Query):
-    model_name: Annotated[Name, Field(description="the model")]
-
-
-class JobPath(Query):
-    job_id: Annotated[str, StringConstraints(pattern=r"^job-[0-9a-v]{26}$")]
-
-
-class SchedulePath(Query):
-    name: Name
-
-
-class Paging(Query):
-    limit: Annotated[int, Field(ge=1, le=100)] = 50
-    next_token: PageToken | None = None
-
-
-@api.route(
-    "POST /predict/{model_name}/batch",
-    Scope.PREDICT,
-    answer=BatchAnswer | JobRecord,
-    smaller_body=FILES,
-    smaller_answer=FILES,
+@app.post(
+    "/predict/<model_name>/batch",
+    tags=["batch_predict"],
+    responses=answers(BatchAnswer, 200) | answers(JobRecord, 202),
+    **needs(Scope.PREDICT, smaller_body=FILES, smaller_answer=FILES),
 )
-def predict_batch(path: ModelPath, body: BatchBody, caller: Caller) -> Answer:
+def predict_batch(model_name: PathModel, body: BatchBody) -> Response[BatchAnswer | JobRecord]:
     """Predict for up to 1000 entities at once, or start a job that reads and writes files."""
     if body.entity_ids is not None:
-        return Answer(predict_rows(settings, path.model_name, body))
+        return json_response(predict_rows(settings, model_name, body))
     job = submit(
         settings,
-        job_spec(path.model_name, body),
-        caller.principal,
-        key=caller.headers.get("idempotency-key"),
+        job_spec(model_name, body),
+        app.caller.principal,
+        key=app.current_event.headers.get("idempotency-key"),
     )
-    return Answer(job, status=202, headers={"location": f"/jobs/{job.job_id}"})
+    return json_response(job, 202, {"Location": f"/jobs/{job.job_id}"})
 
 
-@api.route("GET /jobs", Scope.PREDICT, smaller_answer="ask for a smaller page with limit")
-def list_jobs(query: Paging, caller: Caller) -> JobPage:
+@app.get(
+    "/jobs",
+    tags=["batch_predict"],
+    **needs(Scope.PREDICT, smaller_answer="ask for a smaller page with limit"),
+)
+def list_jobs(limit: Limit = 50, next_token: NextToken = None) -> JobPage:
     """The caller's batch jobs, newest first; everybody's for a key with the scope monitoring."""
-    return jobs(settings).list(owner=_owner(caller), limit=query.limit, token=query.next_token)
+    return jobs(settings).list(owner=app.caller.jobs_of, limit=limit, token=next_token)
 
 
-@api.route("GET /jobs/{job_id}", Scope.PREDICT)
-def get_job(path: JobPath, caller: Caller) -> JobRecord:
+@app.get("/jobs/<job_id>", tags=["batch_predict"], **needs(Scope.PREDICT))
+def get_job(job_id: JobId) -> JobRecord:
     """A batch job of the caller: status, progress, counts, output and failures."""
-    return jobs(settings).get(path.job_id, owner=_owner(caller))
+    return jobs(settings).get(job_id, owner=app.caller.jobs_of)
 
 
-def _owner(caller: Caller) -> str | None:
-    """Whose jobs the caller sees: its own; ``None`` is everybody's."""
-    return None if Scope.MONITORING in caller.scopes else caller.principal
-
-
-@api.route("PUT /schedules/{name}", Scope.PREDICT, tags=("schedules",))
-def put_schedule(
-    path: SchedulePath, body: ScheduleSpec, caller: Caller
-) -> Annotated[Answer, ScheduleAnswer]:
+@app.put(
+    "/schedules/<name>",
+    tags=SCHEDULES,
+    responses=answers(ScheduleAnswer, 200, 201),
+    **needs(Scope.PREDICT),
+)
+def put_schedule(name: PathName, body: ScheduleSpec) -> Response[ScheduleAnswer]:
     """Create or replace a schedule of batch predictions."""
-    schedule, created = schedules.put(settings, path.name, body, caller)
-    return Answer(schedule, status=201 if created else 200)
+    schedule, created = schedules.put(settings, name, body, app.caller)
+    return json_response(schedule, 201 if created else 200)
 
 
-@api.route("GET /schedules", Scope.PREDICT, tags=("schedules",))
-def list_schedules(query: Paging) -> SchedulesAnswer:
+@app.get("/schedules", tags=SCHEDULES, **needs(Scope.PREDICT))
+def list_schedules(limit: Limit = 50, next_token: NextToken = None) -> SchedulesAnswer:
     """Schedules by name, each with its last and next run."""
-    return schedules.listed(settings, query.limit, query.next_token)
+    return schedules.listed(settings, limit, next_token, app.caller)
 
 
-@api.route("GET /schedules/{name}", Scope.PREDICT, tags=("schedules",))
-def get_schedule(path: SchedulePath) -> ScheduleAnswer:
+@app.get("/schedules/<name>", tags=SCHEDULES, **needs(Scope.PREDICT))
+def get_schedule(name: PathName) -> ScheduleAnswer:
     """A schedule with its next run, its last runs and their jobs."""
-    return schedules.get(settings, path.name)
+    return schedules.get(settings, name, app.caller)
 
 
-@api.route("DELETE /schedules/{name}", Scope.PREDICT, tags=("schedules",))
-def delete_schedule(path: SchedulePath, caller: Caller) -> ScheduleDeletion:
+@app.delete("/schedules/<name>", tags=SCHEDULES, **needs(Scope.PREDICT))
+def delete_schedule(name: PathName) -> ScheduleDeletion:
     """Delete a schedule; its jobs stay."""
-    schedules.delete(settings, path.name, caller)
-    return ScheduleDeletion(name=path.name)
+    schedules.delete(settings, name, app.caller)
+    return ScheduleDeletion(name=name)
 
 
 def lambda_handler(event: Mapping[str, Any], context: LambdaContext) -> dict[str, Any]:
     """API Gateway's events, and a schedule's ``{"model","input","output",…}``."""
     if "routeKey" in event:
         with ending_in(_seconds_left(context)):
-            return api.handler(event, context)
+            return app.handler(event, context)
     return schedules.start(settings, event)
 
 

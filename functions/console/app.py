@@ -1,53 +1,60 @@
-"""Documentation: Swagger UI and the OpenAPI document, both built ahead of time (``make openapi``).
-
-The page holds Swagger UI whole (Apache-2.0, see NOTICE), so it works without any other server.
-"""
+"""Documentation: Swagger UI and the OpenAPI document, which is built ahead of time (``make openapi``)."""
 
 from __future__ import annotations
 
-import gzip
 from functools import cache
 from pathlib import Path
 
-from neuralstream_lambda import PUBLIC, Answer, Api, Caller
+from aws_lambda_powertools.event_handler.openapi import swagger_ui
 
-HERE = Path(__file__).parent
+from neuralstream_lambda.access import PUBLIC
+from neuralstream_lambda.resolver import Resolver, Response, needs
 
-api = Api("console")
+app = Resolver("console")
 
-
-@cache
-def page() -> bytes:
-    """The compressed page."""
-    return (HERE / "docs.html.gz").read_bytes()
+_POLICY = (
+    "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; "
+    "img-src data:; connect-src 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
 
 
 @cache
 def document() -> str:
-    return (HERE / "openapi.json").read_text()
+    return (Path(__file__).parent / "openapi.json").read_text()
 
 
-@api.route("GET /docs", PUBLIC, tags=("documentation",))
-def docs(caller: Caller) -> Answer:
+@cache
+def page() -> str:
+    """Swagger UI with scripts, styles and document in one page, so it works without any other server."""
+    assets = Path(swagger_ui.__file__).parent
+    return swagger_ui.generate_swagger_html(
+        spec=document().replace("</", "<\\/"),
+        swagger_js=(assets / "swagger-ui-bundle.min.js").read_text(),
+        swagger_css=(assets / "swagger-ui.min.css").read_text(),
+        swagger_base_url="",
+        oauth2_config=None,
+        persist_authorization=True,
+    )
+
+
+@app.get("/docs", tags=["documentation"], compress=True, **needs(PUBLIC))
+def docs() -> Response[str]:
     """Read and try this API in a browser."""
+    if app.current_event.query_string_parameters.get("format") == "json":
+        return openapi()  # the page links to its document so
     headers = {
-        "content-type": "text/html; charset=utf-8",
-        "cache-control": "public, max-age=3600",
-        "vary": "accept-encoding",
-        "content-security-policy": (
-            "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; "
-            "img-src data:; connect-src 'self'; base-uri 'none'; frame-ancestors 'none'"
-        ),
+        "Cache-Control": "public, max-age=3600",
+        "Vary": "accept-encoding",
+        "Content-Security-Policy": _POLICY,
     }
-    if "gzip" in caller.headers.get("accept-encoding", ""):
-        return Answer(page(), headers={**headers, "content-encoding": "gzip"})
-    return Answer(gzip.decompress(page()), headers=headers)
+    return Response(200, "text/html; charset=utf-8", page(), headers)
 
 
-@api.route("GET /openapi.json", PUBLIC, tags=("documentation",))
-def openapi() -> Answer:
+@app.get("/openapi.json", tags=["documentation"], **needs(PUBLIC))
+def openapi() -> Response[str]:
     """This API's OpenAPI 3.1 document."""
-    return Answer(document(), headers={"cache-control": "public, max-age=300"})
+    headers = {"Cache-Control": "public, max-age=300"}
+    return Response(200, "application/json", document(), headers)
 
 
-lambda_handler = api.handler
+lambda_handler = app.handler

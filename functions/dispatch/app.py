@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 from neuralstream_core.table import unmarshal
 from neuralstream_lambda.logs import logger
+from neuralstream_lambda.metrics import count_unexpected
 from neuralstream_lambda.redelivery import batch_failures
 from neuralstream_lambda.schedule_dispatch import ScheduleSettings, reconcile
 from neuralstream_lambda.tracing import traced
-from neuralstream_lambda.unexpected import count_unexpected
 from neuralstream_lambda.wiring import states_client
 
 if TYPE_CHECKING:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
-from typing import Annotated
+from typing import Annotated, TypeAlias
+
+from aws_lambda_powertools.event_handler.openapi.params import Path, Query
 
 from neuralstream_core.features.answers import BatchAnswer, RowAnswer, ViewAnswer, ViewList
-from neuralstream_core.features.requests import BatchRequest, RowPath, Subset, ViewPage, ViewPath
+from neuralstream_core.features.requests import BatchRequest, path_entities
 from neuralstream_core.settings import StoreSettings
-from neuralstream_lambda import Answer, Api, Scope
+from neuralstream_lambda.access import Scope
+from neuralstream_lambda.arguments import NextToken, PathName
+from neuralstream_lambda.resolver import Resolver, needs
 from neuralstream_lambda.wiring import feature_store
 
 
@@ -17,50 +21,65 @@ class Settings(StoreSettings):
 
 
 settings = Settings.from_env(os.environ)
-api = Api("feature_read")
+app = Resolver("feature_read")
+TAGS = ["features"]
+
+EntityPath: TypeAlias = Annotated[
+    str,
+    Path(
+        min_length=1,
+        description="any characters, also `/`, percent-encoded; parts of a composite entity joined with "
+        "`,`, in which `\\` escapes `,` and `\\`",
+    ),
+]
+FeatureNames: TypeAlias = Annotated[
+    str | None,
+    Query(min_length=1, max_length=64 * 1024, description="comma-separated names; all when absent"),
+]
+Limit: TypeAlias = Annotated[int, Query(ge=1, le=1000)]
 
 
-@api.route(
-    "GET /features/views",
-    Scope.FEATURES_READ,
-    tags=("features",),
-    smaller_answer="ask for a smaller page with limit",
+@app.get(
+    "/features/views",
+    tags=TAGS,
+    **needs(Scope.FEATURES_READ, smaller_answer="ask for a smaller page with limit"),
 )
-def list_views(query: ViewPage) -> ViewList:
+def list_views(limit: Limit = 100, next_token: NextToken = None) -> ViewList:
     """List feature views by name."""
-    page = feature_store(settings).catalog.list(limit=query.limit, token=query.next_token)
+    page = feature_store(settings).catalog.list(limit=limit, token=next_token)
     return ViewList(views=[ViewAnswer.of(view) for view in page.views], next_token=page.next_token)
 
 
-@api.route("GET /features/views/{name}", Scope.FEATURES_READ, tags=("features",))
-def get_view(path: ViewPath) -> ViewAnswer:
+@app.get("/features/views/<name>", tags=TAGS, **needs(Scope.FEATURES_READ))
+def get_view(name: PathName) -> ViewAnswer:
     """One feature view."""
-    return ViewAnswer.of(feature_store(settings).catalog.fetch(path.name))
+    return ViewAnswer.of(feature_store(settings).catalog.fetch(name))
 
 
-@api.route(
-    "GET /features/{feature_view}/{entity_id+}",
-    Scope.FEATURES_READ,
-    tags=("features",),
-    smaller_answer="ask for some of the features with features=a,b",
+@app.get(
+    "/features/<feature_view>/<entity_id>",
+    tags=TAGS,
+    **needs(
+        Scope.FEATURES_READ,
+        smaller_answer="ask for some of the features with features=a,b",
+    ),
 )
-def read(path: RowPath, query: Subset) -> RowAnswer:
+def read(feature_view: PathName, entity_id: EntityPath, features: FeatureNames = None) -> RowAnswer:
     """One entity's features; 404 if it was never written."""
-    return RowAnswer.of(
-        feature_store(settings).read_many(path.feature_view, path.entities, query.names)
-    )
+    names = None if features is None else features.split(",")
+    store = feature_store(settings)
+    return RowAnswer.of(store.read_many(feature_view, path_entities(entity_id), names))
 
 
-@api.route(
-    "POST /features/batch",
-    Scope.FEATURES_READ,
-    tags=("features",),
-    smaller_answer="ask for fewer entities or features",
+@app.post(
+    "/features/batch",
+    tags=TAGS,
+    **needs(Scope.FEATURES_READ, smaller_answer="ask for fewer entities or features"),
 )
-def read_batch(body: BatchRequest) -> Annotated[Answer, BatchAnswer]:
+def read_batch(body: BatchRequest) -> BatchAnswer:
     """Many entities' features in the order of the request; an unknown one is a row of NOT_FOUND."""
-    read = feature_store(settings).read_many(body.feature_view, body.entities, body.features)
-    return Answer(BatchAnswer.of(read))
+    store = feature_store(settings)
+    return BatchAnswer.of(store.read_many(body.feature_view, body.entities, body.features))
 
 
-lambda_handler = api.handler
+lambda_handler = app.handler

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import os
-from typing import Annotated
 
 from neuralstream_core.features import ViewSpec
 from neuralstream_core.features.answers import ViewAnswer, ViewDeletion, WriteAnswer
-from neuralstream_core.features.requests import ViewPath, WriteRequest
+from neuralstream_core.features.requests import WriteRequest
 from neuralstream_core.settings import StoreSettings
-from neuralstream_lambda import Answer, Api, Caller, Scope
+from neuralstream_lambda.access import Scope
+from neuralstream_lambda.arguments import PathName
+from neuralstream_lambda.resolver import Resolver, Response, answers, json_response, needs
 from neuralstream_lambda.wiring import feature_store
-
-MAX_WRITE_BODY = 5 * 1024 * 1024
 
 
 class Settings(StoreSettings):
@@ -20,35 +19,48 @@ class Settings(StoreSettings):
 
 
 settings = Settings.from_env(os.environ)
-api = Api("feature_write")
+app = Resolver("feature_write")
+TAGS = ["features"]
 
 
-@api.route("PUT /features/views/{name}", Scope.FEATURES_WRITE, tags=("features",))
-def put_view(path: ViewPath, body: ViewSpec) -> Annotated[Answer, ViewAnswer]:
+@app.put(
+    "/features/views/<name>",
+    tags=TAGS,
+    responses=answers(ViewAnswer, 200, 201),
+    **needs(Scope.FEATURES_WRITE),
+)
+def put_view(name: PathName, body: ViewSpec) -> Response[ViewAnswer]:
     """Create a feature view, or add features to it."""
-    view, created = feature_store(settings).catalog.put(path.name, body)
-    return Answer(ViewAnswer.of(view), status=201 if created else 200)
+    view, created = feature_store(settings).catalog.put(name, body)
+    return json_response(ViewAnswer.of(view), 201 if created else 200)
 
 
-@api.route("DELETE /features/views/{name}", Scope.FEATURES_WRITE, tags=("features",))
-def delete_view(path: ViewPath, caller: Caller) -> Annotated[Answer, ViewDeletion]:
+@app.delete(
+    "/features/views/<name>",
+    tags=TAGS,
+    responses=answers(ViewDeletion, 200, 202),
+    **needs(Scope.FEATURES_WRITE),
+)
+def delete_view(name: PathName) -> Response[ViewDeletion]:
     """Delete a feature view and its rows; 202 while rows remain: repeat the request."""
-    seconds = min(10.0, caller.remaining_ms() / 1000 - 3)
-    progress = feature_store(settings).delete_view(path.name, seconds=seconds)
+    seconds = min(10.0, app.remaining_seconds - 3)
+    progress = feature_store(settings).delete_view(name, seconds=seconds)
     answer = ViewDeletion(
-        name=path.name,
+        name=name,
         status="deleted" if progress.done else "deleting",
         rows_removed=progress.removed,
     )
-    return Answer(answer, status=200 if progress.done else 202)
+    return json_response(answer, 200 if progress.done else 202)
 
 
-@api.route(
-    "POST /features/write",
-    Scope.FEATURES_WRITE,
-    max_body=MAX_WRITE_BODY,
-    tags=("features",),
-    smaller_body="divide the rows over several requests",
+@app.post(
+    "/features/write",
+    tags=TAGS,
+    **needs(
+        Scope.FEATURES_WRITE,
+        max_body=5 * 1024 * 1024,
+        smaller_body="divide the rows over several requests",
+    ),
 )
 def write(body: WriteRequest) -> WriteAnswer:
     """Write one row or many; the newest event time of each value wins."""
@@ -57,4 +69,4 @@ def write(body: WriteRequest) -> WriteAnswer:
     return WriteAnswer.of(body.feature_view, result)
 
 
-lambda_handler = api.handler
+lambda_handler = app.handler

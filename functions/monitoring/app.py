@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
-from pydantic import AwareDatetime, Field
+from aws_lambda_powertools.event_handler.openapi.params import Query
+from pydantic import AwareDatetime
 
 from neuralstream_core import __version__
 from neuralstream_core.errors import Invalid, Unavailable
@@ -16,7 +17,7 @@ from neuralstream_core.monitoring.alarms import Alarms
 from neuralstream_core.monitoring.archive import Archive
 from neuralstream_core.monitoring.drift import DriftReport, DriftSummaries
 from neuralstream_core.monitoring.evaluation import Evaluation
-from neuralstream_core.monitoring.layout import Window, named_window, window_between
+from neuralstream_core.monitoring.layout import named_window, requested_window
 from neuralstream_core.monitoring.profile import ProfileCache
 from neuralstream_core.monitoring.prometheus import CONTENT_TYPE
 from neuralstream_core.monitoring.reader import CounterReader
@@ -25,11 +26,12 @@ from neuralstream_core.monitoring.stats import ModelsStats, ModelStats
 from neuralstream_core.registry.artifacts import ArtifactStore
 from neuralstream_core.registry.registry import Registry
 from neuralstream_core.settings import BucketSettings, RedisSettings, TableSettings
-from neuralstream_core.time import system_clock, to_micros
-from neuralstream_core.types import Name, Query, Record, VersionName
-from neuralstream_lambda.api import Answer, Api
+from neuralstream_core.time import system_clock
+from neuralstream_core.types import Name, Record, VersionName
+from neuralstream_lambda.access import PUBLIC, Scope
 from neuralstream_lambda.logs import logger
-from neuralstream_lambda.scopes import PUBLIC, Scope
+from neuralstream_lambda.metrics import emit
+from neuralstream_lambda.resolver import Resolver, Response, answers, json_response, needs
 from neuralstream_lambda.tracing import traced
 from neuralstream_lambda.wiring import redis_port, s3_client, serving_table, table
 
@@ -42,7 +44,7 @@ class Settings(RedisSettings, TableSettings, BucketSettings):
 
 
 settings = Settings.from_env(os.environ)
-api = Api("monitoring")
+app = Resolver("monitoring")
 
 
 @cache
@@ -80,41 +82,17 @@ def reports() -> Reports:
     return Reports(registry(), reader(), profiles(), alarms(), clock=system_clock)
 
 
-@cache
-def evaluation() -> Evaluation:
-    return Evaluation(registry(), reader(), profiles(), alarms(), clock=system_clock)
-
-
-class WindowQuery(Query):
-    """A named window up to now, or one of the caller's own."""
-
-    window: Annotated[
-        Literal["15m", "1h", "24h", "7d"] | None, Field(description="up to now; 1h if not given")
-    ] = None
-    start: Annotated[AwareDatetime | None, Field(description="instead of window, with end")] = None
-    end: Annotated[AwareDatetime | None, Field(description="now if not given")] = None
-
-    def resolved(self) -> Window:
-        now = system_clock()
-        if self.start is None:
-            if self.end is not None:
-                raise Invalid.at("query.start", "is needed with end")
-            return named_window(self.window or "1h", now)
-        if self.window is not None:
-            raise Invalid.at("query.window", "cannot be combined with start")
-        end = now if self.end is None else to_micros(self.end)
-        return window_between(to_micros(self.start), end, now)
-
-
-class DriftQuery(WindowQuery):
-    model: Annotated[Name | None, Field(description="all models with traffic if not given")] = None
-    version: Annotated[
-        VersionName | None, Field(description="production, else the latest, if not given")
-    ] = None
-
-
-class StatsQuery(WindowQuery):
-    model: Annotated[Name | None, Field(description="all models with traffic if not given")] = None
+WindowName: TypeAlias = Annotated[
+    Literal["15m", "1h", "24h", "7d"] | None, Query(description="up to now; 1h if not given")
+]
+Start: TypeAlias = Annotated[AwareDatetime | None, Query(description="instead of window, with end")]
+End: TypeAlias = Annotated[AwareDatetime | None, Query(description="now if not given")]
+ModelName: TypeAlias = Annotated[
+    Name | None, Query(description="all models with traffic if not given")
+]
+Version: TypeAlias = Annotated[
+    VersionName | None, Query(description="production, else the latest, if not given")
+]
 
 
 class Health(Record):
@@ -123,63 +101,62 @@ class Health(Record):
     version: str
 
 
-@api.route("GET /monitoring/drift", Scope.MONITORING)
-def drift(query: DriftQuery) -> DriftReport | DriftSummaries:
+@app.get("/monitoring/drift", tags=["monitoring"], **needs(Scope.MONITORING))
+def drift(
+    window: WindowName = None,
+    start: Start = None,
+    end: End = None,
+    model: ModelName = None,
+    version: Version = None,
+) -> DriftReport | DriftSummaries:
     """Drift of one version against its baseline, or of every version with traffic in short."""
-    if query.model is None:
-        if query.version is not None:
-            raise Invalid.at("query.model", "is needed with version")
-        return reports().drifts(query.resolved())
-    return reports().drift(query.model, query.version, query.resolved())
+    covered = requested_window(window, start, end, system_clock())
+    if model is not None:
+        return reports().drift(model, version, covered)
+    if version is not None:
+        raise Invalid.at("query.model", "is needed with version")
+    return reports().drifts(covered)
 
 
-@api.route("GET /monitoring/stats", Scope.MONITORING)
-def stats(query: StatsQuery) -> ModelStats | ModelsStats:
+@app.get("/monitoring/stats", tags=["monitoring"], **needs(Scope.MONITORING))
+def stats(
+    window: WindowName = None, start: Start = None, end: End = None, model: ModelName = None
+) -> ModelStats | ModelsStats:
     """Requests, errors, latency, predictions, missing features and the observed traffic split."""
-    if query.model is None:
-        return reports().all_stats(query.resolved())
-    return reports().stats(query.model, query.resolved())
+    covered = requested_window(window, start, end, system_clock())
+    return reports().all_stats(covered) if model is None else reports().stats(model, covered)
 
 
-@api.route("GET /monitoring/metrics", Scope.MONITORING)
-def metrics() -> Answer:
+@app.get("/monitoring/metrics", tags=["monitoring"], **needs(Scope.MONITORING))
+def metrics() -> Response[str]:
     """The same numbers as Prometheus text."""
-    return Answer(reports().metrics(), headers={"content-type": CONTENT_TYPE})
+    return Response(200, CONTENT_TYPE, reports().metrics())
 
 
-@api.route("GET /health", PUBLIC, tags=("health",), answer=Health)
-def health() -> Answer:
+@app.get("/health", tags=["health"], responses=answers(Health, 200, 503), **needs(PUBLIC))
+def health() -> Response[Health]:
     """Whether the online store and the registry answer."""
-    checks: dict[str, Literal["ok", "unavailable"]] = {}
-    for name, check in (("redis", _check_redis), ("registry", _check_registry)):
-        try:
-            check()
-        except Unavailable:
-            checks[name] = "unavailable"
-        else:
-            checks[name] = "ok"
-    ok = all(found == "ok" for found in checks.values())
-    body = Health(status="ok" if ok else "degraded", checks=checks, version=__version__)
-    headers = {} if ok else {"retry-after": "5"}
-    return Answer(body, status=200 if ok else 503, headers=headers)
+    checks: dict[str, Literal["ok", "unavailable"]] = {
+        "redis": _state(redis_port(settings).ping),
+        "registry": _state(
+            lambda: serving_table(settings.table).get("HEALTH", "HEALTH", consistent=False)
+        ),
+    }
+    if all(found == "ok" for found in checks.values()):
+        return json_response(Health(status="ok", checks=checks, version=__version__))
+    degraded = Health(status="degraded", checks=checks, version=__version__)
+    return json_response(degraded, 503, {"Retry-After": "5"})
 
 
-def _check_redis() -> None:
-    redis_port(settings).ping()
+def _state(check: Callable[[], object]) -> Literal["ok", "unavailable"]:
+    try:
+        check()
+    except Unavailable:
+        return "unavailable"
+    return "ok"
 
 
-def _check_registry() -> None:
-    serving_table(settings.table).get("HEALTH", "HEALTH", consistent=False)
-
-
-lambda_handler = api.handler
-
-
-def adopt() -> dict[str, int]:
-    models = {model for model, _ in reports().active(named_window("24h", system_clock()))}
-    adoptions = Adoptions(table(settings), settings.namespace, system_clock)
-    port = redis_port(settings)
-    return adoptions.run(sorted(models), port, registry(), artifacts().put_profile)
+lambda_handler = app.handler
 
 
 @traced("monitoring")
@@ -193,8 +170,20 @@ def scheduled_handler(event: Mapping[str, Any], _context: LambdaContext) -> dict
         case "archive":
             done = archive().run(reader(), system_clock())
         case "evaluate":
-            done = adopt() | evaluation().run()
+            done = _adopt() | _evaluation().run()
         case other:
             raise ValueError(f"no such task: {other!r}")
     logger("monitoring").info("scheduled task", extra={"task": event["task"], **done})
     return done
+
+
+def _adopt() -> dict[str, int]:
+    models = {model for model, _ in reports().active(named_window("24h", system_clock()))}
+    adoptions = Adoptions(table(settings), settings.namespace, system_clock)
+    port = redis_port(settings)
+    return adoptions.run(sorted(models), port, registry(), artifacts().put_profile)
+
+
+@cache
+def _evaluation() -> Evaluation:
+    return Evaluation(registry(), reader(), profiles(), alarms(), emit=emit, clock=system_clock)

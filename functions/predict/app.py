@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-from functools import cache, partial
+from functools import cache
 from time import perf_counter
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
-from pydantic import BaseModel, Field
+from aws_lambda_powertools.event_handler.openapi.params import Path
+from pydantic import BaseModel
 
 from neuralstream_core import __version__
-from neuralstream_core.errors import NeuralStreamError, Unavailable
 from neuralstream_core.serving.oip import (
     InferAnswer,
     InferBody,
@@ -21,29 +21,26 @@ from neuralstream_core.serving.oip import (
     metadata,
     version_name,
 )
-from neuralstream_core.serving.requests import (
-    PredictAnswer,
-    PredictBody,
-    answer_json,
-)
-from neuralstream_core.types import Name, Query
+from neuralstream_core.serving.requests import PredictAnswer, PredictBody, answer_json
+from neuralstream_lambda.access import Scope
 from neuralstream_lambda.ahead import load_ahead
-from neuralstream_lambda.api import Answer, Api, Caller
-from neuralstream_lambda.problems import status_of
-from neuralstream_lambda.scopes import Scope
+from neuralstream_lambda.arguments import PathModel
+from neuralstream_lambda.problems import retry_after, status_of
+from neuralstream_lambda.resolver import Resolver, Response, json_response, needs
 from neuralstream_lambda.serving import FIRST_PREDICTION, ServingSettings, engine
 from neuralstream_lambda.wiring import redis_port
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from aws_lambda_powertools.utilities.typing import LambdaContext
+
+    from neuralstream_core.errors import NeuralStreamError
     from neuralstream_core.serving.engine import Engine
 
-api = Api("predict")
 settings = ServingSettings.from_env(os.environ)
+app = Resolver("predict")
 load_ahead(FIRST_PREDICTION, services=("dynamodb", "s3"))
-
-V2_BODY = 5 * 1024 * 1024
-"""Bytes; API Gateway hands at most 6 MB to a function."""
-FEWER_ROWS = "send fewer rows, or write answers to files: POST /predict/{model}/batch"
 
 
 @cache
@@ -52,27 +49,21 @@ def serving() -> Engine:
     return engine(settings)
 
 
-class ModelPath(Query):
-    model_name: Annotated[Name, Field(description="the model")]
-
-
-DEGRADED = {"x-neuralstream-degraded": "feature-defaults"}
-"""Set when the online store was down and the model's declared defaults were used."""
-
-
-@api.route(
-    "POST /predict/{model_name}",
-    Scope.PREDICT,
-    answer=PredictAnswer,
-    smaller_answer="ask without return_features, or for a model with fewer outputs",
+@app.post(
+    "/predict/<model_name>",
+    tags=["predict"],
+    **needs(
+        Scope.PREDICT,
+        smaller_answer="ask without return_features, or for a model with fewer outputs",
+    ),
 )
-def predict(path: ModelPath, body: PredictBody, caller: Caller) -> Answer:
+def predict(model_name: PathModel, body: PredictBody) -> Response[PredictAnswer]:
     """Predict for one entity: its features are fetched, its version is chosen, the answer is counted."""
     started = perf_counter()
     if body.return_features:
-        caller.require(Scope.FEATURES_READ, "return_features")
+        app.caller.require(Scope.FEATURES_READ, "return_features")
     prediction = serving().predict(
-        path.model_name,
+        model_name,
         body.entity_id,
         feature_view=body.feature_view,
         entities=body.entities,
@@ -80,21 +71,13 @@ def predict(path: ModelPath, body: PredictBody, caller: Caller) -> Answer:
         version=body.version,
         started=started,
     )
-    return Answer(
-        answer_json(prediction, features=body.return_features),
-        headers=DEGRADED if prediction.degraded else {},
-    )
+    answer = answer_json(prediction, features=body.return_features)
+    # the online store was down and the model's declared defaults were used
+    degraded = {"x-neuralstream-degraded": "feature-defaults"} if prediction.degraded else None
+    return json_response(answer, headers=degraded)
 
 
 # --- Open Inference Protocol V2 ------------------------------------------------------------------
-
-
-class V2Model(Query):
-    model: Annotated[Name, Field(description="the model")]
-
-
-class V2Version(V2Model):
-    version: Annotated[str, Field(pattern=r"^v?[1-9][0-9]{0,8}$", description="`1` or `v1`")]
 
 
 class Server(BaseModel):
@@ -116,89 +99,80 @@ class ModelReady(BaseModel):
     ready: bool
 
 
-def v2_problem(error: NeuralStreamError) -> dict[str, Any]:
+def v2_problem(error: NeuralStreamError) -> Response[str]:
     """The protocol's own error form."""
     status, _ = status_of(error)
-    headers = {"content-type": "application/json"}
-    if isinstance(error, Unavailable):
-        headers["retry-after"] = str(error.retry_after)
-    return {
-        "statusCode": 400 if status == 422 else status,
-        "headers": headers,
-        "body": json.dumps({"error": error.detail}),
-    }
+    body = json.dumps({"error": error.detail})
+    return json_response(body, 400 if status == 422 else status, retry_after(error))
 
 
-v2 = partial(api.route, problem=v2_problem, tags=("v2",))
+v2 = Resolver("predict", v2_problem)
+TAGS = ["v2"]
+READS = needs(Scope.PREDICT)
+FEWER_ROWS = "send fewer rows, or write answers to files: POST /predict/{model}/batch"
+INFERS = needs(
+    Scope.PREDICT,
+    max_body=5 * 1024 * 1024,  # bytes; API Gateway hands at most 6 MB to a function
+    smaller_body=FEWER_ROWS,
+    smaller_answer=FEWER_ROWS,
+)
+
+Version: TypeAlias = Annotated[str, Path(pattern=r"^v?[1-9][0-9]{0,8}$", description="`1` or `v1`")]
 
 
-@v2("GET /v2", Scope.PREDICT)
+@v2.get("/v2", tags=TAGS, **READS)
 def v2_server() -> Server:
     """Server metadata."""
     return Server(name="neuralstream", version=__version__, extensions=["entity_id"])
 
 
-@v2("GET /v2/health/live", Scope.PREDICT)
+@v2.get("/v2/health/live", tags=TAGS, **READS)
 def v2_live() -> Live:
     """Whether this function runs."""
     return Live(live=True)
 
 
-@v2("GET /v2/health/ready", Scope.PREDICT)
+@v2.get("/v2/health/ready", tags=TAGS, **READS)
 def v2_ready() -> Ready:
     """Whether predictions can be served: the online store answers."""
     redis_port(settings).ping()
     return Ready(ready=True)
 
 
-@v2("GET /v2/models/{model}", Scope.PREDICT, conflicts=True)
-def v2_model(path: V2Model) -> ModelMetadata:
+@v2.get("/v2/models/<model>", tags=TAGS, **READS)
+def v2_model(model: PathModel) -> ModelMetadata:
     """Metadata of the version in production."""
-    return _metadata(path.model, None)
+    return _metadata(model, None)
 
 
-@v2("GET /v2/models/{model}/versions/{version}", Scope.PREDICT, conflicts=True)
-def v2_version(path: V2Version) -> ModelMetadata:
+@v2.get("/v2/models/<model>/versions/<version>", tags=TAGS, **READS)
+def v2_version(model: PathModel, version: Version) -> ModelMetadata:
     """Metadata of a version."""
-    return _metadata(path.model, version_name(path.version))
+    return _metadata(model, version_name(version))
 
 
-@v2("GET /v2/models/{model}/ready", Scope.PREDICT, conflicts=True)
-def v2_model_ready(path: V2Model) -> ModelReady:
+@v2.get("/v2/models/<model>/ready", tags=TAGS, **READS)
+def v2_model_ready(model: PathModel) -> ModelReady:
     """Whether the version in production is loaded; it is, if it can be."""
-    return _ready(path.model, None)
+    return _ready(model, None)
 
 
-@v2("GET /v2/models/{model}/versions/{version}/ready", Scope.PREDICT, conflicts=True)
-def v2_version_ready(path: V2Version) -> ModelReady:
+@v2.get("/v2/models/<model>/versions/<version>/ready", tags=TAGS, **READS)
+def v2_version_ready(model: PathModel, version: Version) -> ModelReady:
     """Whether a version is loaded; it is, if it can be."""
-    return _ready(path.model, version_name(path.version))
+    return _ready(model, version_name(version))
 
 
-@v2(
-    "POST /v2/models/{model}/infer",
-    Scope.PREDICT,
-    max_body=V2_BODY,
-    answer=InferAnswer,
-    smaller_body=FEWER_ROWS,
-    smaller_answer=FEWER_ROWS,
-)
-def v2_infer(path: V2Model, body: InferBody) -> Answer:
+@v2.post("/v2/models/<model>/infer", tags=TAGS, **INFERS)
+def v2_infer(model: PathModel, body: InferBody) -> Response[InferAnswer]:
     """Infer on tensors, or on the features of `parameters.entity_id`."""
-    return _infer(path.model, None, body)
+    return _infer(model, None, body)
 
 
-@v2(
-    "POST /v2/models/{model}/versions/{version}/infer",
-    Scope.PREDICT,
-    max_body=V2_BODY,
-    answer=InferAnswer,
-    smaller_body=FEWER_ROWS,
-    smaller_answer=FEWER_ROWS,
-)
-def v2_version_infer(path: V2Version, body: InferBody) -> Answer:
+@v2.post("/v2/models/<model>/versions/<version>/infer", tags=TAGS, **INFERS)
+def v2_version_infer(model: PathModel, version: Version, body: InferBody) -> Response[InferAnswer]:
     """Infer with a version."""
-    return _infer(path.model, version_name(path.version), body)
+    return _infer(model, version_name(version), body)
 
 
 def _metadata(model: str, version: str | None) -> ModelMetadata:
@@ -213,7 +187,7 @@ def _ready(model: str, version: str | None) -> ModelReady:
     return ModelReady(name=model, ready=True)
 
 
-def _infer(model: str, version: str | None, body: InferBody) -> Answer:
+def _infer(model: str, version: str | None, body: InferBody) -> Response[Any]:
     entity = body.entity_id
     if entity is not None and not body.inputs:
         prediction = serving().predict(model, entity, version=version)
@@ -222,7 +196,10 @@ def _infer(model: str, version: str | None, body: InferBody) -> Answer:
         plan, predictions = serving().infer(
             model, lambda plan: decode(body, plan.runtime.signature), version=version, entity=entity
         )
-    return Answer(encode(plan.version, body, plan.runtime, predictions))
+    return json_response(encode(plan.version, body, plan.runtime, predictions))
 
 
-lambda_handler = api.handler
+def lambda_handler(event: Mapping[str, Any], context: LambdaContext) -> dict[str, Any]:
+    """API Gateway's events; the protocol's routes have an error form of their own."""
+    resolver = v2 if " /v2" in event.get("routeKey", "") else app
+    return resolver.handler(event, context)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 from functools import cache
-from typing import Any
+from typing import Annotated, Any, Literal, TypeAlias
+
+from aws_lambda_powertools.event_handler.openapi.params import Query
 
 from neuralstream_core.errors import Invalid
 from neuralstream_core.features.catalog import Catalog
@@ -13,33 +15,30 @@ from neuralstream_core.monitoring.adoption import Adoptions
 from neuralstream_core.monitoring.baseline import BaselineProfiler
 from neuralstream_core.registry.answers import (
     ArchiveRequest,
-    LineageQuery,
     ModelAnswer,
-    ModelPath,
     ModelsAnswer,
-    ModelsQuery,
     PromoteRequest,
     RollbackRequest,
     SplitAnswer,
     SplitRequest,
     VersionAnswer,
-    VersionPath,
     VersionsAnswer,
-    VersionsQuery,
 )
 from neuralstream_core.registry.artifacts import ArtifactStore
 from neuralstream_core.registry.issuer import Issuer
 from neuralstream_core.registry.lineage import LineageAnswer, graph_of, lineage_of
 from neuralstream_core.registry.openlineage import RunEvents, run_events
+from neuralstream_core.registry.records import Stage
 from neuralstream_core.registry.registrar import Registrar
-from neuralstream_core.registry.registry import Registry
+from neuralstream_core.registry.registry import MAX_PAGE, Registry
 from neuralstream_core.registry.requests import Baseline, ModelEdit, Registration, VersionEdit
 from neuralstream_core.registry.views import CatalogViews
 from neuralstream_core.settings import BucketSettings, TableSettings
 from neuralstream_core.time import system_clock
 from neuralstream_core.trial.process import ProcessValidator
-from neuralstream_lambda.api import Api, Caller
-from neuralstream_lambda.scopes import Scope
+from neuralstream_lambda.access import Scope
+from neuralstream_lambda.arguments import NextToken, PathName, PathVersion
+from neuralstream_lambda.resolver import Resolver, needs
 from neuralstream_lambda.wiring import s3_client, table
 
 
@@ -48,7 +47,8 @@ class Settings(TableSettings, BucketSettings):
 
 
 settings = Settings.from_env(os.environ)
-api = Api("registry")
+app = Resolver("registry")
+TAGS = ["registry"]
 
 MAX_REGISTRATION = 6 * 1024 * 1024
 """Bytes of a registration or baseline: Lambda's own limit."""
@@ -57,6 +57,13 @@ REFERENCE = "store the baseline as a file and name it by reference"
 PAGE = "ask for a smaller page with limit"
 _ANSWER_SECONDS = 1.0
 """Kept back of the invocation's time, so that giving up still answers."""
+
+Limit: TypeAlias = Annotated[int, Query(ge=1, le=MAX_PAGE)]
+TagFilter: TypeAlias = Annotated[
+    str | None, Query(min_length=1, max_length=400, description="`key` or `key:value`")
+]
+StageFilter: TypeAlias = Annotated[Stage | None, Query()]
+LineageFormat: TypeAlias = Annotated[Literal["json", "openlineage"], Query()]
 
 
 @cache
@@ -77,11 +84,11 @@ def registrar() -> Registrar:
     )
 
 
-def by(caller: Caller) -> Issuer:
-    key = caller.headers.get("idempotency-key")
+def by() -> Issuer:
+    key = app.current_event.headers.get("idempotency-key")
     if key is not None and not (1 <= len(key) <= 255 and key.isascii() and key.isprintable()):
         raise Invalid.at("header.idempotency-key", "must be 1 to 255 printable ASCII characters")
-    return Issuer(caller.principal, key, lambda: caller.remaining_ms() / 1000 - _ANSWER_SECONDS)
+    return Issuer(app.caller.principal, key, lambda: app.remaining_seconds - _ANSWER_SECONDS)
 
 
 def tag_of(text: str | None) -> tuple[str, str | None] | None:
@@ -91,162 +98,174 @@ def tag_of(text: str | None) -> tuple[str, str | None] | None:
     return key, value if found else None
 
 
-@api.route("GET /models", Scope.MODELS_READ, smaller_answer=PAGE)
-def list_models(query: ModelsQuery) -> ModelsAnswer:
+@app.get("/models", tags=TAGS, **needs(Scope.MODELS_READ, smaller_answer=PAGE))
+def list_models(
+    limit: Limit = 50, next_token: NextToken = None, tag: TagFilter = None
+) -> ModelsAnswer:
     """List models by name."""
-    page = registry().models(tag=tag_of(query.tag), limit=query.limit, token=query.next_token)
+    page = registry().models(tag=tag_of(tag), limit=limit, token=next_token)
     return ModelsAnswer.of(page)
 
 
-@api.route("GET /models/{name}", Scope.MODELS_READ)
-def get_model(path: ModelPath) -> ModelAnswer:
+@app.get("/models/<name>", tags=TAGS, **needs(Scope.MODELS_READ))
+def get_model(name: PathName) -> ModelAnswer:
     """Get a model."""
-    return ModelAnswer.of(registry().model(path.name))
+    return ModelAnswer.of(registry().model(name))
 
 
-@api.route("PATCH /models/{name}", Scope.MODELS_WRITE)
-def edit_model(path: ModelPath, body: ModelEdit, caller: Caller) -> ModelAnswer:
+@app.patch("/models/<name>", tags=TAGS, **needs(Scope.MODELS_WRITE))
+def edit_model(name: PathName, body: ModelEdit) -> ModelAnswer:
     """Edit a model's description, tags and promotion gates."""
-    return ModelAnswer.of(registry().edit_model(path.name, body, by(caller)).model)
+    return ModelAnswer.of(registry().edit_model(name, body, by()).model)
 
 
-@api.route(
-    "POST /models/{name}/versions",
-    Scope.MODELS_WRITE,
-    status=201,
-    max_body=MAX_REGISTRATION,
-    smaller_body=UPLOAD,
+@app.post(
+    "/models/<name>/versions",
+    tags=TAGS,
+    status_code=201,
+    **needs(Scope.MODELS_WRITE, max_body=MAX_REGISTRATION, smaller_body=UPLOAD),
 )
-def register(path: ModelPath, body: Registration, caller: Caller) -> VersionAnswer:
+def register(name: PathName, body: Registration) -> VersionAnswer:
     """Register a version: with its artifact, or to be uploaded; a `check` is run before it is READY."""
-    return VersionAnswer.of_registered(registrar().register(path.name, body, by(caller)))
+    return VersionAnswer.of_registered(registrar().register(name, body, by()))
 
 
-@api.route("GET /models/{name}/versions", Scope.MODELS_READ, smaller_answer=PAGE)
-def list_versions(path: ModelPath, query: VersionsQuery) -> VersionsAnswer:
+@app.get("/models/<name>/versions", tags=TAGS, **needs(Scope.MODELS_READ, smaller_answer=PAGE))
+def list_versions(
+    name: PathName,
+    limit: Limit = 50,
+    next_token: NextToken = None,
+    tag: TagFilter = None,
+    stage: StageFilter = None,
+) -> VersionsAnswer:
     """List versions, the newest first."""
     page = registry().versions(
-        path.name,
-        stage=query.stage,
-        tag=tag_of(query.tag),
-        limit=query.limit,
-        token=query.next_token,
+        name,
+        stage=stage,
+        tag=tag_of(tag),
+        limit=limit,
+        token=next_token,
     )
-    return VersionsAnswer.of(path.name, page)
+    return VersionsAnswer.of(name, page)
 
 
-@api.route("GET /models/{name}/versions/{version}", Scope.MODELS_READ)
-def get_version(path: VersionPath) -> VersionAnswer:
+@app.get("/models/<name>/versions/<version>", tags=TAGS, **needs(Scope.MODELS_READ))
+def get_version(name: PathName, version: PathVersion) -> VersionAnswer:
     """Get a version."""
-    return VersionAnswer.of(registry().version(path.name, path.version))
+    return VersionAnswer.of(registry().version(name, version))
 
 
-@api.route("PATCH /models/{name}/versions/{version}", Scope.MODELS_WRITE)
-def edit_version(path: VersionPath, body: VersionEdit, caller: Caller) -> VersionAnswer:
+@app.patch("/models/<name>/versions/<version>", tags=TAGS, **needs(Scope.MODELS_WRITE))
+def edit_version(name: PathName, version: PathVersion, body: VersionEdit) -> VersionAnswer:
     """Edit a version's description and tags."""
-    registry().edit_version(path.name, path.version, body, by(caller))
-    return VersionAnswer.of(registry().version(path.name, path.version))
+    registry().edit_version(name, version, body, by())
+    return VersionAnswer.of(registry().version(name, version))
 
 
-@api.route("POST /models/{name}/versions/{version}/complete", Scope.MODELS_WRITE)
-def complete(path: VersionPath, caller: Caller) -> VersionAnswer:
+@app.post("/models/<name>/versions/<version>/complete", tags=TAGS, **needs(Scope.MODELS_WRITE))
+def complete(name: PathName, version: PathVersion) -> VersionAnswer:
     """Validate an uploaded artifact; the version is READY or REJECTED afterwards."""
-    return VersionAnswer.of(registrar().complete(path.name, path.version, by(caller)))
+    return VersionAnswer.of(registrar().complete(name, version, by()))
 
 
-@api.route("POST /models/{name}/versions/{version}/archive", Scope.MODELS_WRITE)
-def archive(path: VersionPath, body: ArchiveRequest | None, caller: Caller) -> VersionAnswer:
+@app.post("/models/<name>/versions/<version>/archive", tags=TAGS, **needs(Scope.MODELS_WRITE))
+def archive(
+    name: PathName, version: PathVersion, body: ArchiveRequest | None = None
+) -> VersionAnswer:
     """Archive a version that serves no traffic."""
     reason = (body or ArchiveRequest()).reason
-    registry().archive(path.name, path.version, by(caller), reason=reason)
-    return VersionAnswer.of(registry().version(path.name, path.version))
+    registry().archive(name, version, by(), reason=reason)
+    return VersionAnswer.of(registry().version(name, version))
 
 
-@api.route(
-    "POST /models/{name}/versions/{version}/baseline",
-    Scope.MODELS_WRITE,
-    max_body=MAX_REGISTRATION,
-    smaller_body=REFERENCE,
+@app.post(
+    "/models/<name>/versions/<version>/baseline",
+    tags=TAGS,
+    **needs(Scope.MODELS_WRITE, max_body=MAX_REGISTRATION, smaller_body=REFERENCE),
 )
-def adopt_baseline(path: VersionPath, body: Baseline, caller: Caller) -> VersionAnswer:
+def adopt_baseline(name: PathName, version: PathVersion, body: Baseline) -> VersionAnswer:
     """Give a version its baseline for drift, or another one; or let it adopt its next rows."""
     if body.production_rows is not None:
-        version = registry().version(path.name, path.version)
+        adopting = registry().version(name, version)
         Adoptions(table(settings), settings.namespace, system_clock).request(
-            version, body.production_rows, caller.principal
+            adopting, body.production_rows, app.caller.principal
         )
-        return VersionAnswer.of(version)
-    return VersionAnswer.of(registrar().adopt_baseline(path.name, path.version, body, by(caller)))
+        return VersionAnswer.of(adopting)
+    return VersionAnswer.of(registrar().adopt_baseline(name, version, body, by()))
 
 
-@api.route("GET /models/{name}/lineage", Scope.MODELS_READ, smaller_answer=PAGE)
-def lineage(path: ModelPath, query: LineageQuery) -> LineageAnswer | RunEvents:
+@app.get("/models/<name>/lineage", tags=TAGS, **needs(Scope.MODELS_READ, smaller_answer=PAGE))
+def lineage(
+    name: PathName,
+    limit: Limit = 100,
+    next_token: NextToken = None,
+    next_events_token: NextToken = None,
+    format: LineageFormat = "json",  # noqa: A002 - the name of the query parameter
+) -> LineageAnswer | RunEvents:
     """What each version was made from, and what happened since."""
-    versions = registry().versions(
-        path.name, limit=query.limit, token=query.next_token, newest_first=False
-    )
-    events = registry().events(path.name, limit=query.limit, token=query.next_events_token)
+    versions = registry().versions(name, limit=limit, token=next_token, newest_first=False)
+    events = registry().events(name, limit=limit, token=next_events_token)
     tokens: dict[str, Any] = {
         "next_token": versions.next_token,
         "next_events_token": events.next_token,
     }
-    if query.format == "openlineage":
-        runs = run_events(settings.namespace, path.name, versions.records, events.records)
+    if format == "openlineage":
+        runs = run_events(settings.namespace, name, versions.records, events.records)
         return RunEvents(events=runs, **tokens)
     made = [lineage_of(version) for version in versions.records]
     return LineageAnswer(
-        model=path.name,
+        model=name,
         versions=made,
         events=events.records,
-        graph=graph_of(path.name, made),
+        graph=graph_of(name, made),
         **tokens,
     )
 
 
-@api.route("POST /models/{name}/promote/{version}", Scope.MODELS_WRITE)
-def promote(path: VersionPath, body: PromoteRequest | None, caller: Caller) -> ModelAnswer:
+@app.post("/models/<name>/promote/<version>", tags=TAGS, **needs(Scope.MODELS_WRITE))
+def promote(
+    name: PathName, version: PathVersion, body: PromoteRequest | None = None
+) -> ModelAnswer:
     """Put a version, also an archived one, into production, or take it back to staging."""
     body = body or PromoteRequest()
     if body.stage == "staging":
-        done = registry().restore(path.name, path.version, by(caller), reason=body.reason)
+        done = registry().restore(name, version, by(), reason=body.reason)
     else:
         done = registry().promote(
-            path.name,
-            path.version,
-            by(caller),
+            name,
+            version,
+            by(),
             reason=body.reason,
             expected_production=body.expected,
         )
     return ModelAnswer.of(done.model)
 
 
-@api.route("POST /models/{name}/rollback", Scope.MODELS_WRITE)
-def rollback(path: ModelPath, body: RollbackRequest | None, caller: Caller) -> ModelAnswer:
+@app.post("/models/<name>/rollback", tags=TAGS, **needs(Scope.MODELS_WRITE))
+def rollback(name: PathName, body: RollbackRequest | None = None) -> ModelAnswer:
     """Return to the former production version."""
     body = body or RollbackRequest()
-    done = registry().rollback(
-        path.name, by(caller), reason=body.reason, expected_production=body.expected
-    )
+    done = registry().rollback(name, by(), reason=body.reason, expected_production=body.expected)
     return ModelAnswer.of(done.model)
 
 
-@api.route("POST /models/{name}/ab-split", Scope.MODELS_WRITE)
-def set_split(path: ModelPath, body: SplitRequest, caller: Caller) -> SplitAnswer:
+@app.post("/models/<name>/ab-split", tags=TAGS, **needs(Scope.MODELS_WRITE))
+def set_split(name: PathName, body: SplitRequest) -> SplitAnswer:
     """Share the traffic between versions."""
-    done = registry().set_split(path.name, body.split, by(caller), reason=body.reason)
+    done = registry().set_split(name, body.split, by(), reason=body.reason)
     return SplitAnswer.of(done.model)
 
 
-@api.route("GET /models/{name}/ab-split", Scope.MODELS_READ)
-def get_split(path: ModelPath) -> SplitAnswer:
+@app.get("/models/<name>/ab-split", tags=TAGS, **needs(Scope.MODELS_READ))
+def get_split(name: PathName) -> SplitAnswer:
     """How the traffic is shared."""
-    return SplitAnswer.of(registry().model(path.name))
+    return SplitAnswer.of(registry().model(name))
 
 
-@api.route("DELETE /models/{name}/ab-split", Scope.MODELS_WRITE)
-def end_split(path: ModelPath, caller: Caller) -> SplitAnswer:
+@app.delete("/models/<name>/ab-split", tags=TAGS, **needs(Scope.MODELS_WRITE))
+def end_split(name: PathName) -> SplitAnswer:
     """Send all traffic to the production version again."""
-    return SplitAnswer.of(registry().end_split(path.name, by(caller)).model)
+    return SplitAnswer.of(registry().end_split(name, by()).model)
 
 
-lambda_handler = api.handler
+lambda_handler = app.handler

@@ -12,7 +12,6 @@ from neuralstream_core.features._layout import Layout
 from neuralstream_core.features.entity import entity_bytes
 from neuralstream_core.features.rows import Entity
 from neuralstream_core.features.schema import FeatureView
-from neuralstream_core.redis.port import Keys
 from neuralstream_core.time import Micros
 from neuralstream_core.types import MAX_ENTITY_ID
 
@@ -31,8 +30,7 @@ class Codec:
     def __init__(self, view: FeatureView, namespace: str, retention_ms: int) -> None:
         self.view = view
         self.layout = Layout(view.features, view.schema_version)
-        self._text = f"{namespace}:f:{view.generation}:"
-        self.prefix = self._text.encode()
+        self.prefix = f"{namespace}:f:{view.generation}:".encode()
         self._retention_ms = retention_ms
         self._single = len(view.keys) == 1
         self._decoders: dict[tuple[str, ...] | None, Decoder] = {}
@@ -87,21 +85,18 @@ class Codec:
                 pass  # entity_bytes says what is wrong
         return self.prefix + entity_bytes(self.view.keys, entity)
 
-    def keys(self, entities: Sequence[Entity]) -> Keys | list[bytes]:
+    def keys(self, entities: Sequence[Entity]) -> list[bytes]:
         """The keys of many entities, which may hold ids that no row can have: `check` the missing ones.
 
         Raises:
             Invalid: an entity is not of the view's form.
         """
         if self._single:
-            names = cast("Sequence[str]", entities)
             try:
-                if "".join(names).isascii():
-                    return Keys(self._text, names)
-            except TypeError:
-                pass  # not all of them are strings
-        key = self.key
-        return [key(entity) for entity in entities]
+                return [self.prefix + entity.encode() for entity in cast("Sequence[str]", entities)]
+            except (AttributeError, UnicodeEncodeError):
+                pass  # `key` says what is wrong
+        return [self.key(entity) for entity in entities]
 
     def check(self, entities: Sequence[Entity], rows: Sequence[bytes | None]) -> None:
         """Refuse an entity that has no row because it can have none.

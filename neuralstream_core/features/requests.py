@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Any, Final, Self
 
 from pydantic import Field, WithJsonSchema, model_validator
@@ -12,16 +13,13 @@ from neuralstream_core.features.rows import Entity
 from neuralstream_core.features.schema import FeatureView
 from neuralstream_core.features.store import Batch, OnlineStore
 from neuralstream_core.features.values import BadValue
-from neuralstream_core.types import MAX_BATCH, MAX_ENTITY_ID, Frozen, Name, PageToken, Query
+from neuralstream_core.types import MAX_BATCH, MAX_ENTITY_ID, Frozen, Name
 
 __all__ = [
     "MAX_ROWS",
     "BatchRequest",
-    "RowPath",
-    "Subset",
-    "ViewPage",
-    "ViewPath",
     "WriteRequest",
+    "path_entities",
 ]
 
 MAX_ROWS: Final = 10_000
@@ -150,56 +148,17 @@ class BatchRequest(Frozen):
         return found
 
 
-class ViewPath(Query):
-    """``/features/views/{name}``."""
+def path_entities(text: str) -> Callable[[FeatureView], list[Entity]]:
+    """The one entity that a path names, for `OnlineStore.read_many`.
 
-    name: Name
+    Raises (the returned function):
+        Invalid: the text does not fit the view.
+    """
 
-
-class ViewPage(Query):
-    """``?limit=…&next_token=…``."""
-
-    limit: Annotated[int, Field(ge=1, le=1000)] = 100
-    next_token: PageToken | None = None
-
-
-class RowPath(Query):
-    """``/features/{feature_view}/{entity_id+}``."""
-
-    feature_view: Name
-    entity_id: Annotated[
-        str,
-        Field(
-            min_length=1,
-            description="any characters; parts of a composite entity joined with `,`, in which "
-            "`\\` escapes `,` and `\\`",
-        ),
-    ]
-
-    def entities(self, view: FeatureView) -> list[Entity]:
-        """The one entity that the path names."""
+    def entities(view: FeatureView) -> list[Entity]:
         try:
-            return [parse_path(view.keys, self.entity_id)]
+            return [parse_path(view.keys, text)]
         except BadValue as error:
             raise Invalid.at("path.entity_id", str(error), code="invalid_entity") from None
 
-
-class Subset(Query):
-    """``?features=a,b``."""
-
-    features: (
-        Annotated[
-            str,
-            Field(
-                min_length=1,
-                max_length=64 * 1024,
-                description="comma-separated names; all when absent",
-            ),
-        ]
-        | None
-    ) = None
-
-    @property
-    def names(self) -> list[str] | None:
-        """The wanted features; ``None`` for all."""
-        return None if self.features is None else self.features.split(",")
+    return entities

@@ -25,7 +25,7 @@ from neuralstream_core.features._merge import ALL_STALE, MERGE, TOO_LARGE
 from neuralstream_core.features.catalog import Catalog
 from neuralstream_core.features.rows import BlockRead, Entity, Row, ViewRead, WriteResult
 from neuralstream_core.features.schema import FeatureView
-from neuralstream_core.redis.port import FLIGHT, Keys, ReplyError
+from neuralstream_core.redis.port import FLIGHT, ReplyError
 from neuralstream_core.time import Clock
 
 if TYPE_CHECKING:
@@ -286,7 +286,7 @@ class OnlineStore:
         ]
         keys = [codec.keys(read.entities) for codec, read in zip(codecs, reads, strict=True)]
         now = self._clock()
-        found = self._port.mget(keys[0] if len(keys) == 1 else list(chain(*map(_each, keys))))
+        found = self._port.mget(list(chain.from_iterable(keys)))
         blocks: list[Block] = []
         at = 0
         for codec, selection, read in zip(codecs, selections, reads, strict=True):
@@ -358,10 +358,6 @@ class OnlineStore:
 
     def _tombstone(self, generation: str) -> bytes:
         return f"{self._namespace}:g:{generation}".encode()
-
-
-def _each(keys: Keys | list[bytes]) -> list[bytes]:
-    return keys.each() if isinstance(keys, Keys) else keys
 
 
 def _count(reply: Reply) -> int:

@@ -9,12 +9,10 @@ windows of enough rows without another one clear it.
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 
 from neuralstream_core.errors import NotFound
-from neuralstream_core.monitoring import emf
 from neuralstream_core.monitoring.alarms import Alarms, State
 from neuralstream_core.monitoring.decision import DEFAULT_RULE, DriftStatus, Rule
 from neuralstream_core.monitoring.drift import DriftReport, drift_report
@@ -36,15 +34,23 @@ _GRACE: Final = 2 * MINUTE
 _SERIES_TOLD: Final = 10
 
 
-def _print(text: str) -> None:
-    sys.stdout.write(text + "\n")
+Metrics: TypeAlias = Mapping[str, tuple[float, str]]
+"""Value and CloudWatch unit (``Count``, ``Milliseconds``, ``Percent``, ``None``) by metric name."""
+
+
+class Emit(Protocol):
+    """Where metrics go."""
+
+    def __call__(self, at: Micros, dimensions: Mapping[str, str], metrics: Metrics) -> None:
+        """Publish ``metrics`` as of ``at``, all with the same ``dimensions``."""
+        ...
 
 
 class Evaluation:
     """Judges what has closed since the last run.
 
     Args:
-        emit: takes one line of metrics (`neuralstream_core.monitoring.emf`).
+        emit: publishes the metrics of a judged window or a closed hour.
 
     Raises (every method):
         Unavailable: the registry, Redis, the archive or a profile cannot be reached; what was already
@@ -58,9 +64,9 @@ class Evaluation:
         profiles: ProfileCache,
         alarms: Alarms,
         *,
+        emit: Emit,
         rule: Rule = DEFAULT_RULE,
         clock: Clock = system_clock,
-        emit: Callable[[str], None] = _print,
     ) -> None:
         self._registry = registry
         self._reader = reader
@@ -154,7 +160,11 @@ class Evaluation:
                 break  # another run has judged this window
             judged += 1
             changes += after.sequence - state.sequence
-            self._emit(_drift_metrics(report, after))
+            self._emit(
+                to_micros(report.window.end),
+                {"model": model, "version": version},
+                _drift_metrics(report, after),
+            )
             state, start, slots, traffic = after, hour + 1, None, Traffic()
         return judged, changes
 
@@ -171,7 +181,11 @@ class Evaluation:
             if hour * HOUR >= state.metered and (
                 counts.service.counters["requests"] or counts.rows()
             ):
-                self._emit(_service_metrics(model, version, hour, counts))
+                self._emit(
+                    hour * HOUR,
+                    {"model": model, "version": version},
+                    _service_metrics(counts),
+                )
         return after
 
 
@@ -200,24 +214,20 @@ def _details(report: DriftReport) -> dict[str, Any]:
     }
 
 
-def _drift_metrics(report: DriftReport, state: State) -> str:
+def _drift_metrics(report: DriftReport, state: State) -> Metrics:
     level = {DriftStatus.WARNING: 1, DriftStatus.DRIFT: 2}
-    return emf.line(
-        to_micros(report.window.end),
-        {"model": report.model, "version": report.version},
-        {
-            "DriftStatus": (level.get(state.status, 0), "None"),
-            "DriftObserved": (level.get(report.status, 0), "None"),
-            "DriftedSeries": (sum(s.status.alarming for s in report.series), "Count"),
-            "MaxPsi": (max((s.psi for s in report.series if s.psi is not None), default=0), "None"),
-            "ErrorRate": (100 * (report.error_rate or 0.0), "Percent"),
-        },
-    )
+    return {
+        "DriftStatus": (level.get(state.status, 0), "None"),
+        "DriftObserved": (level.get(report.status, 0), "None"),
+        "DriftedSeries": (sum(s.status.alarming for s in report.series), "Count"),
+        "MaxPsi": (max((s.psi for s in report.series if s.psi is not None), default=0), "None"),
+        "ErrorRate": (100 * (report.error_rate or 0.0), "Percent"),
+    }
 
 
-def _service_metrics(model: str, version: str, hour: int, counts: Counts) -> str:
+def _service_metrics(counts: Counts) -> Metrics:
     counters = counts.service.counters
-    metrics: dict[str, tuple[float, emf.Unit]] = {
+    metrics: dict[str, tuple[float, str]] = {
         "Requests": (counters["requests"], "Count"),
         "Errors": (counters["failed"], "Count"),
         "Predictions": (counts.rows(), "Count"),
@@ -229,4 +239,4 @@ def _service_metrics(model: str, version: str, hour: int, counts: Counts) -> str
         if latency.p50 is not None and latency.p99 is not None:
             metrics[f"{part.title()}LatencyP50"] = (latency.p50, "Milliseconds")
             metrics[f"{part.title()}LatencyP99"] = (latency.p99, "Milliseconds")
-    return emf.line(hour * HOUR, {"model": model, "version": version}, metrics)
+    return metrics

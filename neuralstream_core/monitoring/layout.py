@@ -20,13 +20,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final, TypeAlias
 
 from pydantic import AwareDatetime
 
 from neuralstream_core.errors import Invalid
 from neuralstream_core.monitoring.latency import BITS, SCALES
-from neuralstream_core.time import Micros, from_micros
+from neuralstream_core.time import Micros, from_micros, to_micros
 from neuralstream_core.types import Record
 
 MINUTE: Final = 60_000_000
@@ -167,6 +168,23 @@ def window_between(start: Micros, end: Micros, now: Micros) -> Window:
     minutes = start >= kept
     unit = MINUTE if minutes else HOUR
     return Window(start // unit * unit, min(-(-end // unit) * unit, now), minutes)
+
+
+def requested_window(
+    name: str | None, start: datetime | None, end: datetime | None, now: Micros
+) -> Window:
+    """The window of a request: a named one up to now (``1h`` unless given), or one with its own start.
+
+    Raises:
+        Invalid: a name and a start, an end without a start, or a window that cannot be.
+    """
+    if start is None:
+        if end is not None:
+            raise Invalid.at("query.start", "is needed with end")
+        return named_window(name or "1h", now)
+    if name is not None:
+        raise Invalid.at("query.window", "cannot be combined with start")
+    return window_between(to_micros(start), now if end is None else to_micros(end), now)
 
 
 def last_hours(first: int, after: int) -> Window:

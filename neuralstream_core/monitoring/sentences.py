@@ -351,7 +351,7 @@ def number(value: float) -> str:
 def number_pair(before: float, now: float) -> tuple[str, str]:
     """Two numbers, neither rounded by more than a quarter of what lies between them."""
     between, finest = abs(now - before), math.inf
-    if between and math.isfinite(between):
+    if between / 2 and math.isfinite(between):
         finest = 10.0 ** max(math.floor(math.log10(between / 2)), -300)
     return _written(before, min(_unit(before), finest)), _written(now, min(_unit(now), finest))
 

@@ -1,280 +1,201 @@
-"""One connection: bytes out, replies in, hiredis as the parser.
+"""redis-py's connection, with one addition: many commands in one send, all replies in one list.
 
-redis-py is not used here: importing it costs a cold start 70 ms, its ``GET`` twice the time of the
-round trip itself, and its timeouts restart with every received packet. What remains to do once
-hiredis packs and parses is this file.
+The only module that touches private attributes of redis-py; ``tests/unit/redis/test_connection.py``
+holds them against the installed version.
 """
 
 from __future__ import annotations
 
-import select
-import socket
-import struct
-import sys
+import contextlib
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
 import hiredis
+from redis._parsers.hiredis import NOT_ENOUGH_DATA
+from redis.connection import Connection
+from redis.credentials import CredentialProvider
+from redis.exceptions import InvalidResponse, RedisError
+from redis.exceptions import TimeoutError as RedisTimeout
 
-from neuralstream_core.redis.port import Command, Keys, Packed, Reply, ReplyError, Script
+from neuralstream_core.redis.port import Command, Reply, ReplyError
 
 if TYPE_CHECKING:
+    import socket
     import ssl
 
 __all__ = [
     "BROKEN",
-    "Address",
-    "Connection",
-    "Heads",
-    "Options",
+    "Answers",
+    "FlightConnection",
+    "Login",
+    "Pool",
+    "fan_out",
     "is_timeout",
     "pack",
-    "pack_keys",
-    "pack_names",
 ]
 
-Address = tuple[str, int]
-"""Host and port."""
+BROKEN: Final = (RedisError, OSError)
+"""What a failed exchange raises; its connection must be closed."""
 
-BROKEN = (OSError, hiredis.HiredisError)
-"""What a failed exchange raises; the connection is of no use afterwards."""
+Answers: TypeAlias = "list[Reply] | RedisError | OSError"
+"""The replies of one node, or why there are none."""
 
-_pack = cast("Callable[[Command], bytes]", hiredis.pack_command)
-"""The stub of hiredis allows tuples of one element only."""
+pack = cast("Callable[[Command], bytes]", hiredis.pack_command)
+"""One command in wire form. (The stub of hiredis allows tuples of one element only.)"""
 
-
-def pack(command: Command) -> bytes:
-    """One command in wire form."""
-    return command[0] if type(command) is Packed else _pack(command)
-
-
-class Heads(dict[int, bytes]):
-    """What stands before a string in wire form, by its length; made as lengths are met.
-
-    Args:
-        before: other arguments in wire form.
-        prefix: the beginning of each string.
-    """
-
-    def __init__(self, before: bytes, prefix: bytes = b"") -> None:
-        self._before = before
-        self._prefix = prefix
-
-    def __missing__(self, size: int) -> bytes:
-        head = b"\r\n%b$%d\r\n%b" % (self._before, len(self._prefix) + size, self._prefix)
-        self[size] = head
-        return head
-
-
-def pack_keys(before: bytes, names: Sequence[bytes], prefix: bytes = b"") -> bytes:
-    """Keys in wire form, each after ``\\r\\n`` and ``before``; without a loop over them.
-
-    Args:
-        names: the keys without their common ``prefix``.
-    """
-    parts = [b""] * (2 * len(names))
-    parts[::2] = map(Heads(before, prefix).__getitem__, map(len, names))
-    parts[1::2] = names
-    parts.append(b"\r\n")
-    return b"".join(parts)
-
-
-class _NameHeads(dict[int, str]):
-    """The same as text, with nothing before."""
-
-    def __init__(self, prefix: str) -> None:
-        self._prefix = prefix
-
-    def __missing__(self, size: int) -> str:
-        head = self[size] = f"\r\n${len(self._prefix) + size}\r\n{self._prefix}"
-        return head
-
-
-def pack_names(keys: Keys) -> bytes:
-    """As `pack_keys`, without making the keys, which takes as long as packing them."""
-    parts = [""] * (2 * len(keys.names))
-    parts[::2] = map(_NameHeads(keys.prefix).__getitem__, map(len, keys.names))
-    parts[1::2] = keys.names
-    parts.append("\r\n")
-    return "".join(parts).encode()
-
-
-_MORE: Any = object()
-_BUFFER_BYTES = 256 * 1024
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """How connections are made. Times are seconds.
-
-    Args:
-        connect_timeout: for TCP, TLS handshake and authentication together.
-        read_timeout: the longest silence while a reply is awaited.
-        tls: makes the TLS context, called once, before the first connection; ``None``: plain TCP.
-        credentials: user and password for each new connection; ``None``: no authentication.
-    """
-
-    connect_timeout: float
-    read_timeout: float
-    tls: Callable[[], ssl.SSLContext] | None = None
-    credentials: Callable[[], tuple[str, str]] | None = None
+_IDLE_SECONDS: Final = 240.0
+"""Below the 350 s after which AWS's network forgets a silent flow without telling either side."""
+_MAX_IDLE: Final = 32
 
 
 def is_timeout(error: BaseException) -> bool:
     """Whether the other side was silent, as against gone."""
-    return isinstance(error, TimeoutError | BlockingIOError)
+    return isinstance(error, RedisTimeout | TimeoutError)
 
 
-class Connection:
-    """A connected, authenticated socket. Belongs to one thread at a time.
+class Login(CredentialProvider):
+    """Asks ``credentials`` for user and password at each new connection."""
 
-    Any exception out of `send` or `receive` leaves replies in flight: the owner must `close`.
+    def __init__(self, credentials: Callable[[], tuple[str, str]]) -> None:
+        self._credentials = credentials
 
-    Raises:
-        OSError: the server cannot be reached in time.
-        ReplyError: it refuses the credentials.
+    def get_credentials(self) -> tuple[str, str]:
+        return self._credentials()
+
+
+class FlightConnection(Connection):
+    """A connection of redis-py that can also read the replies of a whole flight.
+
+    Args:
+        tls: returns the TLS context; ``None``: plain TCP. redis-py's own ``SSLConnection`` would read
+            the trusted roots for every connection, which takes 29 ms.
+        options: those of `redis.connection.Connection`.
     """
 
-    __slots__ = (
-        *("_buffer", "_feed", "_gets", "_loading", "_patience", "_pending", "_recv_into"),
-        *("_socket",),
-        *("errors", "last_used", "reused", "scripts", "send"),
-    )
+    last_used = 0.0
+    """When the last flight was read, by the monotonic clock."""
 
-    def __init__(
-        self, address: Address, options: Options, tls: ssl.SSLContext | None = None
-    ) -> None:
-        self.errors: list[ReplyError] = []
-        """Error replies of the present exchange."""
-        self.scripts: set[bytes] = set()
-        """SHA-1 of the scripts known to have been loaded over this connection."""
-        self._loading: bytes | None = None
-        self.reused = False
-        self.last_used = 0.0
-        deadline = time.monotonic() + options.connect_timeout
-        self._socket = _connect(address, deadline)
-        self._patience = options.read_timeout
-        self._buffer = bytearray(_BUFFER_BYTES)
-        reader = hiredis.Reader(replyError=self._on_error, notEnoughData=_MORE)
-        self._feed: Callable[[bytearray | bytes, int, int], None] = cast("Any", reader.feed)
-        self._gets, self._pending = reader.gets, reader.has_data
+    def __init__(self, *, tls: Callable[[], ssl.SSLContext] | None = None, **options: Any) -> None:
+        super().__init__(**options)
+        self._tls = tls
+
+    def _connect(self) -> socket.socket:
+        plain: socket.socket = super()._connect()
+        if self._tls is None:
+            return plain
         try:
-            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-            if tls is not None:
-                self._socket.settimeout(max(0.001, deadline - time.monotonic()))
-                self._socket = tls.wrap_socket(self._socket, server_hostname=address[0])
-            self.send: Callable[[bytes], None] = self._socket.sendall
-            self._recv_into = self._socket.recv_into
-            if options.credentials is not None:
-                self._socket.settimeout(max(0.001, deadline - time.monotonic()))
-                self._authenticate(*options.credentials())
-            self._set_timeouts(plain=tls is None)
+            return self._tls().wrap_socket(plain, server_hostname=self.host)
         except BaseException:
-            self.close()
+            plain.close()
             raise
 
-    def _set_timeouts(self, *, plain: bool) -> None:
-        """Let the kernel watch the clock.
+    def connect_check_health(self, *args: Any, **options: Any) -> None:
+        """As redis-py, but any exception closes the connection: no reply to a login is left unread."""
+        try:
+            super().connect_check_health(*args, **options)
+        except BaseException:
+            self.disconnect()
+            raise
 
-        ``settimeout`` makes Python poll before every send and receive; socket options need no such
-        call. OpenSSL would turn the kernel's EAGAIN into an endless loop, so TLS keeps the poll.
-        """
-        if plain and sys.platform != "win32":
-            seconds = int(self._patience)
-            interval = struct.pack("@ll", seconds, int((self._patience - seconds) * 1e6))
-            self._socket.settimeout(None)
-            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, interval)
-            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, interval)
-        else:
-            self._socket.settimeout(self._patience)
-
-    def _authenticate(self, user: str, password: str) -> None:
-        self.send(pack((b"AUTH", user, password)))
-        (reply,) = self.receive(1)
-        if isinstance(reply, ReplyError):
-            raise reply
-
-    def _on_error(self, message: str) -> ReplyError:
-        error = ReplyError(message)
-        self.errors.append(error)
-        return error
-
-    def start(self, payload: bytes, script: Script | None) -> None:
-        """Send a flight; load ``script`` in front of it if this connection has not yet done so."""
-        if script is None or script.sha in self.scripts:
-            self._loading = None
-            self.send(payload)
-        else:
-            self._loading = script.sha
-            self.send(pack((b"SCRIPT", b"LOAD", script.source)) + payload)
-
-    def finish(self, count: int) -> list[Reply]:
-        """The ``count`` replies of the flight that `start` sent; raises as `receive`."""
-        if self._loading is None:
-            return self.receive(count)
-        replies = self.receive(count + 1)
-        self.scripts.add(self._loading)
-        if isinstance(refused := replies.pop(0), ReplyError):
-            # It shows as NOSCRIPT in the flight, which the ports handle anyway.
-            self.errors.remove(refused)
-        return replies
-
-    def ready(self) -> bool:
-        """Whether a first byte has arrived; never waits."""
-        return bool(select.select([self._socket], [], [], 0)[0])
-
-    def receive(self, count: int) -> list[Reply]:
-        """The next ``count`` replies; error replies are also in ``errors``.
+    def read_flight(self, count: int) -> list[Reply]:
+        """The next ``count`` replies; after any exception the connection must be closed.
 
         Raises:
-            OSError: silence for longer than the read timeout, an answer that drips for longer than
-                three times that, or a connection that ended.
-            hiredis.ProtocolError: this is not a Redis server, or replies were mixed up.
+            RedisError: silence for longer than the read timeout, an answer that takes longer than three
+                times that, a connection that ended, or bytes that are not the expected replies.
         """
-        # The replies become the elements of an array that no server sent: hiredis then builds the
-        # list in C, at half the cost of fetching them one by one.
-        header = b"*%d\r\n" % count
-        self._feed(header, 0, len(header))
-        deadline = 0.0
-        while True:
-            size = self._recv_into(self._buffer)
-            if not size:
-                raise ConnectionResetError("the server closed the connection")
-            self._feed(self._buffer, 0, size)
-            if (replies := self._gets()) is not _MORE:
-                break
-            now = time.monotonic()
-            if not deadline:
-                deadline = now + 3 * self._patience
-            elif now > deadline:
-                raise TimeoutError("the reply did not arrive in time")
-        if self._pending():
-            raise hiredis.ProtocolError("more replies than commands")
+        parser = self._parser
+        reader = parser._reader  # noqa: SLF001 - see the module's docstring
+        # An array header that no server sent: hiredis then makes one list of all replies, in C.
+        reader.feed(b"*%d\r\n" % count)
+        deadline = time.monotonic() + 3 * (self.socket_timeout or 0.0)
+        while (replies := reader.gets()) is NOT_ENOUGH_DATA:
+            if time.monotonic() > deadline:
+                raise RedisTimeout("the replies took too long")
+            parser.read_from_socket()
+        if reader.has_data():
+            raise InvalidResponse("more replies than commands")
+        self.last_used = time.monotonic()
+        for i, reply in enumerate(replies):
+            if isinstance(reply, RedisError):
+                code = f"{reply.status_code} " if reply.status_code else ""
+                replies[i] = ReplyError(f"{code}{reply}")
         return cast("list[Reply]", replies)
 
-    def close(self) -> None:
-        """Close the socket, without a TLS farewell that could block."""
-        self._socket.close()
 
+class Pool:
+    """The idle connections to one node; grows with the threads that use it.
 
-def _connect(address: Address, deadline: float) -> socket.socket:
-    """A TCP connection to the first address that answers, all of them within ``deadline``."""
-    failure: OSError = ConnectionError(f"no address for {address[0]}")
-    found = socket.getaddrinfo(*address, type=socket.SOCK_STREAM)
-    for i, (family, kind, protocol, _, target) in enumerate(found):
-        left = deadline - time.monotonic()
-        if left <= 0:
-            raise TimeoutError("connecting took too long")
-        connection = socket.socket(family, kind, protocol)
-        try:
-            connection.settimeout(left / (len(found) - i))
-            connection.connect(target)
-        except OSError as error:
-            connection.close()
-            failure = error
-        else:
+    redis-py's ``ConnectionPool`` takes as long as the round trip itself, and polls each connection for
+    unread data, for which it takes the session tickets of TLS 1.3. A deque needs no lock.
+
+    Args:
+        options: those of `FlightConnection`.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        self._options = options
+        self._idle: deque[FlightConnection] = deque()
+
+    def take(self) -> FlightConnection:
+        """An idle connection, or a new one that connects when it sends."""
+        with contextlib.suppress(IndexError):
+            connection = self._idle.pop()
+            if time.monotonic() - connection.last_used > _IDLE_SECONDS:
+                connection.disconnect()  # sending connects it again
             return connection
-    raise failure
+        return FlightConnection(**self._options)
+
+    def give(self, connection: FlightConnection) -> None:
+        """Return a connection on which every reply has been read."""
+        if len(self._idle) < _MAX_IDLE:
+            self._idle.append(connection)
+        else:
+            connection.disconnect()
+
+    def clear(self) -> None:
+        """Close all idle connections."""
+        with contextlib.suppress(IndexError):
+            while True:
+                self._idle.pop().disconnect()
+
+
+def fan_out(flights: Mapping[Pool, Sequence[bytes]]) -> dict[Pool, Answers]:
+    """Send every node its packed commands, then read the replies of every node.
+
+    Once one node has let its timeout pass, the replies of the others are taken only if they have
+    arrived: all nodes together are waited for once.
+    """
+    answers: dict[Pool, Answers] = {}
+    unread: dict[Pool, FlightConnection] = {}
+    silence: RedisError | OSError | None = None
+    try:
+        for pool, commands in flights.items():
+            try:
+                if silence is not None:
+                    raise silence
+                unread[pool] = connection = pool.take()
+                connection.send_packed_command([b"".join(commands)], check_health=False)
+            except BROKEN as error:
+                answers[pool] = error
+                silence = error if is_timeout(error) else silence
+        for pool, connection in list(unread.items()):
+            try:
+                if pool in answers:
+                    continue
+                if silence is not None and not connection.can_read():
+                    raise silence
+                answers[pool] = connection.read_flight(len(flights[pool]))
+            except BROKEN as error:
+                answers[pool] = error
+                silence = error if is_timeout(error) else silence
+            else:
+                del unread[pool]
+                pool.give(connection)
+    finally:
+        # A caller that is interrupted leaves replies unread; they must not reach the next one.
+        for connection in unread.values():
+            connection.disconnect()
+    return answers

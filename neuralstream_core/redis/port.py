@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
-from typing import Final, NamedTuple, Protocol, TypeAlias
+from collections.abc import Iterable, Sequence
+from hashlib import sha1
+from typing import Final, Protocol, TypeAlias
 
 __all__ = [
     "FLIGHT",
     "Call",
     "Command",
     "Key",
-    "Keys",
-    "Packed",
     "RedisPort",
     "Reply",
     "ReplyError",
@@ -20,43 +19,11 @@ __all__ = [
 ]
 
 FLIGHT: Final = 1000
-"""The most commands in one send, so that a bulk write does not hold the server or a timeout up."""
+"""The most commands in one send, which bounds how long the server and the read timeout are held up."""
 
 Key: TypeAlias = bytes
 Command: TypeAlias = tuple[bytes | str | int, ...]
 """A command name and its arguments; ``command[1]`` is the one key it touches."""
-
-
-class Keys(NamedTuple):
-    """Keys that begin alike, for a read of many: the prefix once, and what follows it. All ASCII."""
-
-    prefix: str
-    names: Sequence[str]
-
-    def each(self) -> list[Key]:
-        """The keys one by one."""
-        return _encode(self.prefix, self.names)
-
-    def encoded(self) -> list[bytes]:
-        """The names one by one."""
-        return _encode("", self.names)
-
-
-def _encode(prefix: str, names: Sequence[str]) -> list[bytes]:
-    # Joined, encoded and split again: a third of the time of one by one.
-    found = (prefix + ("\0" + prefix).join(names)).encode().split(b"\0")
-    if len(found) == len(names):
-        return found
-    return [(prefix + name).encode() for name in names]
-
-
-class Packed(tuple[bytes, Key]):
-    """One command already in RESP: ``Packed((wire, key))``; goes wherever a `Command` does.
-
-    For commands assembled from prepared pieces, where packing again would cost more than the rest.
-    """
-
-    __slots__ = ()
 
 
 Call: TypeAlias = tuple[Key, *tuple[bytes | str | int, ...]]
@@ -93,10 +60,8 @@ class Script:
     __slots__ = ("sha", "source")
 
     def __init__(self, source: str) -> None:
-        import hashlib
-
         self.source = source.encode()
-        self.sha = hashlib.sha1(self.source, usedforsecurity=False).hexdigest().encode()
+        self.sha = sha1(self.source, usedforsecurity=False).hexdigest().encode()
 
 
 class RedisPort(Protocol):
@@ -104,38 +69,25 @@ class RedisPort(Protocol):
 
     Every method raises `neuralstream_core.errors.Unavailable` (``dependency="redis"``) within the
     configured timeouts when any node it needs cannot answer or refuses for a state of its own
-    (loading, out of memory, read-only, no quorum); after that the state of the writes in the same
-    call is unknown to the caller, so writes must be idempotent. All methods may be called from any
-    thread and after a fork.
+    (loading, out of memory, read-only, no quorum). The writes of that call may or may not have
+    happened, so writes must be idempotent. All methods may be called from any thread and after a fork.
     """
 
-    def mget(self, keys: Sequence[Key] | Keys) -> list[bytes | None]:
-        """Values in the order of ``keys``: one command a node, all nodes in one flight."""
+    def mget(self, keys: Sequence[Key]) -> list[bytes | None]:
+        """Values in the order of ``keys``; ``None`` for a missing key or one of another type."""
 
-    def flight(
-        self,
-        commands: Sequence[Command],
-        *,
-        patient: bool = True,
-        meanwhile: Callable[[], None] | None = None,
-    ) -> list[Reply]:
+    def flight(self, commands: Sequence[Command], *, patient: bool = True) -> list[Reply]:
         """All commands in one pipelined flight per node, replies in the order of ``commands``.
 
-        When a reply times out on a connection that had been idle, the flight is tried once more,
-        unless not ``patient``: for what must neither wait twice nor be applied twice.
-
-        ``meanwhile`` is called at most once while the replies are under way, to use the time; a port
-        may leave it uncalled. It must not raise.
-
         A command that Redis itself refused has a `ReplyError` as its reply. When a connection
-        breaks, its part of the flight is sent once more: Redis may have run it twice.
+        breaks, its part of the flight is sent once more: Redis may have run it twice. The same
+        holds for a read timeout, unless ``patient`` is false.
         """
 
     def run(self, script: Script, calls: Iterable[Call], *, flight: int = FLIGHT) -> list[Reply]:
-        """The script once per ``(key, *arguments)``; loads the script where it is unknown.
+        """The script once per ``(key, *arguments)``, at most ``flight`` of them in one send.
 
-        At most ``flight`` calls are under way at a time. ``calls`` is read while the server works on
-        those before, and must not raise.
+        ``calls`` is read as they are sent, and must not raise.
         """
 
     def scan(
@@ -147,7 +99,7 @@ class RedisPort(Protocol):
         """
 
     def ping(self) -> None:
-        """Return if every node answers."""
+        """Return if every node answers and, in a cluster, every slot has one."""
 
     def close(self) -> None:
-        """Release every connection; the next call opens new ones."""
+        """Close every idle connection; the next call opens new ones."""

@@ -20,56 +20,22 @@ from neuralstream_core.registry.records import (
     VersionStatus,
 )
 from neuralstream_core.registry.registrar import Registered
-from neuralstream_core.registry.registry import MAX_PAGE, Listing
+from neuralstream_core.registry.registry import Listing
 from neuralstream_core.registry.requests import Reason
 from neuralstream_core.registry.rules import ANY, MAX_SPLIT
-from neuralstream_core.types import Frozen, Name, PageToken, Query, Record, VersionName
+from neuralstream_core.types import Frozen, Name, Record, VersionName
 
 __all__ = [
     "ArchiveRequest",
-    "LineageQuery",
     "ModelAnswer",
-    "ModelPath",
     "ModelsAnswer",
-    "ModelsQuery",
     "PromoteRequest",
     "RollbackRequest",
     "SplitAnswer",
     "SplitRequest",
     "VersionAnswer",
-    "VersionPath",
     "VersionsAnswer",
-    "VersionsQuery",
 ]
-
-Limit = Annotated[int, Field(ge=1, le=MAX_PAGE)]
-TagFilter = Annotated[str, Field(min_length=1, max_length=400, description="`key` or `key:value`")]
-
-
-class ModelPath(Query):
-    name: Name
-
-
-class VersionPath(Query):
-    name: Name
-    version: VersionName
-
-
-class ModelsQuery(Query):
-    limit: Limit = 50
-    next_token: PageToken | None = None
-    tag: TagFilter | None = None
-
-
-class VersionsQuery(ModelsQuery):
-    stage: Stage | None = None
-
-
-class LineageQuery(Query):
-    limit: Limit = 100
-    next_token: PageToken | None = None
-    next_events_token: PageToken | None = None
-    format: Literal["json", "openlineage"] = "json"
 
 
 class RollbackRequest(Frozen):

@@ -59,15 +59,15 @@ def test_no_route_answers_an_unknown_key(stack_with_keys, key):
 
 @pytest.mark.parametrize("key", GUARDED)
 def test_every_route_wants_its_own_scope(stack_with_keys, declared, key_without, key):
-    answer = _call(stack_with_keys, key, key_without[declared[key].scope])
+    answer = _call(stack_with_keys, key, key_without[declared[key].contract.scope])
 
     assert answer.status == 403
-    assert str(declared[key].scope) in answer.data.decode()
+    assert str(declared[key].contract.scope) in answer.data.decode()
 
 
 @pytest.mark.parametrize("key", GUARDED)
 def test_the_scope_alone_opens_the_route(stack_with_keys, declared, keys, key):
-    minted = keys.mint("one scope", [declared[key].scope])
+    minted = keys.mint("one scope", [declared[key].contract.scope])
 
     assert _call(stack_with_keys, key, minted.key).status not in {401, 403, 500}
 

@@ -146,7 +146,7 @@ BROKEN = {
 @pytest.mark.usefixtures("unchanged")
 def test_bodies_that_are_not_what_the_route_takes(world, declared, key):
     method, path = key.split(" ")
-    if declared[key].body is None:  # it takes none: only the things it names can be wrong
+    if declared[key].inputs.body is None:  # it takes none: only the things it names can be wrong
         path = _path(key, name="unknown", version="v9", model="unknown", model_name="unknown")
         _assert_problem(world.request(method, path, b""), 404, 409)
         return
@@ -159,10 +159,11 @@ def test_bodies_that_are_not_what_the_route_takes(world, declared, key):
 @pytest.mark.usefixtures("unchanged")
 def test_a_body_beyond_the_routes_limit(world, declared, key):
     route = declared[key]
-    if route.body is None:
-        assert route.max_body <= 1024 * 1024
+    max_body = route.contract.max_body
+    if route.inputs.body is None:
+        assert max_body <= 1024 * 1024
         return
-    reply = world.request(route.method, _path(key), b'"' + b"x" * route.max_body + b'"')
+    reply = world.request(route.route.method, _path(key), b'"' + b"x" * max_body + b'"')
 
     assert reply.status == 413, reply.data[:300]
 
@@ -207,7 +208,7 @@ def test_unknown_things_are_not_found(world, key):
 def test_odd_queries_are_never_an_internal_error(world, declared, key):
     for query in ("no_such_parameter=1", "limit=abc&next_token=%FF", "window=%00", "limit=-1"):
         reply = world.request("GET", f"{_path(key)}?{query}")
-        if declared[key].query is not None:
+        if declared[key].inputs.query is not None:
             _assert_problem(reply, 422, case=query)
         else:
             assert reply.status < 500, (query, reply.data)

@@ -81,7 +81,7 @@ class Functions:
         remaining_ms: int = 20_000,
     ) -> Reply:
         """Call whichever function has ``route``; a ``str`` body is sent as it is."""
-        app = self.write if route in self.write.api.routes else self.read
+        app = self.write if route in self.write.app.routes else self.read
         event = {
             "version": "2.0",
             "routeKey": route,

@@ -23,7 +23,7 @@ def main() -> None:
 
     imported = sorted({name.partition(".")[0] for name in set(sys.modules) - before})
     settings = getattr(app, "settings", None)
-    api = getattr(app, "api", None)
+    resolvers = [each for each in vars(app).values() if type(each).__name__ == "Resolver"]
     answer: dict[str, Any] = {
         "handler": callable(getattr(app, handler)),
         "modules": sorted(set(sys.modules) - before),
@@ -39,7 +39,11 @@ def main() -> None:
             for name, field in (type(settings).model_fields if settings else {}).items()
             if field.is_required()
         ),
-        "routes": {key: str(route.scope) for key, route in api.routes.items()} if api else {},
+        "routes": {
+            key: str(route.middlewares[0].scope)
+            for resolver in resolvers
+            for key, route in resolver.routes.items()
+        },
     }
     sys.stdout.write(json.dumps(answer))
 

@@ -1,4 +1,4 @@
-"""A TCP proxy that misbehaves on request, for tests of what a client does then."""
+"""TCP servers that misbehave on request, for tests of what a client does then."""
 
 from __future__ import annotations
 
@@ -8,25 +8,13 @@ import ssl
 import threading
 from typing import Self
 
-__all__ = ["Proxy"]
+__all__ = ["Proxy", "Server"]
 
 
-class Proxy:
-    """Stands in front of a server on 127.0.0.1; a context manager.
+class Server:
+    """Calls `serve` in a thread for each connection to ``port`` on 127.0.0.1, until `close`."""
 
-    Attributes:
-        port: where to connect.
-        cut_after: replies of a connection end after so many bytes, then it is reset; ``None``: never.
-        silent: new connections are accepted and nothing more.
-        accepted: connections so far.
-    """
-
-    def __init__(self, upstream: int, tls: ssl.SSLContext | None = None) -> None:
-        self._upstream = upstream
-        self._tls = tls
-        self.cut_after: int | None = None
-        self.silent = False
-        self.accepted = 0
+    def __init__(self) -> None:
         self._open: set[socket.socket] = set()
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
@@ -38,12 +26,46 @@ class Proxy:
                 client, _ = self._listener.accept()
             except OSError:
                 return
-            self.accepted += 1
             self._open.add(client)
-            if not self.silent:
-                threading.Thread(target=self._serve, args=(client,), daemon=True).start()
+            threading.Thread(target=self.serve, args=(client,), daemon=True).start()
 
-    def _serve(self, client: socket.socket) -> None:
+    def serve(self, client: socket.socket) -> None:
+        raise NotImplementedError
+
+    def drop_all(self) -> None:
+        """Cut every connection, as a network does that forgot them."""
+        for end in list(self._open):
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """As a server that is gone: connections end and new ones are refused."""
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self.drop_all()
+        for end in list(self._open):
+            end.close()
+
+
+class Proxy(Server):
+    """Stands in front of a server on 127.0.0.1; a context manager.
+
+    Attributes:
+        port: where to connect.
+        cut_after: replies of a connection end after so many bytes, then it is reset; ``None``: never.
+        silent: new connections are accepted and nothing more.
+    """
+
+    def __init__(self, upstream: int, tls: ssl.SSLContext | None = None) -> None:
+        self._upstream = upstream
+        self._tls = tls
+        self.cut_after: int | None = None
+        self.silent = False
+        super().__init__()
+
+    def serve(self, client: socket.socket) -> None:
+        if self.silent:
+            return
         try:
             if self._tls is not None:
                 client = self._tls.wrap_socket(client, server_side=True)
@@ -71,19 +93,6 @@ class Proxy:
                 end.shutdown(socket.SHUT_RDWR)
             end.close()
             self._open.discard(end)
-
-    def drop_all(self) -> None:
-        """Cut every connection, as a network does that forgot them."""
-        for end in list(self._open):
-            with contextlib.suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)
-
-    def close(self) -> None:
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        self.drop_all()
-        for end in list(self._open):
-            end.close()
 
     def __enter__(self) -> Self:
         return self

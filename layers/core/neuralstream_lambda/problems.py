@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-import json
-from typing import Any, Final
+from typing import TYPE_CHECKING, Final
+
+from aws_lambda_powertools.event_handler import Response
+from pydantic import BaseModel, Field
 
 from neuralstream_core import errors
-from neuralstream_core.errors import NeuralStreamError
 
-__all__ = ["STATUS", "problem", "status_of"]
+if TYPE_CHECKING:
+    from neuralstream_core.errors import NeuralStreamError
+
+__all__ = ["STATUS", "Problem", "problem", "retry_after", "status_of"]
 
 STATUS: dict[type[NeuralStreamError], tuple[int, str]] = {
     errors.Invalid: (422, "Invalid request"),
@@ -26,6 +30,24 @@ _MAX_TEXT: Final = 2048
 """Characters of a sentence and of a place: both may repeat a name that the caller made up."""
 
 
+class Place(BaseModel):
+    """One place of the request that is wrong."""
+
+    loc: str = Field(description="a path such as rows.3.features.age")
+    msg: str
+
+
+class Problem(BaseModel):
+    """RFC 9457 problem details."""
+
+    type: str = Field(json_schema_extra={"format": "uri"})
+    title: str
+    status: int
+    detail: str = Field(description="one sentence for a person")
+    code: str = Field(description="stable and machine-readable")
+    errors: list[Place] = Field(default_factory=list)
+
+
 def status_of(error: NeuralStreamError) -> tuple[int, str]:
     """HTTP status and title of a designed error, by its nearest base in the table."""
     for base in type(error).__mro__:
@@ -34,23 +56,33 @@ def status_of(error: NeuralStreamError) -> tuple[int, str]:
     return 500, "Internal error"
 
 
-def problem(error: NeuralStreamError) -> dict[str, Any]:
-    """The HTTP answer (payload 2.0) for ``error``."""
-    status, title = status_of(error)
-    body: dict[str, Any] = {
-        "type": f"urn:neuralstream:problem:{error.code}",
-        "title": title,
-        "status": status,
-        "detail": error.detail[:_MAX_TEXT],
-        "code": error.code,
-    }
-    if isinstance(error, errors.Invalid) and error.errors:
-        body["errors"] = [
-            {"loc": e.loc[:_MAX_LOC], "msg": e.msg[:_MAX_TEXT]} for e in error.errors[:_MAX_ERRORS]
-        ]
-    headers = {"content-type": "application/problem+json"}
+def retry_after(error: NeuralStreamError) -> dict[str, str]:
+    """The ``Retry-After`` header of an error that goes away."""
     if isinstance(error, errors.Unavailable):
-        headers["retry-after"] = str(error.retry_after)
+        return {"Retry-After": str(error.retry_after)}
+    return {}
+
+
+def problem(error: NeuralStreamError) -> Response[str]:
+    """The HTTP answer for ``error``."""
+    status, title = status_of(error)
+    body = Problem(
+        type=f"urn:neuralstream:problem:{error.code}",
+        title=title,
+        status=status,
+        detail=error.detail[:_MAX_TEXT],
+        code=error.code,
+    )
+    if isinstance(error, errors.Invalid):
+        body.errors = [
+            Place(loc=e.loc[:_MAX_LOC], msg=e.msg[:_MAX_TEXT]) for e in error.errors[:_MAX_ERRORS]
+        ]
+    headers = retry_after(error)
     if isinstance(error, errors.Unauthenticated):
-        headers["www-authenticate"] = 'ApiKey realm="neuralstream"'
-    return {"statusCode": status, "headers": headers, "body": json.dumps(body)}
+        headers["WWW-Authenticate"] = 'ApiKey realm="neuralstream"'
+    return Response(
+        status,
+        "application/problem+json",
+        body.model_dump_json(exclude_defaults=True),
+        headers,
+    )

@@ -16,10 +16,9 @@ from neuralstream_core.serving.batch.locations import Buckets, input_format
 from neuralstream_core.serving.batch.requests import ScheduledJob
 from neuralstream_core.serving.batch.runs import Run
 from neuralstream_core.time import Micros, system_clock, to_micros
-from neuralstream_lambda.api import Caller
+from neuralstream_lambda.access import Caller, Scope
 from neuralstream_lambda.batch import BatchSettings, jobs, submit_scheduled
 from neuralstream_lambda.logs import logger
-from neuralstream_lambda.scopes import Scope
 from neuralstream_lambda.wiring import table
 
 __all__ = ["delete", "get", "listed", "put", "start"]
@@ -43,18 +42,21 @@ def put(
     schedule, created = _schedules(settings).put(
         name, spec, caller.principal, any_owner=_any_owner(caller)
     )
-    return _answer(settings, schedule), created
+    return _answer(settings, schedule, caller), created
 
 
-def get(settings: BatchSettings, name: str) -> ScheduleAnswer:
-    """One schedule with its last runs."""
-    return _answer(settings, _schedules(settings).get(name))
+def get(settings: BatchSettings, name: str, caller: Caller) -> ScheduleAnswer:
+    """One schedule with those of its last runs whose jobs the caller may see."""
+    return _answer(settings, _schedules(settings).get(name), caller)
 
 
-def listed(settings: BatchSettings, limit: int, token: str | None) -> SchedulesAnswer:
-    """A page of schedules, each with its last run."""
+def listed(
+    settings: BatchSettings, limit: int, token: str | None, caller: Caller
+) -> SchedulesAnswer:
+    """A page of schedules, each with its last run if the caller may see that run's job."""
     page = _schedules(settings).list(limit=limit, token=token)
-    last = jobs(settings).last_of_schedules(each.name for each in page.schedules)
+    ran = jobs(settings).last_of_schedules(each.name for each in page.schedules)
+    last = {name: job for name, job in ran.items() if _visible(job, caller)}
     now = system_clock()
     return SchedulesAnswer(
         schedules=[
@@ -106,9 +108,15 @@ def _schedules(settings: BatchSettings) -> Schedules:
     return Schedules(table(settings), settings.namespace, system_clock)
 
 
-def _answer(settings: BatchSettings, schedule: ScheduleRecord) -> ScheduleAnswer:
-    runs = jobs(settings).of_schedule(schedule.name, limit=_RUNS)
+def _answer(settings: BatchSettings, schedule: ScheduleRecord, caller: Caller) -> ScheduleAnswer:
+    ran = jobs(settings).of_schedule(schedule.name, limit=_RUNS)
+    runs = [job for job in ran if _visible(job, caller)]
     return ScheduleAnswer.of(schedule, runs, system_clock())
+
+
+def _visible(job: JobRecord, caller: Caller) -> bool:
+    """Whether ``GET /jobs/{job_id}`` would show the job to this caller."""
+    return caller.jobs_of in (None, job.created_by)
 
 
 def _any_owner(caller: Caller) -> bool:

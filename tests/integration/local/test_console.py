@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import re
 
 
@@ -13,7 +14,9 @@ def test_the_page_holds_everything_it_needs(stack):
     assert answer.status == 200
     assert answer.headers["content-type"].startswith("text/html")
     assert "SwaggerUIBundle" in page
-    assert 'url: "openapi.json"' in page
+    embedded = re.search(r"spec: (\{.*?\})\s*,\s*presets:", page, re.DOTALL)
+    assert json.loads(embedded[1]) == stack.request("GET", "/openapi.json").json()
+    assert "default-src 'none'" in answer.headers["content-security-policy"]
     assert not re.findall(r"<(?:script|link|img)[^>]+(?:src|href)=[\"']?https?:", page)
 
 
@@ -29,5 +32,6 @@ def test_the_document_is_served_as_json(stack):
     answer = stack.request("GET", "/openapi.json")
 
     assert answer.headers["content-type"] == "application/json"
+    assert stack.request("GET", "/docs?format=json").data == answer.data
     assert answer.json()["openapi"] == "3.1.0"
     assert "/predict/{model_name}" in answer.json()["paths"]

@@ -9,8 +9,8 @@ import uuid
 import boto3
 import pytest
 
-from neuralstream_local.control import Kept, KeptInEmulation
-from neuralstream_local.pumps import pump_queue, pump_stream, start
+from neuralstream_local.control import Checkpoint, StoredCheckpoint
+from neuralstream_local.event_sources import EventSource
 from neuralstream_local.template import QueueEvent, StreamEvent
 from tests.support.aws import cancel_transaction
 from tests.support.poll import eventually
@@ -57,7 +57,7 @@ def test_a_queue_delivers_batches_and_only_failures_come_back(queue, stop):
 
     for body in [*(f"row {i}" for i in range(24)), "bad"]:
         sqs.send_message(QueueUrl=url, MessageBody=body)
-    start(pump_queue, QueueEvent("F", arn, 100, 0.2, True), function, stop)
+    EventSource.of_queue(QueueEvent("F", arn, 100, 0.2, True), function, stop)
 
     assert eventually(lambda: _waiting(sqs, dead) == 1, seconds=20)
     bodies = [body for batch in batches for body in batch]
@@ -79,7 +79,7 @@ def test_a_function_that_raises_gets_the_whole_batch_again(queue, stop):
 
     for i in range(3):
         sqs.send_message(QueueUrl=url, MessageBody=str(i))
-    start(pump_queue, QueueEvent("F", arn, 10, 0.2, True), function, stop)
+    EventSource.of_queue(QueueEvent("F", arn, 10, 0.2, True), function, stop)
 
     assert eventually(lambda: calls and _waiting(sqs, url) == 0, seconds=20)
     assert sum(calls) == 6
@@ -102,7 +102,7 @@ def test_a_stream_delivers_matching_records_in_order_and_retries_the_failed_one(
             seen.append((number, record["eventName"], record["eventSource"]))
         return {"batchItemFailures": failures}
 
-    start(pump_stream, StreamEvent("F", table.name, 4, (pattern,), 5, True), function, stop)
+    EventSource.of_stream(StreamEvent("F", table.name, 4, (pattern,), 5, True), function, stop)
     for n in range(6):
         table.put({"PK": f"other {n}", "SK": "x"})
         table.put({"PK": "job", "SK": str(n), "outbox": {"kind": "start_job", "n": n}})
@@ -129,7 +129,7 @@ def test_a_record_that_always_fails_is_given_up_and_the_rest_goes_on(table, stop
 
     for n in range(3):
         table.put({"PK": "job", "SK": str(n)})
-    start(pump_stream, StreamEvent("F", table.name, 10, (), 1, True), function, stop)
+    EventSource.of_stream(StreamEvent("F", table.name, 10, (), 1, True), function, stop)
 
     assert eventually(lambda: seen == ["1", "2"], seconds=20)
 
@@ -142,7 +142,7 @@ def test_a_stream_among_cancelled_transactions_neither_loses_nor_repeats_nor_inv
     def function(event):
         seen.extend(record["dynamodb"]["Keys"]["SK"]["S"] for record in event["Records"])
 
-    start(pump_stream, StreamEvent("F", table.name, 10, (), 1, True), function, stop)
+    EventSource.of_stream(StreamEvent("F", table.name, 10, (), 1, True), function, stop)
 
     def cancel(which):
         for n in range(50):
@@ -163,7 +163,7 @@ def test_a_stream_among_cancelled_transactions_neither_loses_nor_repeats_nor_inv
     assert seen == [str(n) for n in range(written + 1)]
 
 
-class FailsOnce(Kept):
+class FailsOnce(Checkpoint):
     """Keeps the position, then loses its connection, once."""
 
     failed = False
@@ -183,7 +183,7 @@ def test_a_stream_pump_that_fails_is_reported_and_goes_on_where_it_was(table, st
 
     table.put({"PK": "job", "SK": "0"})
     event = StreamEvent("F", table.name, 10, (), 1, True)
-    source = start(pump_stream, event, function, stop, FailsOnce())
+    source = EventSource.of_stream(event, function, stop, FailsOnce())
     assert eventually(lambda: source.report()["failures"] == 1)
     assert source.report() == {
         "kind": "stream",
@@ -199,7 +199,7 @@ def test_a_stream_pump_that_fails_is_reported_and_goes_on_where_it_was(table, st
 
 
 def test_another_pump_with_the_same_position_reads_on_from_there(aws, table, stop):
-    seen, first, position = [], threading.Event(), KeptInEmulation(aws.endpoint, table.name)
+    seen, first, position = [], threading.Event(), StoredCheckpoint(aws.endpoint, table.name)
 
     def function(event):
         seen.extend(record["dynamodb"]["Keys"]["SK"]["S"] for record in event["Records"])
@@ -208,12 +208,12 @@ def test_another_pump_with_the_same_position_reads_on_from_there(aws, table, sto
     assert position.get() is None
     for n in range(3):
         table.put({"PK": "job", "SK": str(n)})
-    start(pump_stream, event, function, first, position)
+    EventSource.of_stream(event, function, first, position)
     assert eventually(lambda: len(seen) == 3 and position.get())
     first.set()
     for n in range(3, 6):
         table.put({"PK": "job", "SK": str(n)})
-    start(pump_stream, event, function, stop, KeptInEmulation(aws.endpoint, table.name))
+    EventSource.of_stream(event, function, stop, StoredCheckpoint(aws.endpoint, table.name))
     assert eventually(lambda: len(seen) >= 6)
     assert sorted(seen) == [str(n) for n in range(6)]
 
@@ -228,7 +228,7 @@ def test_a_function_that_ends_the_thread_does_not_end_its_pump(table, stop):
         seen.extend(record["dynamodb"]["Keys"]["SK"]["S"] for record in event["Records"])
 
     table.put({"PK": "job", "SK": "0"})
-    source = start(pump_stream, StreamEvent("F", table.name, 10, (), 1, True), function, stop)
+    source = EventSource.of_stream(StreamEvent("F", table.name, 10, (), 1, True), function, stop)
     assert eventually(lambda: seen == ["leaving", "0"])
     assert source.report()["error"] == "SystemExit: 3"
 
@@ -237,19 +237,19 @@ def test_a_function_that_does_not_return_in_its_time_is_reported_until_it_does(t
     free = threading.Event()
     table.put({"PK": "job", "SK": "0"})
     event = StreamEvent("F", table.name, 10, (), 1, True)
-    source = start(pump_stream, event, lambda _: free.wait() and None, stop, limit=0.2)
+    source = EventSource.of_stream(event, lambda _: free.wait() and None, stop, limit=0.2)
     assert eventually(lambda: not source.report()["ok"])
     assert source.report()["error"] == "its function has not returned within its 0.2 s"
     free.set()
     assert eventually(lambda: source.report()["ok"])
 
 
-def test_a_kept_text_is_bounded(aws):
-    kept = KeptInEmulation(aws.endpoint, f"a name/with parts?{uuid.uuid4().hex}")
-    kept.put("x" * 1024)
+def test_a_checkpoint_is_bounded(aws):
+    checkpoint = StoredCheckpoint(aws.endpoint, f"a name/with parts?{uuid.uuid4().hex}")
+    checkpoint.put("x" * 1024)
     with pytest.raises(RuntimeError, match="413"):
-        kept.put("x" * 1025)
-    assert kept.get() == "x" * 1024
+        checkpoint.put("x" * 1025)
+    assert checkpoint.get() == "x" * 1024
 
 
 def _lambda(stack, **arguments):

@@ -139,6 +139,19 @@ def test_a_worker_that_hangs_or_dies_shows_in_health_and_on_the_terminal(run):
     assert run.child("neuralstream_local.worker").pid != worker.pid
 
 
+def test_a_worker_that_goes_on_hanging_is_killed_and_started_again():
+    with running(PORT=str(free_pair()), EXAMPLE="none") as own:
+        own.ready()
+        worker = own.child("neuralstream_local.worker")
+        worker.suspend()
+        told = "the worker did not answer for 15 s and was killed; started again where it was"
+        eventually(lambda: told in own.output, seconds=60)
+        eventually(well(own), seconds=20)
+        assert own.child("neuralstream_local.worker").pid != worker.pid
+        assert all_gone([worker])
+        assert own.end(signal.SIGINT) == 0
+
+
 def test_a_write_that_was_queued_while_the_worker_was_dead_is_still_done(run):
     assert run.request("PUT", "/features/views/later", VIEW).status == 201
     run.child("neuralstream_local.worker").kill()

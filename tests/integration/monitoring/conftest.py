@@ -52,14 +52,14 @@ class Bench:
         self.reports = Reports(
             self.registry, self.reader, self.profiles, self.alarms, clock=self.clock
         )
-        self.lines: list[str] = []
+        self.emitted: list[tuple[Any, ...]] = []
         self.evaluation = Evaluation(
             self.registry,
             self.reader,
             self.profiles,
             self.alarms,
             clock=self.clock,
-            emit=self.lines.append,
+            emit=lambda *metrics: self.emitted.append(metrics),
         )
         self.recorder = RedisRecorder(self.port, self.profiles, NAMESPACE, self.clock)
 

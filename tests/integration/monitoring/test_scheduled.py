@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import json
 
 import numpy as np
 import pytest
@@ -50,12 +49,10 @@ def outbox(bench):
 
 def metrics(bench):
     found: dict[str, list[float]] = {}
-    for line in bench.lines:
-        body = json.loads(line)
-        (directive,) = body["_aws"]["CloudWatchMetrics"]
-        assert directive["Dimensions"] == [["model", "version"]]
-        for metric in directive["Metrics"]:
-            found.setdefault(metric["Name"], []).append(body[metric["Name"]])
+    for _, dimensions, values in bench.emitted:
+        assert list(dimensions) == ["model", "version"]
+        for name, (value, _) in values.items():
+            found.setdefault(name, []).append(value)
     return found
 
 
@@ -101,11 +98,11 @@ def test_a_report_shows_the_alarm_too(bench):
 def test_a_second_run_over_the_same_hour_changes_nothing(bench):
     for _ in range(2):
         hour_of(bench, 1000, 2.0)
-    before, lines = bench.alarms.states("m"), len(bench.lines)
+    before, emitted = bench.alarms.states("m"), len(bench.emitted)
     bench.clock.forward(minutes=15)
     assert bench.evaluation.run()["windows"] == 0
     assert bench.alarms.states("m") == before
-    assert len(bench.lines) == lines
+    assert len(bench.emitted) == emitted
 
 
 def test_thin_traffic_is_put_together_until_it_is_enough(bench):

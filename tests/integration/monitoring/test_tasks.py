@@ -57,6 +57,12 @@ def test_both_tasks_do_their_work_on_the_settings_of_the_template(bench, redis_s
     assert archived["objects"] == 1
     assert (evaluated["windows"], again["windows"]) == (1, 0)
     emitted = [line for line in lines[:-1] if "_aws" in line]
-    assert [line["Predictions"] for line in emitted if "Predictions" in line] == [500]
-    assert [line["DriftStatus"] for line in emitted if "DriftStatus" in line] == [0]
+    assert [line["Predictions"] for line in emitted if "Predictions" in line] == [[500]]
+    assert [line["DriftStatus"] for line in emitted if "DriftStatus" in line] == [[0]]
+    for line in emitted:
+        (directive,) = line["_aws"]["CloudWatchMetrics"]
+        assert (directive["Namespace"], directive["Dimensions"]) == (
+            "NeuralStream",
+            [["model", "version"]],
+        )
     assert archived["versions"] == evaluated["versions"] == 1

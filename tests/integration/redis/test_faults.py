@@ -19,7 +19,7 @@ from neuralstream_core.settings import RedisSettings
 from neuralstream_local.embedded_redis import EmbeddedCluster, EmbeddedRedis, talk
 from tests.support.poll import eventually
 from tests.support.redis import settings_for
-from tests.support.tcp import Proxy
+from tests.support.tcp import Proxy, Server
 
 HANG = 1.0
 """Seconds; what issue and design call a hang. The timeouts add up to 0.65."""
@@ -428,7 +428,7 @@ def values(port, keys):
 # ------------------------------------------------------------------ a slot map that is out of date
 
 
-class Node:
+class Node(Server):
     """A node of a scripted cluster: says who owns all slots, and answers GET as it is told.
 
     Attributes:
@@ -440,27 +440,15 @@ class Node:
         self.get = get
         self.owner: int | None = None
         self.asked = 0
-        self._open: list[socket.socket] = []
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port: int = self._listener.getsockname()[1]
-        threading.Thread(target=self._accept, daemon=True).start()
+        super().__init__()
 
-    def _accept(self) -> None:
-        while True:
-            try:
-                connection, _ = self._listener.accept()
-            except OSError:
-                return
-            self._open.append(connection)
-            threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
-
-    def _serve(self, connection: socket.socket) -> None:
+    def serve(self, client: socket.socket) -> None:
         reader = hiredis.Reader(notEnoughData=...)
         with contextlib.suppress(OSError):
-            while data := connection.recv(65536):
+            while data := client.recv(65536):
                 reader.feed(data)
                 while (command := reader.gets()) is not ...:
-                    connection.sendall(self._reply(command[0].upper()))
+                    client.sendall(self._reply(command[0].upper()))
 
     def _reply(self, name: bytes) -> bytes:
         if name != b"CLUSTER":
@@ -469,15 +457,6 @@ class Node:
         if self.owner is None:
             return b"-LOADING Redis is loading the dataset in memory\r\n"
         return b"*1\r\n*3\r\n:0\r\n:16383\r\n*2\r\n$9\r\n127.0.0.1\r\n:%d\r\n" % self.owner
-
-    def close(self) -> None:
-        """As a node that is gone: connections end and new ones are refused."""
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        for connection in self._open:
-            with contextlib.suppress(OSError):
-                connection.shutdown(socket.SHUT_RDWR)
-            connection.close()
 
 
 VALUE = b"$1\r\nv\r\n"

@@ -245,6 +245,31 @@ def test_a_schedule_tells_its_last_runs_and_how_their_jobs_ended(caller):
     assert page["schedules"][0]["runs"] == []
 
 
+def test_runs_are_shown_to_their_owner_and_to_keys_that_monitor_and_to_nobody_else(caller):
+    caller.put()
+    caller.deliver()  # fails: there is no such file
+    path = {"name": "nightly"}
+    for principal, scopes, seen in (
+        ("ann", "predict", True),
+        ("bob", "predict", False),
+        ("bob", "predict monitoring", True),
+    ):
+        who = {"principal": principal, "scopes": scopes}
+        _, one = caller.function("GET /schedules/{name}", path, **who)
+        _, page = caller.function("GET /schedules", **who)
+        assert one["name"] == page["schedules"][0]["name"] == "nightly"
+        assert len(one["runs"]) == seen, who
+        for schedule in (one, page["schedules"][0]):
+            assert (schedule["last_run"] is not None) is seen, who
+
+
+def test_changing_anothers_schedule_does_not_show_its_runs(caller):
+    caller.put()
+    caller.deliver()
+    _, changed = caller.put(principal="bob", scopes="predict models:write", description="Bob's")
+    assert (changed["created_by"], changed["runs"], changed["last_run"]) == ("ann", [], None)
+
+
 def refused_run(caller, code):
     answer = caller.deliver()
     assert answer["status"] == "FAILED"

@@ -30,9 +30,11 @@ RUN_BY = {
     ("docs/deploy.md", "aws"): "needs an AWS account",
     ("docs/deploy.md", "curl"): "tests/integration/local/test_smoke.py asks the same routes",
     ("docs/deploy.md", "python"): "tests/integration/local/test_smoke.py",
+    ("docs/features.md", "curl"): "tests/integration/examples/test_pages.py",
     ("docs/operations.md", "aws"): "needs an AWS account",
     ("docs/operations.md", "curl"): "tests/integration/local/test_smoke.py asks the same route",
     ("docs/operations.md", "sam"): "needs an AWS account",
+    ("docs/serving.md", "curl"): "tests/integration/examples/test_pages.py",
     ("docs/schedules.md", "curl"): "tests/integration/examples/test_schedules_page.py",
     (
         "docs/operations.md",

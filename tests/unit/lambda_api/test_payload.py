@@ -8,19 +8,19 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from neuralstream_core.errors import TooLarge
-from neuralstream_lambda.api import Answer, Api, Caller
+from neuralstream_lambda.access import PUBLIC
 from neuralstream_lambda.payload import MAX_PAYLOAD, bounded, payload_size, surely_fits
-from neuralstream_lambda.scopes import PUBLIC
+from neuralstream_lambda.resolver import Resolver, Response, json_response, needs
 
-api = Api("payload")
+app = Resolver("payload")
 CONTENT = {"quotes": '"', "four-byte characters": "😀", "line breaks": "\n", "digits": "7"}
 
 
-@api.route("GET /text", PUBLIC, smaller_answer="ask for fewer things")
-def text(caller: Caller) -> Answer:
+@app.get("/text", **needs(PUBLIC, smaller_answer="ask for fewer things"))
+def text() -> Response[str]:
     """As many characters as a header asks for, in a JSON string."""
-    character, count = json.loads(caller.headers["x-wanted"])
-    return Answer(json.dumps(character * count, ensure_ascii=False))
+    character, count = json.loads(app.current_event.headers["x-wanted"])
+    return json_response(json.dumps(character * count, ensure_ascii=False))
 
 
 class Context:
@@ -31,7 +31,7 @@ class Context:
 def call(character, count):
     headers = {"x-wanted": json.dumps([character, count])}
     event = {"routeKey": "GET /text", "requestContext": {"requestId": "r"}, "headers": headers}
-    return api.handler(event, Context())
+    return app.handler(event, Context())
 
 
 def read(answer):

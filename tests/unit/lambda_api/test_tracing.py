@@ -12,16 +12,17 @@ from tests.support.template import ROOT, template
 
 CODE = """
 import json, sys
-from neuralstream_lambda import PUBLIC, Answer, Api
+from neuralstream_lambda.access import PUBLIC
+from neuralstream_lambda.resolver import Resolver, Response, json_response, needs
 
-api = Api("shop")
+app = Resolver("shop")
 
-@api.route("GET /items", PUBLIC)
-def items() -> Answer:
-    return Answer({"secret": "answer"})
+@app.get("/items", **needs(PUBLIC))
+def items() -> Response[str]:
+    return json_response('{"secret": "answer"}')
 
-@api.route("GET /table", PUBLIC)
-def table() -> Answer:
+@app.get("/table", **needs(PUBLIC))
+def table() -> Response[str]:
     import boto3
     from botocore.config import Config
     from botocore.exceptions import BotoCoreError
@@ -31,7 +32,7 @@ def table() -> Answer:
         client.get_item(TableName="t", Key={"PK": {"S": "x"}})
     except BotoCoreError:
         pass
-    return Answer({})
+    return json_response('{}')
 
 class Context:
     function_name = "shop"
@@ -40,9 +41,9 @@ class Context:
 
 for key in ("GET /items", "GET /table"):
     event = {"routeKey": key, "headers": {}, "requestContext": {"requestId": "r"}}
-    assert api.handler(event, Context())["statusCode"] == 200
+    assert app.handler(event, Context())["statusCode"] == 200
 found = {name.partition(".")[0] for name in sys.modules}
-print(json.dumps(sorted(found & {"aws_xray_sdk", "wrapt", "aws_lambda_powertools"})))
+print(json.dumps(sorted(found & {"aws_xray_sdk", "wrapt"})))
 """
 
 
@@ -89,7 +90,7 @@ def run(daemon, **environ):
 def test_a_traced_request_shows_the_handler_and_its_calls_and_no_content(daemon):
     _, sent = run(daemon, POWERTOOLS_TRACE_DISABLED="false")
     names = [each["name"] for each in sent]
-    assert names.count("## _handle") == 2
+    assert names.count("## resolve") == 2
     inner = [sub["name"] for each in sent for sub in each.get("subsegments", [])]
     assert "dynamodb" in [*names, *inner]
     assert {each["trace_id"] for each in sent} == {"1-5759e988-bd862e3fe1be46a994272793"}

@@ -19,7 +19,7 @@ from neuralstream_core.serving.requests import PredictBody
 from neuralstream_core.validation import from_validation
 from neuralstream_local.openapi import routes
 
-BODIES = {route.key: route.body for route in routes() if route.body is not None}
+BODIES = {route.key: route.inputs.body for route in routes() if route.inputs.body is not None}
 LIBRARY = re.compile(r"function-|\[key\]|pydantic|constrained|lax-or-strict|Value error")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from neuralstream_local.pumps import matches
+from neuralstream_local.event_sources import matches
 
 OUTBOX = {"dynamodb": {"NewImage": {"outbox": {"M": {"kind": {"S": [{"exists": True}]}}}}}}
 

@@ -8,16 +8,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from neuralstream_local.gateway import RouteTable
 from neuralstream_local.laptop import laptop_template
-from neuralstream_local.routing import Router
 
 
 @pytest.fixture(scope="module")
-def router():
-    router = Router()
-    for route in laptop_template(redis_port=6379).routes():
-        router.add(route.method, route.path, route.key)
-    return router
+def match():
+    routes = RouteTable(laptop_template(redis_port=6379).routes())
+
+    def match(method, path):
+        found = routes.match(method, path)
+        return found and (found[0].key, found[1])
+
+    return match
 
 
 @pytest.mark.parametrize(
@@ -47,8 +50,8 @@ def router():
         ("GET", "/models/a%2Fb", "GET /models/{name}", {"name": "a/b"}),
     ],
 )
-def test_the_most_specific_route_wins(router, method, path, key, parameters):
-    assert router.match(method, path) == (key, parameters)
+def test_the_most_specific_route_wins(match, method, path, key, parameters):
+    assert match(method, path) == (key, parameters)
 
 
 @pytest.mark.parametrize(
@@ -64,18 +67,18 @@ def test_the_most_specific_route_wins(router, method, path, key, parameters):
         ("get", "/models"),
     ],
 )
-def test_what_matches_no_route_is_no_route(router, method, path):
-    assert router.match(method, path) is None
+def test_what_matches_no_route_is_no_route(match, method, path):
+    assert match(method, path) is None
 
 
 @given(
     view=st.text(min_size=1).filter(lambda v: v not in {"views", "batch"}),
     entity=st.text(min_size=1),
 )
-def test_any_encoded_name_and_id_arrive_as_they_were(router, view, entity):
+def test_any_encoded_name_and_id_arrive_as_they_were(match, view, entity):
     path = f"/features/{quote(view, safe='')}/{quote(entity, safe='')}"
 
-    assert router.match("GET", path) == (
+    assert match("GET", path) == (
         "GET /features/{feature_view}/{entity_id+}",
         {"feature_view": view, "entity_id": entity},
     )

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from neuralstream_local.pumps import matches
+from neuralstream_local.event_sources import matches
 from tests.support.access import Access
 from tests.support.template import as_list, functions, resources, statements, template
 

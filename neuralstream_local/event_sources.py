@@ -1,8 +1,7 @@
 """Event sources: what Lambda's pollers do on AWS, as threads.
 
 A queue delivers batches and deletes what succeeded; a table's stream delivers its records in order and
-stays at a record that fails. Schedules are in `neuralstream_local.scheduler`. A pump that ends by an error is
-started again.
+stays at a record that fails. Schedules are in `neuralstream_local.scheduler`.
 """
 
 from __future__ import annotations
@@ -19,10 +18,10 @@ from typing import Any, Final
 import boto3
 
 from neuralstream_local.aws_server import REGION
-from neuralstream_local.control import Kept
+from neuralstream_local.control import Checkpoint
 from neuralstream_local.template import QueueEvent, StreamEvent
 
-__all__ = ["Source", "matches", "pump_queue", "pump_stream", "start"]
+__all__ = ["EventSource", "matches", "poll_queue", "poll_stream"]
 
 _BUSY_SECONDS: Final = 0.05
 _IDLE_SECONDS: Final = 0.5
@@ -32,47 +31,71 @@ _WAIT_SECONDS: Final = 1
 _RETRY_SECONDS: Final = 1
 """Failed messages return to the queue after this, not after the template's six minutes."""
 _FAILING_SECONDS: Final = 5.0
-"""A pump that ended is well again when it has run for so long; one that cannot run ends again sooner."""
+"""A poller that failed is well again when it has run for so long."""
 _MAX_ERROR: Final = 300
 
 Call = Callable[[Any], Any]
 _log = logging.getLogger(__name__)
 
 
-class Source:
-    """A pump in a thread of its own, started again whenever it ends, and how it does.
+class EventSource:
+    """A poller in a thread of its own, started again whenever it fails.
 
     Args:
-        pump: reads ``event`` and calls ``call`` until ``stop``; ``kept`` are its further arguments, the same
-            at every start.
+        kind: queue, stream or schedule.
+        function: the function that is called, for logs and reports.
+        poll: reads and calls its argument until ``stop``.
+        call: calls the function with an event.
         limit: seconds that one call of the function may take.
     """
 
     def __init__(
         self,
-        pump: Callable[..., None],
-        event: Any,
+        kind: str,
+        function: str,
+        poll: Callable[[Call], None],
         call: Call,
         stop: threading.Event,
-        *kept: object,
+        *,
         limit: float = math.inf,
     ) -> None:
-        self._kind = pump.__name__.removeprefix("pump_")
-        self._name = f"the {self._kind} of {event.function}"
+        self._kind = kind
+        self._name = f"the {kind} of {function}"
+        self._poll = poll
         self._call = call
+        self._stop = stop
         self._limit = limit
         self._called: float | None = None
         self._failures = 0
         self._failed_at = -math.inf
         self._error: str | None = None
-        self._run = partial(pump, event, self._watched, stop, *kept)
-        self._stop = stop
-        threading.Thread(target=self._forever, name=self._name, daemon=True).start()
+        threading.Thread(target=self._run, name=self._name, daemon=True).start()
 
-    def _forever(self) -> None:
+    @classmethod
+    def of_queue(
+        cls, event: QueueEvent, call: Call, stop: threading.Event, *, limit: float = math.inf
+    ) -> EventSource:
+        poll = partial(poll_queue, event, stop)
+        return cls("queue", event.function, poll, call, stop, limit=limit)
+
+    @classmethod
+    def of_stream(
+        cls,
+        event: StreamEvent,
+        call: Call,
+        stop: threading.Event,
+        checkpoint: Checkpoint | None = None,
+        *,
+        limit: float = math.inf,
+    ) -> EventSource:
+        """Without a ``checkpoint`` it reads from the beginning of the stream."""
+        poll = partial(poll_stream, event, stop, checkpoint or Checkpoint())
+        return cls("stream", event.function, poll, call, stop, limit=limit)
+
+    def _run(self) -> None:
         while not self._stop.is_set():
             try:
-                self._run()
+                self._poll(self._timed)
             except BaseException as error:  # noqa: BLE001 - a poller outlives every error, a function's sys.exit too
                 _log.exception("%s failed", self._name)
                 self._error = f"{type(error).__name__}: {error}"[:_MAX_ERROR]
@@ -80,7 +103,7 @@ class Source:
                 self._failures += 1
                 self._stop.wait(_RETRY_SECONDS)
 
-    def _watched(self, event: Any) -> Any:
+    def _timed(self, event: Any) -> Any:
         self._called = time.monotonic()
         try:
             return self._call(event)
@@ -102,19 +125,7 @@ class Source:
         }
 
 
-def start(
-    pump: Callable[..., None],
-    event: Any,
-    call: Call,
-    stop: threading.Event,
-    *kept: object,
-    limit: float = math.inf,
-) -> Source:
-    """Run ``pump`` until ``stop``; arguments as `Source` has them."""
-    return Source(pump, event, call, stop, *kept, limit=limit)
-
-
-def pump_queue(event: QueueEvent, call: Call, stop: threading.Event) -> None:
+def poll_queue(event: QueueEvent, stop: threading.Event, call: Call) -> None:
     """Receive, call, delete what did not fail."""
     sqs: Any = boto3.client("sqs")
     url = sqs.get_queue_url(QueueName=event.queue_arn.rsplit(":", 1)[1])["QueueUrl"]
@@ -122,22 +133,18 @@ def pump_queue(event: QueueEvent, call: Call, stop: threading.Event) -> None:
         messages = _receive(sqs, url, event)
         if not messages:
             continue
-        failed = _call_batch(
-            call, [_queue_record(m, event.queue_arn) for m in messages], "messageId", event
-        )
+        records = [_queue_record(message, event.queue_arn) for message in messages]
+        failed = _call_batch(call, {r["messageId"]: r for r in records}, event)
         for message in messages:
+            handle = {"QueueUrl": url, "ReceiptHandle": message["ReceiptHandle"]}
             if message["MessageId"] in failed:
-                sqs.change_message_visibility(
-                    QueueUrl=url,
-                    ReceiptHandle=message["ReceiptHandle"],
-                    VisibilityTimeout=_RETRY_SECONDS,
-                )
+                sqs.change_message_visibility(**handle, VisibilityTimeout=_RETRY_SECONDS)
             else:
-                sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+                sqs.delete_message(**handle)
 
 
 def _receive(sqs: Any, url: str, event: QueueEvent) -> list[dict[str, Any]]:
-    """Up to a batch of messages, gathered for at most the window once the first is there."""
+    """Up to a batch of messages, gathered for at most the event's window from the first on."""
     messages: list[dict[str, Any]] = []
     deadline = None
     while len(messages) < event.batch_size:
@@ -182,37 +189,33 @@ def _queue_record(message: Mapping[str, Any], arn: str) -> dict[str, Any]:
     }
 
 
-def pump_stream(
-    event: StreamEvent, call: Call, stop: threading.Event, position: Kept | None = None
+def poll_stream(
+    event: StreamEvent, stop: threading.Event, checkpoint: Checkpoint, call: Call
 ) -> None:
-    """Read on after ``position``, or from the beginning; deliver matching records in order.
+    """Deliver matching records in order, those after ``checkpoint`` or else all.
 
-    ``position`` is the sequence number of the last record that was dealt with; a pump that is started
+    The checkpoint is the sequence number of the last record that was dealt with: a poller that is started
     again with it neither loses a record nor delivers those before again.
     """
-    position = position or Kept()
     streams: Any = boto3.client("dynamodbstreams")
     described: Any = boto3.client("dynamodb").describe_table(TableName=event.table)
     arn = described["Table"]["LatestStreamArn"]
     shard = streams.describe_stream(StreamArn=arn)["StreamDescription"]["Shards"][0]["ShardId"]
-    after = position.get()
-    where = (
-        {"ShardIteratorType": "AFTER_SEQUENCE_NUMBER", "SequenceNumber": after}
-        if after
-        else {"ShardIteratorType": "TRIM_HORIZON"}
-    )
-    iterator = streams.get_shard_iterator(StreamArn=arn, ShardId=shard, **where)["ShardIterator"]
+    start = {"ShardIteratorType": "TRIM_HORIZON"}
+    if after := checkpoint.get():
+        start = {"ShardIteratorType": "AFTER_SEQUENCE_NUMBER", "SequenceNumber": after}
+    iterator = streams.get_shard_iterator(StreamArn=arn, ShardId=shard, **start)["ShardIterator"]
     last_record = time.monotonic()
     while not stop.is_set():
         answer = streams.get_records(ShardIterator=iterator, Limit=1000)
-        records = answer["Records"]
-        wanted = [r for r in (_stream_record(r, arn) for r in records) if _wanted(event, r)]
+        records = [_stream_record(record, arn) for record in answer["Records"]]
+        wanted = [r for r in records if _wanted(event, r)]
         for at in range(0, len(wanted), event.batch_size):
             _deliver(event, wanted[at : at + event.batch_size], call, stop)
         iterator = answer["NextShardIterator"]
         if records:
             if not stop.is_set():
-                position.put(records[-1]["dynamodb"]["SequenceNumber"])
+                checkpoint.put(_sequence_number(records[-1]))
             last_record = time.monotonic()
             continue
         busy = time.monotonic() - last_record < _BUSY_FOR_SECONDS
@@ -225,16 +228,20 @@ def _deliver(
     """Call until every record succeeded or its retries are used up; a failed one holds the rest."""
     tries = 0
     while records and not stop.is_set():
-        failed = _call_batch(call, records, "dynamodb.SequenceNumber", event)
+        failed = _call_batch(call, {_sequence_number(r): r for r in records}, event)
         if not failed:
             return
-        first = next(i for i, r in enumerate(records) if r["dynamodb"]["SequenceNumber"] in failed)
+        first = next(i for i, r in enumerate(records) if _sequence_number(r) in failed)
         tries = 1 if first else tries + 1
         records = records[first:]
         if tries > event.max_retries:
             _log.error("%s: a stream record was given up after its retries", event.function)
             records, tries = records[1:], 0
         stop.wait(min(0.1 * 2**tries, 5.0))
+
+
+def _sequence_number(record: Mapping[str, Any]) -> str:
+    return str(record["dynamodb"]["SequenceNumber"])
 
 
 def _stream_record(record: Mapping[str, Any], arn: str) -> dict[str, Any]:
@@ -298,21 +305,15 @@ def _rule_matches(rule: Any, value: Any) -> bool:
 
 
 def _call_batch(
-    call: Call, records: list[dict[str, Any]], id_path: str, event: QueueEvent | StreamEvent
+    call: Call, records: Mapping[str, Mapping[str, Any]], event: QueueEvent | StreamEvent
 ) -> set[str]:
-    """Ids of the records that failed, by the rules of ReportBatchItemFailures."""
-    ids = set()
-    for record in records:
-        found: Any = record
-        for part in id_path.split("."):
-            found = found[part]
-        ids.add(str(found))
+    """Ids of the ``records`` (by id) that failed, by the rules of ReportBatchItemFailures."""
     try:
-        answer = call({"Records": records})
+        answer = call({"Records": list(records.values())})
     except Exception:  # noqa: BLE001 - any error fails the whole batch, as on Lambda
         _log.exception("%s failed", event.function)
-        return ids
+        return set(records)
     if not event.reports_failures or not answer:
         return set()
     failed = {str(f.get("itemIdentifier") or "") for f in answer.get("batchItemFailures") or ()}
-    return failed if failed.issubset(ids) else ids
+    return failed if failed.issubset(records) else set(records)

@@ -1,9 +1,12 @@
-"""A function's `Api`: what a caller sees for every kind of request, and what the log may hold."""
+"""A function's `Resolver`: what a caller sees for every kind of request, and what the log may hold."""
 
 import base64
 import json
+import threading
+from typing import Annotated
 
 import pytest
+from aws_lambda_powertools.event_handler.openapi.params import Path
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
@@ -11,16 +14,12 @@ from pydantic import BaseModel
 from neuralstream_core import errors
 from neuralstream_core.errors import NeuralStreamError, Unavailable
 from neuralstream_core.types import Frozen
-from neuralstream_lambda.api import Answer, Api, Caller
+from neuralstream_lambda.access import PUBLIC, Scope
 from neuralstream_lambda.problems import STATUS
-from neuralstream_lambda.scopes import PUBLIC, Scope
+from neuralstream_lambda.resolver import Resolver, Response, needs
 from tests.support.metrics import unexpected_errors
 
-api = Api("test")
-
-
-class Path(BaseModel):
-    name: str
+app = Resolver("test")
 
 
 class Body(Frozen):
@@ -31,27 +30,27 @@ class Reply(BaseModel):
     doubled: int
 
 
-@api.route("POST /double/{name}", Scope.PREDICT, max_body=64)
-def double(path: Path, body: Body, caller: Caller) -> Reply:
+@app.post("/double/<name>", **needs(Scope.PREDICT, max_body=64))
+def double(name: Annotated[str, Path()], body: Body) -> Reply:
     """Twice the value."""
-    assert path.name
-    assert caller.principal
+    assert name
+    assert app.caller.principal
     return Reply(doubled=2 * body.value)
 
 
-@api.route("GET /open", PUBLIC)
-def opened() -> Answer:
+@app.get("/open", **needs(PUBLIC))
+def opened() -> Response[bytes]:
     """Bytes for anyone."""
-    return Answer(b"\x00", headers={"content-type": "application/octet-stream"})
+    return Response(200, "application/octet-stream", b"\x00")
 
 
-@api.route("GET /broken", PUBLIC)
+@app.get("/broken", **needs(PUBLIC))
 def broken() -> Reply:
     """A mistake of ours."""
     raise ZeroDivisionError("secret detail")
 
 
-@api.route("GET /down", PUBLIC)
+@app.get("/down", **needs(PUBLIC))
 def down() -> Reply:
     """A dependency that is away."""
     raise Unavailable("away", dependency="redis", retry_after=7)
@@ -72,7 +71,7 @@ def call(key, body=None, granted=None, **more):
     } | more
     if body is not None:
         event["body"] = body
-    answer = api.handler(event, Context())
+    answer = app.handler(event, Context())
     return answer["statusCode"], answer
 
 
@@ -82,7 +81,7 @@ GRANTED = {"principal": "alice", "scopes": "predict monitoring"}
 @pytest.fixture
 def log(request, capfd):
     """What was logged so far; a logger keeps the stream it was made with, so each test has its own."""
-    api.service = request.node.name
+    app.service = request.node.name
     return lambda: "".join(capfd.readouterr())
 
 
@@ -188,12 +187,55 @@ def test_every_designed_error_has_a_status():
     assert set(STATUS) >= set(NeuralStreamError.__subclasses__()) & declared
 
 
-def test_a_route_is_declared_once_and_with_known_parameters():
-    with pytest.raises(TypeError, match="twice"):
-        api.route("GET /open", PUBLIC)(opened)
-    with pytest.raises(TypeError, match="cannot fill"):
+def test_resolvers_of_one_process_serve_threads_at_once_without_mixing_their_requests():
+    """As on the laptop: each environment has a resolver and a thread of its own."""
+    waiting = threading.Barrier(2, timeout=10)
+    answered = {}
 
-        @api.route("GET /odd", PUBLIC)
-        def odd(surprise: int) -> Reply:
-            """Takes what no request has."""
-            return Reply(doubled=surprise)
+    def serve(name):
+        resolver = Resolver(name)
+
+        @resolver.get("/whoami", **needs(Scope.PREDICT))
+        def whoami() -> Reply:
+            """Meets the other request in the middle of it."""
+            waiting.wait()
+            return Reply(doubled=int(resolver.caller.principal))
+
+        event = {
+            "routeKey": "GET /whoami",
+            "requestContext": {
+                "requestId": name,
+                "authorizer": {"lambda": {"principal": name, "scopes": "predict"}},
+            },
+            "headers": {},
+        }
+        answered[name] = resolver.handler(event, Context())
+
+    threads = [threading.Thread(target=serve, args=(name,)) for name in ("1", "2")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert {
+        name: (json.loads(answer["body"])["doubled"], answer["headers"]["x-request-id"])
+        for name, answer in answered.items()
+    } == {"1": (1, "1"), "2": (2, "2")}
+
+
+def test_a_parameter_that_the_route_does_not_declare_is_refused():
+    resolver = Resolver("query")
+
+    @resolver.get("/items", **needs(PUBLIC))
+    def items(limit: int = 1) -> Reply:
+        """Takes a limit."""
+        return Reply(doubled=limit)
+
+    def ask(query):
+        event = {"routeKey": "GET /items", "requestContext": {}, "queryStringParameters": query}
+        answer = resolver.handler(event, Context())
+        return answer["statusCode"], json.loads(answer["body"])
+
+    assert ask({"limit": "3"}) == (200, {"doubled": 3})
+    assert ask(None) == (200, {"doubled": 1})
+    status, problem = ask({"limti": "3"})
+    assert (status, problem["errors"][0]["loc"]) == (422, "query.limti")

@@ -1,0 +1,114 @@
+"""The arguments of a route, read from an API Gateway event and validated as its function declares them.
+
+Powertools' own request validation (``enable_validation``) is not used: it runs before any middleware, so
+before the scope is checked; it parses JSON to Python objects first, where strict models refuse ISO times
+and accept NaN; and it ignores unknown query parameters.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
+
+from aws_lambda_powertools.event_handler.openapi.dependant import get_dependant
+from aws_lambda_powertools.event_handler.openapi.params import Path, Query
+from pydantic import BaseModel, TypeAdapter, ValidationError, create_model
+
+from neuralstream_core import types
+from neuralstream_core.errors import Invalid, TooLarge
+from neuralstream_core.types import Name, PageToken, VersionName
+from neuralstream_core.validation import from_validation
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools.event_handler.api_gateway import Route
+    from aws_lambda_powertools.event_handler.openapi.compat import ModelField
+
+__all__ = ["Inputs", "NextToken", "PathModel", "PathName", "PathVersion", "arguments"]
+
+PathName: TypeAlias = Annotated[Name, Path()]
+PathModel: TypeAlias = Annotated[Name, Path(description="the model")]
+PathVersion: TypeAlias = Annotated[VersionName, Path()]
+NextToken: TypeAlias = Annotated[PageToken | None, Query()]
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """Validators of a route's parameters and body; ``None`` where it takes none."""
+
+    path: type[BaseModel] | None
+    query: type[BaseModel] | None
+    body: TypeAdapter[Any] | None
+    body_name: str = ""
+
+    @classmethod
+    @lru_cache(maxsize=128)
+    def of(cls, route: Route) -> Inputs:
+        """As the route's function declares them."""
+        declared = get_dependant(path=route.openapi_path, call=route.func)
+        path, query = _model(declared.path_params), _model(declared.query_params)
+        if not declared.body_params:
+            return cls(path, query, None)
+        (body,) = declared.body_params
+        return cls(path, query, TypeAdapter(body.type_), body.name)
+
+
+def _model(fields: Sequence[ModelField]) -> type[BaseModel] | None:
+    if not fields:
+        return None
+    declared: dict[str, Any] = {f.name: (f.field_info.annotation, f.field_info) for f in fields}
+    model: type[BaseModel] = create_model("Parameters", __base__=types.Query, **declared)
+    return model
+
+
+def arguments(
+    route: Route, event: Mapping[str, Any], max_body: int, smaller_body: str
+) -> dict[str, Any]:
+    """What to call the route's function with.
+
+    Args:
+        max_body: bytes.
+        smaller_body: what a caller can do whose body has more.
+
+    Raises:
+        Invalid: names each place that is wrong.
+        TooLarge: the body, or a list in it, is larger than the route takes.
+    """
+    inputs = Inputs.of(route)
+    found: dict[str, Any] = {}
+    for where, model, key in (
+        ("path", inputs.path, "pathParameters"),
+        ("query", inputs.query, "queryStringParameters"),
+    ):
+        if model is not None:
+            raw = event.get(key) or {}
+            try:
+                found |= dict(model.model_validate(raw))
+            except ValidationError as error:
+                raise from_validation(error, raw, where) from None
+    if inputs.body is not None:
+        # No body is JSON's null: what a route with an optional body accepts.
+        body = _body(event, max_body, smaller_body) or "null"
+        try:
+            found[inputs.body_name] = inputs.body.validate_json(body)
+        except ValidationError as error:
+            raise from_validation(error, body) from None
+    return found
+
+
+def _body(event: Mapping[str, Any], max_bytes: int, hint: str) -> str | bytes:
+    body: str | bytes = event.get("body") or ""
+    if event.get("isBase64Encoded"):
+        try:
+            body = base64.b64decode(body, validate=True)
+        except (binascii.Error, ValueError):
+            raise Invalid.at("body", "not valid base64", code="invalid_body") from None
+    size = len(body)
+    if size <= max_bytes and isinstance(body, str) and not body.isascii():
+        size = len(body.encode())
+    if size > max_bytes:
+        raise TooLarge(f"the body may have at most {max_bytes} bytes; {hint}")
+    return body

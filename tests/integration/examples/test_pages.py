@@ -1,0 +1,65 @@
+"""The commands of docs/features.md and docs/serving.md, run as written, after those of the README."""
+
+import json
+import re
+import subprocess
+
+import pytest
+
+from neuralstream_local.stack import Stack
+from tests.support.template import ROOT
+
+PAGES = ("README.md", "docs/features.md", "docs/serving.md")
+
+
+def commands(page):
+    blocks = re.findall(r"^```sh\n(.*?)^```$", (ROOT / page).read_text(), re.DOTALL | re.MULTILINE)
+    text = "\n".join(block for block in blocks if "curl" in block)
+    return re.split(r"^(?=curl )", text, flags=re.MULTILINE)[1:]
+
+
+@pytest.fixture(scope="module")
+def printed():
+    """What each command printed, by page."""
+    with Stack() as running:
+
+        def shell(command):
+            here = command.replace("http://127.0.0.1:8000", running.url)
+            return json.loads(
+                subprocess.run(
+                    ["/bin/sh", "-c", here],
+                    capture_output=True,
+                    text=True,
+                    check=True,
+                    cwd=ROOT,
+                    timeout=60,
+                ).stdout
+            )
+
+        return {
+            page: [
+                (command, shell(command)) for command in commands(page) if "flight" not in command
+            ]
+            for page in PAGES
+        }
+
+
+@pytest.mark.parametrize("page", PAGES[1:])
+def test_every_command_of_a_page_is_answered_and_none_is_refused(printed, page):
+    assert len(printed[page]) > 3
+    for command, answer in printed[page]:
+        assert "code" not in answer, (command, answer)
+
+
+def test_a_row_that_was_written_is_read_and_one_that_was_not_is_a_row_of_not_found(printed):
+    *_, (_, one), (_, many) = printed["docs/features.md"]
+    assert one["features"] == {"orders": 1, "spent": None}
+    assert one["status"] == {"spent": "NOT_FOUND"}
+    assert [row["entity_id"] for row in many["results"]] == ["c1", "c2", "c3"]
+    assert set(many["results"][2]["status"].values()) == {"NOT_FOUND"}
+
+
+def test_the_second_version_is_promoted_and_taken_back(printed):
+    answers = [answer for command, answer in printed["docs/serving.md"] if "/models/" in command]
+    assert answers[0]["version"] == "v2"
+    assert answers[-1]["production_version"] == "v1"
