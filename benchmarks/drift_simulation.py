@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from neuralstream_core.monitoring.baseline import build_profile
+from neuralstream_core.monitoring.binning import build_profile
 from neuralstream_core.monitoring.counting import count_series, read_column
 from neuralstream_core.monitoring.decision import judge
 from neuralstream_core.registry.records import FeatureRef

@@ -2,7 +2,7 @@
 
     python benchmarks/monitoring_recorder.py
 
-The budgets are 1.3 round trips, and 8,192 bytes a version and hour at 20 features.
+The budgets are 1.3 round trips, and 8,192 bytes per version and hour at 20 features.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import redis
 from _harness import Group, Report, arguments
 
 from neuralstream_core.monitoring import layout
-from neuralstream_core.monitoring.baseline import build_profile
+from neuralstream_core.monitoring.binning import build_profile
 from neuralstream_core.monitoring.layout import HOUR
 from neuralstream_core.monitoring.observation import RowObservation
 from neuralstream_core.monitoring.recorder import RedisRecorder
@@ -85,7 +85,7 @@ def main() -> int:
     group.notes["requests lost"] = recorder.lost
     report = Report(
         "monitoring_recorder",
-        "One flight of increments to an hour's counters, copied once a minute, against one redis-py GET on "
+        "One flight of increments to the counters of a minute and of an hour, against one redis-py GET on "
         "the same server.",
     )
     report.add(group)

@@ -27,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from _harness import ROOT, Group, Report, arguments
 
 from neuralstream_core.features import Catalog, OnlineStore, ViewSpec
-from neuralstream_core.monitoring.profiling import BaselineProfiler
+from neuralstream_core.monitoring.baseline import BaselineProfiler
 from neuralstream_core.redis import connect
 from neuralstream_core.registry.artifacts import ArtifactStore
 from neuralstream_core.registry.issuer import Issuer, countdown

@@ -15,10 +15,10 @@ from _harness import ROOT, Group, Report
 from _servers import Worker
 from _world import Model, alternate, feast, feast_server, model_server, ours, timed
 
-from neuralstream_core.monitoring.baseline import build_profile
+from neuralstream_core.monitoring.binning import build_profile
 from neuralstream_core.monitoring.counting import count
 from neuralstream_core.monitoring.drift import drift_report
-from neuralstream_core.monitoring.windows import named_window
+from neuralstream_core.monitoring.layout import named_window
 from neuralstream_core.registry.records import FeatureRef
 from neuralstream_core.time import system_clock
 

@@ -14,19 +14,15 @@ from neuralstream_core import __version__
 from neuralstream_core.errors import Invalid, Unavailable
 from neuralstream_core.monitoring.adoption import Adoptions
 from neuralstream_core.monitoring.alarms import Alarms
-from neuralstream_core.monitoring.answers import (
-    DriftReport,
-    DriftSummaries,
-    ModelsStats,
-    ModelStats,
-)
 from neuralstream_core.monitoring.archive import Archive
+from neuralstream_core.monitoring.drift import DriftReport, DriftSummaries
 from neuralstream_core.monitoring.evaluation import Evaluation
-from neuralstream_core.monitoring.profiles import Profiles
+from neuralstream_core.monitoring.layout import named_window, requested_window
+from neuralstream_core.monitoring.profile import ProfileCache
 from neuralstream_core.monitoring.prometheus import CONTENT_TYPE
 from neuralstream_core.monitoring.reader import CounterReader
 from neuralstream_core.monitoring.reports import Reports
-from neuralstream_core.monitoring.windows import named_window, requested_window
+from neuralstream_core.monitoring.stats import ModelsStats, ModelStats
 from neuralstream_core.registry.artifacts import ArtifactStore
 from neuralstream_core.registry.registry import Registry
 from neuralstream_core.settings import BucketSettings, RedisSettings, TableSettings
@@ -67,8 +63,8 @@ def archive() -> Archive:
 
 
 @cache
-def profiles() -> Profiles:
-    return Profiles(artifacts().get_profile)
+def profiles() -> ProfileCache:
+    return ProfileCache(artifacts().get_profile)
 
 
 @cache

@@ -12,7 +12,7 @@ from neuralstream_core.errors import Invalid
 from neuralstream_core.features.catalog import Catalog
 from neuralstream_core.memory import function_memory
 from neuralstream_core.monitoring.adoption import Adoptions
-from neuralstream_core.monitoring.profiling import BaselineProfiler
+from neuralstream_core.monitoring.baseline import BaselineProfiler
 from neuralstream_core.registry.answers import (
     ModelAnswer,
     ModelsAnswer,

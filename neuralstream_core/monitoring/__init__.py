@@ -1,8 +1,7 @@
-"""Monitoring that can be believed: counts per fixed bin, and statistics that know their sample size.
+"""Monitoring: counts of what was served in fixed bins, and the statistics and alarms made of them.
 
-`profile` and `baseline` decide the bins, `recorder` counts with one flight to Redis, `drift` and
-`stats` read the counts back, `archive` keeps them. Import the module you need; only
-`observation` is cheap enough for everybody.
+`binning` makes a profile from a baseline, `recorder` counts under it, `reader` and `archive` read the counts,
+`drift` and `stats` make reports of them, `evaluation` makes alarms of the reports.
 """
 
 from neuralstream_core.monitoring.observation import (

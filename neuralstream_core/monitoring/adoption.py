@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from neuralstream_core.errors import ConditionFailed, Conflict, Invalid, NotFound, Unavailable
 from neuralstream_core.monitoring.alarms import alarm_key
-from neuralstream_core.monitoring.baseline import build_profile
+from neuralstream_core.monitoring.binning import build_profile
 from neuralstream_core.monitoring.layout import capture_key
 from neuralstream_core.time import Clock, iso, system_clock
 

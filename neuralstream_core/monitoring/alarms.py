@@ -11,16 +11,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
+from pydantic import AwareDatetime
+
 from neuralstream_core.errors import ConditionFailed
-from neuralstream_core.monitoring.answers import Alarm
-from neuralstream_core.monitoring.decision import Status
+from neuralstream_core.monitoring.decision import DriftStatus
 from neuralstream_core.time import from_micros, iso
+from neuralstream_core.types import Record
 
 if TYPE_CHECKING:
     from neuralstream_core.table import Item, Table
     from neuralstream_core.time import Micros
 
-__all__ = ["Alarms", "State", "alarm_key", "next_status"]
+__all__ = ["Alarm", "Alarms", "State", "alarm_key", "next_status"]
 
 _WINDOWS: Final = 3
 
@@ -28,6 +30,14 @@ _WINDOWS: Final = 3
 def alarm_key(namespace: str, model: str) -> str:
     """Partition key of a model's alarms."""
     return f"DRIFT#{namespace}#{model}"
+
+
+class Alarm(Record):
+    """What scheduled evaluation holds of the version, with hysteresis."""
+
+    status: DriftStatus
+    since: AwareDatetime
+    evaluated: AwareDatetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,15 +53,15 @@ class State:
         metered: end of the last hour whose traffic was handed to CloudWatch.
     """
 
-    status: Status = Status.OK
+    status: DriftStatus = DriftStatus.OK
     since: Micros = 0
-    recent: tuple[Status, ...] = ()
+    recent: tuple[DriftStatus, ...] = ()
     until: Micros = 0
     sequence: int = 0
     metered: Micros = 0
 
 
-def next_status(state: State, observed: Status) -> tuple[Status, tuple[Status, ...]]:
+def next_status(state: State, observed: DriftStatus) -> tuple[DriftStatus, tuple[DriftStatus, ...]]:
     """The alarm after one more window.
 
     Opens when two of the last three windows are alarming, with the worst they agree on; clears after
@@ -60,20 +70,22 @@ def next_status(state: State, observed: Status) -> tuple[Status, tuple[Status, .
     Returns:
         the status and the statuses of the last windows.
     """
-    if observed in (Status.INSUFFICIENT_DATA, Status.NO_REFERENCE):
+    if observed in (DriftStatus.INSUFFICIENT_DATA, DriftStatus.NO_REFERENCE):
         return state.status, state.recent
     recent = (*state.recent, observed)[-_WINDOWS:]
     ranks = sorted((status.rank for status in recent), reverse=True)
-    agreed = next(s for s in Status if s.rank == ranks[1]) if len(ranks) > 1 else Status.OK
+    agreed = (
+        next(s for s in DriftStatus if s.rank == ranks[1]) if len(ranks) > 1 else DriftStatus.OK
+    )
     if not state.status.alarming:
-        return (agreed if agreed.alarming else Status.OK), recent
+        return (agreed if agreed.alarming else DriftStatus.OK), recent
     if len(recent) > 1 and not recent[-1].alarming and not recent[-2].alarming:
-        return Status.OK, recent
+        return DriftStatus.OK, recent
     if agreed.alarming and agreed.rank > state.status.rank:
         return agreed, recent
     lately = recent[-2:]
-    if len(lately) == 2 and all(s is Status.WARNING for s in lately):
-        return Status.WARNING, recent
+    if len(lately) == 2 and all(s is DriftStatus.WARNING for s in lately):
+        return DriftStatus.WARNING, recent
     return state.status, recent
 
 
@@ -117,7 +129,7 @@ class Alarms:
         model: str,
         version: str,
         state: State,
-        observed: Status,
+        observed: DriftStatus,
         until: Micros,
         now: Micros,
         details: Mapping[str, Any],
@@ -181,9 +193,9 @@ def _item(namespace: str, model: str, version: str, state: State) -> Item:
 def _read(item: Item) -> State:
     recent: Sequence[str] = item.get("recent", ())
     return State(
-        status=Status(item.get("status", Status.OK)),
+        status=DriftStatus(item.get("status", DriftStatus.OK)),
         since=int(item.get("since", 0)),
-        recent=tuple(Status(name) for name in recent),
+        recent=tuple(DriftStatus(name) for name in recent),
         until=int(item.get("until", 0)),
         sequence=int(item.get("sequence", 0)),
         metered=int(item.get("metered", 0)),

@@ -17,15 +17,14 @@ from datetime import date
 from typing import TYPE_CHECKING, Any, Final
 
 from neuralstream_core.errors import Unavailable
-from neuralstream_core.monitoring.layout import HOUR, HOUR_SECONDS, MINUTE
-from neuralstream_core.monitoring.reader import CounterReader, RawHour
-from neuralstream_core.monitoring.windows import last_hours
+from neuralstream_core.monitoring.layout import HOUR, HOUR_SECONDS, MINUTE, last_hours
+from neuralstream_core.monitoring.reader import CounterReader, StoredCounters
 from neuralstream_core.time import Micros, from_micros
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-    from neuralstream_core.monitoring.windows import Slice
+    from neuralstream_core.monitoring.layout import Slice
 
 __all__ = ["Archive"]
 
@@ -50,7 +49,7 @@ class Archive:
         self._bucket = bucket
         self._namespace = namespace
 
-    def hours(self, model: str, version: str, hours: Iterable[int]) -> Mapping[int, RawHour]:
+    def hours(self, model: str, version: str, hours: Iterable[int]) -> Mapping[int, StoredCounters]:
         """Those of ``hours`` that were archived."""
         wanted = set(hours)
         days = sorted({_day(hour) for hour in wanted})
@@ -66,8 +65,8 @@ class Archive:
         objects = 0
         for (model, version), digests in sorted(active.items()):
             slices: list[Slice] = [(hour, None) for hour in range(first, closed)]
-            raws = reader.raw(model, version, sorted(digests), slices)
-            by_day: dict[date, dict[int, RawHour]] = {}
+            raws = reader.stored(model, version, sorted(digests), slices)
+            by_day: dict[date, dict[int, StoredCounters]] = {}
             for (hour, _), raw in raws.items():
                 if raw.weight:
                     by_day.setdefault(_day(hour), {})[hour] = raw
@@ -76,7 +75,9 @@ class Archive:
         self._set_marker(closed)
         return {"versions": len(active), "objects": objects, "until_hour": closed}
 
-    def _save_day(self, model: str, version: str, day: date, hours: Mapping[int, RawHour]) -> int:
+    def _save_day(
+        self, model: str, version: str, day: date, hours: Mapping[int, StoredCounters]
+    ) -> int:
         kept = self._read_day(model, version, day)
         merged = dict(kept)
         for hour, raw in hours.items():
@@ -88,7 +89,7 @@ class Archive:
         self._put(self._key(model, version, day), gzip.compress(json.dumps(body).encode(), mtime=0))
         return 1
 
-    def _read_day(self, model: str, version: str, day: date) -> dict[int, RawHour]:
+    def _read_day(self, model: str, version: str, day: date) -> dict[int, StoredCounters]:
         data = self._get(self._key(model, version, day))
         if data is None:
             return {}
@@ -137,7 +138,7 @@ def _day(hour: int) -> date:
     return from_micros(hour * HOUR).date()
 
 
-def _pack(raw: RawHour) -> dict[str, Any]:
+def _pack(raw: StoredCounters) -> dict[str, Any]:
     return {
         "service": base64.b64encode(raw.service).decode(),
         "errors": {name.decode(): int(value) for name, value in raw.errors.items()},
@@ -145,8 +146,8 @@ def _pack(raw: RawHour) -> dict[str, Any]:
     }
 
 
-def _unpack(packed: Mapping[str, Any]) -> RawHour:
-    return RawHour(
+def _unpack(packed: Mapping[str, Any]) -> StoredCounters:
+    return StoredCounters(
         base64.b64decode(packed["service"]),
         {name.encode(): b"%d" % value for name, value in packed["errors"].items()},
         {d: base64.b64decode(text) for d, text in packed["series"].items()},

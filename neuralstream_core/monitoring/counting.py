@@ -1,16 +1,20 @@
-"""Values to counts, column by column: used for baselines and for batches."""
+"""From values to counter slots: of one row without numpy, and of many rows by column."""
 
 from __future__ import annotations
 
+import math
+import sys
+from bisect import bisect_left
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
 
-from neuralstream_core.monitoring.observation import WRONG_TYPE
-from neuralstream_core.monitoring.profile import PREDICTION, category_text
+from neuralstream_core.monitoring.observation import UNREAD, WRONG_TYPE
+from neuralstream_core.monitoring.profile import PREDICTION, SCORE, category_text
 from neuralstream_core.time import to_micros
 
 if TYPE_CHECKING:
@@ -18,7 +22,17 @@ if TYPE_CHECKING:
 
     from neuralstream_core.monitoring.profile import Profile, Series
 
-__all__ = ["EXPIRED", "INVALID", "MISSING", "PRESENT", "Column", "count", "read_column"]
+__all__ = [
+    "INVALID",
+    "MISSING",
+    "PRESENT",
+    "Column",
+    "RowCounter",
+    "component",
+    "count",
+    "count_series",
+    "read_column",
+]
 
 Floats: TypeAlias = "NDArray[np.float64]"
 
@@ -26,25 +40,157 @@ PRESENT: Final = 0
 MISSING: Final = 1
 EXPIRED: Final = 2
 INVALID: Final = 3
+_STATES: Final = {1: MISSING, 2: EXPIRED, 3: MISSING, WRONG_TYPE: INVALID}
+"""From the status of a cell that is not present to the state it is counted in."""
 
 
+# -- one row -----------------------------------------------------------------------------------
+
+
+_Add: TypeAlias = Callable[[Any, list[int]], None]
+"""Appends the slots of one present value."""
+
+
+class RowCounter:
+    """The slots of the profile to which one row adds one each: what `count` gives for that row alone.
+
+    Args:
+        features: number of features of the version.
+    """
+
+    def __init__(self, profile: Profile, features: int) -> None:
+        by_source: dict[int, list[tuple[Series, int]]] = {}
+        for series, start in zip(profile.series, profile.offsets, strict=False):
+            by_source.setdefault(series.source, []).append((series, start))
+        compiled = {source: _compile(parts) for source, parts in by_source.items()}
+        self._features = [compiled[i] for i in range(features)]
+        self._prediction = compiled[PREDICTION]
+        self._score = compiled.get(SCORE)
+
+    def answered(
+        self, values: Sequence[Any], status: Sequence[int] | None, prediction: Any, score: Any
+    ) -> list[int]:
+        """Slots of an answered row; the slot that counts the row itself is left out.
+
+        Raises:
+            ValueError: not one value and status per feature.
+        """
+        found = self.refused(values, status)
+        _add(self._prediction, prediction, found)
+        if self._score is not None:
+            _add(self._score, score, found)
+        return found
+
+    def refused(self, values: Sequence[Any], status: Sequence[int] | None) -> list[int]:
+        """Slots of the cells of a row, without a prediction; raises as `answered`."""
+        found: list[int] = []
+        if status is None:
+            for feature, value in zip(self._features, values, strict=True):
+                _add(feature, value, found)
+            return found
+        for feature, value, state in zip(self._features, values, status, strict=True):
+            if not state:
+                _add(feature, value, found)
+            elif state != UNREAD:
+                found.append(feature[0] + _STATES[state])
+        return found
+
+
+def _add(feature: tuple[int, _Add], value: Any, found: list[int]) -> None:
+    absent, add = feature
+    if value is None:
+        found.append(absent + MISSING)
+    else:
+        add(value, found)
+
+
+def _compile(parts: list[tuple[Series, int]]) -> tuple[int, _Add]:
+    """The series of one source: where the states begin (so that adding `MISSING` gives the slot of
+    missing cells), and the function for present values."""
+    series, start = parts[0]
+    absent = start + series.missing_slot - MISSING
+    if series.component is not None:
+        return absent, _vector(parts, absent)
+    if series.type == "numeric":
+        return absent, _number(series, start, absent)
+    if series.type == "boolean":
+        return absent, _boolean(start, absent)
+    return absent, lambda value, found: found.append(
+        start + series.category_slot(category_text(value))
+    )
+
+
+def _number(series: Series, start: int, absent: int) -> _Add:
+    edges, slots = _bins(series, start)
+
+    def add(value: Any, found: list[int]) -> None:
+        number = value if type(value) is float else as_number(value)
+        if number is None or math.isinf(number):
+            found.append(absent + INVALID)
+        elif number != number:  # NaN
+            found.append(absent + MISSING)
+        else:
+            found.append(slots[bisect_left(edges, number)])
+
+    return add
+
+
+def _boolean(start: int, absent: int) -> _Add:
+    def add(value: Any, found: list[int]) -> None:
+        try:
+            found.append(start + 1 if value == 1 else start if value == 0 else absent + INVALID)
+        except (TypeError, ValueError):
+            found.append(absent + INVALID)
+
+    return add
+
+
+def _vector(parts: list[tuple[Series, int]], absent: int) -> _Add:
+    compiled = [(series.component, *_bins(series, start)) for series, start in parts]
+
+    def add(value: Any, found: list[int]) -> None:
+        try:
+            numbers = value if isinstance(value, list | tuple) else value.tolist()
+            norm = math.hypot(*numbers)
+            if not math.isfinite(norm):
+                found.append(absent + (MISSING if math.isnan(norm) else INVALID))
+                return
+            found += [
+                slots[bisect_left(edges, norm if which == -1 else numbers[which])]
+                for which, edges, slots in compiled
+                if which is not None
+            ]
+        except (TypeError, ValueError, AttributeError, IndexError):
+            found.append(absent + INVALID)
+
+    return add
+
+
+def _bins(series: Series, start: int = 0) -> tuple[list[float], list[int]]:
+    """Edges of a numeric series, both ends of its range included, and the slot below each edge (the last
+    slot is above all of them). A finite number belongs to ``slots[bisect_left(edges, number)]``."""
+    low = -math.inf if series.low is None else math.nextafter(series.low, -math.inf)
+    high = sys.float_info.max if series.high is None else series.high
+    bins = len(series.cuts) + 1
+    return [low, *series.cuts, high], [start + slot for slot in (bins, *range(bins), bins + 1)]
+
+
+# -- columns -----------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
 class Column:
-    """One column read once: its numbers or texts, and the state of each cell.
+    """One column: its numbers or texts, and the state of each cell.
 
     Attributes:
         state: uint8 ``(n,)``: `PRESENT`, `MISSING`, `EXPIRED` or `INVALID`.
-        numbers: float64 ``(n,)`` or ``(n, size)``, meaningful where present; for text: ``None``.
-        texts: the present categories with their counts; for numbers: ``None``.
+        numbers: float64 ``(n,)`` or ``(n, size)``, meaningful where present; ``None`` for texts.
+        texts: the present categories with their counts; ``None`` for numbers.
     """
 
-    __slots__ = ("numbers", "state", "texts")
-
-    def __init__(
-        self, state: NDArray[np.uint8], numbers: Floats | None, texts: Counter[str] | None
-    ) -> None:
-        self.state = state
-        self.numbers = numbers
-        self.texts = texts
+    state: NDArray[np.uint8]
+    numbers: Floats | None
+    texts: Counter[str] | None
 
 
 def read_column(
@@ -53,14 +199,12 @@ def read_column(
     """Read a column of Python values or a numpy array.
 
     Args:
-        values: ``n`` values, ``None`` or NaN where missing; a vector: ``n`` sequences, or 2-D.
+        values: ``n`` values, ``None`` or NaN where missing; of a vector ``n`` sequences, or 2-D.
         type_: ``numeric``, ``boolean`` or ``category``.
         size: elements of a vector.
-        status: cell statuses of the feature store (0 present, 1 NULL, 2 expired, 3 not found), or
-            `WRONG_TYPE`.
+        status: uint8 ``(n,)``, see `observation.Observation`.
     """
-    n = len(values)
-    state = np.zeros(n, np.uint8)
+    state = np.zeros(len(values), np.uint8)
     if status is not None:
         state[status != PRESENT] = MISSING
         state[status == EXPIRED] = EXPIRED
@@ -89,30 +233,28 @@ def count(
     """Every counter of ``profile``: int64 ``(profile.size,)``.
 
     Args:
-        columns: one per feature, in the version's order, of all rows looked up; ``sizes`` their
-            elements.
-        status: of the cells of ``columns``.
-        prediction, score: of the answered rows; ``rows`` says how many those are.
+        columns: one per feature, in the version's order, of all rows looked up.
+        sizes: elements of each feature.
+        status: uint8 ``(n, features)``, of the cells of ``columns``.
+        prediction, score: of the answered rows.
+        rows: number of answered rows.
     """
     counts = np.zeros(profile.size, np.int64)
     read: dict[int, Column] = {}
     for series, start in zip(profile.series, profile.offsets, strict=False):
-        column = read.get(series.source)
-        if column is None:
-            if series.source >= 0:
-                column = read_column(
-                    columns[series.source],
-                    type_=series.type,
-                    size=sizes[series.source],
-                    status=None if status is None else status[:, series.source],
+        source = series.source
+        if source not in read:
+            if source >= 0:
+                of_cells = None if status is None else status[:, source]
+                read[source] = read_column(
+                    columns[source], type_=series.type, size=sizes[source], status=of_cells
                 )
             else:
-                given = prediction if series.source == PREDICTION else score
+                given = prediction if source == PREDICTION else score
                 if given is None:
                     continue
-                column = read_column(given, type_=series.type)
-            read[series.source] = column
-        counts[start : start + series.size] = count_series(series, column)
+                read[source] = read_column(given, type_=series.type)
+        counts[start : start + series.size] = count_series(series, read[source])
     counts[profile.rows_slot] = rows
     return counts
 
@@ -120,49 +262,29 @@ def count(
 def count_series(series: Series, column: Column) -> NDArray[np.int64]:
     """The slots of one series for one column: int64 ``(series.size,)``."""
     counts = np.zeros(series.size, np.int64)
-    present = column.state == PRESENT
     if series.has_states:
-        states = np.bincount(column.state, minlength=4)
-        counts[series.missing_slot :] = states[MISSING : INVALID + 1]
-    if series.type == "category":
-        for text, k in (column.texts or Counter()).items():
-            counts[category_slot(series, text)] += k
-    elif column.numbers is not None:
-        numbers = component(column.numbers[present], series.component)
+        counts[series.missing_slot :] = np.bincount(column.state, minlength=4)[MISSING:]
+    for text, k in (column.texts or {}).items():
+        counts[series.category_slot(text)] += k
+    if column.numbers is not None:
+        numbers = component(column.numbers[column.state == PRESENT], series.component)
         if series.type == "boolean":
             counts[1] = np.count_nonzero(numbers)
             counts[0] = len(numbers) - counts[1]
         else:
-            counts[: series.values] = _numeric_counts(series, numbers)
+            edges, slots = _bins(series)
+            places = np.searchsorted(edges, numbers, side="left")
+            counts[slots] = np.bincount(places, minlength=len(slots))
     return counts
 
 
 def component(numbers: Floats, which: int | None) -> Floats:
-    """The norm (-1) or one dimension of vectors; scalars as they are."""
+    """The Euclidean norm (-1) or one dimension of vectors; scalars (``None``) as they are."""
     if which is None:
         return numbers
     if which == -1:
-        return np.asarray(np.sqrt(np.einsum("ij,ij->i", numbers, numbers)), np.float64)
+        return np.asarray(np.linalg.norm(numbers, axis=1), np.float64)
     return np.asarray(numbers[:, which], np.float64)
-
-
-def category_slot(series: Series, text: str) -> int:
-    """The slot of a category within its series."""
-    try:
-        return series.categories.index(text)
-    except ValueError:
-        other = len(series.categories)
-        return other + 1 if series.closed and text not in series.rare else other
-
-
-def _numeric_counts(series: Series, numbers: Floats) -> NDArray[np.int64]:
-    places = np.searchsorted(np.asarray(series.cuts, np.float64), numbers, side="left")
-    low, high = len(series.cuts) + 1, len(series.cuts) + 2
-    if series.low is not None:
-        places = np.where(numbers < series.low, low, places)
-    if series.high is not None:
-        places = np.where(numbers > series.high, high, places)
-    return np.bincount(places, minlength=series.values)
 
 
 def _numbers(values: Any, type_: str, state: NDArray[np.uint8]) -> Floats:
@@ -184,9 +306,9 @@ def _numbers(values: Any, type_: str, state: NDArray[np.uint8]) -> Floats:
 
 
 def as_number(value: Any, *, boolean: bool = False) -> float | None:
-    """A scalar as the float that is binned, or ``None`` for a wrong type.
+    """A scalar as the float that is counted, or ``None`` for a wrong type.
 
-    A boolean is no number unless ``boolean``; a time is its microseconds.
+    A boolean is a number only if ``boolean``; a time is its microseconds.
     """
     if isinstance(value, bool | np.bool_):
         return float(value) if boolean else None
@@ -216,26 +338,19 @@ def _vectors(values: Any, size: int, state: NDArray[np.uint8]) -> Floats:
 
 
 def _texts(values: Any, state: NDArray[np.uint8]) -> Column:
-    texts: Counter[str] = Counter()
     listed = values.tolist() if isinstance(values, np.ndarray) else values
-    if state.any():
-        listed = [v if s == PRESENT else None for v, s in zip(listed, state, strict=True)]
-    seen: Mapping[Any, int]
-    try:
-        seen = Counter(listed)
-        hashable = True
-    except TypeError:
-        hashable = False
-    if not hashable:
-        for i, value in enumerate(listed):
-            if isinstance(value, list | dict | set):
-                state[i] = INVALID
-        seen = Counter(v for v in listed if not isinstance(v, list | dict | set))
-    for value, k in seen.items():
-        if value is None or (isinstance(value, float) and value != value):
+    found: list[Any] = []
+    for i, (value, known) in enumerate(zip(listed, state.tolist(), strict=True)):
+        if known != PRESENT:
             continue
-        texts[category_text(value)] += k
-    for i, value in enumerate(listed):
-        if state[i] == PRESENT and (value is None or (isinstance(value, float) and value != value)):
+        if value is None or (isinstance(value, float) and value != value):
             state[i] = MISSING
+        elif isinstance(value, list | dict | set):
+            state[i] = INVALID
+        else:
+            found.append(value)
+    texts: Counter[str] = Counter()
+    seen: Mapping[Any, int] = Counter(found)
+    for value, k in seen.items():
+        texts[category_text(value)] += k
     return Column(state, None, texts)

@@ -25,31 +25,31 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import numpy as np
 
-from neuralstream_core.monitoring.grouping import Group, compared, groups_of
 from neuralstream_core.monitoring.profile import Profile, Series
-from neuralstream_core.monitoring.statistics import chi2_quantile, fisher_greater
+from neuralstream_core.monitoring.statistics import chi2_quantile, fisher_greater, psi_terms
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = [
     "DEFAULT_RULE",
+    "DriftStatus",
     "RateTest",
     "Rule",
     "Severity",
-    "Status",
     "Verdict",
     "alpha_for",
     "judge",
     "severity_of",
 ]
 
-WINDOWS_A_MONTH: Final = 720
+WINDOWS_PER_MONTH: Final = 720
+_GROUPS: Final = 10
 FAILURE_TESTS: Final = 2
 """Tests of failed rows in each window, see `failures`."""
 
 
-class Status(StrEnum):
+class DriftStatus(StrEnum):
     """In rising order of urgency: see `rank`."""
 
     NO_REFERENCE = "no_reference"
@@ -60,11 +60,11 @@ class Status(StrEnum):
 
     @property
     def rank(self) -> int:
-        return list(Status).index(self)
+        return list(DriftStatus).index(self)
 
     @property
     def alarming(self) -> bool:
-        return self in (Status.WARNING, Status.DRIFT)
+        return self in (DriftStatus.WARNING, DriftStatus.DRIFT)
 
 
 class Severity(StrEnum):
@@ -109,7 +109,18 @@ class RateTest:
     reference: float | None
     current: float | None
     p: float | None
-    status: Status
+    status: DriftStatus
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Slots that are compared as one, and how much they contribute to the index."""
+
+    slots: tuple[int, ...]
+    label: str
+    reference: int
+    current: int
+    psi: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +135,7 @@ class Verdict:
         reasons: which tests made the status.
     """
 
-    status: Status
+    status: DriftStatus
     severity: Severity
     n_reference: int
     n_current: int
@@ -144,7 +155,7 @@ def alpha_for(profile: Profile, rule: Rule) -> float:
     tests = sum(
         1 + 2 * series.has_states for series in profile.series if series.reference is not None
     )
-    return min(0.05, rule.false_alarms / (WINDOWS_A_MONTH * (tests + FAILURE_TESTS)))
+    return min(0.05, rule.false_alarms / (WINDOWS_PER_MONTH * (tests + FAILURE_TESTS)))
 
 
 def judge(
@@ -164,19 +175,19 @@ def judge(
     missing = _missing(series, reference, current, rule, alpha)
     unknown = _unknown(series, m, current, n, rule, alpha)
     slots = groups_of(series, current)
-    groups = compared(series, slots, reference, current)
+    groups = _compared(series, slots, reference, current)
     index = sum(group.psi for group in groups) if m and n else None
     least = max(rule.min_samples, rule.min_per_group * len(groups))
-    status, reasons = Status.OK, []
+    status, reasons = DriftStatus.OK, []
     noise = 0.0
     if n and m:
         degrees = max(1, len(groups) - 1)
         noise = chi2_quantile(alpha, degrees) * (1 / n + 1 / m)
     threshold, alert = max(rule.warn, noise), max(rule.alert, noise)
     if index is None or n < least:
-        status = Status.INSUFFICIENT_DATA
+        status = DriftStatus.INSUFFICIENT_DATA
     elif index > threshold:
-        status = Status.DRIFT if index > alert else Status.WARNING
+        status = DriftStatus.DRIFT if index > alert else DriftStatus.WARNING
         reasons.append("distribution")
     for name, test in (("missing", missing), ("unknown", unknown)):
         if test.status.alarming:
@@ -184,8 +195,8 @@ def judge(
             if test.status.rank > status.rank:
                 status = test.status
     if (
-        status is Status.INSUFFICIENT_DATA
-        and missing.status is Status.OK
+        status is DriftStatus.INSUFFICIENT_DATA
+        and missing.status is DriftStatus.OK
         and n < least <= _all(series, current)
     ):
         # Enough rows, and as many of them missing as in the baseline: there is nothing to compare.
@@ -216,7 +227,7 @@ def _missing(
 ) -> RateTest:
     """Missing, expired and invalid together: cells a model could not use."""
     if not series.has_states:
-        return RateTest(None, None, None, Status.OK)
+        return RateTest(None, None, None, DriftStatus.OK)
     at = series.missing_slot
     return _rate(
         int(current[at:].sum()),
@@ -234,7 +245,7 @@ def _unknown(
 ) -> RateTest:
     """Values the baseline never had: unknown categories, numbers outside its range."""
     if series.type == "boolean" or (series.type == "category" and not series.closed):
-        return RateTest(None, None, None, Status.OK)
+        return RateTest(None, None, None, DriftStatus.OK)
     last = series.values
     k = int(current[last - 2 : last].sum()) if series.type == "numeric" else int(current[last - 1])
     return _rate(k, n, min(series.novel, m), m, rule, alpha, both=False)
@@ -245,7 +256,10 @@ def _rate(
 ) -> RateTest:
     if not m or not n:
         return RateTest(
-            reference_k / m if m else None, k / n if n else None, None, Status.INSUFFICIENT_DATA
+            reference_k / m if m else None,
+            k / n if n else None,
+            None,
+            DriftStatus.INSUFFICIENT_DATA,
         )
     was, now = reference_k / m, k / n
     if now >= was:
@@ -253,12 +267,12 @@ def _rate(
     else:
         p = fisher_greater(n - k, n, m - reference_k, m) if both else 1.0
     if n < rule.min_samples:
-        return RateTest(was, now, p, Status.INSUFFICIENT_DATA)
+        return RateTest(was, now, p, DriftStatus.INSUFFICIENT_DATA)
     moved = abs(now - was)
     significant = p < (alpha / 2 if both else alpha)
-    status = Status.OK
+    status = DriftStatus.OK
     if significant and moved >= rule.warn_rate:
-        status = Status.DRIFT if moved >= rule.alert_rate else Status.WARNING
+        status = DriftStatus.DRIFT if moved >= rule.alert_rate else DriftStatus.WARNING
     return RateTest(was, now, p, status)
 
 
@@ -268,7 +282,7 @@ def _without_reference(series: Series, current: NDArray[np.int64], n: int) -> Ve
     if series.has_states and total:
         rate = int(current[series.missing_slot :].sum()) / total
     return Verdict(
-        status=Status.NO_REFERENCE,
+        status=DriftStatus.NO_REFERENCE,
         severity=Severity.NONE,
         n_reference=0,
         n_current=n,
@@ -278,14 +292,14 @@ def _without_reference(series: Series, current: NDArray[np.int64], n: int) -> Ve
         alert_threshold=None,
         set_by=None,
         groups=(),
-        missing=RateTest(None, rate, None, Status.NO_REFERENCE),
-        unknown=RateTest(None, None, None, Status.NO_REFERENCE),
+        missing=RateTest(None, rate, None, DriftStatus.NO_REFERENCE),
+        unknown=RateTest(None, None, None, DriftStatus.NO_REFERENCE),
         reasons=(),
     )
 
 
 def severity_of(
-    status: Status, index: float | None, rule: Rule, rates: Sequence[RateTest]
+    status: DriftStatus, index: float | None, rule: Rule, rates: Sequence[RateTest]
 ) -> Severity:
     """How far an alarming series is from what was expected."""
     if not status.alarming:
@@ -300,8 +314,101 @@ def severity_of(
     )
     if (index or 0.0) > 5 * rule.alert or moved > 0.5:
         return Severity.EXTREME
-    return Severity.MAJOR if status is Status.DRIFT else Severity.MODERATE
+    return Severity.MAJOR if status is DriftStatus.DRIFT else Severity.MODERATE
 
 
 def _all(series: Series, counts: NDArray[np.int64]) -> int:
     return int(counts[: series.size].sum())
+
+
+def groups_of(series: Series, current: NDArray[np.int64]) -> list[list[int]]:
+    """Which slots are compared as one: about ten groups, decided by the baseline alone.
+
+    Neighbouring bins of a continuous series join until each group holds a tenth of the baseline, and
+    the tails belong to the ends. A series of few distinct values keeps its tails apart (they are
+    other values, not more of the last bin), where there is anything in them.
+    """
+    reference = series.reference or ()
+    if series.type == "boolean":
+        return [[0], [1]]
+    if series.type == "category":
+        return _category_groups(series, reference, current)
+    bins = len(series.cuts) + 1
+    low, high = bins, bins + 1
+    total = sum(reference[:bins])
+    found: list[list[int]] = []
+    open_group: list[int] = []
+    weight = 0
+    for slot in range(bins):
+        open_group.append(slot)
+        weight += reference[slot]
+        if weight * _GROUPS >= 0.9 * total:  # two twentieths, give or take a tie
+            found.append(open_group)
+            open_group, weight = [], 0
+    if open_group:
+        if found:
+            found[-1] += open_group
+        else:
+            found.append(open_group)
+    if bins >= _GROUPS and len(found) > 2:
+        found[0].insert(0, low)
+        found[-1].append(high)
+    else:
+        found = [
+            *([[low]] if current[low] else []),
+            *found,
+            *([[high]] if current[high] else []),
+        ]
+    return found
+
+
+def _category_groups(
+    series: Series, reference: Sequence[int], current: NDArray[np.int64]
+) -> list[list[int]]:
+    """Each category that can expect five values in the window; the rarer ones join ``other``."""
+    other = len(series.categories)
+    m = sum(reference[: series.values])
+    n = int(current[: series.values].sum())
+    found: list[list[int]] = []
+    rest = [other]
+    for slot in range(other):
+        if m and reference[slot] * min(n, m) >= 5 * m:
+            found.append([slot])
+        else:
+            rest.append(slot)
+    rest.append(other + 1)
+    if any(reference[slot] or current[slot] for slot in rest):
+        found.append(rest)
+    return found
+
+
+def _compared(
+    series: Series,
+    slots: list[list[int]],
+    reference: NDArray[np.int64],
+    current: NDArray[np.int64],
+) -> list[Group]:
+    """The counts of each group of slots on both sides, and its part of the index."""
+    labels = list(series.labels())
+    a = np.asarray([int(reference[g].sum()) for g in slots], np.int64)
+    b = np.asarray([int(current[g].sum()) for g in slots], np.int64)
+    terms = psi_terms(a, b)
+    return [
+        Group(tuple(group), _group_label(series, group, labels), int(x), int(y), float(term))
+        for group, x, y, term in zip(slots, a, b, terms, strict=True)
+    ]
+
+
+def _group_label(series: Series, group: list[int], labels: list[str]) -> str:
+    if len(group) == 1:
+        return labels[group[0]]
+    if series.type == "category":
+        return "(other)"
+    bins = [slot for slot in group if slot <= len(series.cuts)]
+    start = labels[bins[0]].split(",")[0]
+    end = labels[bins[-1]].split(", ")[1]
+    if len(series.cuts) + 1 in group:
+        start = "(-inf"
+    if len(series.cuts) + 2 in group:
+        end = "inf)"
+    return f"{start}, {end}"

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 import numpy as np
+from pydantic import Field
 
-from neuralstream_core.monitoring.answers import BinShare, DriftReport, Rate, SeriesReport, Span
+from neuralstream_core.monitoring.alarms import Alarm
 from neuralstream_core.monitoring.decision import (
     DEFAULT_RULE,
+    DriftStatus,
     RateTest,
     Rule,
-    Status,
+    Severity,
     Verdict,
     alpha_for,
     judge,
     severity_of,
 )
 from neuralstream_core.monitoring.failures import FailureTest, Refusals, Traffic, judge_failures
-from neuralstream_core.monitoring.layout import U32_MAX
+from neuralstream_core.monitoring.layout import U32_MAX, Span, Window
 from neuralstream_core.monitoring.sentences import (
     failure_sentence,
     names_of,
@@ -27,23 +29,120 @@ from neuralstream_core.monitoring.sentences import (
     summary_sentence,
 )
 from neuralstream_core.monitoring.statistics import js_distance, ks_bracket
-from neuralstream_core.time import from_micros
+from neuralstream_core.types import Record
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from neuralstream_core.monitoring.answers import Alarm
     from neuralstream_core.monitoring.profile import Profile, Series
-    from neuralstream_core.monitoring.windows import Window
     from neuralstream_core.registry.records import FeatureRef
 
-__all__ = ["drift_report", "overall"]
+__all__ = [
+    "DriftReport",
+    "DriftSummaries",
+    "DriftSummary",
+    "SeriesReport",
+    "drift_report",
+    "overall",
+]
 
 _BINS_SHOWN: Final = 5
 _FIRST: Final = 1e9
 """Among series of one status those of failed rows come first."""
 _NO_REFUSALS: Final = Refusals()
-_NOT_TESTED: Final = RateTest(None, None, None, Status.OK)
+_NOT_TESTED: Final = RateTest(None, None, None, DriftStatus.OK)
+
+
+class Rate(Record):
+    """A rate on both sides; ``p`` one-sided, of an exact test: Fisher's, or of failed rows the binomial."""
+
+    reference: float | None
+    current: float | None
+    p: float | None = None
+    status: DriftStatus
+
+
+class BinShare(Record):
+    """A group of values: its share on both sides and its part of the PSI."""
+
+    bin: str
+    reference: float
+    current: float
+    psi: float
+
+
+class SeriesReport(Record):
+    """One distribution of one version in one window, or the rows that failed with one code."""
+
+    feature: str = Field(
+        description="of kind errors: the code, or `errors` for all codes but missing_features together"
+    )
+    kind: Literal["feature", "prediction", "errors"]
+    type: Literal["numeric", "boolean", "category", "rate"]
+    dimension: int | None = Field(
+        default=None, description="of a vector feature; -1 is its Euclidean norm"
+    )
+    status: DriftStatus
+    sentence: str = Field(description="what moved, from where to where, rounded")
+    severity: Severity
+    reasons: list[str] = Field(description="distribution, missing, unknown, errors")
+    n_reference: int = Field(
+        description="present, valid values compared; of kind errors: rows behind the expected share"
+    )
+    n_current: int = Field(
+        description="values of answered and of refused rows; of kind errors: all rows"
+    )
+    psi: float | None
+    threshold: float | None = Field(description="PSI above which this is a warning")
+    alert_threshold: float | None
+    threshold_set_by: Literal["practical", "sample_size"] | None
+    js: float | None = Field(description="Jensen-Shannon distance, base 2, in [0, 1]")
+    ks: tuple[float, float] | None = Field(
+        description="bounds of the Kolmogorov-Smirnov statistic; numbers only"
+    )
+    missing: Rate = Field(description="NULL, not found, expired and invalid cells together")
+    unknown: Rate = Field(description="unknown categories, numbers outside the baseline's range")
+    errors: Rate | None = Field(
+        default=None, description="of kind errors: share of rows that failed, expected and seen"
+    )
+    bins: list[BinShare] = Field(description="the largest contributions to the PSI")
+    saturated: bool = False
+
+
+class DriftReport(Record):
+    """Drift of one version in one window."""
+
+    model: str
+    version: str
+    window: Span
+    status: DriftStatus
+    summary: str = Field(description="the whole report in a sentence")
+    rows: int = Field(description="answered under the present baseline")
+    failed: int = Field(description="rows without an answer")
+    error_rate: float | None = Field(description="share of all rows that failed")
+    lost: int = Field(description="calls that could not be recorded when they happened")
+    alpha: float = Field(description="level of each test, from the false-alarm budget")
+    series: list[SeriesReport] = Field(description="the most drifted first")
+    alarm: Alarm | None = None
+
+
+class DriftSummary(Record):
+    """One version in the list of all."""
+
+    model: str
+    version: str
+    status: DriftStatus
+    summary: str
+    rows: int
+    error_rate: float | None
+    drifted: list[str] = Field(description="series with a warning or drift")
+
+
+class DriftSummaries(Record):
+    """Versions with traffic in the window, the most urgent first."""
+
+    window: Span
+    models: list[DriftSummary]
 
 
 def drift_report(
@@ -95,7 +194,7 @@ def drift_report(
     return DriftReport(
         model=model,
         version=version,
-        window=Span(start=from_micros(window.start), end=from_micros(window.end)),
+        window=window.span(),
         status=status,
         summary=summary_sentence(status, told, len(found), needed, traffic),
         rows=answered,
@@ -108,13 +207,18 @@ def drift_report(
     )
 
 
-def overall(statuses: Iterable[Status]) -> Status:
+def overall(statuses: Iterable[DriftStatus]) -> DriftStatus:
     """One status for many: the worst alarm, else ``ok`` if anything could be judged."""
     found = set(statuses)
-    for status in (Status.DRIFT, Status.WARNING, Status.OK, Status.INSUFFICIENT_DATA):
+    for status in (
+        DriftStatus.DRIFT,
+        DriftStatus.WARNING,
+        DriftStatus.OK,
+        DriftStatus.INSUFFICIENT_DATA,
+    ):
         if status in found:
             return status
-    return Status.NO_REFERENCE
+    return DriftStatus.NO_REFERENCE
 
 
 def _urgency(report: SeriesReport, verdict: Verdict) -> tuple[int, float]:

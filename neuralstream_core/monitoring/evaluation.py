@@ -14,17 +14,15 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 
 from neuralstream_core.errors import NotFound
 from neuralstream_core.monitoring.alarms import Alarms, State
-from neuralstream_core.monitoring.decision import DEFAULT_RULE, Rule, Status
-from neuralstream_core.monitoring.drift import drift_report
+from neuralstream_core.monitoring.decision import DEFAULT_RULE, DriftStatus, Rule
+from neuralstream_core.monitoring.drift import DriftReport, drift_report
 from neuralstream_core.monitoring.failures import Traffic, default_version, expected_refusals
-from neuralstream_core.monitoring.layout import HOUR, MINUTE, NO_VERSION
+from neuralstream_core.monitoring.layout import HOUR, MINUTE, NO_VERSION, last_hours
 from neuralstream_core.monitoring.stats import latency_of
-from neuralstream_core.monitoring.windows import last_hours
 from neuralstream_core.time import Clock, Micros, iso, system_clock, to_micros
 
 if TYPE_CHECKING:
-    from neuralstream_core.monitoring.answers import DriftReport
-    from neuralstream_core.monitoring.profiles import Profiles
+    from neuralstream_core.monitoring.profile import ProfileCache
     from neuralstream_core.monitoring.reader import CounterReader, Counts
     from neuralstream_core.registry.registry import Registry
 
@@ -63,7 +61,7 @@ class Evaluation:
         self,
         registry: Registry,
         reader: CounterReader,
-        profiles: Profiles,
+        profiles: ProfileCache,
         alarms: Alarms,
         *,
         emit: Emit,
@@ -150,10 +148,10 @@ class Evaluation:
                 rule=self._rule,
             )
             observed = report.status
-            if observed is Status.NO_REFERENCE and state.recent:
+            if observed is DriftStatus.NO_REFERENCE and state.recent:
                 enough = traffic.rows >= self._rule.min_samples
-                observed = Status.OK if enough else Status.INSUFFICIENT_DATA
-            if observed is Status.INSUFFICIENT_DATA or observed is Status.NO_REFERENCE:
+                observed = DriftStatus.OK if enough else DriftStatus.INSUFFICIENT_DATA
+            if observed is DriftStatus.INSUFFICIENT_DATA or observed is DriftStatus.NO_REFERENCE:
                 continue
             after = self._alarms.advance(
                 model, version, state, observed, window.end, now, _details(report)
@@ -217,7 +215,7 @@ def _details(report: DriftReport) -> dict[str, Any]:
 
 
 def _drift_metrics(report: DriftReport, state: State) -> Metrics:
-    level = {Status.WARNING: 1, Status.DRIFT: 2}
+    level = {DriftStatus.WARNING: 1, DriftStatus.DRIFT: 2}
     return {
         "DriftStatus": (level.get(state.status, 0), "None"),
         "DriftObserved": (level.get(report.status, 0), "None"),

@@ -21,7 +21,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from neuralstream_core.monitoring.decision import RateTest, Rule, Status
+from neuralstream_core.monitoring.decision import DriftStatus, RateTest, Rule
 from neuralstream_core.monitoring.statistics import binomial_greater, fisher_greater
 from neuralstream_core.registry.records import MissingPolicy
 
@@ -164,8 +164,8 @@ def _test(k: int, n: int, expected: Refusals, rule: Rule, alpha: float) -> RateT
     if expected.refused:
         p = max(p, fisher_greater(k, n, expected.refused, expected.rows))
     if n < rule.min_samples:
-        return RateTest(was, now, p, Status.INSUFFICIENT_DATA)
-    status = Status.OK
+        return RateTest(was, now, p, DriftStatus.INSUFFICIENT_DATA)
+    status = DriftStatus.OK
     if p < alpha and now - was >= rule.warn_errors:
-        status = Status.DRIFT if now - was >= rule.alert_errors else Status.WARNING
+        status = DriftStatus.DRIFT if now - was >= rule.alert_errors else DriftStatus.WARNING
     return RateTest(was, now, p, status)

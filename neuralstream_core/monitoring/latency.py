@@ -1,25 +1,25 @@
 """Latency in logarithmic buckets: fixed memory, percentiles within 1.1 % (DDSketch, Masson et al. 2019).
 
-A bucket spans a factor γ = 2^(1/32). Reporting the point ``2·lower·γ/(γ+1)`` of the bucket that holds
-a quantile is off by at most (γ-1)/(γ+1) = 1.083 %.
-
-Three scales lie side by side in one string of 22-bit counters:
+A bucket spans a factor γ = 2^(1/32). The value reported for it, ``2·lower·γ/(γ+1)``, is off by at most
+(γ-1)/(γ+1) = 1.083 %. Three scales lie side by side in one string of 22-bit counters (at most 4.19 million
+per bucket and hour):
 
 =========  ====================  =========================================
 total      10 µs - 62 s          722 buckets, all of width γ
 features   10 µs - 1.31 s - 84 s 544 of width γ, then 12 half-octaves
-inference  the same
+inference  the same              the same
 =========  ====================  =========================================
 
-The parts are coarse only where a part of a request has already lost the race (beyond 1.31 s: within
-17 %): that and 22 bits (4.19 million a bucket and hour, then saturated and flagged) keep a version's
-hour within its 8 KB. A duration outside a scale counts in its nearest bucket.
+Beyond 1.31 s the parts are within 17 % only; with that a version's hour stays within 8 KB. A duration outside
+a scale counts in its nearest bucket. See docs/decisions/0012-latency-buckets.md.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from math import log2
+from dataclasses import dataclass
+from itertools import accumulate
+from math import ceil, log2
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -31,28 +31,31 @@ __all__ = ["BASE", "BITS", "PARTS", "SCALES", "Scale", "mean", "quantile"]
 BASE: Final = 10e-6
 """Seconds: the lower end of every scale."""
 FINE: Final = 32
-"""Buckets an octave."""
+"""Buckets per octave of width γ."""
 COARSE: Final = 2
+"""Buckets per octave beyond them."""
 BITS: Final = 22
 """Width of one counter."""
 PARTS: Final = ("total", "features", "inference")
 
 
+@dataclass(frozen=True, slots=True)
 class Scale:
     """Buckets of one part.
 
-    Args:
+    Attributes:
         first: index of its first bucket in the string.
-        fine: how many buckets have width γ; then come ``coarse`` half-octaves.
+        fine: number of buckets of width γ; ``coarse`` half-octaves follow.
     """
 
-    __slots__ = ("coarse", "fine", "first", "size")
+    first: int
+    fine: int
+    coarse: int
 
-    def __init__(self, first: int, fine: int, coarse: int) -> None:
-        self.first = first
-        self.fine = fine
-        self.coarse = coarse
-        self.size = fine + coarse
+    @property
+    def size(self) -> int:
+        """Number of buckets."""
+        return self.fine + self.coarse
 
     def bucket(self, seconds: float) -> int:
         """The bucket of a duration, within this scale."""
@@ -66,25 +69,20 @@ class Scale:
 
     def bounds(self, bucket: int) -> tuple[float, float]:
         """Lower and upper end of a bucket, in seconds."""
-        if bucket < self.fine:
-            return BASE * 2 ** (bucket / FINE), BASE * 2 ** ((bucket + 1) / FINE)
-        start = self.fine / FINE
-        step = bucket - self.fine
-        return BASE * 2 ** (start + step / COARSE), BASE * 2 ** (start + (step + 1) / COARSE)
+        ends = (
+            place / FINE if place <= self.fine else self.fine / FINE + (place - self.fine) / COARSE
+            for place in (bucket, bucket + 1)
+        )
+        lower, upper = (BASE * 2**octaves for octaves in ends)
+        return lower, upper
 
     def estimate(self, bucket: int) -> float:
-        """The duration reported for a bucket: equal relative error to both ends."""
+        """The duration reported for a bucket, in seconds: equal relative error to both ends."""
         lower, upper = self.bounds(bucket)
         return 2 * lower * upper / (lower + upper)
 
 
-def _scales() -> tuple[Scale, ...]:
-    total = Scale(0, 722, 0)
-    features = Scale(total.size, 17 * FINE, 12)
-    return total, features, Scale(features.first + features.size, 17 * FINE, 12)
-
-
-SCALES: Final = _scales()
+SCALES: Final = (Scale(0, 722, 0), Scale(722, 17 * FINE, 12), Scale(722 + 556, 17 * FINE, 12))
 """In the order of `PARTS`."""
 
 
@@ -93,23 +91,16 @@ def quantile(scale: Scale, counts: Sequence[int] | NDArray[np.int64], q: float) 
 
     The value of rank ``⌈q·n⌉`` in the sorted sample (Hyndman and Fan 1996, type 1).
     """
-    n = int(sum(counts))
+    n = sum(int(k) for k in counts)
     if n == 0:
         return None
-    rank = max(1, -int(-q * n // 1))
-    seen = 0
-    for bucket, k in enumerate(counts):
-        seen += int(k)
-        if seen >= rank:
-            return scale.estimate(bucket)
-    raise AssertionError("rank beyond the sample")
+    rank = max(1, ceil(q * n))
+    upto = accumulate(int(k) for k in counts)
+    return scale.estimate(next(bucket for bucket, seen in enumerate(upto) if seen >= rank))
 
 
 def mean(scale: Scale, counts: Iterable[int]) -> float | None:
-    """The mean in seconds, from the buckets' estimates (so within the same 1.1 %)."""
-    total, n = 0.0, 0
-    for bucket, k in enumerate(counts):
-        if k:
-            total += int(k) * scale.estimate(bucket)
-            n += int(k)
-    return total / n if n else None
+    """The mean in seconds of the buckets' estimates (so within the same 1.1 %), or ``None``."""
+    present = [(int(k), scale.estimate(bucket)) for bucket, k in enumerate(counts) if k]
+    n = sum(k for k, _ in present)
+    return sum(k * seconds for k, seconds in present) / n if n else None

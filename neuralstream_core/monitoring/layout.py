@@ -1,70 +1,47 @@
-"""Where counters lie in Redis: keys, strings of bit fields, and how long they are kept.
+"""Where counters are kept in Redis: keys, strings of bit fields, expiry, and the windows read from them.
 
-For one (namespace, model, version) and hour, all keys share one hash tag, so recording a request is one
-flight to one node of a cluster, and the next hour is on another. In each of the two granularities there are
+Everything is counted twice: in the minute (kept 3 hours) and in the hour (kept 35 days) of the request. All
+keys of one (namespace, model, version) and hour share a hash tag, so one request is one flight to one node
+of a cluster. Each minute and each hour has
 
-- a *service* string (``s``): the latency buckets of `latency`, then u32 counters (`COUNTERS`);
-- a *series* string (``d``) per profile: one u32 counter per slot of the profile, then the rows;
-- a hash (``e``) of failures by error code, only where there were errors: ``r:code`` failed calls,
-  ``x:code`` the rows those calls asked for beyond one each, ``w:code`` failed rows of answered batches.
+- a *service* string: the latency buckets of `latency`, then the u32 counters `COUNTERS`;
+- a *series* string per profile: one u32 counter per slot of the profile, the last one counts answered rows;
+- a hash of failures by error code, only where there were any: ``r:code`` failed calls, ``x:code`` the rows
+  those calls asked for beyond one each, ``w:code`` failed rows of answered batches.
 
-A row that was refused after its features were looked up counts in the series of its features like an
-answered one; only the last counter, of answered rows, and the predictions' series leave it out.
+A row refused after its features were looked up counts in the series of its features like an answered one,
+but neither in the series of the prediction nor as an answered row.
 
-The last counter of a string is written by every update, so Redis allocates the string once, exactly.
-Requests are counted to the hour alone. A minute's strings are copies of the hour's as they were when the
-minute's first request came, before it was counted: between two of them lies what the minutes between
-them counted (`reader`), and a request is counted once instead of twice. Failures by code, which are rare,
-have hashes of the minute's own.
-
-An hour's strings are at most 5,072 bytes and, for 20 scalar features, about 2,250.
+Each update writes the last counter of a string, so Redis allocates the string once, in its full length. An
+hour takes at most 5,072 bytes of service string, and about 2,250 of series string for 20 scalar features.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, TypeAlias
 
-import numpy as np
+from pydantic import AwareDatetime
 
+from neuralstream_core.errors import Invalid
 from neuralstream_core.monitoring.latency import BITS, SCALES
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-__all__ = [
-    "COUNTERS",
-    "HOUR",
-    "HOUR_SECONDS",
-    "LATENCY_BUCKETS",
-    "MINUTE",
-    "MINUTE_SECONDS",
-    "NO_VERSION",
-    "SERVICE_BYTES",
-    "U32_MAX",
-    "Service",
-    "capture_key",
-    "errors_key",
-    "index_key",
-    "read_series",
-    "series_key",
-    "service_key",
-    "total",
-]
+from neuralstream_core.time import Micros, from_micros, to_micros
+from neuralstream_core.types import Record
 
 MINUTE: Final = 60_000_000
 HOUR: Final = 3_600_000_000
 """Microseconds."""
 MINUTE_SECONDS: Final = 3 * 3600 + 120
-"""How long a minute's counters are kept."""
+"""How long the counters of a minute are kept."""
 HOUR_SECONDS: Final = 35 * 86400
-"""How long an hour's counters are kept."""
+"""How long the counters of an hour are kept."""
 
 NO_VERSION: Final = "-"
 """Version under which a failure is counted that came before a version was chosen."""
 U32_MAX: Final = 2**32 - 1
-LATENCY_MAX: Final = 2**BITS - 1
+"""Value of a saturated counter."""
 
 LATENCY_BUCKETS: Final = sum(scale.size for scale in SCALES)
 COUNTERS: Final = (
@@ -77,33 +54,39 @@ COUNTERS: Final = (
     "requests",
 )
 """u32 counters behind the latency buckets. ``pinned``: answered rows whose version the caller chose;
-``requests``: all API calls, ``failed`` ones included; ``lost``: calls that could not be recorded when
-they happened. The answered rows themselves are the last counter of the series strings."""
+``requests``: API calls, ``failed`` ones included; ``lost``: calls that could not be recorded in time."""
 COUNTERS_AT: Final = -(-LATENCY_BUCKETS * BITS // 32)
 """Index of the first counter, in units of 32 bits."""
 SERVICE_BYTES: Final = 4 * (COUNTERS_AT + len(COUNTERS))
 
+NAMED: Final = {"15m": 15 * MINUTE, "1h": HOUR, "24h": 24 * HOUR, "7d": 7 * 24 * HOUR}
+MAX_HOURS: Final = 93 * 24
+"""Longest window of a report: a quarter."""
 
-def tag(namespace: str, model: str, version: str, hour: int) -> str:
-    """The hash tag: names hold no braces and no colons, so it cannot be ambiguous."""
+Slice: TypeAlias = tuple[int, int | None]
+"""Hour since the epoch, and the minute within it or ``None`` for the whole hour."""
+
+
+def _tag(namespace: str, model: str, version: str, hour: int) -> str:
+    """The hash tag; unambiguous because names contain neither braces nor colons."""
     return f"{{{namespace}:m:{model}:{version}:{hour}}}"
 
 
 def service_key(namespace: str, model: str, version: str, hour: int, minute: int | None) -> bytes:
-    """``hour``: hours since the epoch; ``minute``: within it, or ``None`` for the hour's own."""
-    return f"{tag(namespace, model, version, hour)}s{_suffix(minute)}".encode()
+    """``hour``: since the epoch; ``minute``: within it, or ``None`` for the whole hour."""
+    return f"{_tag(namespace, model, version, hour)}s{_suffix(minute)}".encode()
 
 
 def series_key(
     namespace: str, model: str, version: str, hour: int, minute: int | None, digest: str
 ) -> bytes:
     """Counters of the profile ``digest``."""
-    return f"{tag(namespace, model, version, hour)}d{_suffix(minute)}:{digest[:16]}".encode()
+    return f"{_tag(namespace, model, version, hour)}d{_suffix(minute)}:{digest[:16]}".encode()
 
 
 def errors_key(namespace: str, model: str, version: str, hour: int, minute: int | None) -> bytes:
     """Failures by code."""
-    return f"{tag(namespace, model, version, hour)}e{_suffix(minute)}".encode()
+    return f"{_tag(namespace, model, version, hour)}e{_suffix(minute)}".encode()
 
 
 def index_key(namespace: str, hour: int) -> bytes:
@@ -117,82 +100,93 @@ def capture_key(namespace: str, model: str, version: str) -> bytes:
 
 
 def _suffix(minute: int | None) -> str:
-    return "" if minute is None else f"{minute:02d}"
+    # With a dot: older releases kept something else under the two digits alone.
+    return "" if minute is None else f".{minute:02d}"
 
 
-@dataclass
-class Service:
-    """Decoded service counters; adding two is adding their counts.
+class Span(Record):
+    """``[start, end)``; start is a whole minute or hour."""
 
-    Attributes:
-        latency: int64 ``(LATENCY_BUCKETS,)``.
-        counters: by name in `COUNTERS`.
-        request_errors: failed API calls by code; ``further_rows``: the rows that those calls asked
-            for beyond one each; ``row_errors``: failed rows of answered batches by code.
-        saturated: some counter had reached its ceiling.
+    start: AwareDatetime
+    end: AwareDatetime
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """``[start, end)`` in microseconds; ``start`` is a whole minute or hour."""
+
+    start: Micros
+    end: Micros
+    minutes: bool
+    """Read from the counters of minutes; otherwise from those of hours."""
+
+    @property
+    def slices(self) -> Sequence[Slice]:
+        """The minutes or hours that make up the window."""
+        if not self.minutes:
+            return [(hour, None) for hour in self.hours]
+        first, last = self.start // MINUTE, -(-self.end // MINUTE)
+        return [divmod(minute, 60) for minute in range(first, last)]
+
+    @property
+    def hours(self) -> range:
+        """The hours it touches."""
+        return range(self.start // HOUR, -(-self.end // HOUR))
+
+    def span(self) -> Span:
+        """The window as an answer shows it."""
+        return Span(start=from_micros(self.start), end=from_micros(self.end))
+
+
+def named_window(name: str, now: Micros) -> Window:
+    """``15m``, ``1h``, ``24h`` or ``7d`` up to now, the start rounded down to a whole minute or hour.
+
+    Raises:
+        Invalid: another name.
     """
-
-    latency: NDArray[np.int64] = field(default_factory=lambda: np.zeros(LATENCY_BUCKETS, np.int64))
-    counters: dict[str, int] = field(default_factory=lambda: dict.fromkeys(COUNTERS, 0))
-    request_errors: dict[str, int] = field(default_factory=dict)
-    further_rows: dict[str, int] = field(default_factory=dict)
-    row_errors: dict[str, int] = field(default_factory=dict)
-    saturated: bool = False
-
-    def add_string(self, data: bytes) -> None:
-        """Add the counts of one service string."""
-        data = data.ljust(SERVICE_BYTES, b"\0")
-        bits = np.unpackbits(np.frombuffer(data, np.uint8, count=4 * COUNTERS_AT))
-        fields = bits[: LATENCY_BUCKETS * BITS].reshape(LATENCY_BUCKETS, BITS)
-        buckets = fields @ (1 << np.arange(BITS - 1, -1, -1, dtype=np.int64))
-        self.latency += buckets
-        values = np.frombuffer(data, ">u4", offset=4 * COUNTERS_AT, count=len(COUNTERS))
-        for name, value in zip(COUNTERS, values.tolist(), strict=True):
-            self.counters[name] += value
-        self.saturated |= bool((buckets == LATENCY_MAX).any() or (values == U32_MAX).any())
-
-    def add_errors(self, fields: Mapping[bytes, bytes]) -> None:
-        """Add one hash of failures."""
-        for name, value in fields.items():
-            kind, _, code = name.decode().partition(":")
-            into = {"r": self.request_errors, "x": self.further_rows}.get(kind, self.row_errors)
-            into[code] = into.get(code, 0) + int(value)
-
-    def failed_rows(self) -> dict[str, int]:
-        """Rows that got no answer, by code: each of a failed call, and the failed ones of a batch."""
-        found: dict[str, int] = {}
-        for counts in (self.request_errors, self.further_rows, self.row_errors):
-            for code, k in counts.items():
-                found[code] = found.get(code, 0) + k
-        return found
-
-    def add_growth(self, before: Service, after: Service) -> None:
-        """Add what was counted between two states of one string; ``before`` may be the newer one
-        by the seconds that two processes' clocks differ, and then nothing was."""
-        self.latency += np.maximum(after.latency - before.latency, 0)
-        for name, value in after.counters.items():
-            self.counters[name] += max(value - before.counters[name], 0)
-        self.saturated |= after.saturated
-
-    def add(self, other: Service) -> None:
-        self.latency += other.latency
-        for name, value in other.counters.items():
-            self.counters[name] += value
-        for mine, theirs in (
-            (self.request_errors, other.request_errors),
-            (self.further_rows, other.further_rows),
-            (self.row_errors, other.row_errors),
-        ):
-            for code, k in theirs.items():
-                mine[code] = mine.get(code, 0) + k
-        self.saturated |= other.saturated
+    length = NAMED.get(name)
+    if length is None:
+        raise Invalid.at("query.window", f"must be one of {', '.join(NAMED)}")
+    minutes = length <= HOUR
+    unit = MINUTE if minutes else HOUR
+    return Window((now - length) // unit * unit, now, minutes)
 
 
-def total(data: bytes) -> int:
-    """Everything counted in a series string: each update adds to it, whether a row was answered or not."""
-    return int(np.frombuffer(data, ">u4", count=len(data) // 4).sum(dtype=np.int64))
+def window_between(start: Micros, end: Micros, now: Micros) -> Window:
+    """A window of the caller's own, widened to whole minutes (the last three hours) or hours.
+
+    Raises:
+        Invalid: it ends before it starts, begins in the future or is longer than `MAX_HOURS`.
+    """
+    if end <= start:
+        raise Invalid.at("query.end", "must be later than start")
+    if start > now:
+        raise Invalid.at("query.start", "is in the future")
+    if end - start > MAX_HOURS * HOUR:
+        raise Invalid.at("query.start", f"a window has at most {MAX_HOURS // 24} days")
+    kept = now - MINUTE_SECONDS * 1_000_000 + 2 * MINUTE
+    minutes = start >= kept
+    unit = MINUTE if minutes else HOUR
+    return Window(start // unit * unit, min(-(-end // unit) * unit, now), minutes)
 
 
-def read_series(data: bytes, size: int) -> NDArray[np.int64]:
-    """Slots of one series string: int64 ``(size,)``; `U32_MAX` means saturated."""
-    return np.frombuffer(data.ljust(4 * size, b"\0"), ">u4", count=size).astype(np.int64)
+def requested_window(
+    name: str | None, start: datetime | None, end: datetime | None, now: Micros
+) -> Window:
+    """The window of a request: a named one up to now (``1h`` unless given), or one with its own start.
+
+    Raises:
+        Invalid: a name and a start, an end without a start, or a window that cannot be.
+    """
+    if start is None:
+        if end is not None:
+            raise Invalid.at("query.start", "is needed with end")
+        return named_window(name or "1h", now)
+    if name is not None:
+        raise Invalid.at("query.window", "cannot be combined with start")
+    return window_between(to_micros(start), now if end is None else to_micros(end), now)
+
+
+def last_hours(first: int, after: int) -> Window:
+    """The whole hours ``[first, after)``."""
+    return Window(first * HOUR, after * HOUR, minutes=False)

@@ -1,8 +1,8 @@
-"""What serving tells monitoring, and the one thing monitoring promises in return: never to fail it."""
+"""What serving reports to monitoring, and the port it reports to."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 
@@ -24,10 +24,9 @@ __all__ = [
 ]
 
 WRONG_TYPE: Final = 4
-"""Cell status beside those of `neuralstream_core.features.Status`: the caller gave a value of a wrong
-type, or an infinite one."""
+"""Cell status beside those of the feature store: a value of the caller of a wrong type, or infinite."""
 UNREAD: Final = 5
-"""Cell status of a refused row whose cell nobody looked up; it is not counted."""
+"""Cell status of a refused row whose cell was not looked up; it is not counted."""
 
 Timings: TypeAlias = tuple[float, float, float]
 """Seconds: total, reading features, inference."""
@@ -35,22 +34,22 @@ Timings: TypeAlias = tuple[float, float, float]
 
 @dataclass(slots=True)
 class RowObservation:
-    """One answered prediction of one row: the real-time path.
+    """One answered request for one row.
 
-    Not frozen: it is built once a request, and a frozen dataclass costs three times as much to build.
+    Not frozen: a frozen dataclass takes three times as long to build.
 
     Attributes:
         profile: digest of the version's monitoring profile (`VersionRecord.profile`).
         features: the version's features, in model input order.
-        values: one Python value per feature (``None`` where absent, a sequence for a vector).
-        status: one cell status per feature (`neuralstream_core.features.Status` values: 0 present,
-            1 NULL, 2 expired, 3 not found), or ``None`` when every cell is present.
+        values: one Python value per feature, ``None`` where absent, a sequence for a vector.
+        status: one status per feature (0 present, 1 NULL, 2 expired, 3 not found, as in the feature
+            store), or ``None`` when all are present.
         prediction: the class label or the regression value.
-        score: a classifier's probability as answered (binary: of the positive class, otherwise of
-            the predicted class); ``None`` for a regressor.
-        timings: seconds (total, features, inference).
+        score: a classifier's probability as answered; ``None`` for a regressor.
         cold: the first prediction of this execution environment.
-        stale_routing: the registry was unreachable and the last known routing was used.
+        stale_routing: the registry was unreachable, so the last known routing was used.
+        pinned: the caller named the version, so the row says nothing about the traffic split.
+        classes: `Signature.classes`; read only while the version has no profile.
     """
 
     model: str
@@ -65,28 +64,23 @@ class RowObservation:
     cold: bool = False
     stale_routing: bool = False
     pinned: bool = False
-    """The caller named the version; such rows say nothing about the traffic split."""
     classes: Sequence[str | int | bool] | None = None
-    """`Signature.classes`; read only while the version has no profile."""
 
 
 @dataclass(slots=True)
 class Observation:
-    """One answered request of one version, column by column: ``n`` rows that were looked up, of which
-    ``k`` were answered and the others refused.
+    """One answered request of one version by column: ``n`` rows looked up, ``k`` of them answered.
 
-    Attributes:
-        columns: one column per feature, each of ``n`` values: a numpy array (a vector feature: 2-D)
-            or a sequence of Python values.
-        status: uint8 ``(n, len(features))`` of cell statuses (`WRONG_TYPE` is allowed), or ``None``
-            when all are present.
+    Attributes (others as in `RowObservation`):
+        columns: one per feature, each of ``n`` values: a numpy array (2-D for a vector feature) or a
+            sequence of Python values.
+        status: uint8 ``(n, len(features))``, or ``None`` when all are present.
         prediction: ``k`` labels or values.
         score: ``k`` probabilities, or ``None``.
-        timings: seconds (total, features, inference) of the request as a whole; ``None`` for a batch
-            job, whose duration is no latency anybody waited for.
-        requests: API calls this stands for: 1, or 0 for a further part of the same call or a job.
+        timings: of the request as a whole; ``None`` for a batch job, where nobody waits.
+        requests: API calls this stands for: 1, or 0 for a further part of a call and for a job.
         errors: rows that failed, by error code.
-        answered: bool ``(n,)``, which rows were answered; ``None`` when all of them were.
+        answered: bool ``(n,)``, which rows were answered; ``None`` when all were.
     """
 
     model: str
@@ -102,7 +96,7 @@ class Observation:
     stale_routing: bool = False
     pinned: bool = False
     requests: int = 1
-    errors: dict[str, int] | None = None
+    errors: Mapping[str, int] | None = None
     classes: Sequence[str | int | bool] | None = None
     answered: NDArray[np.bool_] | None = None
 
@@ -114,9 +108,9 @@ class Observation:
 
 @dataclass(slots=True)
 class Refused:
-    """One row that was refused, as far as it had been looked up: its cells count like a served row's.
+    """One row that was refused after its features were looked up; attributes as in `RowObservation`.
 
-    Attributes: as in `RowObservation`; ``status`` may also hold `WRONG_TYPE` and `UNREAD`.
+    ``status`` may also hold `WRONG_TYPE` and `UNREAD`.
     """
 
     model: str
@@ -132,10 +126,10 @@ AnyObservation: TypeAlias = RowObservation | Observation
 
 
 class Recorder(Protocol):
-    """Where observations go."""
+    """Where observations go. No method raises: a prediction must not fail for its count."""
 
     def record(self, observation: AnyObservation) -> None:
-        """Count one answered request: one flight to Redis, awaited; never raises."""
+        """Count one answered request, with one flight to Redis."""
 
     def failure(
         self,
@@ -146,7 +140,7 @@ class Recorder(Protocol):
         rows: int = 1,
         refused: Refused | None = None,
     ) -> None:
-        """Count one request that was answered with the error ``code``: one flight; never raises.
+        """Count one request that was answered with the error ``code``, with one flight to Redis.
 
         One that failed because Redis is down is counted with the next flight of its version.
 

@@ -1,9 +1,8 @@
 """A monitoring profile: for every series of a version, which counter a value belongs to.
 
-A *series* is something whose distribution is watched: a feature, the norm or one dimension of a vector
-feature, the prediction, a classifier's probability. Each has a fixed row of counters (*slots*), decided
-once from the baseline and never changed, because counts are only comparable over equal bins: the
-digest of the profile is part of every counter key, so other bins are other counters.
+A *series* is one watched distribution: a feature, the norm or one dimension of a vector feature, the
+prediction, a classifier's probability. Its counters (*slots*) are decided once, from the baseline. Counts are
+comparable only over equal bins, so the digest of the profile is part of every counter key.
 
 ==========  ===================================================================
 numeric     one slot per bin, ``low`` (below the baseline's range), ``high``
@@ -14,40 +13,39 @@ category    one slot per top category, ``other`` (known, rarer), ``unknown``
 followed by ``missing`` (NULL or not found), ``expired`` and ``invalid`` (wrong type, infinite).
 After the slots of the last series comes one counter of rows.
 
-Bins are closed on the right: a value belongs to bin ``i`` when ``cuts[i-1] < value <= cuts[i]``. A cut
-lies half-way between two neighbouring baseline values, so a value that went through float32 or JSON on
-its way still falls on the same side as the baseline value it equals.
+A value belongs to bin ``i`` when ``cuts[i-1] < value <= cuts[i]``. A cut lies half-way between two
+neighbouring values of the baseline, so a value rounded by float32 or JSON is counted where the exact one is.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+from cachetools import LRUCache
 from pydantic import Field, ValidationError, model_validator
 
 from neuralstream_core.errors import Invalid
 from neuralstream_core.types import Record
 
 if TYPE_CHECKING:
-    from neuralstream_core.registry.records import FeatureRef
+    from neuralstream_core.registry.records import FeatureRef, VersionRecord
 
 __all__ = [
-    "BINS",
-    "DIMENSION_BINS",
-    "MAX_DIMENSIONS",
     "PREDICTION",
     "SCORE",
-    "TOP_CATEGORIES",
     "Profile",
+    "ProfileCache",
     "Series",
     "bare_profile",
     "category_text",
-    "dimensions_of",
+    "feature_series",
+    "prediction_series",
 ]
 
 BINS: Final = 20
@@ -67,6 +65,7 @@ SCORE: Final = -2
 """`Series.source` of a classifier's probability."""
 
 _LONG_CATEGORY: Final = 128
+_MAX_KEPT: Final = 256
 _STATES: Final = ("missing", "expired", "invalid")
 
 
@@ -91,9 +90,8 @@ class Series(Record):
     closed: bool = True
     """Every category of the baseline is listed, so anything else is ``unknown``."""
     novel: int = 0
-    """Baseline values that no other baseline value vouches for: a category seen once, a smallest or
-    largest value seen once. So many of the baseline would have been unknown or outside to the rest
-    of it, which is what a new sample has to be compared with."""
+    """Baseline values that would be unknown or out of range to the rest of the baseline: categories,
+    smallest and largest values seen once. New samples are compared with this number."""
     reference: tuple[int, ...] | None = None
     """The baseline's count in each slot; ``None`` when the version has no baseline for it."""
 
@@ -131,13 +129,24 @@ class Series(Record):
         """``missing``; ``expired`` and ``invalid`` follow. Only with `has_states`."""
         return self.values
 
+    @cached_property
+    def slots_by_category(self) -> dict[str, int]:
+        """Slots of the known categories within the series."""
+        known = (*self.categories, *self.rare)
+        last = len(self.categories)
+        return {text: min(i, last) for i, text in reversed(list(enumerate(known)))}
+
+    def category_slot(self, text: str) -> int:
+        """The slot of a category within the series."""
+        return self.slots_by_category.get(text, len(self.categories) + self.closed)
+
     def labels(self) -> Iterator[str]:
         """What each slot means, for a person."""
         match self.type:
             case "numeric":
-                ends = ["-inf" if self.low is None else _short(self.low)]
-                ends += [_short(cut) for cut in self.cuts]
-                ends += ["inf" if self.high is None else _short(self.high)]
+                ends = ["-inf" if self.low is None else f"{self.low:.6g}"]
+                ends += [f"{cut:.6g}" for cut in self.cuts]
+                ends += ["inf" if self.high is None else f"{self.high:.6g}"]
                 yield from (f"({a}, {b}]" for a, b in pairwise(ends))
                 yield f"< {ends[0]}"
                 yield f"> {ends[-1]}"
@@ -169,24 +178,15 @@ class Profile(Record):
         """Counters in all."""
         return self.rows_slot + 1
 
-    @property
-    def has_reference(self) -> bool:
-        return any(s.reference is not None for s in self.series)
-
-    @cached_property
-    def encoded(self) -> bytes:
-        """Canonical JSON."""
-        body = self.model_dump(mode="json", exclude_defaults=True)
-        return json.dumps(body, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
-
     def to_json(self) -> bytes:
         """Canonical JSON: equal profiles have equal bytes, hence equal digests."""
-        return self.encoded
+        body = self.model_dump(mode="json", exclude_defaults=True)
+        return json.dumps(body, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
 
     @cached_property
     def digest(self) -> str:
         """SHA-256 of the canonical JSON, lower-case hexadecimal."""
-        return hashlib.sha256(self.encoded).hexdigest()
+        return hashlib.sha256(self.to_json()).hexdigest()
 
     @classmethod
     def from_json(cls, data: bytes) -> Profile:
@@ -231,46 +231,41 @@ def category_text(value: Any) -> str:
 def bare_profile(
     features: Sequence[FeatureRef], classes: Sequence[str | int | bool] | None
 ) -> Profile:
-    """Counters for a version without a baseline: no bins for features, a fixed grid for predictions.
+    """Counters for a version without a baseline: no bins for features, fixed bins for predictions.
 
     Both the writer and the reader of the counters derive it from the version's record alone.
 
     Args:
         classes: a classifier's classes (`Signature.classes`); ``None`` for a regressor.
     """
-    series: list[Series] = []
-    for place, ref in enumerate(features):
-        if ref.size > 1:
-            series.append(
-                Series(name=ref.label, kind="feature", type="numeric", source=place, component=-1)
-            )
-        else:
-            kind = series_type(ref.dtype)
-            series.append(
-                Series(
-                    name=ref.label,
-                    kind="feature",
-                    type=kind,
-                    source=place,
-                    closed=kind != "category",
-                )
-            )
-    return Profile(series=(*series, *prediction_grid(classes)))
+    of_features = [feature_series(ref, place) for place, ref in enumerate(features)]
+    return Profile(series=(*of_features, *prediction_series(classes)))
 
 
-def prediction_grid(classes: Sequence[str | int | bool] | None) -> tuple[Series, ...]:
-    """Prediction series without a baseline: the classes and twentieths of the probability, or powers
-    of two on both sides of zero."""
+def feature_series(ref: FeatureRef, place: int) -> Series:
+    """The series of a feature without a baseline; of a vector, that of its norm."""
+    types: dict[str, Literal["numeric", "boolean", "category"]]
+    types = {"bool": "boolean", "string": "category"}
+    kind = types.get(ref.dtype, "numeric")
+    return Series(
+        name=ref.label,
+        kind="feature",
+        type=kind,
+        source=place,
+        component=-1 if ref.size > 1 else None,
+        closed=kind != "category",
+    )
+
+
+def prediction_series(classes: Sequence[str | int | bool] | None) -> tuple[Series, ...]:
+    """Series of the prediction without a baseline: of a classifier its classes and twentieths of the
+    probability, of a regressor bins between powers of four on both sides of zero."""
     if classes is None:
         powers = [2.0**k for k in range(-10, 31, 2)]
-        cuts = [-p for p in reversed(powers)] + [0.0] + powers
+        cuts = (*(-power for power in reversed(powers)), 0.0, *powers)
         return (
             Series(
-                name="prediction",
-                kind="prediction",
-                type="numeric",
-                source=PREDICTION,
-                cuts=tuple(cuts),
+                name="prediction", kind="prediction", type="numeric", source=PREDICTION, cuts=cuts
             ),
         )
     return (
@@ -292,16 +287,34 @@ def prediction_grid(classes: Sequence[str | int | bool] | None) -> tuple[Series,
     )
 
 
-def series_type(dtype: str) -> Literal["numeric", "boolean", "category"]:
-    """How values of a feature's dtype are watched (a timestamp as a number)."""
-    match dtype:
-        case "bool":
-            return "boolean"
-        case "string":
-            return "category"
-        case _:
-            return "numeric"
+class ProfileCache:
+    """Stored profiles by digest; immutable, so each is read once per process.
 
+    Args:
+        read: the bytes of a digest (`neuralstream_core.registry.ArtifactStore.get_profile`); its
+            errors pass through.
+    """
 
-def _short(number: float) -> str:
-    return f"{number:.6g}"
+    def __init__(self, read: Callable[[str], bytes]) -> None:
+        self._read = read
+        self._kept: LRUCache[str, Profile] = LRUCache(_MAX_KEPT)
+        self._lock = threading.Lock()
+
+    def __call__(self, digest: str) -> Profile:
+        """The profile ``digest``."""
+        with self._lock:
+            profile = self._kept.get(digest)
+        if profile is None:
+            profile = Profile.from_json(self._read(digest))
+            with self._lock:
+                self._kept[digest] = profile
+        return profile
+
+    def of(self, version: VersionRecord) -> Sequence[Profile]:
+        """Every profile under which a version's rows may have been counted, the present one first.
+
+        A version without a baseline, or before it adopted one, is counted under its bare profile.
+        """
+        classes = version.signature.classes if version.signature is not None else None
+        bare = bare_profile(version.features, classes)
+        return [bare] if version.profile is None else [self(version.profile), bare]

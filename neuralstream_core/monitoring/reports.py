@@ -8,29 +8,36 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from neuralstream_core.errors import Invalid, NotFound, Unavailable
-from neuralstream_core.monitoring.answers import (
-    Alarm,
+from neuralstream_core.monitoring.alarms import Alarm
+from neuralstream_core.monitoring.decision import DEFAULT_RULE, Rule
+from neuralstream_core.monitoring.drift import (
     DriftReport,
     DriftSummaries,
     DriftSummary,
+    drift_report,
+)
+from neuralstream_core.monitoring.failures import Traffic, default_version, expected_refusals
+from neuralstream_core.monitoring.layout import (
+    HOUR,
+    MINUTE,
+    NO_VERSION,
+    Window,
+    named_window,
+    window_between,
+)
+from neuralstream_core.monitoring.prometheus import exposition
+from neuralstream_core.monitoring.stats import (
     ModelsStats,
     ModelStats,
-    Span,
     SplitCheck,
+    split_check,
+    version_stats,
 )
-from neuralstream_core.monitoring.decision import DEFAULT_RULE, Rule
-from neuralstream_core.monitoring.drift import drift_report
-from neuralstream_core.monitoring.failures import Traffic, default_version, expected_refusals
-from neuralstream_core.monitoring.layout import HOUR, MINUTE, NO_VERSION
-from neuralstream_core.monitoring.prometheus import exposition
-from neuralstream_core.monitoring.stats import split_check, version_stats
-from neuralstream_core.monitoring.windows import Window, named_window, window_between
-from neuralstream_core.time import Clock, from_micros, system_clock, to_micros
+from neuralstream_core.time import Clock, system_clock, to_micros
 
 if TYPE_CHECKING:
     from neuralstream_core.monitoring.alarms import Alarms
-    from neuralstream_core.monitoring.profile import Profile
-    from neuralstream_core.monitoring.profiles import Profiles
+    from neuralstream_core.monitoring.profile import Profile, ProfileCache
     from neuralstream_core.monitoring.reader import CounterReader, Counts
     from neuralstream_core.registry.records import ModelRecord, VersionRecord
     from neuralstream_core.registry.registry import Registry
@@ -70,7 +77,7 @@ class Reports:
         self,
         registry: Registry,
         reader: CounterReader,
-        profiles: Profiles,
+        profiles: ProfileCache,
         alarms: Alarms,
         *,
         rule: Rule = DEFAULT_RULE,
@@ -114,7 +121,7 @@ class Reports:
                 )
             )
         summaries.sort(key=lambda s: (-s.status.rank, s.model, s.version))
-        return DriftSummaries(window=_span(window), models=summaries)
+        return DriftSummaries(window=window.span(), models=summaries)
 
     def stats(self, model: str, window: Window) -> ModelStats:
         """Statistics of one model's versions with traffic, and of those that should have some."""
@@ -258,7 +265,7 @@ class Reports:
         )
         return ModelStats(
             model=model.name,
-            window=_span(window),
+            window=window.span(),
             versions=[
                 version_stats(
                     v.record.version,
@@ -298,7 +305,3 @@ class Reports:
                 counts = self._reader.read(model.name, v.record.version, v.profiles, since)
                 routed[v.record.version] = counts.rows() - counts.service.counters["pinned"]
         return split_check(routed, model.ab_split, start)
-
-
-def _span(window: Window) -> Span:
-    return Span(start=from_micros(window.start), end=from_micros(window.end))

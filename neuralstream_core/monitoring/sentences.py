@@ -7,21 +7,17 @@ Numbers are rounded for people, the exact ones stand beside the sentence in the 
 
 from __future__ import annotations
 
+import math
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from itertools import accumulate
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from neuralstream_core.monitoring.decision import Status
+from neuralstream_core.monitoring.decision import DriftStatus
 from neuralstream_core.monitoring.failures import ALL_CODES, MISSING_FEATURES
-from neuralstream_core.monitoring.medians import distinct_values, edges_of, median
-from neuralstream_core.monitoring.profile import Profile, Series
-from neuralstream_core.monitoring.wording import (
-    moment_pair,
-    number,
-    number_pair,
-    percent,
-    percent_pair,
-)
+from neuralstream_core.monitoring.profile import BINS, Profile, Series
+from neuralstream_core.time import from_micros
 
 if TYPE_CHECKING:
     from neuralstream_core.monitoring.decision import RateTest, Verdict
@@ -33,6 +29,10 @@ _SHIFT: Final = 0.1
 """A median is worth telling when it has passed this share of the baseline's values."""
 _TOLD: Final = 3
 _LONGEST: Final = 60
+_TOLERANCE: Final = 1e-5
+_NOTHING: Final = 2e-6
+"""What is smaller than this, relative to the range's ends, is what the ends' slack leaves of a zero."""
+_LARGE: Final = 1e12
 
 
 def names_of(profile: Profile) -> list[str]:
@@ -61,9 +61,9 @@ def series_sentence(
     parts: list[str] = []
     if "distribution" in verdict.reasons:
         parts.append(f"{_movement(series, verdict, current, moments=moments)} ({_index(verdict)})")
-    elif verdict.status is Status.NO_REFERENCE:
+    elif verdict.status is DriftStatus.NO_REFERENCE:
         parts.append("no baseline to compare with")
-    elif verdict.status is Status.INSUFFICIENT_DATA:
+    elif verdict.status is DriftStatus.INSUFFICIENT_DATA:
         parts.append(
             f"{verdict.n_current:,} values are too few to judge, {verdict.needed:,} needed"
         )
@@ -92,7 +92,7 @@ def failure_sentence(found: FailureTest) -> str:
 
 
 def summary_sentence(
-    status: Status, alarming: Sequence[str], series: int, needed: int, traffic: Traffic
+    status: DriftStatus, alarming: Sequence[str], series: int, needed: int, traffic: Traffic
 ) -> str:
     """The whole report in a sentence.
 
@@ -109,9 +109,9 @@ def summary_sentence(
         text += f"{traffic.rows:,} rows; {failed}. {'. '.join(alarming[:_TOLD])}"
         if len(alarming) > _TOLD:
             text += f". And {len(alarming) - _TOLD} more"
-    elif status is Status.OK:
+    elif status is DriftStatus.OK:
         text = f"No drift in {series} series over {traffic.rows:,} rows; {failed}"
-    elif status is Status.INSUFFICIENT_DATA:
+    elif status is DriftStatus.INSUFFICIENT_DATA:
         text = f"{traffic.rows:,} rows are too few to judge, {needed:,} needed; {failed}"
     else:
         text = f"No baseline to compare {traffic.rows:,} rows with; {failed}"
@@ -129,7 +129,7 @@ def _movement(series: Series, verdict: Verdict, current: Sequence[int], *, momen
             and before.bin != now.bin
             and abs(now.at - 0.5) >= _SHIFT
         ):
-            was, said = _numbers(before.value, now.value, moments=moments)
+            was, said = _pair(before.value, now.value, moments=moments)
             if now.bin < 0:
                 said = f"below {said}"
             elif now.bin > len(series.cuts):
@@ -164,15 +164,15 @@ def _values(series: Series, slots: Sequence[int], *, moments: bool) -> str:
     values = distinct_values(series)
     if values is not None and places[0] >= 0 and places[-1] < bins:
         lower, upper = values[places[0]], values[places[-1]]
-        first, last = _numbers(lower, upper, moments=moments)
+        first, last = _pair(lower, upper, moments=moments)
         return f"values of {first}" if lower == upper else f"values from {first} to {last}"
     if lower is None and upper is None:
         return "all values"
     if lower is None or upper is None:
         end = upper if upper is not None else lower
         side = "below" if upper is not None else "above"
-        return f"values {side} {_numbers(end or 0.0, end or 0.0, moments=moments)[0]}"
-    first, last = _numbers(lower, upper, moments=moments)
+        return f"values {side} {_pair(end or 0.0, end or 0.0, moments=moments)[0]}"
+    first, last = _pair(lower, upper, moments=moments)
     return f"values between {first} and {last}"
 
 
@@ -223,9 +223,170 @@ def _unknown(series: Series, test: RateTest, *, moments: bool) -> str:
     was, now = percent_pair(test.reference or 0.0, test.current or 0.0)
     if series.type == "category":
         return f"{now} of values are categories that the baseline does not have ({was} expected)"
-    low, high = _numbers(series.low or 0.0, series.high or 0.0, moments=moments)
+    low, high = _pair(series.low or 0.0, series.high or 0.0, moments=moments)
     return f"{now} of values are outside the baseline's range of {low} to {high} ({was} expected)"
 
 
-def _numbers(before: float, now: float, *, moments: bool) -> tuple[str, str]:
+def _pair(before: float, now: float, *, moments: bool) -> tuple[str, str]:
     return moment_pair(before, now) if moments else number_pair(before, now)
+
+
+# -- medians --------------------------------------------------------------------------------------
+
+
+class Median(NamedTuple):
+    """Where the middle value lies.
+
+    Attributes:
+        bin: its bin from the lowest to the highest; -1 below the baseline's range, the number of bins
+            above it. Medians in different bins differ for certain, in the direction of their bins.
+        value: within the bin, interpolated; the end of the range for a value outside of it.
+        at: share of the baseline's values below it, with as much of its own bin as lies below it.
+    """
+
+    bin: int
+    value: float
+    at: float
+
+
+def median(series: Series, counts: Sequence[int]) -> Median | None:
+    """The lower median of the values counted in ``counts``; ``None`` when there is none, or when it lies
+    in a bin without an end.
+
+    Args:
+        series: of numbers, with a reference.
+        counts: its slots.
+    """
+    bins = len(series.cuts) + 1
+    ordered = _ordered(counts, bins)
+    total = sum(ordered)
+    if not total:
+        return None
+    upto = list(accumulate(ordered))
+    found = bisect_left(upto, total / 2)
+    lower, upper = edges_of(series, found - 1)
+    if found == 0:
+        lower = upper
+    elif found == bins + 1:
+        upper = lower
+    if lower is None or upper is None:
+        return None
+    within = (total / 2 - upto[found] + ordered[found]) / ordered[found]
+    value = lower + (upper - lower) * within
+    values = distinct_values(series)
+    if values is not None and 0 < found <= bins:
+        value, within = values[found - 1], 0.5
+    reference = _ordered(series.reference or (), bins)
+    below = sum(reference[:found]) + reference[found] * within
+    return Median(found - 1, value, below / max(1, sum(reference)))
+
+
+def edges_of(series: Series, bin_: int) -> tuple[float | None, float | None]:
+    """The ends of a bin, ``None`` where it has none; bin -1 is below the range, the last one above it."""
+    ends = (None, series.low, *series.cuts, series.high, None)
+    return ends[bin_ + 1], ends[bin_ + 2]
+
+
+def distinct_values(series: Series) -> list[float] | None:
+    """The values of a series that has a bin for each of them; ``None`` for any other.
+
+    A cut lies half-way between two neighbouring values, so each value follows from the one before.
+    """
+    if series.low is None or series.high is None or len(series.cuts) >= BINS:
+        return None
+    values = [series.low]
+    for cut in series.cuts:
+        values.append(2 * cut - values[-1])
+    size = max(abs(series.low), abs(series.high))
+    slack = _TOLERANCE * size
+    if abs(values[-1] - series.high) > slack:
+        return None
+    for place, value in enumerate(values):
+        lower, upper = edges_of(series, place)
+        if lower is None or upper is None or not lower - slack <= value <= upper + slack:
+            return None
+    return [0.0 if abs(value) <= _NOTHING * size else value for value in values]
+
+
+def _ordered(counts: Sequence[int], bins: int) -> list[int]:
+    """From the lowest to the highest: what is below the range comes first."""
+    listed = [int(k) for k in counts[: bins + 2]] or [0] * (bins + 2)
+    return [listed[bins], *listed[:bins], listed[bins + 1]]
+
+
+# -- numbers --------------------------------------------------------------------------------------
+
+
+def percent(share: float, decimals: int | None = None) -> str:
+    """A share in percent: whole, with a decimal where that is nearly nothing or nearly all. ``0 %`` and
+    ``100 %`` are said only of exactly none and all."""
+    if share in (0.0, 1.0):
+        return f"{share * 100:.0f} %"
+    if decimals is None:
+        decimals = 1 if share < 0.01 or share > 0.99 else 0
+    least = 10.0**-decimals
+    text = f"{100 * share:.{decimals}f}"
+    if float(text) == 0:
+        return f"under {least:.{decimals}f} %"
+    if float(text) == 100:
+        return f"over {100 - least:.{decimals}f} %"
+    return f"{text} %"
+
+
+def percent_pair(before: float, now: float) -> tuple[str, str]:
+    """Two shares, with as many decimals as it takes to tell them apart."""
+    said = percent(before), percent(now)
+    for decimals in range(1, 8):
+        if before == now or said[0] != said[1]:
+            break
+        said = percent(before, decimals), percent(now, decimals)
+    return said
+
+
+def number(value: float) -> str:
+    """Three digits, and whole numbers up to four."""
+    return _written(value, _unit(value))
+
+
+def number_pair(before: float, now: float) -> tuple[str, str]:
+    """Two numbers, neither rounded by more than a quarter of what lies between them."""
+    between, finest = abs(now - before), math.inf
+    if between / 2 and math.isfinite(between):
+        finest = 10.0 ** max(math.floor(math.log10(between / 2)), -300)
+    return _written(before, min(_unit(before), finest)), _written(now, min(_unit(now), finest))
+
+
+def moment_pair(before: float, now: float) -> tuple[str, str]:
+    """Two times, given as microseconds, to the minute; to the second where that tells them apart."""
+    try:
+        moments = from_micros(round(before)), from_micros(round(now))
+    except (OverflowError, ValueError, OSError):
+        return number_pair(before, now)
+    forms = ("%Y-%m-%d %H:%M", "%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M:%S.%f")
+    for form in forms:
+        said = tuple(moment.strftime(form) + " UTC" for moment in moments)
+        if said[0] != said[1]:
+            break
+    return said[0], said[1]
+
+
+def _unit(value: float) -> float:
+    size = abs(value)
+    if size == 0 or not math.isfinite(size):
+        return 1.0
+    digits = 4 if size >= 1000 else 3
+    return 10.0 ** max(math.floor(math.log10(size)) - digits + 1, -300)
+
+
+def _written(value: float, unit: float) -> str:
+    """``value`` rounded to ``unit``, a power of ten."""
+    if value == 0:
+        return "0"
+    power = math.floor(math.log10(unit) + 0.5)
+    if abs(value) >= _LARGE or power < -9:
+        digits = max(math.floor(math.log10(abs(value))) - power + 1, 1)
+        return f"{value:.{min(digits, 17)}g}"
+    if power >= 0:
+        return f"{round(value, -power):,.0f}"
+    text = f"{value:,.{-power}f}".rstrip("0").rstrip(".")
+    return "0" if text == "-0" else text

@@ -6,17 +6,13 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
+from pydantic import AwareDatetime, Field
 
-from neuralstream_core.monitoring.answers import (
-    FeatureQuality,
-    Latency,
-    PredictionStats,
-    SplitCheck,
-    VersionStats,
-)
 from neuralstream_core.monitoring.latency import PARTS, SCALES, mean, quantile
+from neuralstream_core.monitoring.layout import Span
 from neuralstream_core.monitoring.statistics import goodness_of_fit
 from neuralstream_core.time import from_micros
+from neuralstream_core.types import Record
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -25,10 +21,102 @@ if TYPE_CHECKING:
     from neuralstream_core.monitoring.reader import Counts
     from neuralstream_core.time import Micros
 
-__all__ = ["MISMATCH", "latency_of", "split_check", "version_stats"]
+__all__ = [
+    "Latency",
+    "ModelStats",
+    "ModelsStats",
+    "VersionStats",
+    "cells_by_state",
+    "latency_of",
+    "split_check",
+    "version_stats",
+]
 
 MISMATCH: Final = 0.001
 """p below which the observed split is called a mismatch."""
+
+
+class Latency(Record):
+    """Milliseconds; percentiles within 1.1 %."""
+
+    p50: float | None
+    p95: float | None
+    p99: float | None
+    mean: float | None
+
+
+class FeatureQuality(Record):
+    """Shares of a feature's cells, those of refused rows included."""
+
+    missing: float
+    expired: float
+    invalid: float
+
+
+class PredictionStats(Record):
+    """How predictions, or a classifier's probabilities, are distributed."""
+
+    series: str
+    n: int
+    bins: list[tuple[str, int]] = Field(description="only those with any count")
+
+
+class VersionStats(Record):
+    """What one version did."""
+
+    version: str
+    stage: str | None
+    requests: int = Field(description="API calls, failed ones included")
+    rows: int = Field(description="answered predictions")
+    failed: int
+    failed_rows: int = Field(description="rows of answered batches")
+    errors: dict[str, int] = Field(description="failed calls by code")
+    row_errors: dict[str, int]
+    error_rate: float | None = Field(
+        description="share of all rows that failed, those of a failed call included"
+    )
+    latency_ms: dict[str, Latency] = Field(description="total, features, inference")
+    cold_starts: int
+    stale_routing: int
+    lost: int = Field(description="calls that could not be recorded when they happened")
+    saturated: bool
+    predictions: list[PredictionStats]
+    missing_rate: float | None
+    expired_rate: float | None
+    features: dict[str, FeatureQuality]
+    traffic_share: float | None = Field(description="of the model's rows that the split routed")
+    configured_share: float | None
+
+
+class SplitCheck(Record):
+    """Observed traffic against the split: Pearson's χ² (sample-ratio mismatch).
+
+    It takes rows as independent; few entities with very many requests each can make it too strict.
+    """
+
+    start: AwareDatetime
+    n: int
+    chi2: float
+    p: float
+    mismatch: bool = Field(description="p < 0.001")
+
+
+class ModelStats(Record):
+    """What a model did in a window."""
+
+    model: str
+    window: Span
+    versions: list[VersionStats]
+    unrouted: dict[str, int] = Field(
+        description="failed calls by code, before a version was chosen"
+    )
+    split: SplitCheck | None
+
+
+class ModelsStats(Record):
+    """All models with traffic in the window."""
+
+    models: list[ModelStats]
 
 
 def version_stats(
@@ -46,7 +134,7 @@ def version_stats(
         profiles: those under which ``counts`` were read.
     """
     service = counts.service
-    features = _qualities(counts, profiles)
+    features = cells_by_state(counts, profiles)
     cells = sum(k.sum() for k in features.values())
     failures = sum(service.failed_rows().values())
     return VersionStats(
@@ -116,7 +204,7 @@ def split_check(
     )
 
 
-def _qualities(counts: Counts, profiles: Sequence[Profile]) -> dict[str, NDArray[np.int64]]:
+def cells_by_state(counts: Counts, profiles: Sequence[Profile]) -> dict[str, NDArray[np.int64]]:
     """Cells by state (present, missing, expired, invalid) of every feature."""
     found: dict[str, NDArray[np.int64]] = {}
     for profile in profiles:

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from neuralstream_core.monitoring.baseline import build_profile
+from neuralstream_core.monitoring.binning import build_profile
+from neuralstream_core.monitoring.layout import Window, named_window
 from neuralstream_core.monitoring.observation import Observation, Refused, RowObservation
 from neuralstream_core.monitoring.profile import Profile
 from neuralstream_core.monitoring.reader import CounterReader, Counts
 from neuralstream_core.monitoring.recorder import RedisRecorder
-from neuralstream_core.monitoring.windows import Window, named_window
 from neuralstream_core.registry.records import FeatureRef
 from neuralstream_core.time import Clock, Micros, system_clock
 

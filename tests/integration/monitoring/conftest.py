@@ -11,7 +11,7 @@ import pytest
 from neuralstream_core.monitoring.alarms import Alarms
 from neuralstream_core.monitoring.archive import Archive
 from neuralstream_core.monitoring.evaluation import Evaluation
-from neuralstream_core.monitoring.profiles import Profiles
+from neuralstream_core.monitoring.profile import ProfileCache
 from neuralstream_core.monitoring.reader import CounterReader
 from neuralstream_core.monitoring.recorder import RedisRecorder
 from neuralstream_core.monitoring.reports import Reports
@@ -46,7 +46,7 @@ class Bench:
     def __post_init__(self) -> None:
         self.registry = Registry(self.table, NAMESPACE, self.clock)
         self.artifacts = ArtifactStore(self.s3, self.bucket)
-        self.profiles = Profiles(self.artifacts.get_profile)
+        self.profiles = ProfileCache(self.artifacts.get_profile)
         self.archive = Archive(self.s3, self.bucket, NAMESPACE)
         self.reader = CounterReader(self.port, NAMESPACE, self.archive)
         self.alarms = Alarms(self.table, NAMESPACE)

@@ -7,11 +7,10 @@ import logging
 import numpy as np
 import pytest
 
-from neuralstream_core.monitoring.layout import HOUR
+from neuralstream_core.monitoring.layout import HOUR, Window
 from neuralstream_core.monitoring.profile import bare_profile
 from neuralstream_core.monitoring.reader import CounterReader
 from neuralstream_core.monitoring.recorder import RedisRecorder
-from neuralstream_core.monitoring.windows import Window
 from neuralstream_core.redis import connect
 from neuralstream_local.embedded_redis import EmbeddedRedis, talk
 from tests.support.monitoring import NAMESPACE, Clockwork, Watched

@@ -14,12 +14,12 @@ from onnx import helper
 from neuralstream_core.errors import Invalid
 from neuralstream_core.features import ViewSpec
 from neuralstream_core.monitoring.alarms import Alarms
-from neuralstream_core.monitoring.decision import Status
-from neuralstream_core.monitoring.profiles import Profiles
-from neuralstream_core.monitoring.profiling import BaselineProfiler
+from neuralstream_core.monitoring.baseline import BaselineProfiler
+from neuralstream_core.monitoring.decision import DriftStatus
+from neuralstream_core.monitoring.layout import named_window
+from neuralstream_core.monitoring.profile import ProfileCache
 from neuralstream_core.monitoring.reader import CounterReader
 from neuralstream_core.monitoring.reports import Reports
-from neuralstream_core.monitoring.windows import named_window
 from neuralstream_core.registry.artifacts import ArtifactStore
 from neuralstream_core.registry.registrar import Registrar
 from neuralstream_core.time import system_clock
@@ -136,7 +136,7 @@ def reports(house) -> Reports:
     return Reports(
         house.registry,
         CounterReader(house.port, NAMESPACE),
-        Profiles(artifacts.get_profile),
+        ProfileCache(artifacts.get_profile),
         Alarms(house.table, NAMESPACE),
     )
 
@@ -156,19 +156,19 @@ def test_thirty_per_cent_of_nulls_are_in_the_status_the_rate_and_the_sentence(ho
     serve(house, way, [f"u{i}" for i in range(ROWS)])
     for window in ("1h", "24h"):
         report = report_of(house, window)
-        assert report.status is Status.DRIFT
+        assert report.status is DriftStatus.DRIFT
         missing = series_of(report, "user:a")
-        assert missing.status is Status.DRIFT
+        assert missing.status is DriftStatus.DRIFT
         assert missing.reasons == ["missing"]
         assert missing.missing.current == pytest.approx(0.3)
         assert missing.sentence == "a: 30 % of rows have no value (0 % in the baseline)"
         assert missing.sentence in report.summary
-        assert series_of(report, "user:b").status is Status.OK
+        assert series_of(report, "user:b").status is DriftStatus.OK
         failures = [series for series in report.series if series.kind == "errors"]
         if policy == "error":
             (failed,) = failures
             assert report.series[0] == failed
-            assert (failed.feature, failed.status) == ("missing_features", Status.DRIFT)
+            assert (failed.feature, failed.status) == ("missing_features", DriftStatus.DRIFT)
             assert failed.errors.current == report.error_rate == pytest.approx(0.3)
             assert failed.sentence == (
                 "errors: 30 % of 300 rows failed with missing_features (0 % expected)"
@@ -192,7 +192,7 @@ def test_rows_that_the_model_cannot_answer_are_counted_with_their_cells(house, w
     serve(house, way, [f"u{i}" for i in range(ROWS)])
     report = report_of(house)
     failed = series_of(report, "not_finite")
-    assert (failed.status, failed.errors.current) == (Status.DRIFT, pytest.approx(0.3))
+    assert (failed.status, failed.errors.current) == (DriftStatus.DRIFT, pytest.approx(0.3))
     assert series_of(report, "user:a").missing.current == pytest.approx(0.3)
     assert series_of(report, "user:b").n_current == ROWS
 
@@ -202,7 +202,7 @@ def test_gaps_that_the_baseline_has_too_are_no_alarm(house, way):
     register(house, "error", tolerant(), gaps=0.3)
     serve(house, way, [f"u{i}" for i in range(ROWS)])
     report = report_of(house)
-    assert report.status is Status.OK
+    assert report.status is DriftStatus.OK
     assert "over 300 rows; 30 % of them failed" in report.summary
     assert "at most 3" in series_of(report, "missing_features").sentence
 
@@ -225,7 +225,7 @@ def test_one_by_one_and_all_at_once_end_in_the_same_counters(house, policy):
     ids = [f"u{i}" for i in range(40)] + [f"e{i}" for i in range(5)]
     ids += [f"h{i}" for i in range(4)] + ["nobody", "nobody"]
     register(house, policy, tolerant())
-    profile = Profiles(ArtifactStore(house.s3, house.settings.data_bucket).get_profile)(
+    profile = ProfileCache(ArtifactStore(house.s3, house.settings.data_bucket).get_profile)(
         house.registry.version("m", "v1").profile
     )
     counted = []
@@ -278,7 +278,7 @@ def test_a_batch_that_fails_as_a_whole_counts_all_of_its_rows(house):
     assert failed.sentence == (
         "errors: 50 % of 560 rows failed with unknown_feature (0 % expected)"
     )
-    assert report.status is Status.DRIFT
+    assert report.status is DriftStatus.DRIFT
     (stats,) = reports(house).stats("m", named_window("1h", system_clock())).versions
     assert (stats.errors, stats.requests) == ({"unknown_feature": 1}, 2)
 
@@ -291,11 +291,11 @@ def test_calls_that_fail_before_a_version_is_chosen_count_with_the_one_in_produc
         with pytest.raises(Invalid):
             serving.predict("m", "")
     report = report_of(house)
-    assert report.status is Status.DRIFT
+    assert report.status is DriftStatus.DRIFT
     (failed,) = [series for series in report.series if series.kind == "errors"]
     assert failed.errors.current == pytest.approx(20 / 300)
     (listed,) = reports(house).drifts(named_window("1h", system_clock())).models
-    assert (listed.status, listed.summary) == (Status.DRIFT, report.summary)
+    assert (listed.status, listed.summary) == (DriftStatus.DRIFT, report.summary)
 
 
 def test_every_key_of_a_refused_row_expires(house):

@@ -11,9 +11,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from neuralstream_core.errors import NotFound
-from neuralstream_core.monitoring.decision import Status
-from neuralstream_core.monitoring.layout import HOUR, MINUTE
-from neuralstream_core.monitoring.windows import Window, named_window
+from neuralstream_core.monitoring.decision import DriftStatus
+from neuralstream_core.monitoring.layout import HOUR, MINUTE, Window, named_window
 from neuralstream_core.time import from_micros
 from tests.support.monitoring import Clockwork, Watched
 
@@ -37,7 +36,7 @@ def served(bench):
 
 def test_ordinary_traffic_is_no_drift(served):
     report = served.reports.drift("m", None, last(served))
-    assert (report.version, report.status, report.rows) == ("v1", Status.OK, 1000)
+    assert (report.version, report.status, report.rows) == ("v1", DriftStatus.OK, 1000)
     assert {s.kind for s in report.series} == {"feature", "prediction"}
     assert len(report.series) == 22
     assert all(s.ks[0] <= s.ks[1] and 0 <= s.js < 0.2 for s in report.series if s.ks)
@@ -51,7 +50,7 @@ def test_drift_names_the_feature_that_moved_first(served):
     columns[3][:400] = np.nan
     served.recorder.record(V1.batch(rng, 2000, columns=columns))
     report = served.reports.drift("m", "v1", last(served))
-    assert report.status is Status.DRIFT
+    assert report.status is DriftStatus.DRIFT
     assert [s.feature for s in report.series if s.status.alarming] == ["v:f7", "v:f3"]
     first, second = report.series[:2]
     assert first.bins[0].current > first.bins[0].reference
@@ -75,7 +74,7 @@ def test_rows_that_fail_are_a_status_and_never_ok(served):
         refused = V1.refused(rng) if i % 2 else None
         served.recorder.failure("m", "v1", "not_finite", refused=refused)
     report = served.reports.drift("m", None, last(served))
-    assert (report.status, report.rows, report.failed) == (Status.DRIFT, 1000, 500)
+    assert (report.status, report.rows, report.failed) == (DriftStatus.DRIFT, 1000, 500)
     assert report.error_rate == pytest.approx(1 / 3)
     first = report.series[0]
     assert (first.feature, first.kind, first.reasons) == ("not_finite", "errors", ["errors"])
@@ -84,17 +83,17 @@ def test_rows_that_fail_are_a_status_and_never_ok(served):
         report.summary
         == f"Drift in 1 of 23 series over 1,500 rows; 33 % of them failed. {first.sentence}."
     )
-    assert all(s.status is Status.OK for s in report.series[1:])
+    assert all(s.status is DriftStatus.OK for s in report.series[1:])
     assert {s.n_current for s in report.series if s.kind == "feature"} == {1250}
     (listed,) = served.reports.drifts(last(served)).models
-    assert (listed.status, listed.drifted) == (Status.DRIFT, ["not_finite"])
+    assert (listed.status, listed.drifted) == (DriftStatus.DRIFT, ["not_finite"])
     assert listed.error_rate == report.error_rate
 
 
 def test_a_calm_report_still_says_how_many_rows_failed(served):
     served.recorder.failure("m", "v1", "not_finite")
     report = served.reports.drift("m", None, last(served))
-    assert report.status is Status.OK
+    assert report.status is DriftStatus.OK
     assert report.summary == ("No drift in 23 series over 1,001 rows; 0.1 % of them failed.")
 
 
@@ -106,7 +105,7 @@ def test_every_named_window_reads_the_same_traffic(served):
 def test_a_window_of_before_is_empty(served):
     start = served.clock.now // HOUR * HOUR - 5 * HOUR
     report = served.reports.drift("m", "v1", Window(start, start + HOUR, minutes=False))
-    assert (report.status, report.rows) == (Status.INSUFFICIENT_DATA, 0)
+    assert (report.status, report.rows) == (DriftStatus.INSUFFICIENT_DATA, 0)
 
 
 def test_unknown_names_are_not_found(bench):
@@ -126,7 +125,10 @@ def test_the_list_of_all_puts_the_worst_first(served):
     served.recorder.record(other.batch(rng, 1000, columns=list(rng.normal(2, 1, (20, 1000)))))
     served.recorder.failure("m", None, "invalid")
     listed = served.reports.drifts(last(served)).models
-    assert [(s.model, s.status) for s in listed] == [("other", Status.DRIFT), ("m", Status.OK)]
+    assert [(s.model, s.status) for s in listed] == [
+        ("other", DriftStatus.DRIFT),
+        ("m", DriftStatus.OK),
+    ]
     assert len(listed[0].drifted) == 20
 
 

@@ -10,9 +10,8 @@ import pytest
 from neuralstream_core.errors import Conflict, Invalid, Unavailable
 from neuralstream_core.monitoring.adoption import Adoptions
 from neuralstream_core.monitoring.alarms import State
-from neuralstream_core.monitoring.decision import Status
-from neuralstream_core.monitoring.layout import HOUR
-from neuralstream_core.monitoring.windows import Window, last_hours, named_window
+from neuralstream_core.monitoring.decision import DriftStatus
+from neuralstream_core.monitoring.layout import HOUR, Window, last_hours, named_window
 from tests.support.monitoring import NAMESPACE, Watched
 
 V1 = Watched()
@@ -67,13 +66,13 @@ def test_an_alarm_opens_after_two_windows_and_clears_after_two_and_is_told_once_
         message = outbox(bench)
         story.append((status, message and (message["previous"], message["status"])))
     assert story == [
-        (Status.OK, None),
-        (Status.OK, None),
-        (Status.DRIFT, ("ok", "drift")),
-        (Status.DRIFT, None),
-        (Status.DRIFT, None),
-        (Status.OK, ("drift", "ok")),
-        (Status.OK, None),
+        (DriftStatus.OK, None),
+        (DriftStatus.OK, None),
+        (DriftStatus.DRIFT, ("ok", "drift")),
+        (DriftStatus.DRIFT, None),
+        (DriftStatus.DRIFT, None),
+        (DriftStatus.OK, ("drift", "ok")),
+        (DriftStatus.OK, None),
     ]
 
 
@@ -92,8 +91,8 @@ def test_a_report_shows_the_alarm_too(bench):
         hour_of(bench, 1000, 2.0)
     bench.clock.forward(minutes=30)
     report = bench.reports.drift("m", "v1", named_window("15m", bench.clock.now))
-    assert report.status is Status.INSUFFICIENT_DATA
-    assert report.alarm.status is Status.DRIFT
+    assert report.status is DriftStatus.INSUFFICIENT_DATA
+    assert report.alarm.status is DriftStatus.DRIFT
 
 
 def test_a_second_run_over_the_same_hour_changes_nothing(bench):
@@ -183,7 +182,7 @@ def test_an_alarm_for_failed_rows_opens_and_clears_without_a_baseline_too(bench)
     for failed in (0, 300, 300, 300, 0, 0):
         fail(bench, failed, 1000 - failed, profile=None)
         story.append(hour_of(bench, 0)[1])
-    assert story == [Status.OK, Status.OK, *[Status.DRIFT] * 3, Status.OK]
+    assert story == [DriftStatus.OK, DriftStatus.OK, *[DriftStatus.DRIFT] * 3, DriftStatus.OK]
     assert outbox(bench)["status"] == "ok"
 
 

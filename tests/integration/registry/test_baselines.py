@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from neuralstream_core.errors import Invalid, TooLarge
-from neuralstream_core.monitoring.profiling import MAX_REFERENCE, BaselineProfiler
+from neuralstream_core.monitoring.baseline import MAX_REFERENCE, BaselineProfiler
 from neuralstream_core.registry.records import FeatureRef, Signature
 from neuralstream_core.registry.registration import Baseline
 from tests.support.registry import SIGNATURE, House

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from neuralstream_core.monitoring.alarms import State, next_status
-from neuralstream_core.monitoring.decision import Status
+from neuralstream_core.monitoring.decision import DriftStatus
 
-O, W, D = Status.OK, Status.WARNING, Status.DRIFT  # noqa: E741 - a row of them reads as a picture
-I, N = Status.INSUFFICIENT_DATA, Status.NO_REFERENCE  # noqa: E741 - the same
+O, W, D = DriftStatus.OK, DriftStatus.WARNING, DriftStatus.DRIFT  # noqa: E741 - a row of them reads as a picture
+I, N = DriftStatus.INSUFFICIENT_DATA, DriftStatus.NO_REFERENCE  # noqa: E741 - the same
 
 
 def replay(windows):

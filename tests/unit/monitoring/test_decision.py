@@ -6,11 +6,10 @@ import numpy as np
 import pytest
 
 from benchmarks.drift_simulation import NOMINAL, SCENARIOS, alarm_rate
-from neuralstream_core.monitoring.baseline import build_profile
+from neuralstream_core.monitoring.binning import build_profile
 from neuralstream_core.monitoring.counting import count_series, read_column
-from neuralstream_core.monitoring.decision import Rule, Status, alpha_for, judge
+from neuralstream_core.monitoring.decision import DriftStatus, Rule, alpha_for, groups_of, judge
 from neuralstream_core.monitoring.drift import overall
-from neuralstream_core.monitoring.grouping import groups_of
 from neuralstream_core.monitoring.profile import bare_profile
 from neuralstream_core.registry.records import FeatureRef
 
@@ -30,40 +29,57 @@ NORMAL = RNG.normal(size=5000)
 @pytest.mark.parametrize(
     ("baseline", "current", "dtype", "status", "reasons"),
     [
-        pytest.param(NORMAL, NORMAL[:1000], "float64", Status.OK, [], id="the same"),
+        pytest.param(NORMAL, NORMAL[:1000], "float64", DriftStatus.OK, [], id="the same"),
         pytest.param(
-            NORMAL, NORMAL[:1000] + 1, "float64", Status.DRIFT, ["distribution"], id="shifted"
+            NORMAL, NORMAL[:1000] + 1, "float64", DriftStatus.DRIFT, ["distribution"], id="shifted"
         ),
         pytest.param(
-            NORMAL, NORMAL[:150] + 5, "float64", Status.INSUFFICIENT_DATA, [], id="too few rows"
+            NORMAL,
+            NORMAL[:150] + 5,
+            "float64",
+            DriftStatus.INSUFFICIENT_DATA,
+            [],
+            id="too few rows",
         ),
-        pytest.param(NORMAL, [], "float64", Status.INSUFFICIENT_DATA, [], id="an empty window"),
         pytest.param(
-            NORMAL, [None] * 1000, "float64", Status.DRIFT, ["missing"], id="all null now"
+            NORMAL, [], "float64", DriftStatus.INSUFFICIENT_DATA, [], id="an empty window"
         ),
         pytest.param(
-            [None] * 1000, NORMAL[:1000], "float64", Status.DRIFT, ["missing"], id="all null then"
+            NORMAL, [None] * 1000, "float64", DriftStatus.DRIFT, ["missing"], id="all null now"
         ),
-        pytest.param([7.0] * 500, [7.0] * 500, "float64", Status.OK, [], id="constant"),
+        pytest.param(
+            [None] * 1000,
+            NORMAL[:1000],
+            "float64",
+            DriftStatus.DRIFT,
+            ["missing"],
+            id="all null then",
+        ),
+        pytest.param([7.0] * 500, [7.0] * 500, "float64", DriftStatus.OK, [], id="constant"),
         pytest.param(
             [7.0] * 500,
             [7.0] * 400 + [8.0] * 100,
             "float64",
-            Status.DRIFT,
+            DriftStatus.DRIFT,
             ["distribution", "unknown"],
             id="no longer constant",
         ),
         pytest.param(
-            NORMAL, [*NORMAL[:999], 1e300], "float64", Status.OK, [], id="one huge outlier"
+            NORMAL, [*NORMAL[:999], 1e300], "float64", DriftStatus.OK, [], id="one huge outlier"
         ),
         pytest.param(
-            [*NORMAL, 1e300], NORMAL[:1000], "float64", Status.OK, [], id="outlier in the baseline"
+            [*NORMAL, 1e300],
+            NORMAL[:1000],
+            "float64",
+            DriftStatus.OK,
+            [],
+            id="outlier in the baseline",
         ),
         pytest.param(
             [0] * 3000 + [1] * 1500 + [2] * 500,
             [0] * 300 + [1] * 150 + [2] * 50,
             "int64",
-            Status.OK,
+            DriftStatus.OK,
             [],
             id="integers with ties",
         ),
@@ -71,7 +87,7 @@ NORMAL = RNG.normal(size=5000)
             [0] * 3000 + [1] * 1500 + [2] * 500,
             [0] * 150 + [1] * 150 + [2] * 200,
             "int64",
-            Status.DRIFT,
+            DriftStatus.DRIFT,
             ["distribution"],
             id="integers moved",
         ),
@@ -79,7 +95,7 @@ NORMAL = RNG.normal(size=5000)
             ["a", "b"] * 500,
             ["a", "b"] * 200 + ["new"] * 100,
             "string",
-            Status.DRIFT,
+            DriftStatus.DRIFT,
             ["distribution", "unknown"],
             id="an unseen category",
         ),
@@ -87,7 +103,7 @@ NORMAL = RNG.normal(size=5000)
             [True] * 300 + [False] * 700,
             [True] * 150 + [False] * 350,
             "bool",
-            Status.OK,
+            DriftStatus.OK,
             [],
             id="booleans",
         ),
@@ -95,7 +111,7 @@ NORMAL = RNG.normal(size=5000)
             [True] * 300 + [False] * 700,
             [True] * 400 + [False] * 100,
             "bool",
-            Status.DRIFT,
+            DriftStatus.DRIFT,
             ["distribution"],
             id="booleans moved",
         ),
@@ -103,7 +119,7 @@ NORMAL = RNG.normal(size=5000)
             NORMAL,
             [None if i % 10 == 0 else x for i, x in enumerate(NORMAL[:500])],
             "float64",
-            Status.DRIFT,
+            DriftStatus.DRIFT,
             ["missing"],
             id="a tenth missing",
         ),
@@ -116,7 +132,7 @@ def test_a_window_is_judged(baseline, current, dtype, status, reasons):
 
 def test_forty_per_cent_of_nulls_are_not_dropped_before_comparing():
     verdict = compare(NORMAL, [None if i % 5 < 2 else x for i, x in enumerate(NORMAL[:1000])])
-    assert verdict.status is Status.DRIFT
+    assert verdict.status is DriftStatus.DRIFT
     assert verdict.missing.current == pytest.approx(0.4)
     assert verdict.n_current == 600
 
@@ -125,7 +141,7 @@ def test_a_rare_category_of_the_tail_is_no_alarm():
     """A zipf-like column always shows a few categories its baseline had not met."""
     baseline = [f"c{k}" for k in RNG.zipf(1.6, 3000)]
     current = [f"c{k}" for k in RNG.zipf(1.6, 1000)]
-    assert compare(baseline, current, "string").unknown.status is Status.OK
+    assert compare(baseline, current, "string").unknown.status is DriftStatus.OK
 
 
 def test_the_term_that_set_the_threshold_is_named():
@@ -168,18 +184,18 @@ def test_a_series_without_a_baseline_says_so_and_still_counts_what_is_missing():
     verdict = judge(
         series, count_series(series, read_column([1.0, None], type_="numeric")), alpha=ALPHA
     )
-    assert verdict.status is Status.NO_REFERENCE
+    assert verdict.status is DriftStatus.NO_REFERENCE
     assert verdict.missing.current == 0.5
 
 
 @pytest.mark.parametrize(
     ("statuses", "whole"),
     [
-        ([], Status.NO_REFERENCE),
-        ([Status.NO_REFERENCE, Status.INSUFFICIENT_DATA], Status.INSUFFICIENT_DATA),
-        ([Status.OK, Status.INSUFFICIENT_DATA, Status.NO_REFERENCE], Status.OK),
-        ([Status.OK, Status.WARNING], Status.WARNING),
-        ([Status.DRIFT, Status.WARNING], Status.DRIFT),
+        ([], DriftStatus.NO_REFERENCE),
+        ([DriftStatus.NO_REFERENCE, DriftStatus.INSUFFICIENT_DATA], DriftStatus.INSUFFICIENT_DATA),
+        ([DriftStatus.OK, DriftStatus.INSUFFICIENT_DATA, DriftStatus.NO_REFERENCE], DriftStatus.OK),
+        ([DriftStatus.OK, DriftStatus.WARNING], DriftStatus.WARNING),
+        ([DriftStatus.DRIFT, DriftStatus.WARNING], DriftStatus.DRIFT),
     ],
 )
 def test_many_statuses_become_one(statuses, whole):

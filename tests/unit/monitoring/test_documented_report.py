@@ -6,7 +6,7 @@ import json
 import re
 from pathlib import Path
 
-from neuralstream_core.monitoring.answers import DriftReport, SeriesReport
+from neuralstream_core.monitoring.drift import DriftReport, SeriesReport
 
 TEXT = (Path(__file__).parents[3] / "docs" / "monitoring.md").read_text()
 

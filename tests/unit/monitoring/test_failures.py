@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from neuralstream_core.monitoring.baseline import build_profile
-from neuralstream_core.monitoring.decision import DEFAULT_RULE, Severity, Status
+from neuralstream_core.monitoring.binning import build_profile
+from neuralstream_core.monitoring.decision import DEFAULT_RULE, DriftStatus, Severity
 from neuralstream_core.monitoring.drift import drift_report
 from neuralstream_core.monitoring.failures import (
     ALL_CODES,
@@ -20,9 +20,9 @@ from neuralstream_core.monitoring.failures import (
     expected_refusals,
     judge_failures,
 )
+from neuralstream_core.monitoring.layout import last_hours
 from neuralstream_core.monitoring.profile import bare_profile
 from neuralstream_core.monitoring.statistics import binomial_greater
-from neuralstream_core.monitoring.windows import last_hours
 from neuralstream_core.registry.records import (
     FeatureRef,
     Format,
@@ -31,8 +31,8 @@ from neuralstream_core.registry.records import (
     Stage,
     Tensor,
     VersionRecord,
+    VersionStatus,
 )
-from neuralstream_core.registry.records import Status as VersionStatus
 
 ALPHA = 1 / (720 * 62)
 
@@ -68,14 +68,14 @@ def test_binomial_tails_fall_with_the_count(n, rate, data):
 @pytest.mark.parametrize(
     ("failed", "answered", "status"),
     [
-        pytest.param(500, 1000, Status.DRIFT, id="a third"),
-        pytest.param(60, 1000, Status.DRIFT, id="above 5 %"),
-        pytest.param(20, 1000, Status.WARNING, id="2 %"),
-        pytest.param(1, 1000, Status.OK, id="one"),
-        pytest.param(9, 1000, Status.OK, id="certain, and too few to matter"),
-        pytest.param(2, 198, Status.OK, id="1 %, and no more than chance"),
-        pytest.param(100, 50, Status.INSUFFICIENT_DATA, id="too few rows"),
-        pytest.param(1000, 0, Status.DRIFT, id="all of them"),
+        pytest.param(500, 1000, DriftStatus.DRIFT, id="a third"),
+        pytest.param(60, 1000, DriftStatus.DRIFT, id="above 5 %"),
+        pytest.param(20, 1000, DriftStatus.WARNING, id="2 %"),
+        pytest.param(1, 1000, DriftStatus.OK, id="one"),
+        pytest.param(9, 1000, DriftStatus.OK, id="certain, and too few to matter"),
+        pytest.param(2, 198, DriftStatus.OK, id="1 %, and no more than chance"),
+        pytest.param(100, 50, DriftStatus.INSUFFICIENT_DATA, id="too few rows"),
+        pytest.param(1000, 0, DriftStatus.DRIFT, id="all of them"),
     ],
 )
 def test_a_code_is_judged(failed, answered, status):
@@ -84,17 +84,17 @@ def test_a_code_is_judged(failed, answered, status):
 
 def test_many_small_codes_do_not_hide_behind_each_other():
     found = statuses({f"code_{i}": 9 for i in range(9)}, 919)
-    assert found.pop(ALL_CODES) is Status.DRIFT
-    assert set(found.values()) == {Status.OK}
+    assert found.pop(ALL_CODES) is DriftStatus.DRIFT
+    assert set(found.values()) == {DriftStatus.OK}
 
 
 def test_missing_features_are_expected_where_the_baseline_has_gaps():
     gaps = Refusals(500, 5000)
-    assert statuses({"missing_features": 110}, 890, gaps) == {"missing_features": Status.OK}
-    assert statuses({"missing_features": 200}, 800, gaps) == {"missing_features": Status.DRIFT}
-    assert statuses({"missing_features": 110}, 890) == {"missing_features": Status.DRIFT}
+    assert statuses({"missing_features": 110}, 890, gaps) == {"missing_features": DriftStatus.OK}
+    assert statuses({"missing_features": 200}, 800, gaps) == {"missing_features": DriftStatus.DRIFT}
+    assert statuses({"missing_features": 110}, 890) == {"missing_features": DriftStatus.DRIFT}
     both = statuses({"missing_features": 110, "not_finite": 100}, 790, gaps)
-    assert both == {"missing_features": Status.OK, "not_finite": Status.DRIFT}
+    assert both == {"missing_features": DriftStatus.OK, "not_finite": DriftStatus.DRIFT}
 
 
 def test_fisher_and_the_binomial_must_both_be_sure():
@@ -218,10 +218,10 @@ def test_a_version_without_a_baseline_is_judged_by_its_failures_all_the_same():
         window = last_hours(1, 2)
         return drift_report("m", "v1", window, profile, slots, traffic=Traffic(800, failed))
 
-    assert report().status is Status.NO_REFERENCE
-    assert report(not_finite=1).status is Status.NO_REFERENCE
+    assert report().status is DriftStatus.NO_REFERENCE
+    assert report(not_finite=1).status is DriftStatus.NO_REFERENCE
     bad = report(not_finite=400)
-    assert bad.status is Status.DRIFT
+    assert bad.status is DriftStatus.DRIFT
     assert bad.error_rate == pytest.approx(1 / 3)
     first = bad.series[0]
     assert (first.feature, first.kind, first.severity) == ("not_finite", "errors", Severity.MAJOR)

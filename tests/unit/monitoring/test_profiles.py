@@ -13,9 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from neuralstream_core.errors import Invalid
-from neuralstream_core.monitoring._plan import RowPlan
-from neuralstream_core.monitoring.baseline import build_profile, quantile_cuts
-from neuralstream_core.monitoring.counting import count
+from neuralstream_core.monitoring.binning import build_profile, quantile_cuts
+from neuralstream_core.monitoring.counting import RowCounter, count
 from neuralstream_core.monitoring.profile import Profile, bare_profile
 from neuralstream_core.registry.records import FeatureRef
 
@@ -263,24 +262,16 @@ rows = st.lists(
 )
 
 
-def slots_of(increments, size):
-    found = np.zeros(size, np.int64)
-    for piece in increments:
-        name, kind, place, by = piece.split()
-        assert (name, kind) == (b"INCRBY", b"u32")
-        found[int(place[1:])] += int(by)
-    return found
-
-
 @given(rows, st.booleans())
 def test_a_row_is_counted_as_the_same_row_in_a_batch(rows, referenced):
     features, profile = mixed()
     if not referenced:
         profile = bare_profile(features, ["no", "yes"])
-    plan = RowPlan(profile, len(features))
+    row_counter = RowCounter(profile, len(features))
     alone = np.zeros(profile.size, np.int64)
     for row, status in rows:
-        alone += slots_of(plan.increments(row, status, "yes", 0.25), profile.size)
+        np.add.at(alone, row_counter.answered(row, status, "yes", 0.25), 1)
+    alone[profile.rows_slot] += len(rows)
     n = len(rows)
     status = np.array([s or [0] * 7 for _, s in rows], np.uint8)
     columns = [[row[i] for row, _ in rows] for i in range(7)]

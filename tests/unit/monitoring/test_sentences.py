@@ -10,21 +10,25 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from neuralstream_core.monitoring.baseline import build_profile
+from neuralstream_core.monitoring.binning import build_profile
 from neuralstream_core.monitoring.counting import count_series, read_column
-from neuralstream_core.monitoring.decision import Status, judge
+from neuralstream_core.monitoring.decision import DriftStatus, judge
 from neuralstream_core.monitoring.drift import drift_report
 from neuralstream_core.monitoring.failures import ALL_CODES, FailureTest, RateTest, Traffic
-from neuralstream_core.monitoring.medians import distinct_values, edges_of, median
+from neuralstream_core.monitoring.layout import last_hours
 from neuralstream_core.monitoring.profile import Profile, Series
 from neuralstream_core.monitoring.sentences import (
+    distinct_values,
+    edges_of,
     failure_sentence,
+    median,
     names_of,
+    number_pair,
+    percent,
+    percent_pair,
     series_sentence,
     summary_sentence,
 )
-from neuralstream_core.monitoring.windows import last_hours
-from neuralstream_core.monitoring.wording import number_pair, percent, percent_pair
 from neuralstream_core.registry.records import FeatureRef
 
 ALPHA = 1e-4
@@ -299,7 +303,7 @@ def test_a_series_without_a_baseline_still_says_what_is_missing():
 
 def test_failed_rows_are_told_with_their_code_and_what_was_expected():
     def sentence(code, codes, failed, reference):
-        test = RateTest(reference, failed / 1200, 0.0, Status.DRIFT)
+        test = RateTest(reference, failed / 1200, 0.0, DriftStatus.DRIFT)
         return failure_sentence(FailureTest(code, codes, failed, 1200, 0, test))
 
     assert sentence("missing_features", 1, 400, 0.0) == (
@@ -312,11 +316,11 @@ def test_failed_rows_are_told_with_their_code_and_what_was_expected():
 def test_a_summary_names_the_worst_and_never_hides_failures():
     traffic = Traffic(800, {"not_finite": 400}, lost=2)
     alarming = ["a: 1", "b: 2", "c: 3", "d: 4"]
-    assert summary_sentence(Status.DRIFT, alarming, 9, 200, traffic) == (
+    assert summary_sentence(DriftStatus.DRIFT, alarming, 9, 200, traffic) == (
         "Drift in 4 of 9 series over 1,200 rows; 33 % of them failed. "
         "a: 1. b: 2. c: 3. And 1 more; 2 more calls could not be recorded."
     )
-    for status in (Status.OK, Status.INSUFFICIENT_DATA, Status.NO_REFERENCE):
+    for status in (DriftStatus.OK, DriftStatus.INSUFFICIENT_DATA, DriftStatus.NO_REFERENCE):
         text = summary_sentence(status, [], 9, 200, Traffic(800, {"not_finite": 3}))
         assert "803 rows" in text
         assert "; 0.4 % of them failed" in text

@@ -1,0 +1,189 @@
+"""The Redis commands that count one request of a version."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+from neuralstream_core.errors import Unavailable
+from neuralstream_core.monitoring import layout
+from neuralstream_core.monitoring.latency import BITS, SCALES
+from neuralstream_core.monitoring.observation import AnyObservation, RowObservation
+from neuralstream_core.time import to_micros
+
+if TYPE_CHECKING:
+    from neuralstream_core.redis.port import Command, RedisPort
+
+__all__ = ["Failures", "Increments", "MinuteCounters", "counters", "failures", "increments"]
+
+Increments: TypeAlias = list[bytes | str | int]
+"""Arguments of ``BITFIELD``: ``INCRBY type #place amount``, repeated."""
+Failures: TypeAlias = list[tuple[bytes, int]]
+"""Fields of a hash of failures, and what to add to each."""
+
+MAX_CAPTURED: Final = 10_000
+_MAX_PER_FLIGHT: Final = 1000
+_MAX_CODE: Final = 64
+_COUNTER_AT: Final = {name: layout.COUNTERS_AT + i for i, name in enumerate(layout.COUNTERS)}
+
+
+def increments(amounts: Iterable[tuple[int, int]]) -> Increments:
+    """Increments of u32 counters: place and amount."""
+    found: Increments = []
+    for place, k in amounts:
+        found += (b"INCRBY", b"u32", f"#{place}", k)
+    return found
+
+
+def counters(**amounts: int) -> Increments:
+    """Increments of `layout.COUNTERS` by name."""
+    return increments(
+        (_COUNTER_AT[name], k) for name, k in amounts.items() if k or name == "requests"
+    )
+
+
+def latencies(timings: Sequence[float]) -> Increments:
+    """One more in the latency bucket of each part; a part that the request did not have took 0 s."""
+    found: Increments = []
+    for scale, seconds in zip(SCALES, timings, strict=True):
+        if seconds > 0:
+            place = scale.first + scale.bucket(seconds)
+            found += (b"INCRBY", f"u{BITS}", f"#{place}", 1)
+    return found
+
+
+def failures(code: str, calls: int, rows: int) -> Failures:
+    """``calls`` that failed with ``code`` and asked for ``rows`` rows together."""
+    field = code[:_MAX_CODE].encode()
+    found = [(b"r:" + field, calls)]
+    return [*found, (b"x:" + field, rows - calls)] if rows > calls else found
+
+
+def row_failures(errors: Mapping[str, int]) -> Failures:
+    """Failed rows of an answered batch, by code."""
+    return [(b"w:" + code[:_MAX_CODE].encode(), k) for code, k in errors.items()]
+
+
+class MinuteCounters:
+    """The counters of one version in one minute and its hour.
+
+    Args:
+        digest: of the profile under which rows are counted; empty where only failures are.
+        number: the minute since the epoch.
+        adoptable: the version has no baseline, so look whether its rows are collected (`adoption`).
+    """
+
+    def __init__(
+        self,
+        namespace: str,
+        model: str,
+        version: str,
+        digest: str,
+        number: int,
+        *,
+        adoptable: bool,
+    ) -> None:
+        hour, minute = divmod(number, 60)
+        self.number = number
+        of_minute = (namespace, model, version, hour, minute)
+        of_hour = (namespace, model, version, hour, None)
+        self._buckets = (
+            (*_keys(*of_minute, digest), layout.MINUTE_SECONDS),
+            (*_keys(*of_hour, digest), layout.HOUR_SECONDS),
+        )
+        index = layout.index_key(namespace, hour)
+        self._first: list[Command] = [
+            (b"SADD", index, f"{model}:{version}:{digest}"),
+            (b"EXPIRE", index, layout.HOUR_SECONDS),
+        ]
+        """Sent with this process's first request of the minute."""
+        self._capture = layout.capture_key(namespace, model, version)
+        if adoptable:
+            self._first.append((b"LLEN", self._capture))
+        self._adoptable = adoptable
+        self._capturing = False
+
+    def send(
+        self,
+        port: RedisPort,
+        service: Increments,
+        series: Increments,
+        failed: Failures,
+        seen: AnyObservation | None,
+    ) -> None:
+        """Count one request: one flight.
+
+        Args:
+            series: empty when no row was looked up.
+            seen: the request, if it was answered.
+
+        Raises:
+            Unavailable: Redis cannot be reached or refused a command.
+        """
+        commands: list[Command] = []
+        for service_key, series_key, errors_key, seconds in self._buckets:
+            updates: list[Command] = [(*_bitfield(service_key), *service)]
+            if series:
+                updates.append((*_bitfield(series_key), *series))
+            updates += [(b"HINCRBY", errors_key, field, k) for field, k in failed]
+            # With every request, because a string that was evicted comes back without its expiry.
+            commands += updates
+            commands += [(b"EXPIRE", key, seconds) for key in {update[1] for update in updates}]
+        look = bool(self._first) and self._adoptable
+        if self._first:
+            commands += self._first
+        elif self._capturing and seen is not None and (rows := _captured_rows(seen)):
+            commands.append((b"RPUSHX", self._capture, *rows))
+            look = True
+        replies = port.flight(commands, patient=False)
+        for reply in replies:
+            if isinstance(reply, Exception):
+                raise Unavailable(f"the cache refused a count: {reply}", dependency="redis")
+        self._first = []
+        if look:
+            length = replies[-1]
+            self._capturing = isinstance(length, int) and 0 < length <= MAX_CAPTURED
+
+
+def _keys(
+    namespace: str, model: str, version: str, hour: int, minute: int | None, digest: str
+) -> tuple[bytes, bytes, bytes]:
+    where = (namespace, model, version, hour, minute)
+    return (
+        layout.service_key(*where),
+        layout.series_key(*where, digest),
+        layout.errors_key(*where),
+    )
+
+
+def _bitfield(key: bytes) -> tuple[bytes, ...]:
+    return (b"BITFIELD", key, b"OVERFLOW", b"SAT")
+
+
+def _captured_rows(seen: AnyObservation) -> list[bytes]:
+    """The answered rows, at most a thousand; cells that are not present are ``null``."""
+    if isinstance(seen, RowObservation):
+        status = seen.status or [0] * len(seen.values)
+        cells = [None if s else v for v, s in zip(seen.values, status, strict=True)]
+        return [_json_row([*cells, seen.prediction, seen.score])]
+    rows = range(seen.rows) if seen.answered is None else seen.answered.nonzero()[0].tolist()
+    found: list[bytes] = []
+    for answer, row in enumerate(rows[:_MAX_PER_FLIGHT]):
+        cells = [
+            None if seen.status is not None and seen.status[row, place] else column[row]
+            for place, column in enumerate(seen.columns)
+        ]
+        score = None if seen.score is None else seen.score[answer]
+        found.append(_json_row([*cells, seen.prediction[answer], score]))
+    return found
+
+
+def _json_row(row: list[Any]) -> bytes:
+    return json.dumps(row, default=_plain).encode()
+
+
+def _plain(value: Any) -> Any:
+    """numpy's scalars and arrays as Python's; a time as its microseconds."""
+    return to_micros(value) if isinstance(value, datetime) else value.tolist()
