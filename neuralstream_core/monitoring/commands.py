@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from neuralstream_core.errors import Unavailable
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Failures", "Increments", "MinuteCounters", "counters", "failures", "increments"]
 
-Increments: TypeAlias = list[bytes | str | int]
+Increments: TypeAlias = list[bytes]
 """Arguments of ``BITFIELD``: ``INCRBY type #place amount``, repeated."""
 Failures: TypeAlias = list[tuple[bytes, int]]
 """Fields of a hash of failures, and what to add to each."""
@@ -33,8 +34,13 @@ def increments(amounts: Iterable[tuple[int, int]]) -> Increments:
     """Increments of u32 counters: place and amount."""
     found: Increments = []
     for place, k in amounts:
-        found += (b"INCRBY", b"u32", f"#{place}", k)
+        found += _increment(32, place, k)
     return found
+
+
+@lru_cache(4096)
+def _increment(width: int, place: int, k: int) -> tuple[bytes, bytes, bytes, bytes]:
+    return b"INCRBY", b"u%d" % width, b"#%d" % place, b"%d" % k
 
 
 def counters(**amounts: int) -> Increments:
@@ -50,7 +56,7 @@ def latencies(timings: Sequence[float]) -> Increments:
     for scale, seconds in zip(SCALES, timings, strict=True):
         if seconds > 0:
             place = scale.first + scale.bucket(seconds)
-            found += (b"INCRBY", f"u{BITS}", f"#{place}", 1)
+            found += _increment(BITS, place, 1)
     return found
 
 
@@ -149,7 +155,7 @@ class MinuteCounters:
             if isinstance(
                 reply, list
             ):  # of a BITFIELD: a counter that was 0 before is in a new string
-                created |= reply[-1] == command[-1]
+                created |= reply[-1] == int(command[-1])
         self.renew = created and not renew
         if look:
             length = replies[-1]
