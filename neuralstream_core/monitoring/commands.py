@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from neuralstream_core.errors import Unavailable
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Failures", "Increments", "MinuteCounters", "counters", "failures", "increments"]
 
-Increments: TypeAlias = list[bytes | str | int]
+Increments: TypeAlias = list[bytes]
 """Arguments of ``BITFIELD``: ``INCRBY type #place amount``, repeated."""
 Failures: TypeAlias = list[tuple[bytes, int]]
 """Fields of a hash of failures, and what to add to each."""
@@ -33,8 +34,13 @@ def increments(amounts: Iterable[tuple[int, int]]) -> Increments:
     """Increments of u32 counters: place and amount."""
     found: Increments = []
     for place, k in amounts:
-        found += (b"INCRBY", b"u32", f"#{place}", k)
+        found += _increment(32, place, k)
     return found
+
+
+@lru_cache(4096)
+def _increment(width: int, place: int, k: int) -> tuple[bytes, bytes, bytes, bytes]:
+    return b"INCRBY", b"u%d" % width, b"#%d" % place, b"%d" % k
 
 
 def counters(**amounts: int) -> Increments:
@@ -50,7 +56,7 @@ def latencies(timings: Sequence[float]) -> Increments:
     for scale, seconds in zip(SCALES, timings, strict=True):
         if seconds > 0:
             place = scale.first + scale.bucket(seconds)
-            found += (b"INCRBY", f"u{BITS}", f"#{place}", 1)
+            found += _increment(BITS, place, 1)
     return found
 
 
@@ -94,15 +100,18 @@ class MinuteCounters:
             (*_keys(*of_hour, digest), layout.HOUR_SECONDS),
         )
         index = layout.index_key(namespace, hour)
-        self._first: list[Command] = [
+        self._expiry: list[Command] = [
             (b"SADD", index, f"{model}:{version}:{digest}"),
             (b"EXPIRE", index, layout.HOUR_SECONDS),
+            *((b"EXPIRE", key, seconds) for *keys, _, seconds in self._buckets for key in keys),
         ]
-        """Sent with this process's first request of the minute."""
         self._capture = layout.capture_key(namespace, model, version)
         if adoptable:
-            self._first.append((b"LLEN", self._capture))
+            self._expiry.append((b"LLEN", self._capture))
         self._adoptable = adoptable
+        self.renew = True
+        """Whether the next flight sets the expiry of the strings: the first one of this process in the
+        minute, and one after a string was evicted or a flight failed."""
         self._capturing = False
 
     def send(
@@ -116,7 +125,8 @@ class MinuteCounters:
         """Count one request: one flight.
 
         Args:
-            series: empty when no row was looked up.
+            service, series: the last increment is that of the last counter, which every request writes;
+                ``series`` is empty when no row was looked up.
             seen: the request, if it was answered.
 
         Raises:
@@ -124,24 +134,29 @@ class MinuteCounters:
         """
         commands: list[Command] = []
         for service_key, series_key, errors_key, seconds in self._buckets:
-            updates: list[Command] = [(*_bitfield(service_key), *service)]
+            commands.append((*_bitfield(service_key), *service))
             if series:
-                updates.append((*_bitfield(series_key), *series))
-            updates += [(b"HINCRBY", errors_key, field, k) for field, k in failed]
-            # With every request, because a string that was evicted comes back without its expiry.
-            commands += updates
-            commands += [(b"EXPIRE", key, seconds) for key in {update[1] for update in updates}]
-        look = bool(self._first) and self._adoptable
-        if self._first:
-            commands += self._first
+                commands.append((*_bitfield(series_key), *series))
+            if failed:
+                commands += [(b"HINCRBY", errors_key, field, k) for field, k in failed]
+                commands.append((b"EXPIRE", errors_key, seconds))
+        renew, self.renew = self.renew, True
+        look = renew and self._adoptable
+        if renew:
+            commands += self._expiry
         elif self._capturing and seen is not None and (rows := _captured_rows(seen)):
             commands.append((b"RPUSHX", self._capture, *rows))
             look = True
         replies = port.flight(commands, patient=False)
-        for reply in replies:
+        created = False
+        for command, reply in zip(commands, replies, strict=True):
             if isinstance(reply, Exception):
                 raise Unavailable(f"the cache refused a count: {reply}", dependency="redis")
-        self._first = []
+            if isinstance(
+                reply, list
+            ):  # of a BITFIELD: a counter that was 0 before is in a new string
+                created |= reply[-1] == int(command[-1])
+        self.renew = created and not renew
         if look:
             length = replies[-1]
             self._capturing = isinstance(length, int) and 0 < length <= MAX_CAPTURED

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import repeat
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
@@ -84,15 +85,16 @@ class RowCounter:
     def refused(self, values: Sequence[Any], status: Sequence[int] | None) -> list[int]:
         """Slots of the cells of a row, without a prediction; raises as `answered`."""
         found: list[int] = []
-        if status is None:
-            for feature, value in zip(self._features, values, strict=True):
-                _add(feature, value, found)
-            return found
-        for feature, value, state in zip(self._features, values, status, strict=True):
-            if not state:
-                _add(feature, value, found)
-            elif state != UNREAD:
-                found.append(feature[0] + _STATES[state])
+        states = repeat(PRESENT, len(values)) if status is None else status
+        for (absent, add), value, state in zip(self._features, values, states, strict=True):
+            if state == UNREAD:
+                continue
+            if state:
+                found.append(absent + _STATES[state])
+            elif value is None:
+                found.append(absent + MISSING)
+            else:
+                add(value, found)
         return found
 
 

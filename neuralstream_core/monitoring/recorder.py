@@ -229,17 +229,18 @@ class RedisRecorder:
             seen.score,
             seen.rows,
         )
-        slots = {*counts.nonzero()[0].tolist(), found.profile.rows_slot}
+        slots = counts.nonzero()[0].tolist()
+        if not seen.rows:
+            slots.append(found.profile.rows_slot)
         errors = seen.errors or {}
-        service = counters(
+        service = latencies(seen.timings) if seen.timings is not None else []
+        service += counters(
             cold=int(seen.cold),
             stale_routing=int(seen.stale_routing),
             pinned=seen.rows if seen.pinned else 0,
             failed_rows=sum(errors.values()),
             requests=seen.requests,
         )
-        if seen.timings is not None:
-            service += latencies(seen.timings)
         series = increments((slot, int(counts[slot])) for slot in slots)
         self._send(found, service, series, row_failures(errors), seen)
 
@@ -257,11 +258,13 @@ class RedisRecorder:
         with self._lock:
             owed = self._owed.pop((found.model, found.version), None)
         if owed is not None:
-            service = service + counters(lost=owed.lost, failed=owed.calls, requests=owed.calls)
+            service = counters(lost=owed.lost, failed=owed.calls, requests=owed.calls) + service
             if owed.calls:
                 failed = failed + failures(_REDIS_DOWN, owed.calls, owed.rows)
         try:
-            found.minute(self._clock()).send(self._port, service, series, failed, seen)
+            minute = found.minute(self._clock())
+            minute.renew |= owed is not None
+            minute.send(self._port, service, series, failed, seen)
         except BaseException:
             if owed is not None:
                 self._owe(found.model, found.version, owed)
