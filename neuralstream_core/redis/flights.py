@@ -7,7 +7,7 @@ import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Sequence
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, Final, cast
 
 from neuralstream_core.errors import Unavailable
@@ -125,7 +125,7 @@ class Flights(ABC):
         return replies
 
     def _run(self, calls: Sequence[Call], command: bytes, script: bytes) -> list[Reply]:
-        packed = [pack((command, script, 1, *call)) for call in calls]
+        packed = [pack((command, script, b"1", *call)) for call in calls]
         return self._exchange([call[0] for call in calls], packed)
 
     def _exchange(
@@ -211,7 +211,7 @@ class SingleNode(Flights):
         replies = self._exchange(
             [part[0] for part in slices], [pack((b"MGET", *part)) for part in slices]
         )
-        return [value for reply in replies for value in cast("list[bytes]", accepted(reply))]
+        return list(chain.from_iterable(cast("list[list[bytes]]", map(accepted, replies))))
 
     def scan(
         self, cursor: bytes | None, match: bytes, count: int
