@@ -18,6 +18,7 @@ __all__ = ["Codec"]
 
 _LEAST_LIFE_MS: Final = 3_600_000
 _MAX_DECODERS: Final = 256
+_SEPARATOR: Final = "\0"
 
 
 class Codec:
@@ -65,10 +66,14 @@ class Codec:
             Invalid: an entity is not of the view's form.
         """
         if self._single:
+            separated = _SEPARATOR + self.prefix.decode()
             try:
-                return [self.prefix + entity.encode() for entity in cast("Sequence[str]", entities)]
-            except (AttributeError, UnicodeEncodeError):
-                pass  # `key` says what is wrong
+                joined = separated.join(["", *cast("Sequence[str]", entities)]).encode()
+            except (TypeError, UnicodeEncodeError):
+                joined = b""  # `key` says what is wrong
+            keys = joined.split(_SEPARATOR.encode())[1:]
+            if len(keys) == len(entities):  # no id holds a separator
+                return keys
         return [self.key(entity) for entity in entities]
 
     def check(self, entities: Sequence[Entity], rows: Sequence[bytes | None]) -> None:

@@ -6,6 +6,7 @@ import struct
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from math import isfinite
+from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
 from neuralstream_core.errors import FieldError, Invalid
@@ -89,7 +90,10 @@ class Encoder:
             self._zeros += [0.0 if feature.dtype.code in "fd" else 0] * (feature.size or 1)
         self._pack = struct.Struct(f"<12s{layout.bitmap}s{layout.bitmap}sq{layout.codes}").pack
         self._pack_whole = struct.Struct(f"<{len(layout.whole)}sq{layout.codes}").pack
-        self._names = view.names
+        names = view.names
+        self._values: Callable[[Mapping[str, Any]], tuple[Any, ...]] = (
+            itemgetter(*names) if len(names) > 1 else lambda features: (features[names[0]],)
+        )
         self._types: list[type] | None = None
         if len(view.keys) == 1 and all(
             f.dtype in _PYTHON_TYPES and f.size is None for f in view.features
@@ -137,7 +141,7 @@ class Encoder:
         entity, features = row["entity_id"], row["features"]
         moment = row.get("event_timestamp")
         time = now if moment is None else time_of(moment)
-        values = [features[name] for name in self._names]
+        values = self._values(features)
         if (
             type(entity) is not str
             or not 0 < len(entity) <= MAX_ENTITY_ID
@@ -145,7 +149,7 @@ class Encoder:
             or len(row) != 2 + ("event_timestamp" in row)
             or list(map(type, values)) != self._types
             or not isfinite(sum(values))
-            or not -_EXACT < time <= min(now + MAX_FUTURE, _EXACT - 1)
+            or not -_EXACT < time <= now + MAX_FUTURE < _EXACT
         ):
             return False
         data = self._pack_whole(self._layout.whole, time, *values)

@@ -7,7 +7,7 @@ Rows of another schema version make another buffer. Only strings are cut out one
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 import numpy as np
 
@@ -213,12 +213,14 @@ def _absent(dtype: np.dtype[Any]) -> float | int | None:
 
 def _buffers(layout: Layout, rows: Sequence[bytes | None]) -> list[_RowBuffer]:
     """The rows that are there, by their number of cells."""
-    present = [row for row in rows if row is not None]
+    at: NDArray[np.intp] | slice = slice(None)
+    if all(rows):
+        present = cast("list[bytes]", rows)
+    else:
+        at = np.flatnonzero([row is not None for row in rows])
+        present = [row for row in rows if row is not None]
     if not present:
         return []
-    at: NDArray[np.intp] | slice = slice(None)
-    if len(present) < len(rows):
-        at = np.flatnonzero([row is not None for row in rows])
     if (one := _buffer(layout, at, present)) is not None:
         return [one]
     groups: dict[bytes, list[int]] = {}

@@ -1,7 +1,7 @@
 """Redis as the online store: one port over a single node or a cluster.
 
-Importing this package does no I/O and does not import redis-py. `connect` does no I/O either: the first
-command opens the first connection, so a function starts while Redis is down.
+Importing this package does not import redis-py. `connect` does no I/O: the first command opens the
+first connection, so a function starts while Redis is down.
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from neuralstream_core.redis.port import Call, Command, Key, RedisPort, Reply, ReplyError, Script
-from neuralstream_core.settings import RedisSettings
 
 if TYPE_CHECKING:
     import ssl
+
+    from neuralstream_core.settings import RedisSettings
 
 __all__ = ["Call", "Command", "Key", "RedisPort", "Reply", "ReplyError", "Script", "connect"]
 

@@ -13,7 +13,7 @@ from redis.exceptions import MovedError, RedisClusterException, RedisError
 from neuralstream_core.errors import Unavailable
 from neuralstream_core.redis.connection import FlightConnection, Pool, pack
 from neuralstream_core.redis.flights import Flights, accepted, ask, unavailable
-from neuralstream_core.redis.port import Key, ReplyError
+from neuralstream_core.redis.port import Key, ReplyError, ScanStep
 
 __all__ = ["Cluster"]
 
@@ -22,11 +22,10 @@ _NAMELESS: Final = (None, "", "?")
 
 
 class Cluster(Flights):
-    """A `neuralstream_core.redis.port.RedisPort` over a cluster; learns its nodes on first use.
+    """A `RedisPort` over a cluster; reads and writes go to primaries.
 
-    Reads and writes go to primaries, so a caller reads what it wrote. When a node fails, the topology is
-    asked for again: of the configured address, which is resolved anew, and of one other node, so that
-    the time does not grow with the cluster.
+    When a node fails, the topology is asked for again, of the configured address and of one other node,
+    so that the time does not grow with the cluster.
     """
 
     def _reset(self) -> None:
@@ -44,13 +43,10 @@ class Cluster(Flights):
                 values[i] = None  # as MGET answers for a key of another type
         return cast("list[bytes | None]", values)
 
-    def scan(
-        self, cursor: bytes | None, match: bytes, count: int
-    ) -> tuple[bytes | None, list[Key]]:
-        """One step; the cursor is ``first slot of the node, its name, its own cursor``.
+    def scan(self, cursor: bytes | None, match: bytes, count: int) -> ScanStep:
+        """One step, node after node; the cursor holds a node's first slot, name and own cursor.
 
-        Nodes take their turn by their first slot. A node's own cursor means nothing to another
-        node: when the slot has a new owner, that node is scanned from its start.
+        When the slot has a new owner, that node is scanned from its start.
         """
         slots = (self._nodes() if cursor else self._renew()).slots_cache
         at, name, inner = (cursor or b"%d - 0" % min(slots)).split(b" ")
@@ -83,11 +79,10 @@ class Cluster(Flights):
         return self._manager or self._renew()
 
     def _pool(self, node: ClusterNode) -> Pool:
-        pool = self._pools.get(node.name)
-        if pool is None:
+        if node.name not in self._pools:
             made = Pool(host=node.host, port=node.port, **self._options)
-            pool = self._pools.setdefault(node.name, made)
-        return pool
+            self._pools.setdefault(node.name, made)
+        return self._pools[node.name]
 
     def _route(self, keys: Sequence[Key]) -> Sequence[Pool]:
         slots = list(map(key_slot, keys))
@@ -114,13 +109,10 @@ class Cluster(Flights):
         self._renew(failed)
 
     def _renew(self, failed: Collection[Pool] = ()) -> NodesManager:
-        """Ask for the topology, or wait for another thread that already does.
-
-        Args:
-            failed: nodes that are asked last, if at all.
+        """Ask for the topology, ``failed`` nodes last, or wait for another thread that already does.
 
         Raises:
-            Unavailable: no node gives one in time.
+            Unavailable: no node answers in time.
         """
         asked_at = time.monotonic()
         with self._lock:
@@ -141,7 +133,7 @@ class Cluster(Flights):
                     )
                 else:
                     self._ask_again(self._manager, failed)
-            # IndexError and TypeError: how redis-py takes a reply without slots or without names.
+            # redis-py raises IndexError or TypeError for a reply without slots or names.
             except (RedisClusterException, RedisError, OSError, IndexError, TypeError) as error:
                 self._failed_at = time.monotonic()
                 raise unavailable(error.__cause__ or error) from error

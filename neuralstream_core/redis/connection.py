@@ -1,4 +1,4 @@
-"""redis-py's connection, with one addition: many commands in one send, all replies in one list.
+"""A connection of redis-py that sends many commands at once and reads all replies into one list.
 
 The only module that touches private attributes of redis-py; ``tests/unit/redis/test_connection.py``
 holds them against the installed version.
@@ -25,25 +25,13 @@ if TYPE_CHECKING:
     import socket
     import ssl
 
-__all__ = [
-    "BROKEN",
-    "Answers",
-    "FlightConnection",
-    "Login",
-    "Pool",
-    "fan_out",
-    "is_timeout",
-    "pack",
-]
+__all__ = ["FlightConnection", "Login", "Pool", "fan_out", "is_timeout", "pack"]
 
-BROKEN: Final = (RedisError, OSError)
-"""What a failed exchange raises; its connection must be closed."""
-
-Answers: TypeAlias = "list[Reply] | RedisError | OSError"
+_Answers: TypeAlias = "list[Reply] | RedisError | OSError"
 """The replies of one node, or why there are none."""
 
 pack = cast("Callable[[Command], bytes]", hiredis.pack_command)
-"""One command in wire form. (The stub of hiredis allows tuples of one element only.)"""
+"""One command in wire form."""
 
 _IDLE_SECONDS: Final = 240.0
 """Below the 350 s after which AWS's network forgets a silent flow without telling either side."""
@@ -51,7 +39,7 @@ _MAX_IDLE: Final = 32
 
 
 def is_timeout(error: BaseException) -> bool:
-    """Whether the other side was silent, as against gone."""
+    """Whether the server did not answer in time."""
     return isinstance(error, RedisTimeout | TimeoutError)
 
 
@@ -69,13 +57,11 @@ class FlightConnection(Connection):
     """A connection of redis-py that can also read the replies of a whole flight.
 
     Args:
-        tls: returns the TLS context; ``None``: plain TCP. redis-py's own ``SSLConnection`` would read
-            the trusted roots for every connection, which takes 29 ms.
-        options: those of `redis.connection.Connection`.
+        tls: returns the TLS context; ``None``: plain TCP. redis-py's ``SSLConnection`` would read the
+            trusted roots for every connection, which takes 29 ms.
     """
 
     last_used = 0.0
-    """When the last flight was read, by the monotonic clock."""
 
     def __init__(self, *, tls: Callable[[], ssl.SSLContext] | None = None, **options: Any) -> None:
         super().__init__(**options)
@@ -92,7 +78,7 @@ class FlightConnection(Connection):
             raise
 
     def connect_check_health(self, *args: Any, **options: Any) -> None:
-        """As redis-py, but any exception closes the connection: no reply to a login is left unread."""
+        """As redis-py, but closed after any exception, so that no reply to a login is left unread."""
         try:
             super().connect_check_health(*args, **options)
         except BaseException:
@@ -103,8 +89,8 @@ class FlightConnection(Connection):
         """The next ``count`` replies; after any exception the connection must be closed.
 
         Raises:
-            RedisError: silence for longer than the read timeout, an answer that takes longer than three
-                times that, a connection that ended, or bytes that are not the expected replies.
+            RedisError: no byte within the read timeout, not all within three times that, a connection
+                that ended, or bytes that are not the expected replies.
         """
         parser = self._parser
         reader = parser._reader  # noqa: SLF001 - see the module's docstring
@@ -126,13 +112,10 @@ class FlightConnection(Connection):
 
 
 class Pool:
-    """The idle connections to one node; grows with the threads that use it.
+    """The idle connections to one node, made with ``options``.
 
-    redis-py's ``ConnectionPool`` takes as long as the round trip itself, and polls each connection for
-    unread data, for which it takes the session tickets of TLS 1.3. A deque needs no lock.
-
-    Args:
-        options: those of `FlightConnection`.
+    redis-py's ``ConnectionPool`` doubles the time of a GET, and takes the session tickets of TLS 1.3 for
+    unread replies.
     """
 
     def __init__(self, **options: Any) -> None:
@@ -162,13 +145,13 @@ class Pool:
                 self._idle.pop().disconnect()
 
 
-def fan_out(flights: Mapping[Pool, Sequence[bytes]]) -> dict[Pool, Answers]:
+def fan_out(flights: Mapping[Pool, Sequence[bytes]]) -> dict[Pool, _Answers]:
     """Send every node its packed commands, then read the replies of every node.
 
-    Once one node has let its timeout pass, the replies of the others are taken only if they have
-    arrived: all nodes together are waited for once.
+    All nodes together are waited for once: after one timeout, other replies are read only if they have
+    arrived.
     """
-    answers: dict[Pool, Answers] = {}
+    answers: dict[Pool, _Answers] = {}
     unread: dict[Pool, FlightConnection] = {}
     silence: RedisError | OSError | None = None
     try:
@@ -178,7 +161,7 @@ def fan_out(flights: Mapping[Pool, Sequence[bytes]]) -> dict[Pool, Answers]:
                     raise silence
                 unread[pool] = connection = pool.take()
                 connection.send_packed_command([b"".join(commands)], check_health=False)
-            except BROKEN as error:
+            except (RedisError, OSError) as error:
                 answers[pool] = error
                 silence = error if is_timeout(error) else silence
         for pool, connection in list(unread.items()):
@@ -188,7 +171,7 @@ def fan_out(flights: Mapping[Pool, Sequence[bytes]]) -> dict[Pool, Answers]:
                 if silence is not None and not connection.can_read():
                     raise silence
                 answers[pool] = connection.read_flight(len(flights[pool]))
-            except BROKEN as error:
+            except (RedisError, OSError) as error:
                 answers[pool] = error
                 silence = error if is_timeout(error) else silence
             else:

@@ -7,25 +7,32 @@ import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Sequence
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, Final, cast
 
 from neuralstream_core.errors import Unavailable
 from neuralstream_core.redis.connection import Pool, fan_out, is_timeout, pack
-from neuralstream_core.redis.port import FLIGHT, Call, Command, Key, Reply, ReplyError, Script
+from neuralstream_core.redis.port import (
+    FLIGHT,
+    Call,
+    Command,
+    Key,
+    Reply,
+    ReplyError,
+    ScanStep,
+    Script,
+)
 
 __all__ = ["Flights", "SingleNode", "accepted", "ask", "unavailable"]
 
 _ROUNDS: Final = 5
 """One, one more after a failure, and what redirections during a resharding may take."""
 
-_TRANSIENT: Final = frozenset(
-    ("CLUSTERDOWN", "LOADING", "MASTERDOWN", "NOAUTH", "READONLY", "TRYAGAIN")
-)
-"""States of a node that another connection may not meet: another node may answer there by now."""
+_TRANSIENT: Final = ("CLUSTERDOWN", "LOADING", "MASTERDOWN", "NOAUTH", "READONLY", "TRYAGAIN")
+"""States that may be over after a new connection: another node may serve the address by then."""
 
-_OUTAGES: Final = frozenset(("BUSY", "MISCONF", "NOPERM", "NOREPLICAS", "OOM", "WRONGPASS"))
-"""Error codes that speak of the node's state, not of the command."""
+_OUTAGES: Final = ("BUSY", "MISCONF", "NOPERM", "NOREPLICAS", "OOM", "WRONGPASS")
+"""Error codes for the state of the node, not for the command."""
 
 _FULL: Final = "max number of clients"
 
@@ -41,22 +48,14 @@ def unavailable(error: BaseException) -> Unavailable:
 
 
 def accepted(reply: Reply) -> Reply:
-    """The reply to a command that is refused only for a state of the node.
-
-    Raises:
-        Unavailable: it was refused.
-    """
+    """The reply, or `Unavailable` if the command was refused."""
     if isinstance(reply, ReplyError):
         raise unavailable(reply)
     return reply
 
 
 def ask(pool: Pool, *commands: bytes) -> Reply:
-    """The reply of one node to the last of ``commands``.
-
-    Raises:
-        Unavailable: it cannot be reached.
-    """
+    """The reply of one node to the last of ``commands``, or `Unavailable`."""
     answers = fan_out({pool: commands})[pool]
     if isinstance(answers, Exception):
         pool.clear()
@@ -65,11 +64,11 @@ def ask(pool: Pool, *commands: bytes) -> Reply:
 
 
 class Flights(ABC):
-    """The part of `neuralstream_core.redis.port.RedisPort` that does not depend on the deployment.
+    """The part of `RedisPort` that does not depend on the deployment.
 
     Args:
         host, port: of the node, or of any node of the cluster.
-        options: of every `neuralstream_core.redis.connection.FlightConnection`.
+        options: of every `FlightConnection`.
     """
 
     def __init__(self, *, host: str, port: int, **options: Any) -> None:
@@ -85,18 +84,10 @@ class Flights(ABC):
 
     @abstractmethod
     def _route(self, keys: Sequence[Key]) -> Sequence[Pool]:
-        """The node that serves each key.
-
-        Raises:
-            Unavailable: no node does.
-        """
+        """The node that serves each key, or `Unavailable` if none does."""
 
     def _recover(self, failed: Collection[Pool]) -> None:
-        """Prepare another try after nodes failed.
-
-        Raises:
-            Unavailable: it would be in vain.
-        """
+        """Prepare another try after nodes failed, or raise `Unavailable` if it would fail too."""
         for pool in failed:
             pool.clear()  # its connections are as old as the one that broke
 
@@ -125,17 +116,13 @@ class Flights(ABC):
         return replies
 
     def _run(self, calls: Sequence[Call], command: bytes, script: bytes) -> list[Reply]:
-        packed = [pack((command, script, 1, *call)) for call in calls]
+        packed = [pack((command, script, b"1", *call)) for call in calls]
         return self._exchange([call[0] for call in calls], packed)
 
     def _exchange(
         self, keys: Sequence[Key], commands: Sequence[bytes], *, patient: bool = True
     ) -> list[Reply]:
-        """The reply to each packed command, through failover and resharding as far as time allows.
-
-        Raises:
-            Unavailable: see `neuralstream_core.redis.port.RedisPort`.
-        """
+        """The reply to each packed command, through failover and resharding as far as time allows."""
         if self._process != os.getpid():
             self._reset()
         last_start = time.monotonic() + self._patience
@@ -181,10 +168,9 @@ class Flights(ABC):
 
 
 def _unscripted(calls: Sequence[Call], replies: Sequence[Reply]) -> list[int]:
-    """The calls that must run again, with the script's source, because a server does not know it.
+    """Indices of the calls to run again with the script's source, because a server does not know it.
 
-    Where one call of a key was refused, its later calls run again even if another client brought the
-    script in between and they ran: two writes of one key must end in their order.
+    After a refused call the later calls of its key run again too: writes of one key keep their order.
     """
     refused: set[Key] = set()
     again = []
@@ -197,7 +183,7 @@ def _unscripted(calls: Sequence[Call], replies: Sequence[Reply]) -> list[int]:
 
 
 class SingleNode(Flights):
-    """A `neuralstream_core.redis.port.RedisPort` over one server; connects on first use."""
+    """A `RedisPort` over one server."""
 
     def _reset(self) -> None:
         super()._reset()
@@ -211,16 +197,12 @@ class SingleNode(Flights):
         replies = self._exchange(
             [part[0] for part in slices], [pack((b"MGET", *part)) for part in slices]
         )
-        return [value for reply in replies for value in cast("list[bytes]", accepted(reply))]
+        return list(chain.from_iterable(cast("list[list[bytes]]", map(accepted, replies))))
 
-    def scan(
-        self, cursor: bytes | None, match: bytes, count: int
-    ) -> tuple[bytes | None, list[Key]]:
+    def scan(self, cursor: bytes | None, match: bytes, count: int) -> ScanStep:
         command = pack((b"SCAN", cursor or b"0", b"MATCH", match, b"COUNT", count))
-        following, keys = cast(
-            "tuple[bytes, list[Key]]", accepted(*self._exchange([b""], [command]))
-        )
-        return (None if following == b"0" else following), keys
+        step = cast("tuple[bytes, list[Key]]", accepted(*self._exchange([b""], [command])))
+        return (None if step[0] == b"0" else step[0]), step[1]
 
     def ping(self) -> None:
         accepted(*self._exchange([b""], [pack((b"PING",))]))

@@ -1,9 +1,7 @@
-"""ElastiCache IAM authentication: a presigned request as the password.
+"""ElastiCache IAM authentication: a presigned request, without its scheme, as the password.
 
-The token is a SigV4 presigned ``GET http://{cache}/?Action=connect&User={user}&ResourceType=ServerlessCache``
-without its scheme, valid for 15 minutes (AWS, "Authenticating with IAM"). botocore signs it anew for
-every connection. ElastiCache ends a connection 12 hours after it authenticated; it is then replaced as
-any broken one.
+See AWS, "Authenticating with IAM". ElastiCache ends a connection 12 hours after it authenticated; it is
+then replaced as any broken one.
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ __all__ = [
     "RedisPort",
     "Reply",
     "ReplyError",
+    "ScanStep",
     "Script",
 ]
 
@@ -24,13 +25,13 @@ FLIGHT: Final = 1000
 Key: TypeAlias = bytes
 Command: TypeAlias = tuple[bytes | str | int, ...]
 """A command name and its arguments; ``command[1]`` is the one key it touches."""
-
-
 Call: TypeAlias = tuple[Key, *tuple[bytes | str | int, ...]]
 """The key and the arguments of one run of a script."""
 Reply: TypeAlias = bytes | int | Exception | list["Reply"] | None
+ScanStep: TypeAlias = tuple[bytes | None, list[Key]]
+"""The cursor of the next step, ``None`` after the last, and the keys that were found."""
 
-_IN_SCRIPT = re.compile(r"@user_script: ?\d+: -?([A-Z]+) ")
+_IN_SCRIPT = re.compile(r"Error running script.*@user_script: ?\d+: -?([A-Z]+) ")
 
 
 class ReplyError(Exception):
@@ -43,11 +44,8 @@ class ReplyError(Exception):
     @property
     def code(self) -> str:
         message = str(self)
-        if message.startswith("ERR Error running script") and (
-            inside := _IN_SCRIPT.search(message)
-        ):
-            return inside[1]
-        return message.split(" ", 1)[0]
+        inside = _IN_SCRIPT.search(message) if message.startswith("ERR ") else None
+        return inside[1] if inside else message.split(" ", 1)[0]
 
 
 class Script:
@@ -68,9 +66,9 @@ class RedisPort(Protocol):
     """One interface for a single node and for a cluster.
 
     Every method raises `neuralstream_core.errors.Unavailable` (``dependency="redis"``) within the
-    configured timeouts when any node it needs cannot answer or refuses for a state of its own
-    (loading, out of memory, read-only, no quorum). The writes of that call may or may not have
-    happened, so writes must be idempotent. All methods may be called from any thread and after a fork.
+    configured timeouts when a node cannot answer or refuses for a state of its own (loading, out of
+    memory, read-only, no quorum). The writes of that call may or may not have happened, so writes must
+    be idempotent. All methods may be called from any thread and after a fork.
     """
 
     def mget(self, keys: Sequence[Key]) -> list[bytes | None]:
@@ -79,24 +77,15 @@ class RedisPort(Protocol):
     def flight(self, commands: Sequence[Command], *, patient: bool = True) -> list[Reply]:
         """All commands in one pipelined flight per node, replies in the order of ``commands``.
 
-        A command that Redis itself refused has a `ReplyError` as its reply. When a connection
-        breaks, its part of the flight is sent once more: Redis may have run it twice. The same
-        holds for a read timeout, unless ``patient`` is false.
+        A refused command has a `ReplyError` as its reply. When a connection breaks, its part of the
+        flight is sent once more, so Redis may run it twice; so too after a read timeout if ``patient``.
         """
 
     def run(self, script: Script, calls: Iterable[Call], *, flight: int = FLIGHT) -> list[Reply]:
-        """The script once per ``(key, *arguments)``, at most ``flight`` of them in one send.
+        """The script once per call, at most ``flight`` of them in one send. ``calls`` must not raise."""
 
-        ``calls`` is read as they are sent, and must not raise.
-        """
-
-    def scan(
-        self, cursor: bytes | None, match: bytes, count: int
-    ) -> tuple[bytes | None, list[Key]]:
-        """One bounded step over the keys of all nodes; ``None`` as the new cursor means done.
-
-        The cursor is opaque and can be kept between processes.
-        """
+    def scan(self, cursor: bytes | None, match: bytes, count: int) -> ScanStep:
+        """One bounded step over the keys of all nodes; its cursor can be kept between processes."""
 
     def ping(self) -> None:
         """Return if every node answers and, in a cluster, every slot has one."""
