@@ -20,7 +20,7 @@ from neuralstream_core.serving.inference import ending_in
 from neuralstream_lambda import schedules
 from neuralstream_lambda.access import Scope
 from neuralstream_lambda.arguments import NextToken, PathModel, PathName
-from neuralstream_lambda.batch import BatchSettings, jobs, predict_rows, run_task, submit
+from neuralstream_lambda.batch import BatchSettings, jobs, predict_rows, submission, tasks
 from neuralstream_lambda.resolver import Resolver, Response, answers, json_response, needs
 from neuralstream_lambda.tracing import traced
 
@@ -48,8 +48,7 @@ def predict_batch(model_name: PathModel, body: BatchBody) -> Response[BatchAnswe
     """Predict for up to 1000 entities at once, or start a job that reads and writes files."""
     if body.entity_ids is not None:
         return json_response(predict_rows(settings, model_name, body))
-    job = submit(
-        settings,
+    job = submission(settings).submit(
         job_spec(model_name, body),
         app.caller.principal,
         key=app.current_event.headers.get("idempotency-key"),
@@ -116,7 +115,7 @@ def lambda_handler(event: Mapping[str, Any], context: LambdaContext) -> dict[str
 def task_handler(event: Mapping[str, Any], context: LambdaContext) -> dict[str, Any]:
     """One step of a job."""
     with ending_in(_seconds_left(context)):
-        return run_task(settings, event)
+        return tasks(settings).run(event)
 
 
 def _seconds_left(context: LambdaContext) -> float:

@@ -64,8 +64,8 @@ def delete_view(name: PathName) -> Response[ViewDeletion]:
 )
 def write(body: WriteRequest) -> WriteAnswer:
     """Write one row or many; the newest event time of each value wins."""
-    store = feature_store(settings)
-    (result,) = store.commit([body.prepare(store)])
+    rows, where = body.given()
+    result = feature_store(settings).write(body.feature_view, rows, where=where)
     return WriteAnswer.of(body.feature_view, result)
 
 

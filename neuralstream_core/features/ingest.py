@@ -47,7 +47,9 @@ def ingest(store: OnlineStore, messages: Sequence[Message]) -> Ingested:
     ready: list[tuple[Message, Batch]] = []
     for message in messages:
         try:
-            ready.append((message, _parse(message.body).prepare(store)))
+            request = _parse(message.body)
+            rows, where = request.given()
+            ready.append((message, store.prepare(request.feature_view, rows, where=where)))
         except NeuralStreamError as error:
             failures.append(Failure(message.id, error))
     results: list[WriteResult] = []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Final, Self
 
 from pydantic import Field, WithJsonSchema, model_validator
@@ -11,7 +11,6 @@ from neuralstream_core.errors import FieldError, Invalid
 from neuralstream_core.features.entity import parse_entity, parse_path
 from neuralstream_core.features.rows import Entity
 from neuralstream_core.features.schema import FeatureView
-from neuralstream_core.features.store import Batch, OnlineStore
 from neuralstream_core.features.values import BadValue
 from neuralstream_core.types import MAX_BATCH, MAX_ENTITY_ID, Frozen, Name
 
@@ -104,19 +103,15 @@ class WriteRequest(Frozen):
             raise ValueError("give entity_id and features, or rows")
         return self
 
-    def prepare(self, store: OnlineStore) -> Batch:
-        """The rows, checked and packed.
-
-        Raises:
-            Invalid: names every wrong place as it stands in this request.
-            NotFound: no such view.
-        """
+    def given(self) -> tuple[Sequence[Mapping[str, Any]], str]:
+        """The rows, and the place of row ``{}`` in this request: ``rows`` and ``where`` of
+        `neuralstream_core.features.store.OnlineStore.write`."""
         if self.rows is not None:
-            return store.prepare(self.feature_view, self.rows)
+            return self.rows, "rows.{}."
         row = {"entity_id": self.entity_id, "features": self.features}
         if self.event_timestamp is not None:
             row["event_timestamp"] = self.event_timestamp
-        return store.prepare(self.feature_view, [row], where="")
+        return [row], ""
 
 
 class BatchRequest(Frozen):

@@ -129,20 +129,19 @@ class OnlineStore:
 
     # --- writing -------------------------------------------------------------------------------
 
-    def write(self, view: str, rows: Sequence[Mapping[str, Any]]) -> WriteResult:
+    def write(
+        self, view: str, rows: Sequence[Mapping[str, Any]], *, where: str = "rows.{}."
+    ) -> WriteResult:
         """Write rows (`neuralstream_core.features.WriteRow`), all or, if one is wrong, none.
 
         Duplicate entities behave as if written one after another. Writing the same rows again ends in
         the same state.
 
         Raises:
-            Invalid: names every wrong place, such as ``rows.3.features.age``.
+            Invalid: names every wrong place, such as ``rows.3.features.age``, behind ``where`` formatted
+                with the row's number.
         """
-        return self.commit([self.prepare(view, rows)])[0]
-
-    def write_one(self, view: str, row: Mapping[str, Any]) -> WriteResult:
-        """Write one row; wrong places are named without ``rows.0``."""
-        return self.commit([self.prepare(view, [row], where="")])[0]
+        return self.commit([self.prepare(view, rows, where=where)])[0]
 
     def prepare(
         self, view: str, rows: Sequence[Mapping[str, Any]], *, where: str = "rows.{}."

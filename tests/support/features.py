@@ -140,7 +140,7 @@ class LibraryDoor:
                 result = self.store.write(body["feature_view"], body["rows"])
             else:
                 row = {k: v for k, v in body.items() if k != "feature_view"}
-                result = self.store.write_one(body["feature_view"], row)
+                result = self.store.write(body["feature_view"], [row], where="")
             found = {
                 "feature_view": body["feature_view"],
                 "written": result.written,

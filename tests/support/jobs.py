@@ -23,7 +23,7 @@ from neuralstream_core.serving.batch import JobRecord, JobSpec
 from neuralstream_core.settings import RedisSettings
 from neuralstream_core.table import Table
 from neuralstream_core.time import system_clock
-from neuralstream_lambda.batch import BatchSettings, jobs, run_task, submit
+from neuralstream_lambda.batch import BatchSettings, jobs, submission, tasks
 from tests.support.registering import InProcess, NoProfiles
 
 if TYPE_CHECKING:
@@ -115,10 +115,10 @@ class JobHouse:
             "output": f"s3://{self.settings.data_bucket}/jobs/out/",
             **more,
         }
-        return submit(self.settings, JobSpec.model_validate(spec), "tests")
+        return submission(self.settings).submit(JobSpec.model_validate(spec), "tests")
 
     def task(self, task: str, job_id: str, **more: Any) -> dict[str, Any]:
-        return run_task(self.settings, {"task": task, "job_id": job_id, **more})
+        return tasks(self.settings).run({"task": task, "job_id": job_id, **more})
 
     def chunks(self, planned: Mapping[str, Any]) -> list[Any]:
         found: list[Any] = json.loads(self.get(f"s3://{planned['bucket']}/{planned['key']}"))

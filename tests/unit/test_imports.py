@@ -56,3 +56,14 @@ def test_the_core_imports_no_lambda_no_laptop_and_no_client() -> None:
         if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] in outside
     }
     assert not found
+
+
+def test_one_module_of_the_core_speaks_to_sockets() -> None:
+    """redis-py and botocore do everything else."""
+    found = {
+        path.relative_to(CORE).as_posix()
+        for path in CORE.rglob("*.py")
+        for line in path.read_text().splitlines()
+        if "import socket" in line or "hiredis" in line
+    }
+    assert found == {"redis/connection.py"}

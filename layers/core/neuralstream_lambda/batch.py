@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import cache
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pydantic import Field
 
 from neuralstream_core.registry.registry import Registry
-from neuralstream_core.serving.batch.jobs import JobRecord, Jobs, Run
+from neuralstream_core.serving.batch.jobs import Jobs
 from neuralstream_core.serving.batch.locations import Buckets, Objects
-from neuralstream_core.serving.batch.requests import BatchBody, JobSpec, batch_json
+from neuralstream_core.serving.batch.requests import BatchBody, batch_json
 from neuralstream_core.time import system_clock
 from neuralstream_lambda.serving import ServingSettings, engine, recorder
 from neuralstream_lambda.wiring import redis_port, s3_client, serving_table, table
@@ -28,9 +27,8 @@ __all__ = [
     "jobs",
     "predict_rows",
     "predictor",
-    "run_task",
-    "submit",
-    "submit_scheduled",
+    "submission",
+    "tasks",
 ]
 
 
@@ -71,35 +69,6 @@ def jobs(settings: BatchSettings) -> Jobs:
     return Jobs(table(settings), settings.namespace, system_clock)
 
 
-def submit(
-    settings: BatchSettings,
-    spec: JobSpec,
-    actor: str,
-    *,
-    key: str | None = None,
-    run: Run | None = None,
-) -> JobRecord:
-    """Accept a job; see `Submission.submit`."""
-    return _submission(settings).submit(spec, actor, key=key, run=run)
-
-
-def submit_scheduled(
-    settings: BatchSettings,
-    spec: JobSpec,
-    actor: str,
-    *,
-    key: str | None = None,
-    run: Run | None = None,
-) -> JobRecord:
-    """Accept the job of a schedule; see `Submission.submit_scheduled`."""
-    return _submission(settings).submit_scheduled(spec, actor, key=key, run=run)
-
-
-def run_task(settings: BatchSettings, event: Mapping[str, Any]) -> dict[str, Any]:
-    """Run one task of a job; see `TaskRunner.run`."""
-    return _tasks(settings).run(event)
-
-
 def predictor(settings: BatchSettings, model: str, pins: Pins) -> Predictor:
     """What predicts the rows of a job."""
     from neuralstream_core.features.store import OnlineStore
@@ -116,14 +85,16 @@ def predictor(settings: BatchSettings, model: str, pins: Pins) -> Predictor:
 
 
 @cache
-def _submission(settings: BatchSettings) -> Submission:
+def submission(settings: BatchSettings) -> Submission:
+    """What accepts jobs."""
     from neuralstream_core.serving.batch.tasks import Submission
 
     return Submission(jobs(settings), Objects(s3_client()), settings.buckets, _registry(settings))
 
 
 @cache
-def _tasks(settings: BatchSettings) -> TaskRunner:
+def tasks(settings: BatchSettings) -> TaskRunner:
+    """What runs the tasks of jobs."""
     from neuralstream_core.serving.batch.chunks import ChunkWorker
     from neuralstream_core.serving.batch.finishing import Finisher
     from neuralstream_core.serving.batch.planning import Planner

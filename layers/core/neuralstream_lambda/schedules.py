@@ -16,7 +16,7 @@ from neuralstream_core.serving.batch.locations import Buckets, input_format
 from neuralstream_core.serving.batch.requests import JobSpec, ScheduledJob
 from neuralstream_core.time import Micros, system_clock, to_micros
 from neuralstream_lambda.access import Caller, Scope
-from neuralstream_lambda.batch import BatchSettings, jobs, submit_scheduled
+from neuralstream_lambda.batch import BatchSettings, jobs, submission
 from neuralstream_lambda.logs import logger
 from neuralstream_lambda.wiring import table
 
@@ -92,14 +92,16 @@ def start(settings: BatchSettings, event: Mapping[str, Any]) -> dict[str, Any]:
     scheduled = ScheduledJob.model_validate(event)
     if scheduled.schedule is None or scheduled.scheduled_time is None:
         spec = _spec(scheduled, _moment(scheduled))
-        return _started(submit_scheduled(settings, spec, "schedule", key=scheduled.idempotency_key))
+        return _started(
+            submission(settings).submit_scheduled(spec, "schedule", key=scheduled.idempotency_key)
+        )
     schedule = _schedules(settings).state(scheduled.schedule).schedule
     if schedule is None or not schedule.enabled:
         logger("batch_predict").info("schedule is off", extra={"schedule": scheduled.schedule})
         return {"job_id": None, "status": "SKIPPED"}
     run = Run(scheduled.schedule, to_micros(scheduled.scheduled_time))
     spec = _spec(scheduled, run.scheduled)
-    return _started(submit_scheduled(settings, spec, schedule.created_by, run=run))
+    return _started(submission(settings).submit_scheduled(spec, schedule.created_by, run=run))
 
 
 @cache

@@ -175,7 +175,7 @@ class HeldRecorder:
 
 
 class JobPredictor(Predictor):
-    """A `Predictor` over an `Engine` whose router and clock are pinned.
+    """A `Predictor` over an `Engine` whose deployments and clock are pinned.
 
     Args:
         engine: reports to ``recorder``.
@@ -203,15 +203,17 @@ _SECONDS: Final = inf
 """A pinned route never expires."""
 
 
-def pinned(router: Deployments, model: str, pins: Pins) -> Deployments:
-    """A router that gives ``model`` the versions and the allocation that a job pinned.
+def pinned(deployments: Deployments, model: str, pins: Pins) -> Deployments:
+    """Deployments that give ``model`` the versions and the allocation that a job pinned.
 
     Raises:
         NotFound: no such model or version.
         Conflict: a version is not READY.
     """
-    current = router.get(model)
-    versions = {name: router.version(current, name) for name, buckets in pins.allocation if buckets}
+    current = deployments.get(model)
+    versions = {
+        name: deployments.version(current, name) for name, buckets in pins.allocation if buckets
+    }
     record = current.model.model_copy(
         update={
             "salt": pins.salt,

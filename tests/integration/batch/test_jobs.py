@@ -304,7 +304,7 @@ def test_a_second_job_with_the_same_output_touches_nothing_of_the_first(
 def test_an_execution_stopped_by_hand_fails_its_job_and_a_done_job_stays_done(
     job_house: JobHouse,
 ) -> None:
-    from neuralstream_lambda.batch import run_task
+    from neuralstream_lambda.batch import tasks
 
     job_house.users()
     source = job_house.put("in/a.csv", csv("u1"))
@@ -312,7 +312,7 @@ def test_an_execution_stopped_by_hand_fails_its_job_and_a_done_job_stays_done(
     done = job_house.run(source)
     for job in (stopped, done):
         detail = {"name": job.job_id, "status": "ABORTED"}
-        run_task(job_house.settings, {"source": "aws.states", "detail": detail})
+        tasks(job_house.settings).run({"source": "aws.states", "detail": detail})
     failed = job_house.job(stopped.job_id)
     assert failed.failure is not None
     assert (failed.status, failed.failure.code) == ("FAILED", "execution_aborted")
@@ -368,12 +368,12 @@ def test_a_lost_file_of_the_job_itself_is_a_defect_and_not_the_callers(job_house
 
 
 def test_the_number_of_chunks_at_once_is_a_setting_of_the_plan(job_house: JobHouse) -> None:
-    from neuralstream_lambda.batch import run_task
+    from neuralstream_lambda.batch import tasks
 
     job_house.users()
     settings = job_house.settings.model_copy(update={"batch_concurrency": 7})
     job = job_house.submit(job_house.put("in/a.csv", csv("u1")))
-    planned = run_task(settings, {"task": "plan", "job_id": job.job_id})
+    planned = tasks(settings).run({"task": "plan", "job_id": job.job_id})
     assert planned["concurrency"] == 7
 
 

@@ -15,6 +15,7 @@ FILES = re.findall(
     r"(?<![\w/])((?:functions|layers|neuralstream_\w+|tests|[a-z]+)/[\w/.-]+\.(?:py|json))", PAGE
 )
 DECISIONS = sorted((ROOT / "docs/decisions").glob("[0-9]*.md"))
+DRAWINGS = re.findall(r"^```text\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
 LISTS = {"0003-settled-facts-of-aws.md"}
 """Tables of facts, which decide nothing."""
 
@@ -42,6 +43,25 @@ def test_a_function_that_is_named_is_defined_in_its_file(file, name):
             if isinstance(node, ast.FunctionDef | ast.ClassDef) and node.name == part
         ]
         body = found.body
+
+
+@pytest.mark.parametrize("drawing", DRAWINGS, ids=[drawing.split(" ")[0] for drawing in DRAWINGS])
+def test_a_drawing_enters_no_file_twice(drawing):
+    files = re.findall(r"^[│├└─ ]*([\w/]+\.py): ", drawing, re.MULTILINE)
+    assert len(set(files)) == len(files) > 0
+
+
+@pytest.mark.parametrize("drawing", DRAWINGS, ids=[drawing.split(" ")[0] for drawing in DRAWINGS])
+def test_each_line_of_a_drawing_is_called_by_the_file_it_is_indented_under(drawing):
+    above = {}
+    for indent, file, name in re.findall(
+        r"^([│├└─ ]*)([\w/]+\.py): ([\w.]+)", drawing, re.MULTILINE
+    ):
+        depth = len(indent) // 3
+        above[depth] = file
+        if depth:
+            called = name.split(".")[-1]
+            assert re.search(rf"\b{called}\b", source(above[depth - 1]).read_text()), name
 
 
 @pytest.mark.parametrize("file", FILES)
