@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
-
-from aws_lambda_powertools.event_handler.openapi import swagger_ui
+from typing import Any
 
 from neuralstream_lambda.access import PUBLIC
-from neuralstream_lambda.resolver import Resolver, Response, needs
+from neuralstream_lambda.resolver import Resolver, Response, answers, needs
 
 app = Resolver("console")
 
@@ -26,6 +25,9 @@ def document() -> str:
 @cache
 def page() -> str:
     """Swagger UI with scripts, styles and document in one page, so it works without any other server."""
+    # builds all of OpenAPI's models, hundreds of ms: only the first page waits for that, not every start
+    from aws_lambda_powertools.event_handler.openapi import swagger_ui
+
     assets = Path(swagger_ui.__file__).parent
     return swagger_ui.generate_swagger_html(
         spec=document().replace("</", "<\\/"),
@@ -37,7 +39,13 @@ def page() -> str:
     )
 
 
-@app.get("/docs", tags=["documentation"], compress=True, **needs(PUBLIC))
+@app.get(
+    "/docs",
+    tags=["documentation"],
+    compress=True,
+    responses=answers(str, 200, media_type="text/html"),
+    **needs(PUBLIC),
+)
 def docs() -> Response[str]:
     """Read and try this API in a browser."""
     if app.current_event.query_string_parameters.get("format") == "json":
@@ -50,7 +58,12 @@ def docs() -> Response[str]:
     return Response(200, "text/html; charset=utf-8", page(), headers)
 
 
-@app.get("/openapi.json", tags=["documentation"], **needs(PUBLIC))
+@app.get(
+    "/openapi.json",
+    tags=["documentation"],
+    responses=answers(dict[str, Any], 200),
+    **needs(PUBLIC),
+)
 def openapi() -> Response[str]:
     """This API's OpenAPI 3.1 document."""
     headers = {"Cache-Control": "public, max-age=300"}

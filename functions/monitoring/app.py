@@ -127,7 +127,12 @@ def stats(
     return reports().all_stats(covered) if model is None else reports().stats(model, covered)
 
 
-@app.get("/monitoring/metrics", tags=["monitoring"], **needs(Scope.MONITORING))
+@app.get(
+    "/monitoring/metrics",
+    tags=["monitoring"],
+    responses=answers(str, 200, media_type="text/plain"),
+    **needs(Scope.MONITORING),
+)
 def metrics() -> Response[str]:
     """The same numbers as Prometheus text."""
     return Response(200, CONTENT_TYPE, reports().metrics())

@@ -1,8 +1,8 @@
 """The arguments of a route, read from an API Gateway event and validated as its function declares them.
 
 Powertools' own request validation (``enable_validation``) is not used: it runs before any middleware, so
-before the scope is checked; it parses JSON to Python objects first, where strict models refuse ISO times
-and accept NaN; and it ignores unknown query parameters.
+before the scope is checked; it parses JSON to Python objects first, where strict models refuse ISO times;
+and it ignores unknown query parameters.
 """
 
 from __future__ import annotations

@@ -94,9 +94,9 @@ def needs(
     }
 
 
-def answers(model: Any, *statuses: int) -> dict[int, Any]:
+def answers(model: Any, *statuses: int, media_type: str = "application/json") -> dict[int, Any]:
     """The ``responses`` of a route that answers ``model`` with one of several statuses."""
-    content = {"application/json": {"model": model}}
+    content = {media_type: {"model": model}}
     return {status: {"description": "done", "content": content} for status in statuses}
 
 

@@ -27,6 +27,7 @@ LIGHT = {
     "annotated_types",
     "aws_lambda_powertools",
     "botocore",  # the empty package: Powertools names itself to it
+    "cachetools",
     "dotenv",
     "jmespath",
     "neuralstream_core",
