@@ -198,6 +198,11 @@ class Signature(Record):
     )
     footprint: Footprint | None = None
     """``None`` for a version validated before this was measured."""
+    zipmap_inputs: dict[str, str] | None = Field(
+        default=None,
+        description="of an ONNX classifier: each output made by ZipMap, and the tensor it is made of",
+    )
+    """``None`` for a version validated before this was recorded, and for other formats."""
 
 
 class Checked(Record):

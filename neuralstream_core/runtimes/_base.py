@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import numpy as np
 
 from neuralstream_core.errors import ArtifactRejected, TooLarge
-from neuralstream_core.registry.records import Signature
+from neuralstream_core.registry.records import Label, Signature
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -24,6 +24,7 @@ __all__ = [
     "MAX_WIDTH",
     "TRIAL_ROWS",
     "Bounds",
+    "Findings",
     "Predictions",
     "Runtime",
     "check_trial",
@@ -80,6 +81,19 @@ class Bounds:
     load_seconds: float = 6.0
     run_seconds: float = 2.0
     run_memory: int = 512 * 1024 * 1024
+
+
+@dataclass(slots=True)
+class Findings:
+    """What the inspection of an ONNX artifact finds that ONNX Runtime does not tell.
+
+    Attributes:
+        classes: the labels of the classifier, in score order.
+        zipmap_inputs: output name of each ZipMap → the tensor it reads.
+    """
+
+    classes: tuple[Label, ...] | None = None
+    zipmap_inputs: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)

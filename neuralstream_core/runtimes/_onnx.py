@@ -23,12 +23,12 @@ from neuralstream_core.runtimes._base import (
     MAX_CLASSES,
     MAX_WIDTH,
     Bounds,
+    Findings,
     Predictions,
     check_trial,
     check_width,
     trial_inputs,
 )
-from neuralstream_core.runtimes._onnx_inspect import Findings, inspect_onnx
 from neuralstream_core.runtimes._reason import reason
 from neuralstream_core.runtimes._watchdog import Watchdog
 
@@ -81,18 +81,18 @@ class OnnxRuntime:
     """A `Runtime` over one ``InferenceSession``.
 
     Args:
-        data: the artifact; inspected before the runtime sees it.
+        data: the artifact, which has passed `inspect_onnx`.
+        findings: of that inspection.
         bounds: of loading, of the trial run and of each run.
 
     A run is ended between two operators of the graph: one operator that takes long (a product of huge
     matrices) ends when it is done.
 
     Raises:
-        ArtifactRejected: the inspection, the runtime or the trial run refused it.
+        ArtifactRejected: the runtime or the trial run refused it.
     """
 
-    def __init__(self, data: bytes, bounds: Bounds) -> None:
-        findings = inspect_onnx(data)
+    def __init__(self, data: bytes, findings: Findings, bounds: Bounds) -> None:
         self._bounds = bounds
         self._session = _session(data, findings, bounds)
         self._ends: list[_Ended] = []
@@ -109,6 +109,7 @@ class OnnxRuntime:
             inputs=inputs,
             outputs=outputs,
             classes=findings.classes if kind == "classifier" else None,
+            zipmap_inputs=findings.zipmap_inputs,
         )
         self._widths = widths
         # The Python wrapper only checks the names again, which the native session does itself, and

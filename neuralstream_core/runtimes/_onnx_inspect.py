@@ -13,7 +13,7 @@ from math import prod
 from typing import Final
 
 from neuralstream_core.errors import ArtifactRejected
-from neuralstream_core.runtimes._base import MAX_ARTIFACT, MAX_CLASSES
+from neuralstream_core.runtimes._base import MAX_ARTIFACT, MAX_CLASSES, Findings
 from neuralstream_core.runtimes._protobuf import (
     Budget,
     Malformed,
@@ -23,7 +23,7 @@ from neuralstream_core.runtimes._protobuf import (
     varints,
 )
 
-__all__ = ["Findings", "inspect_onnx"]
+__all__ = ["inspect_onnx"]
 
 ALLOWED_DOMAINS: Final = frozenset({"", "ai.onnx", "ai.onnx.ml", "com.microsoft"})
 """``com.microsoft`` is the runtime's built-in contributed set (quantised and fused operators)."""
@@ -47,19 +47,6 @@ _SHAPE_MAKERS: Final = {"ConstantOfShape": 0, "Expand": 1, "Reshape": 1, "Tile":
 _MADE_BY_ATTRIBUTE: Final = frozenset({"RandomNormal", "RandomUniform"})
 _ATTRIBUTE_NUMBERS: Final = frozenset({7, 8})
 _TENSOR_NUMBERS: Final = frozenset({4, 5, 7})
-
-
-@dataclass(slots=True)
-class Findings:
-    """What the inspection learned that the runtime's own signature lacks.
-
-    Attributes:
-        classes: the labels of the classifier, in score order.
-        zipmap_inputs: output name of each ZipMap → the tensor it reads.
-    """
-
-    classes: tuple[str | int, ...] | None = None
-    zipmap_inputs: dict[str, str] = field(default_factory=dict)
 
 
 def inspect_onnx(data: bytes) -> Findings:

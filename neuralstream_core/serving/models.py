@@ -209,7 +209,7 @@ class Models:
                 self._evict(needed=footprint.loaded)
         before = resident()
         try:
-            runtime = load(version.format, data, self.limits.bounds(footprint))
+            runtime = load(version.format, data, self.limits.bounds(footprint), version.signature)
         except NeuralStreamError as error:
             raise _broken(version, error) from None
         if footprint is not None:

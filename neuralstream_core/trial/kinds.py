@@ -1,9 +1,9 @@
-"""Which family a model belongs to, and what its numbers are: declared, or inferred from a trial.
+"""The kind of a model and the meaning of its numbers, as declared or inferred from its trial run.
 
 A model's file does not say whether the numbers beside its labels are probabilities, decision values or
-distances, and a wrong guess is served for as long as the version lives. So the trial's own answers decide:
-numbers are probabilities only if they are on every trial row, scores are assigned to classes only if they
-order them as the labels do. What two readings fit equally well is refused, with the field to declare.
+distances. They are taken for probabilities only if every trial row is a distribution, and assigned to
+classes only if the largest number of each row belongs to the row's label. If the trial fits several
+readings, the version is refused and the error names the field to declare.
 """
 
 from __future__ import annotations
@@ -75,10 +75,7 @@ def _labels_and_scores(
     if kind in ("regressor", "embedding"):
         raise _contradiction("kind", f"the model answers labels and scores, which no {kind} does")
     if kind == "anomaly":
-        if width != 1:
-            raise _contradiction("kind", f"an anomaly detector gives one score, not {width}")
-        if declared.scores not in (None, "score"):
-            raise _contradiction("scores", "an anomaly detector's numbers are scores")
+        _check_anomaly_score(declared, width)
         return _settled(signature, kind, _anomaly_classes(values), "score")
     classes = _classes(signature, declared) or _seen(labels, numbers)
     if classes is None and kind == "clusterer":
@@ -86,9 +83,7 @@ def _labels_and_scores(
     _known(values, classes)
     meaning: Scores
     if declared.scores is not None:
-        meaning = declared.scores
-        if meaning == "probability" and not _can_be_probabilities(numbers):
-            raise _no_probabilities()
+        meaning = _declared_scores(declared.scores, numbers)
     elif _are_probabilities(numbers) or _is_of_one_class(labels, numbers, classes):
         meaning = "probability"
     else:
@@ -154,10 +149,7 @@ def _numbers(signature: Signature, declared: Declared, values: NDArray[Any]) -> 
             raise _contradiction("kind", f"a {kind} has neither classes nor scores")
         return _settled(signature, kind, None, None)
     if kind == "anomaly":
-        if width != 1:
-            raise _contradiction("kind", f"an anomaly detector gives one score, not {width}")
-        if declared.scores not in (None, "score"):
-            raise _contradiction("scores", "an anomaly detector's numbers are scores")
+        _check_anomaly_score(declared, width)
         return _settled(signature, kind, _ANOMALY, "score")
     classes = declared.classes
     if not classes:
@@ -168,9 +160,7 @@ def _numbers(signature: Signature, declared: Declared, values: NDArray[Any]) -> 
     _fits(classes, width)
     meaning: Scores
     if declared.scores is not None:
-        meaning = declared.scores
-        if meaning == "probability" and not _can_be_probabilities(raw):
-            raise _no_probabilities()
+        meaning = _declared_scores(declared.scores, raw)
     elif width == 1:
         # one number in [0, 1] on the trial rows may be a probability as well as a small logit
         raise ArtifactRejected(
@@ -196,7 +186,7 @@ def _names(signature: Signature, declared: Declared, values: NDArray[Any]) -> tu
 
 
 def _are_probabilities(numbers: NDArray[Any]) -> bool:
-    """Whether each row sums to 1; a single number proves nothing and is none."""
+    """Whether there are several numbers per row, in [0, 1] and with the sum 1."""
     finite = numbers[np.isfinite(numbers).all(axis=1)]
     if numbers.shape[1] < 2 or not len(finite):
         return False
@@ -205,7 +195,7 @@ def _are_probabilities(numbers: NDArray[Any]) -> bool:
 
 
 def _can_be_probabilities(numbers: NDArray[Any]) -> bool:
-    """The same for numbers that are declared to be: one of them only has to be in [0, 1]."""
+    """Like `_are_probabilities`; a single number per row only has to be in [0, 1]."""
     if numbers.shape[1] > 1:
         return _are_probabilities(numbers)
     finite = numbers[np.isfinite(numbers)]
@@ -215,8 +205,8 @@ def _can_be_probabilities(numbers: NDArray[Any]) -> bool:
 def _is_of_one_class(
     labels: list[Any], numbers: NDArray[Any], classes: tuple[Label, ...] | None
 ) -> bool:
-    """Whether one number per row is the probability of the second of two classes: in [0, 1], on both
-    sides of one half, and the labels change there."""
+    """Whether one number per row is the probability of the second of two classes: numbers in [0, 1], below
+    and above 0.5, and the label changes at 0.5."""
     if numbers.shape[1] != 1 or not _can_be_probabilities(numbers):
         return False
     both = bool((numbers > 0.5).any() and (numbers < 0.5).any())
@@ -229,7 +219,7 @@ def _agrees(
     classes: tuple[Label, ...] | None,
     middle: float,
 ) -> bool:
-    """Whether the labels are those of the largest number, ties left out."""
+    """Whether each row's label is the class of its largest number; rows with a tie do not count."""
     if classes is None:
         return False
     width = numbers.shape[1]
@@ -249,10 +239,10 @@ def _agrees(
 
 
 def _seen(labels: list[Any], numbers: NDArray[Any]) -> tuple[Label, ...] | None:
-    """Classes from the trial: the label that goes with the largest number of each place.
+    """Classes inferred from the trial: for each column, the label of the rows where it is largest.
 
-    ``None`` unless every place was seen and always with one label; whole labels that equal their
-    places are taken to go on like that.
+    ``None`` if a column has several labels or none. If all labels seen equal their column number, the
+    columns without a label are taken to continue that.
     """
     width = numbers.shape[1]
     if width < 2:
@@ -297,6 +287,24 @@ def _anomaly_classes(values: NDArray[Any]) -> tuple[Label, ...]:
     return _ANOMALY
 
 
+def _check_anomaly_score(declared: Declared, width: int) -> None:
+    if width != 1:
+        raise _contradiction("kind", f"an anomaly detector gives one score, not {width}")
+    if declared.scores not in (None, "score"):
+        raise _contradiction("scores", "an anomaly detector's numbers are scores")
+
+
+def _declared_scores(scores: Scores, numbers: NDArray[Any]) -> Scores:
+    """The declared meaning of the numbers, which must agree with those of the trial."""
+    if scores == "probability" and not _can_be_probabilities(numbers):
+        raise _contradiction(
+            "scores",
+            "the model's numbers are no probabilities: on the trial rows they do not sum to 1 "
+            "or leave [0, 1]; declare logits or score",
+        )
+    return scores
+
+
 def _settled(
     signature: Signature,
     kind: Kind,
@@ -308,11 +316,3 @@ def _settled(
 
 def _contradiction(field: str, why: str) -> ArtifactRejected:
     return ArtifactRejected(f"{field}: {why}", code="wrong_declaration")
-
-
-def _no_probabilities() -> ArtifactRejected:
-    return ArtifactRejected(
-        "scores: the model's numbers are no probabilities: on the trial rows they do not sum to 1 "
-        "or leave [0, 1]; declare logits or score",
-        code="wrong_declaration",
-    )

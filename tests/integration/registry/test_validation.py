@@ -80,6 +80,7 @@ def test_a_good_artifact_gives_its_signature(
     signature = ProcessValidator().validate(draft(kind, *features), data, Asked()).signature
     assert signature.kind == "regressor"
     assert [tensor.shape for tensor in signature.inputs] == [(-1, 2)]
+    assert (signature.zipmap_inputs is not None) == (kind is Format.ONNX)
 
 
 @pytest.mark.parametrize(

@@ -10,24 +10,27 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
 import pytest
+from onnx import helper, load_from_string
 
 from neuralstream_core.errors import ArtifactRejected, Unavailable
 from neuralstream_core.registry.records import (
     FeatureRef,
     Footprint,
     Format,
+    Signature,
     Stage,
     VersionRecord,
     VersionStatus,
 )
-from neuralstream_core.runtimes import Bounds, load
+from neuralstream_core.runtimes import DATATYPES, Bounds, load
 from neuralstream_core.serving.models import DiskCache, Models
 from neuralstream_core.serving.servable import Servable
 from tests.support import hostile
 from tests.support.artifacts import double_sum
 from tests.support.poll import eventually
-from tests.support.trained import linear
+from tests.support.trained import linear, rows, sklearn_onnx
 
 
 @dataclass
@@ -227,3 +230,49 @@ def test_a_version_registered_before_memory_was_measured_counts_with_what_loadin
     update = {"format": Format.ONNX, "digest": digest, "features": features}
     models.get(store.version(1).model_copy(update=update))
     assert models.nbytes > 90 * 2**20
+
+
+def onnx_version(store: Store, data: bytes, signature: Signature | None) -> VersionRecord:
+    digest = hashlib.sha256(data).hexdigest()
+    store.data[digest] = data
+    changes = {"format": Format.ONNX, "digest": digest, "features": (), "signature": signature}
+    return store.version(1).model_copy(update=changes)
+
+
+def before_it_was_recorded(signature: Signature) -> Signature:
+    return Signature.model_validate_json(signature.model_dump_json(exclude={"zipmap_inputs"}))
+
+
+def test_what_registration_inspected_serving_does_not_inspect_again() -> None:
+    """Seen by a model that the inspection refuses and ONNX Runtime takes: it imports foreign operators
+    but uses none."""
+    recorded = load("onnx", double_sum()).signature
+    model = load_from_string(double_sum())
+    model.opset_import.append(helper.make_opsetid("com.foreign", 1))
+    data = bytes(model.SerializeToString())
+    store = Store()
+    inputs = {"x": np.array([[1.0, 2.0]], np.float32)}
+    for _ in range(2):
+        servable = Models(store.get).get(onnx_version(store, data, recorded))
+        assert servable.runtime.run(inputs).values.tolist() == [6.0]
+    for signature in (None, before_it_was_recorded(recorded)):
+        with pytest.raises(Unavailable, match="custom operators"):
+            Models(store.get).get(onnx_version(store, data, signature))
+
+
+@pytest.mark.parametrize("zipmap", [True, False])
+def test_a_classifier_loaded_by_its_record_answers_as_the_inspected_one(zipmap: bool) -> None:
+    data = sklearn_onnx("forest", zipmap=zipmap)
+    inspected = load("onnx", data)
+    recorded = Signature.model_validate_json(inspected.signature.model_dump_json())
+    store = Store()
+    for signature in (recorded, before_it_was_recorded(recorded)):
+        runtime = Models(store.get).get(onnx_version(store, data, signature)).runtime
+        assert runtime.signature == inspected.signature
+        (tensor,) = runtime.signature.inputs
+        inputs = {tensor.name: rows().astype(DATATYPES[tensor.datatype])}
+        one, other = runtime.run(inputs), inspected.run(inputs)
+        assert one.values.tolist() == other.values.tolist()
+        assert one.scores is not None
+        assert other.scores is not None
+        assert one.scores.tolist() == other.scores.tolist()
