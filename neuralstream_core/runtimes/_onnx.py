@@ -64,7 +64,7 @@ _arenas = threading.Lock()
 
 
 class _Ended:
-    """What ends one run of a session; kept and used again by the next run unless it was needed."""
+    """Ends one run of a session; used again by the next run unless it was called."""
 
     __slots__ = ("end", "options")
 
@@ -100,7 +100,7 @@ class OnnxRuntime:
         inputs = tuple(_input(node) for node in self._session.get_inputs())
         if not inputs:
             raise ArtifactRejected("the model has no inputs")
-        self._fetch, self._scores, widths, outputs = _outputs(self._session, findings)
+        self._fetch, self._scores, outputs = _outputs(self._session, findings)
         kind: Literal["classifier", "regressor"] = (
             "classifier" if outputs[0].datatype in LABELS else "regressor"
         )
@@ -111,7 +111,6 @@ class OnnxRuntime:
             classes=findings.classes if kind == "classifier" else None,
             zipmap_inputs=findings.zipmap_inputs,
         )
-        self._widths = widths
         # The Python wrapper only checks the names again, which the native session does itself, and
         # takes as long as a small model; without the attribute the wrapper does.
         self._run = getattr(self._session, "_sess", self._session).run
@@ -302,8 +301,8 @@ def _input(node: Any) -> Tensor:
 
 def _outputs(
     session: InferenceSession, findings: Findings
-) -> tuple[list[str], bool, tuple[int, ...], tuple[Tensor, ...]]:
-    """What to fetch, whether the second of it is scores, widths, and the outputs as declared."""
+) -> tuple[list[str], bool, tuple[Tensor, ...]]:
+    """What to fetch, whether the second of it is scores, and the outputs as declared."""
     declared = [
         (node.name, node.type)
         for node in session.get_outputs()
@@ -326,7 +325,7 @@ def _outputs(
     scores = len(tensors) == 2 and tensors[0].datatype in LABELS and tensors[1].datatype in FLOATS
     if not scores and len(tensors) > 1 and len({t.datatype for t in tensors}) > 1:
         raise ArtifactRejected("outputs of several types that are not a label and its scores")
-    return fetch, scores, (), tuple(tensors)
+    return fetch, scores, tuple(tensors)
 
 
 def _extra_output(name: str) -> bytes:

@@ -1,4 +1,4 @@
-"""Look into an ONNX model before any runtime sees it.
+"""Checks of an ONNX model's bytes before ONNX Runtime loads them.
 
 Refused: operators from outside ONNX and the runtime's own set, tensors kept in other files, sizes that
 do not match the data, and shapes that would make the runtime allocate far more than the file holds.

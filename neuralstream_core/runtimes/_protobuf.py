@@ -1,8 +1,8 @@
-"""Just enough of the protobuf wire format to look into a model without loading it.
+"""A reader of the protobuf wire format, to inspect a model without loading it (docs/decisions/0010).
 
 https://protobuf.dev/programming-guides/encoding/ : a message is a run of fields, each a varint tag
 (``number << 3 | wire type``) and a payload: 0 varint, 1 eight bytes, 2 length and bytes, 5 four bytes.
-Nothing is copied and nothing is trusted: every length is held against its message.
+Nothing is copied; every length is checked against its message.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Malformed(ArtifactRejected):
 
 
 class Budget:
-    """How many fields may still be looked at: the walk's time is bounded whatever the bytes say."""
+    """How many fields may still be read; it bounds the time of an inspection."""
 
     __slots__ = ("left",)
 

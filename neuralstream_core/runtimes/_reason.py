@@ -1,8 +1,4 @@
-"""What ONNX Runtime said, fit for an answer: one line, without the places of its own sources.
-
-Its messages name the file, line and signature of the function that failed as they were on the machine that
-built it. That tells a caller nothing and tells others about the build.
-"""
+"""Messages of ONNX Runtime as one line, without the file, line and function of its sources that they name."""
 
 from __future__ import annotations
 

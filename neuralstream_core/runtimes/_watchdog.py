@@ -1,8 +1,7 @@
-"""Deadlines for calls into native code, all kept by one thread.
+"""Deadlines for calls into native code, all checked by one thread.
 
-Beginning and ending a watch is a dictionary entry made and removed. The thread looks at the entries
-every `_TICK` seconds while calls are being made and sleeps once none was made for that long, so that a
-call almost never has to wake it.
+A watch is an entry of a dictionary. The thread reads the entries every `_TICK` seconds while calls are
+made and sleeps once none was made for that long, so a call rarely has to wake it.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ _TICK: Final = 0.1
 
 
 class Watchdog:
-    """Calls back what runs longer than it may.
+    """Calls a function when a watched call exceeds its deadline.
 
     Its thread is a daemon, started by the first watch.
     """

@@ -1,10 +1,9 @@
-"""The child process in which an artifact nobody trusts is loaded and run for the first time.
+"""The child process in which an untrusted artifact is loaded and run for the first time.
 
 ``python -m neuralstream_core.trial.child`` reads one line of JSON (`Trial`) and then the artifact from
-standard input, and answers one line of JSON (`TrialResult`). Before it touches the artifact it gives up the
-right to more than the trial's memory and processor time, to write files and to leave a core dump. What the
-artifact does to this process, it does to nobody else; `neuralstream_core.trial.process` reads the
-remains.
+standard input, and answers one line of JSON (`TrialResult`). Before it reads the artifact it limits its own
+memory and processor time and forbids itself to write files and core dumps. If the artifact crashes it,
+`neuralstream_core.trial.process` tells why by the exit status.
 
 Memory is bounded by ``RLIMIT_AS`` on top of what the imports took. Where the system has no such limit
 (macOS accepts and ignores it) only time is bounded.
@@ -47,7 +46,7 @@ class Trial(Record):
 
 
 class TrialResult(Record):
-    """How it went: a signature, with what the check found, or a reason."""
+    """A signature, with what the check found, or the reason of a refusal."""
 
     signature: Signature | None = None
     check: Checked | None = None
@@ -58,7 +57,7 @@ class TrialResult(Record):
 
 
 def try_artifact(version: VersionRecord, data: bytes, asked: Asked) -> Proof:
-    """Inspect and load an artifact, prove it (`neuralstream_core.trial.proof`), measure what that takes.
+    """Inspect, load and prove an artifact (`neuralstream_core.trial.proof`); measure memory and load time.
 
     Raises:
         ArtifactRejected: with the reason.

@@ -1,4 +1,4 @@
-"""A version's answers held against the expected ones of its check."""
+"""Comparison of a version's answers with the expected ones of its check."""
 
 from __future__ import annotations
 
@@ -142,7 +142,7 @@ class _Comparison:
             self.misses.append(_Miss(difference, field, row, want, have))
 
     def _tied(self, row: int) -> bool:
-        """Whether the model's own scores do not tell the two best labels apart."""
+        """Whether the scores of the two best labels are equal within the tolerance."""
         if self._signature.scores in (None, "ignored"):
             return False
         numbers = np.sort(np.asarray(self._raw[row], np.float64).reshape(-1))

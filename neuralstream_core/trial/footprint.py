@@ -1,4 +1,4 @@
-"""What a model takes, measured in the process of its trial and held against what serving has."""
+"""Memory and load time of a model, measured in its trial and checked against the limits of serving."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _IDENTITY: Final = bytes.fromhex(
 
 
 def warm_up() -> None:
-    """Load a model of one operator: what the runtime itself takes then is no later model's."""
+    """Load a model of one operator, so that the runtime's own memory is not counted as a later model's."""
     load(Format.ONNX, _IDENTITY)
 
 
@@ -33,7 +33,7 @@ def load_measured(kind: Format, data: bytes) -> tuple[Runtime, Footprint]:
     """Load an artifact as serving would.
 
     Returns:
-        It, and what loading it took; ``run`` is still 0.
+        The model, and what loading it took; ``run`` is still 0.
 
     Raises:
         ArtifactRejected: it cannot be loaded, or takes more memory or time than serving has.

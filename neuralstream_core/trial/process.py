@@ -1,4 +1,4 @@
-"""Validate an artifact in a child process with bounded memory and time; ``trial`` is what runs there."""
+"""Validate an artifact in a child process (`neuralstream_core.trial.child`) with bounded memory and time."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ SECONDS: Final = 15.0
 CHILD: Final = 128 * 1024 * 1024
 """Bytes the process takes before it sees the artifact: Python, numpy and ONNX Runtime."""
 RESERVE: Final = 64 * 1024 * 1024
-"""Bytes left to this process for what it does meanwhile."""
+"""Bytes left to this process while the child runs."""
 _LEAST: Final = 64 * 1024 * 1024
 
 _KEPT: Final = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "LANG", "TMPDIR")
@@ -116,7 +116,7 @@ class ProcessValidator:
         return min(self._memory, left)
 
     def _remains(self, status: int, memory: int) -> str:
-        """What a process that died without an answer tells by its status."""
+        """The reason of a refusal, from the exit status of a child that gave no answer."""
         match -status:
             case signal.SIGXCPU:
                 return f"its trial took longer than {self._seconds:g} s"

@@ -2,11 +2,10 @@
 
 1. The trial rows are those of the caller's check, else of the baseline's own values, else typed extremes;
    never only zeros.
-2. The model runs on all of them at once, in the opposite order, and on each by itself. Answers that
-   differ mean that they depend on a row's place or on its neighbours, and another number of answers than
-   rows that nobody can tell whose they are: both are refused.
+2. The model runs on all of them at once, in the opposite order, and on each by itself. It is refused if
+   the answers for a row differ between these runs, or if a run has another number of answers than rows.
 3. Kind, classes and the meaning of the scores are settled from what it answered (`kinds`).
-4. The answers are held against those of the check, as predictions would give them (`OutputReader`).
+4. The answers, read as predictions are (`OutputReader`), are compared with those of the check.
 """
 
 from __future__ import annotations
@@ -58,7 +57,7 @@ _TYPED_ROWS: Final = 12
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """What a model that passed is: its settled signature, and what its check found."""
+    """The settled signature of a model that passed, and what its check found."""
 
     signature: Signature
     check: Checked | None
@@ -88,7 +87,7 @@ def prove(
     check: Check | None = None,
     samples: Mapping[str, Sequence[Any]] | None = None,
 ) -> Proof:
-    """Settle what a loaded model is, and hold it against its check.
+    """Settle the signature of a loaded model, and compare its answers with its check.
 
     Args:
         version: the draft; its features and missing-value policy count.
@@ -180,8 +179,8 @@ def _of_values(servable: Servable, samples: Mapping[str, Sequence[Any]]) -> _Row
 
 
 def _dealt(values: list[Any], place: int, count: int) -> list[Any]:
-    """``count`` of the values, each feature in steps of its own, so that they do not rise and fall
-    together; the first two rows take the first two values, the most usual ones."""
+    """``count`` of the values, with another step for each feature, so that features do not rise and fall
+    together; the first two rows take the first two values, the most frequent ones."""
     step = 1 + place % max(1, len(values) - 1)
     return [values[(row * step if row > 1 else row) % len(values)] for row in range(count)]
 
@@ -238,7 +237,7 @@ def _of_tensors(signature: Signature) -> _Rows:
 
 
 def _run(runtime: Runtime, rows: _Rows) -> tuple[_Rows, Predictions]:
-    """The model's outputs on the trial rows, the same however they are asked.
+    """The outputs on the trial rows; they must not depend on the rows run together or on their order.
 
     Raises:
         ArtifactRejected: as `prove`.

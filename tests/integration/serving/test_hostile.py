@@ -125,9 +125,9 @@ def test_text_that_doubles_by_a_feature_is_refused_in_a_process_of_bounded_memor
 import numpy as np
 from neuralstream_core.errors import Invalid
 from neuralstream_core.memory import limit_growth
-from neuralstream_core.runtimes import load
+from neuralstream_core.runtimes import Bounds, load
 from tests.support.hostile import strings_by_feature
-runtime = load("onnx", strings_by_feature())
+runtime = load("onnx", strings_by_feature(), Bounds(run_seconds=60))
 limit_growth(300 * 2**20)
 def ask(times):
     try:

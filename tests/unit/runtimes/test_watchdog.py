@@ -24,9 +24,9 @@ def test_what_is_late_is_called_back_once_and_says_so() -> None:
 def test_what_is_finished_in_time_is_never_called_back() -> None:
     watchdog = Watchdog()
     calls: list[str] = []
-    early = watchdog.begin(0.01, lambda: calls.append("early"))
+    early = watchdog.begin(0.5, lambda: calls.append("early"))
     assert watchdog.finish(early)
-    later = watchdog.begin(0.02, lambda: calls.append("later"))
+    later = watchdog.begin(0.6, lambda: calls.append("later"))
     eventually(lambda: calls)
     assert calls == ["later"]
     assert not watchdog.finish(later)
