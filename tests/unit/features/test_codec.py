@@ -169,3 +169,9 @@ def test_more_errors_than_anyone_reads_are_cut_off() -> None:
     with pytest.raises(Invalid) as caught:
         packed(codec, [{"a": "x"}] * 5000)
     assert len(caught.value.errors) == 100
+
+
+@given(st.lists(st.text("a\0é日", min_size=1, max_size=4)))
+def test_the_keys_of_many_entities_are_the_keys_of_each(ids: list[str]) -> None:
+    codec = Codec(view_of([Feature(name="a", dtype="float64")]), "test", 1000)
+    assert codec.keys(ids) == [codec.key(entity) for entity in ids]
