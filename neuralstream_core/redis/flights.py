@@ -99,7 +99,7 @@ class Flights(ABC):
         replies: list[Reply] = []
         for i in range(0, len(commands), FLIGHT):
             some = commands[i : i + FLIGHT]
-            keys = [key if isinstance(key, bytes) else str(key).encode() for _, key, *_ in some]
+            keys = [_key(command[1]) for command in some]
             replies += self._exchange(keys, list(map(pack, some)), patient=patient)
         return replies
 
@@ -165,6 +165,10 @@ class Flights(ABC):
                     raise unavailable(next(iter(failed.values())))
                 self._recover(failed)
         raise unavailable(TimeoutError("too many redirections"))
+
+
+def _key(argument: bytes | str | int) -> Key:
+    return argument if isinstance(argument, bytes) else str(argument).encode()
 
 
 def _unscripted(calls: Sequence[Call], replies: Sequence[Reply]) -> list[int]:

@@ -78,7 +78,11 @@ class Binding:
             for slot in self.slots:
                 cells: list[Any] = []
                 for place in slot.features:
-                    cells += _cells(values[place], self.features[place].size)
+                    value = values[place]
+                    if isinstance(value, float):
+                        cells.append(value)
+                    else:
+                        cells += _cells(value, self.features[place].size)
                 if slot.datatype == "BYTES":
                     cells = ["" if cell is None else cell for cell in cells]
                 # numpy reads None as NaN; a float64 beyond float32 becomes infinity, which a tree

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from aws_lambda_powertools.event_handler.api_gateway import Route
     from aws_lambda_powertools.event_handler.openapi.compat import ModelField
 
-__all__ = ["Inputs", "NextToken", "PathModel", "PathName", "PathVersion", "arguments"]
+__all__ = ["Arguments", "Inputs", "NextToken", "PathModel", "PathName", "PathVersion", "arguments"]
 
 PathName: TypeAlias = Annotated[Name, Path()]
 PathModel: TypeAlias = Annotated[Name, Path(description="the model")]
@@ -64,9 +64,17 @@ def _model(fields: Sequence[ModelField]) -> type[BaseModel] | None:
     return model
 
 
+class Arguments(dict[str, Any]):
+    """The arguments of a route's function by name, shown by name only: Powertools formats them for its
+    debug log on each request, and a body may have 5 MB and values that belong in no log."""
+
+    def __repr__(self) -> str:
+        return f"Arguments({', '.join(self)})"
+
+
 def arguments(
     route: Route, event: Mapping[str, Any], max_body: int, smaller_body: str
-) -> dict[str, Any]:
+) -> Arguments:
     """What to call the route's function with.
 
     Args:
@@ -78,7 +86,7 @@ def arguments(
         TooLarge: the body, or a list in it, is larger than the route takes.
     """
     inputs = Inputs.of(route)
-    found: dict[str, Any] = {}
+    found = Arguments()
     for where, model, key in (
         ("path", inputs.path, "pathParameters"),
         ("query", inputs.query, "queryStringParameters"),

@@ -107,6 +107,15 @@ def json_response(
     return Response(status, "application/json", body, headers)
 
 
+class Event(APIGatewayProxyEventV2):
+    """A request. Its header names are in lower case already, as HTTP APIs send them."""
+
+    @property
+    def resolved_headers_field(self) -> dict[str, Any]:
+        headers: dict[str, Any] = self.raw_event.get("headers") or {}
+        return headers
+
+
 class Resolver(APIGatewayHttpResolver):
     """The routes of one function and its Lambda handler.
 
@@ -146,7 +155,7 @@ class Resolver(APIGatewayHttpResolver):
     def resolve(self, event: Mapping[str, Any], context: LambdaContext) -> dict[str, Any]:
         # Powertools keeps the event on the class, which the threads of the laptop stack share;
         # an attribute of this object is found first.
-        self.current_event = APIGatewayProxyEventV2(dict(event))
+        self.current_event = Event(dict(event))
         self.lambda_context = context
         return super().resolve(event, context)
 
