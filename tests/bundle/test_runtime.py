@@ -299,7 +299,9 @@ def test_the_role_allows_no_action_the_function_never_calls(bundle, function):
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_a_function_and_its_layers_are_small(function):
     folders = [BUILD / f"{function}Function", *(BUILD / layer for layer in layers_of(function))]
-    assert sum(size_of(folder) for folder in folders) <= 180e6
+    # AWS takes 250 MB unzipped. A cold start of a prediction reads all of its layers.
+    limit = 150e6 if function == "Predict" else 230e6
+    assert sum(size_of(folder) for folder in folders) <= limit
 
 
 @pytest.mark.parametrize("layer", ["CoreLayer", "InferenceLayer", "BatchLayer"])
