@@ -8,8 +8,10 @@ a read of a feature, and ends with no process left. Prints a line for each Pytho
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import random
 import shutil
 import signal
 import socket
@@ -45,14 +47,13 @@ def pythons():
 
 
 def free_pair():
+    """A free port whose successor is free too, below the ports that the system gives to others by itself:
+    minutes pass until the stack listens."""
     while True:
-        with socket.socket() as first, socket.socket() as second:
-            first.bind(("127.0.0.1", 0))
-            port = first.getsockname()[1]
-            try:
-                second.bind(("127.0.0.1", port + 1))
-            except (OSError, OverflowError):
-                continue
+        port = random.randrange(20_000, 30_000)
+        with socket.socket() as first, socket.socket() as second, contextlib.suppress(OSError):
+            first.bind(("127.0.0.1", port))
+            second.bind(("127.0.0.1", port + 1))
             return port
 
 
