@@ -15,7 +15,7 @@ RUNTIMES_OWN = --no-emit-package botocore --no-emit-package python-dateutil --no
 REDIS_TESTS = tests/integration/redis tests/integration/features tests/integration/monitoring/test_recording.py \
 	tests/integration/monitoring/test_reports.py tests/integration/monitoring/test_outages.py
 COMPILE = $(PY) -m uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-emit-find-links \
-	--no-header --no-annotate $(if $(UPGRADE),--upgrade)
+	--no-header --no-annotate --no-strip-extras $(if $(UPGRADE),--upgrade)
 
 export PYTHONPATH := $(CURDIR):$(CURDIR)/layers/core
 
