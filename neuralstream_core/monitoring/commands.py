@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
@@ -12,15 +13,24 @@ from neuralstream_core.errors import Unavailable
 from neuralstream_core.monitoring import layout
 from neuralstream_core.monitoring.latency import BITS, SCALES
 from neuralstream_core.monitoring.observation import AnyObservation, RowObservation
+from neuralstream_core.redis.packing import Arguments
 from neuralstream_core.time import to_micros
 
 if TYPE_CHECKING:
-    from neuralstream_core.redis.port import Command, RedisPort
+    from neuralstream_core.redis.port import Command, Packed, RedisPort
 
 __all__ = ["Failures", "Increments", "MinuteCounters", "counters", "failures", "increments"]
 
-Increments: TypeAlias = list[bytes]
-"""Arguments of ``BITFIELD``: ``INCRBY type #place amount``, repeated."""
+
+@dataclass(frozen=True, slots=True)
+class Increment:
+    """``INCRBY type #place amount`` of ``BITFIELD``."""
+
+    amount: int
+    arguments: Arguments
+
+
+Increments: TypeAlias = list[Increment]
 Failures: TypeAlias = list[tuple[bytes, int]]
 """Fields of a hash of failures, and what to add to each."""
 
@@ -32,15 +42,12 @@ _COUNTER_AT: Final = {name: layout.COUNTERS_AT + i for i, name in enumerate(layo
 
 def increments(amounts: Iterable[tuple[int, int]]) -> Increments:
     """Increments of u32 counters: place and amount."""
-    found: Increments = []
-    for place, k in amounts:
-        found += _increment(32, place, k)
-    return found
+    return [_increment(32, place, k) for place, k in amounts]
 
 
 @lru_cache(4096)
-def _increment(width: int, place: int, k: int) -> tuple[bytes, bytes, bytes, bytes]:
-    return b"INCRBY", b"u%d" % width, b"#%d" % place, b"%d" % k
+def _increment(width: int, place: int, k: int) -> Increment:
+    return Increment(k, Arguments.of(b"INCRBY", b"u%d" % width, b"#%d" % place, b"%d" % k))
 
 
 def counters(**amounts: int) -> Increments:
@@ -56,7 +63,7 @@ def latencies(timings: Sequence[float]) -> Increments:
     for scale, seconds in zip(SCALES, timings, strict=True):
         if seconds > 0:
             place = scale.first + scale.bucket(seconds)
-            found += _increment(BITS, place, 1)
+            found.append(_increment(BITS, place, 1))
     return found
 
 
@@ -70,6 +77,37 @@ def failures(code: str, calls: int, rows: int) -> Failures:
 def row_failures(errors: Mapping[str, int]) -> Failures:
     """Failed rows of an answered batch, by code."""
     return [(b"w:" + code[:_MAX_CODE].encode(), k) for code, k in errors.items()]
+
+
+@dataclass(frozen=True, slots=True)
+class _Bucket:
+    """The keys of one minute or hour, and how long they are kept."""
+
+    service: bytes
+    series: bytes
+    errors: bytes
+    seconds: int
+    bitfields: tuple[tuple[bytes, Arguments], tuple[bytes, Arguments]]
+    """The two strings with the first arguments of the command that adds to them."""
+
+    @classmethod
+    def of(
+        cls,
+        namespace: str,
+        model: str,
+        version: str,
+        hour: int,
+        minute: int | None,
+        digest: str,
+        seconds: int,
+    ) -> _Bucket:
+        where = (namespace, model, version, hour, minute)
+        service, series = layout.service_key(*where), layout.series_key(*where, digest)
+        heads = (
+            (service, Arguments.of(b"BITFIELD", service, b"OVERFLOW", b"SAT")),
+            (series, Arguments.of(b"BITFIELD", series, b"OVERFLOW", b"SAT")),
+        )
+        return cls(service, series, layout.errors_key(*where), seconds, heads)
 
 
 class MinuteCounters:
@@ -96,14 +134,18 @@ class MinuteCounters:
         of_minute = (namespace, model, version, hour, minute)
         of_hour = (namespace, model, version, hour, None)
         self._buckets = (
-            (*_keys(*of_minute, digest), layout.MINUTE_SECONDS),
-            (*_keys(*of_hour, digest), layout.HOUR_SECONDS),
+            _Bucket.of(*of_minute, digest, layout.MINUTE_SECONDS),
+            _Bucket.of(*of_hour, digest, layout.HOUR_SECONDS),
         )
         index = layout.index_key(namespace, hour)
         self._expiry: list[Command] = [
             (b"SADD", index, f"{model}:{version}:{digest}"),
             (b"EXPIRE", index, layout.HOUR_SECONDS),
-            *((b"EXPIRE", key, seconds) for *keys, _, seconds in self._buckets for key in keys),
+            *(
+                (b"EXPIRE", key, bucket.seconds)
+                for bucket in self._buckets
+                for key in (bucket.service, bucket.series)
+            ),
         ]
         self._capture = layout.capture_key(namespace, model, version)
         if adoptable:
@@ -132,14 +174,17 @@ class MinuteCounters:
         Raises:
             Unavailable: Redis cannot be reached or refused a command.
         """
-        commands: list[Command] = []
-        for service_key, series_key, errors_key, seconds in self._buckets:
-            commands.append((*_bitfield(service_key), *service))
-            if series:
-                commands.append((*_bitfield(series_key), *series))
+        strings = [some for some in (service, series) if some]
+        added = [Arguments.join(one.arguments for one in some) for some in strings]
+        commands: list[Command | Packed] = []
+        for bucket in self._buckets:
+            commands += [
+                head.command(key, more)
+                for (key, head), more in zip(bucket.bitfields, added, strict=False)
+            ]
             if failed:
-                commands += [(b"HINCRBY", errors_key, field, k) for field, k in failed]
-                commands.append((b"EXPIRE", errors_key, seconds))
+                commands += [(b"HINCRBY", bucket.errors, field, k) for field, k in failed]
+                commands.append((b"EXPIRE", bucket.errors, bucket.seconds))
         renew, self.renew = self.renew, True
         look = renew and self._adoptable
         if renew:
@@ -148,33 +193,17 @@ class MinuteCounters:
             commands.append((b"RPUSHX", self._capture, *rows))
             look = True
         replies = port.flight(commands, patient=False)
-        created = False
-        for command, reply in zip(commands, replies, strict=True):
+        for reply in replies:
             if isinstance(reply, Exception):
                 raise Unavailable(f"the cache refused a count: {reply}", dependency="redis")
-            if isinstance(
-                reply, list
-            ):  # of a BITFIELD: a counter that was 0 before is in a new string
-                created |= reply[-1] == int(command[-1])
+        counted = [reply for reply in replies if isinstance(reply, list)]
+        last = [some[-1].amount for some in strings] * len(self._buckets)
+        # A last counter that was 0 before is in a new string, which has no expiry yet.
+        created = any(of[-1] == k for of, k in zip(counted, last, strict=True))
         self.renew = created and not renew
         if look:
             length = replies[-1]
             self._capturing = isinstance(length, int) and 0 < length <= MAX_CAPTURED
-
-
-def _keys(
-    namespace: str, model: str, version: str, hour: int, minute: int | None, digest: str
-) -> tuple[bytes, bytes, bytes]:
-    where = (namespace, model, version, hour, minute)
-    return (
-        layout.service_key(*where),
-        layout.series_key(*where, digest),
-        layout.errors_key(*where),
-    )
-
-
-def _bitfield(key: bytes) -> tuple[bytes, ...]:
-    return (b"BITFIELD", key, b"OVERFLOW", b"SAT")
 
 
 def _captured_rows(seen: AnyObservation) -> list[bytes]:

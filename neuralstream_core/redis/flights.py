@@ -17,6 +17,7 @@ from neuralstream_core.redis.port import (
     Call,
     Command,
     Key,
+    Packed,
     Reply,
     ReplyError,
     ScanStep,
@@ -95,12 +96,13 @@ class Flights(ABC):
         """The node that ASK names; ``None`` after MOVED, which is remembered."""
         raise unavailable(reply)
 
-    def flight(self, commands: Sequence[Command], *, patient: bool = True) -> list[Reply]:
+    def flight(self, commands: Sequence[Command | Packed], *, patient: bool = True) -> list[Reply]:
         replies: list[Reply] = []
         for i in range(0, len(commands), FLIGHT):
             some = commands[i : i + FLIGHT]
-            keys = [_key(command[1]) for command in some]
-            replies += self._exchange(keys, list(map(pack, some)), patient=patient)
+            packed = [c if isinstance(c, Packed) else Packed(_key(c[1]), pack(c)) for c in some]
+            keys, wires = [c.key for c in packed], [c.wire for c in packed]
+            replies += self._exchange(keys, wires, patient=patient)
         return replies
 
     def run(self, script: Script, calls: Iterable[Call], *, flight: int = FLIGHT) -> list[Reply]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from hashlib import sha1
 from typing import Final, Protocol, TypeAlias
 
@@ -12,6 +13,7 @@ __all__ = [
     "Call",
     "Command",
     "Key",
+    "Packed",
     "RedisPort",
     "Reply",
     "ReplyError",
@@ -25,6 +27,16 @@ FLIGHT: Final = 1000
 Key: TypeAlias = bytes
 Command: TypeAlias = tuple[bytes | str | int, ...]
 """A command name and its arguments; ``command[1]`` is the one key it touches."""
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """A command that is in wire form already (`neuralstream_core.redis.packing`)."""
+
+    key: Key
+    wire: bytes
+
+
 Call: TypeAlias = tuple[Key, *tuple[bytes | str | int, ...]]
 """The key and the arguments of one run of a script."""
 Reply: TypeAlias = bytes | int | Exception | list["Reply"] | None
@@ -74,7 +86,7 @@ class RedisPort(Protocol):
     def mget(self, keys: Sequence[Key]) -> list[bytes | None]:
         """Values in the order of ``keys``; ``None`` for a missing key or one of another type."""
 
-    def flight(self, commands: Sequence[Command], *, patient: bool = True) -> list[Reply]:
+    def flight(self, commands: Sequence[Command | Packed], *, patient: bool = True) -> list[Reply]:
         """All commands in one pipelined flight per node, replies in the order of ``commands``.
 
         A refused command has a `ReplyError` as its reply. When a connection breaks, its part of the
