@@ -21,7 +21,7 @@ export PYTHONPATH := $(CURDIR):$(CURDIR)/layers/core
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run test coverage test-redis-8 test-pythons test-bundle bundle template redis lint typecheck openapi examples page \
+.PHONY: help run test coverage test-redis-8 test-pythons test-bundle bundle template redis lint typecheck openapi examples page site \
 	lock bench bench-peers clean venv-local venv-dev
 
 help:  ## this list
@@ -75,6 +75,12 @@ examples: venv-dev  ## make the flights' prepared files (CHECK=1: only compare)
 
 page: venv-dev  ## docs/benchmarks.md from benchmarks/results (CHECK=1: only compare)
 	$(PY) benchmarks/render.py $(if $(CHECK),--check)
+
+site: venv-dev  ## the documentation as a site in .run/site; fails on a link that leads nowhere
+	@test requirements/docs.txt -ot .venv-docs/bin/mkdocs || { $(PY) -m venv --clear .venv-docs && \
+		.venv-docs/bin/python -m pip install -qq --require-hashes -r requirements/docs.txt && \
+		touch .venv-docs/bin/mkdocs; }
+	@NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build -q && echo ".run/site/index.html"
 
 lock: venv-dev  ## compile every *.in to a lock file with hashes (UPGRADE=1: to the newest versions)
 	for name in requirements/local requirements/dev; do \

@@ -1,0 +1,36 @@
+"""Long commands put together from arguments in wire form (RESP) that were packed before.
+
+Counting one prediction sends 240 arguments, nearly all of them among the same few hundred: packing each of
+them anew takes as long as the round trip itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from neuralstream_core.redis.port import Key, Packed
+
+__all__ = ["Arguments"]
+
+
+@dataclass(frozen=True, slots=True)
+class Arguments:
+    """Some of a command's arguments in wire form."""
+
+    count: int
+    wire: bytes
+
+    @classmethod
+    def of(cls, *arguments: bytes) -> Arguments:
+        return cls(len(arguments), b"".join(b"$%d\r\n%b\r\n" % (len(a), a) for a in arguments))
+
+    @classmethod
+    def join(cls, parts: Iterable[Arguments]) -> Arguments:
+        """All of them, in order."""
+        known = list(parts)
+        return cls(sum(part.count for part in known), b"".join([part.wire for part in known]))
+
+    def command(self, key: Key, rest: Arguments) -> Packed:
+        """The command whose first arguments, ``key`` among them, are these."""
+        return Packed(key, b"*%d\r\n%b%b" % (self.count + rest.count, self.wire, rest.wire))
