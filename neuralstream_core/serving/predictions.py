@@ -18,7 +18,7 @@ from neuralstream_core.time import Micros
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Group", "Prediction", "PredictionColumns", "Seconds", "join_groups"]
+__all__ = ["Group", "Prediction", "PredictionColumns", "Seconds", "answer_columns", "join_groups"]
 
 Seconds: TypeAlias = tuple[float, float, float]
 """Duration of a request: total, reading features, inference."""
@@ -174,3 +174,46 @@ def _by_class(done: _Done, n: int, pick: _Pick) -> dict[str, NDArray[np.float64]
             column = by_class.setdefault(name, np.full(n, np.nan))
             column[rows] = answers.by_class[:, at]
     return by_class
+
+
+def answer_columns(columns: PredictionColumns) -> dict[str, list[Any]]:
+    """The fields of each row's answer, one list per field; ``None`` where a row has none.
+
+    Fields are those of the answer of one prediction: ``version``, ``prediction``, ``probability``,
+    ``probabilities``, ``score``, ``scores`` and ``outputs``. A row with an error has none of them.
+    """
+    failed = list(columns.errors)
+
+    def values(column: np.ndarray) -> list[Any]:
+        found = column.astype(object)
+        if column.dtype.kind == "f":
+            found[np.isnan(column)] = None
+        found[failed] = None
+        return list(found)
+
+    def by_name(named: Mapping[str, np.ndarray]) -> list[dict[str, Any] | None]:
+        rows = zip(*map(values, named.values()), strict=True)
+        return [
+            {name: value for name, value in zip(named, row, strict=True) if value is not None}
+            or None
+            for row in rows
+        ]
+
+    fields: dict[str, list[Any]] = {
+        "version": values(np.array(columns.versions, object)[columns.version]),
+        "prediction": values(columns.prediction),
+    }
+    for name in ("probability", "score"):
+        if (column := getattr(columns, name)) is not None:
+            fields[name] = values(column)
+    for name in ("probabilities", "scores"):
+        if named := getattr(columns, name):
+            fields[name] = by_name(named)
+    if any(columns.names.values()):
+        fields["outputs"] = [
+            dict(zip(names, prediction, strict=True))
+            if version is not None and (names := columns.names.get(version))
+            else None
+            for version, prediction in zip(fields["version"], fields["prediction"], strict=True)
+        ]
+    return fields

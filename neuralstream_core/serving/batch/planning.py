@@ -11,6 +11,7 @@ from neuralstream_core.registry.allocation import BUCKETS, Allocation, allocatio
 from neuralstream_core.registry.records import ModelRecord, Signature, VersionRecord, VersionStatus
 from neuralstream_core.registry.registry import Registry
 from neuralstream_core.serving.answers import OutputReader
+from neuralstream_core.serving.batch.chunks import output_types
 from neuralstream_core.serving.batch.jobs import JobRecord, Jobs, Pins
 from neuralstream_core.serving.batch.locations import (
     Buckets,
@@ -20,7 +21,6 @@ from neuralstream_core.serving.batch.locations import (
     input_format,
 )
 from neuralstream_core.serving.batch.manifest import Chunk, JobFiles, JobPlan, PredictionType
-from neuralstream_core.serving.batch.output import output_types
 from neuralstream_core.serving.batch.rows import csv_header
 from neuralstream_core.serving.batch.splitting import (
     CHUNK_ROWS,

@@ -177,7 +177,7 @@ def job_spec(model: str, body: BatchBody) -> JobSpec:
 
 def batch_json(model: str, entities: list[Entity], columns: PredictionColumns, at: Micros) -> str:
     """The JSON of a `BatchAnswer`."""
-    from neuralstream_core.serving.batch.output import answer_columns
+    from neuralstream_core.serving.predictions import answer_columns
 
     versions = [columns.versions[place] for place in columns.version.tolist()]
     answers = answer_columns(columns)

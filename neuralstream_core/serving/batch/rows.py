@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from math import isfinite
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
@@ -45,7 +46,6 @@ RowErrors: TypeAlias = dict[int, RowError]
 """Failed rows by position; the first error of a row is kept."""
 
 _TOO_LARGE: Final = RowError("record_too_large", f"the record has more than {MAX_RECORD} bytes")
-_ENCODING: Final = RowError("invalid_encoding", "not valid UTF-8")
 
 
 @dataclass(slots=True)
@@ -74,13 +74,12 @@ class InputRows:
         if not self.errors:
             return list(range(len(self))), self
         places = [at for at in range(len(self)) if at not in self.errors]
-        return places, InputRows(
-            self.lines[places],
-            [self.entities[at] for at in places],
-            {key: [column[at] for at in places] for key, column in self.others.items()},
-            {name: [column[at] for at in places] for name, column in self.features.items()},
-            {},
+        others, features = (
+            {name: [column[at] for at in places] for name, column in columns.items()}
+            for columns in (self.others, self.features)
         )
+        entities = [self.entities[at] for at in places]
+        return places, InputRows(self.lines[places], entities, others, features, {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,53 +151,45 @@ def csv_rows(records: Records, schema: InputSchema, header: Sequence[str]) -> In
     """Rows of CSV records; an empty cell is an absent value."""
     csv.field_size_limit(2 * MAX_RECORD)  # a record is bounded already; the default is below that
     errors: RowErrors = {}
-    rows = _csv_cells(records, header)
+    rows = _csv_cells(records.data, len(header))
     if rows is None:
-        blank = [""] * len(header)
         rows = []
         for i, record in enumerate(records.data):
-            row = _csv_row(record, header)
+            row = _csv_row(record, len(header))
             if isinstance(row, RowError):
                 errors[i] = row
-                rows.append(blank)
-            else:
-                rows.append(row)
-    wanted = schema.names
-    cells = {name: [row[at] for row in rows] for at, name in enumerate(header) if name in wanted}
+                row = [""] * len(header)
+            rows.append(row)
+    cells = dict(zip(header, zip(*rows, strict=True), strict=False))
     return schema.rows(records.lines, cells, errors, text=True)
 
 
-def _csv_cells(records: Records, header: Sequence[str]) -> list[list[str]] | None:
+def _csv_cells(data: Sequence[bytes | None], width: int) -> list[list[str]] | None:
     """All records parsed at once, or ``None`` when one of them is malformed.
 
     A record that ends inside a quoted field would take in the next one, so as many rows as records means
     one row for each.
     """
-    texts: list[str] = []
     try:
-        for record in records.data:
-            if record is None:
-                return None
-            texts.append(record.decode())
-        rows = list(csv.reader(texts, strict=True))
+        rows = list(
+            csv.reader([record.decode() for record in data if record is not None], strict=True)
+        )
     except (UnicodeDecodeError, csv.Error):
         return None
-    if len(rows) != len(texts) or set(map(len, rows)) - {len(header)}:
-        return None
-    return rows
+    return rows if len(rows) == len(data) and set(map(len, rows)) <= {width} else None
 
 
-def _csv_row(record: bytes | None, header: Sequence[str]) -> list[str] | RowError:
+def _csv_row(record: bytes | None, width: int) -> list[str] | RowError:
     if record is None:
         return _TOO_LARGE
     try:
         row = _one_csv(record.decode())
     except UnicodeDecodeError:
-        return _ENCODING
+        return RowError("invalid_encoding", "not valid UTF-8")
     except csv.Error as error:
         return RowError("invalid_csv", str(error))
-    if len(row) != len(header):
-        return RowError("invalid_csv", f"has {len(row)} fields, the header has {len(header)}")
+    if len(row) != width:
+        return RowError("invalid_csv", f"has {len(row)} fields, the header has {width}")
     return row
 
 
@@ -217,20 +208,17 @@ def jsonl_rows(records: Records, schema: InputSchema) -> InputRows:
     errors: RowErrors = {}
     rows: list[dict[str, Any]] = []
     for i, record in enumerate(records.data):
+        row: Any = None
         if record is None:
             errors[i] = _TOO_LARGE
-            rows.append({})
-            continue
-        try:
-            row = from_json(record, allow_inf_nan=False)
-        except ValueError as error:
-            errors[i] = RowError("invalid_json", str(error))
-            rows.append({})
-            continue
-        if type(row) is not dict:
-            errors[i] = RowError("invalid_json", "must be a JSON object")
-            row = {}
-        rows.append(row)
+        else:
+            try:
+                row = from_json(record, allow_inf_nan=False)
+                if type(row) is not dict:
+                    raise ValueError("must be a JSON object")
+            except ValueError as error:
+                errors[i], row = RowError("invalid_json", str(error)), None
+        rows.append(row or {})
     present = set().union(*rows)
     if "entity_id" in present and schema.keys != ("entity_id",):
         rows = [_spread(row, schema.keys) for row in rows]
@@ -275,43 +263,27 @@ _KEPT: Final = frozenset({Dtype.STRING, Dtype.TIMESTAMP})
 """Dtypes whose checked form is a packed one; the engine takes the original value."""
 
 
-def _text_float(cell: str) -> float:
-    if "_" in cell:
-        raise ValueError("must be a number")
-    try:
-        return float(cell)
-    except ValueError:
-        raise ValueError("must be a number") from None
+def _parser(read: Callable[[str], Any], reason: str) -> Callable[[str], Any]:
+    """The reader of a cell's text; it raises ``ValueError`` with ``reason``, which never repeats the text."""
+
+    def parse(cell: str) -> Any:
+        try:
+            if "_" in cell:  # Python reads 1_000 as a number
+                raise ValueError
+            return read(cell)
+        except (ValueError, KeyError):
+            raise ValueError(reason) from None
+
+    return parse
 
 
-def _text_int(cell: str) -> int:
-    if "_" in cell:
-        raise ValueError("must be a whole number")
-    try:
-        return int(cell)
-    except ValueError:
-        raise ValueError("must be a whole number") from None
-
-
-def _text_bool(cell: str) -> bool:
-    try:
-        return _TRUTH[cell.strip().lower()]
-    except KeyError:
-        raise ValueError("must be true or false") from None
-
-
-def _text_vector(cell: str) -> Any:
-    try:
-        return from_json(cell, allow_inf_nan=False)
-    except ValueError:
-        raise ValueError("must be a JSON list of numbers") from None
-
-
+_number: Final = _parser(float, "must be a number")
+_vector: Final = _parser(partial(from_json, allow_inf_nan=False), "must be a JSON list of numbers")
 _FROM_TEXT: Final[dict[Dtype, Callable[[str], Any]]] = {
-    Dtype.FLOAT32: _text_float,
-    Dtype.FLOAT64: _text_float,
-    Dtype.INT64: _text_int,
-    Dtype.BOOL: _text_bool,
+    Dtype.FLOAT32: _number,
+    Dtype.FLOAT64: _number,
+    Dtype.INT64: _parser(int, "must be a whole number"),
+    Dtype.BOOL: _parser(lambda cell: _TRUTH[cell.strip().lower()], "must be true or false"),
     Dtype.STRING: str,
     Dtype.TIMESTAMP: str,
 }
@@ -331,18 +303,16 @@ def convert(
     if kind is Dtype.FLOAT64 and size == 1 and (fast := _floats(cells, text=text)) is not None:
         return fast
     check = checker(kind, size if size > 1 else None)
-    parse = (_text_vector if size > 1 else _FROM_TEXT[kind]) if text else None
-    values: list[Any] = []
+    parse = (_vector if size > 1 else _FROM_TEXT[kind]) if text else None
+    values: list[Any] = [None] * len(cells)
     for i, cell in enumerate(cells):
         if cell is None or (text and cell == ""):
-            values.append(None)
             continue
         try:
             value = cell if parse is None else parse(cell)
             checked = check(value)
-            values.append(value if kind in _KEPT else checked)
+            values[i] = value if kind in _KEPT else checked
         except ValueError as error:
-            values.append(None)
             errors.setdefault(i, RowError("invalid_feature", f"{name}: {error}"))
     return values
 
@@ -351,14 +321,13 @@ def _floats(cells: Sequence[Any], *, text: bool) -> list[Any] | None:
     """The whole column at once, or ``None`` when some cell needs a closer look."""
     try:
         if text:
-            if any("_" in cell for cell in cells if cell is not None):
+            if any("_" in cell for cell in cells):
                 return None
             values = [float(cell) if cell else None for cell in cells]
-        else:
-            kinds = set(map(type, cells))
-            if not kinds <= {float, int, type(None)}:
-                return None
+        elif set(map(type, cells)) <= {float, int, type(None)}:
             values = [None if cell is None else float(cell) for cell in cells]
+        else:
+            return None
     except (ValueError, OverflowError):
         return None
     return values if all(isfinite(v) for v in values if v is not None) else None
@@ -385,21 +354,17 @@ def _ids(cells: Sequence[Any], key: str, errors: RowErrors) -> list[str | None]:
         and len(max(cells, key=len)) <= MAX_ENTITY_ID
     ):
         return list(cells)
-    found: list[str | None] = []
+    found: list[str | None] = [None] * len(cells)
     for i, cell in enumerate(cells):
         value = str(cell) if type(cell) is int else cell
-        if isinstance(value, str) and 0 < len(value) <= MAX_ENTITY_ID:
-            found.append(value)
-            continue
-        found.append(None)
         if value is None or value == "":
-            errors.setdefault(i, RowError("missing_entity", f"{key} is empty or absent"))
-        elif isinstance(value, str):
-            errors.setdefault(
-                i, RowError("invalid_entity", f"{key} has more than {MAX_ENTITY_ID} characters")
-            )
+            error = RowError("missing_entity", f"{key} is empty or absent")
+        elif not isinstance(value, str):
+            error = RowError("invalid_entity", f"{key} must be a string or a whole number")
+        elif len(value) > MAX_ENTITY_ID:
+            error = RowError("invalid_entity", f"{key} has more than {MAX_ENTITY_ID} characters")
         else:
-            errors.setdefault(
-                i, RowError("invalid_entity", f"{key} must be a string or a whole number")
-            )
+            found[i] = value
+            continue
+        errors.setdefault(i, error)
     return found

@@ -13,8 +13,8 @@ from onnx import helper
 
 from neuralstream_core.errors import Invalid
 from neuralstream_core.features.entity import entity_json
-from neuralstream_core.serving.batch.output import answer_columns
 from neuralstream_core.serving.batch.requests import batch_json
+from neuralstream_core.serving.predictions import answer_columns
 from neuralstream_core.serving.requests import answer_json
 from tests.support.artifacts import onnx_bytes
 
