@@ -28,7 +28,7 @@ import numpy as np
 
 from neuralstream_core.errors import ArtifactRejected, Invalid
 from neuralstream_core.registry.records import Signature, Tensor
-from neuralstream_core.runtimes._base import (
+from neuralstream_core.runtimes import (
     MAX_CLASSES,
     MAX_WIDTH,
     Predictions,
@@ -163,13 +163,6 @@ class LinearRuntime:
             probabilities = softmax(scores)
             picked = scores.argmax(axis=1)
         return Predictions(self._classes[picked], probabilities)
-
-    def tensors(self, predictions: Predictions) -> dict[str, np.ndarray]:
-        """See `Runtime.tensors`."""
-        names = [tensor.name for tensor in self.signature.outputs]
-        if predictions.scores is None:
-            return {names[0]: predictions.values}
-        return {names[0]: predictions.values, names[1]: predictions.scores}
 
 
 def _classes(classes: np.ndarray | None, rows: int) -> np.ndarray | None:

@@ -17,7 +17,7 @@ import numpy as np
 
 from neuralstream_core.errors import ArtifactRejected, Invalid
 from neuralstream_core.registry.records import Signature, Tensor
-from neuralstream_core.runtimes._base import (
+from neuralstream_core.runtimes import (
     FLOATS,
     LABELS,
     MAX_CLASSES,
@@ -29,13 +29,12 @@ from neuralstream_core.runtimes._base import (
     check_width,
     trial_inputs,
 )
-from neuralstream_core.runtimes._reason import reason
 from neuralstream_core.runtimes._watchdog import Watchdog
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
-__all__ = ["OnnxRuntime"]
+__all__ = ["OnnxRuntime", "reason"]
 
 _RESIDENT_FACTOR: Final = 3
 """Memory of a session over its file: the parsed graph, the packed kernels and the arena."""
@@ -58,6 +57,19 @@ _DATATYPES: Final = {
 _OUT_OF_MEMORY: Final = re.compile(
     r"bad_alloc|Failed to allocate|Available memory of|out of memory|std::length_error"
 )
+
+_MAX_REASON: Final = 300
+_READ: Final = 4000
+"""Characters looked at, which bounds what the expressions below can take."""
+_SUFFIX: Final = r"\.(?:h|hh|hpp|inl|c|cc|cpp|cxx|cu|cuh|py|so|pyd|dll)\b"
+_START: Final = re.compile(r"^\[ONNXRuntimeError\] : \d+ : [A-Z_]+ : ")
+_ASSERTION: Final = re.compile(rf"\S*{_SUFFIX}:\d+ \S*[^'\"]*? was false\. ?")
+"""``…/reshape_helper.h:91 onnxruntime::ReshapeHelper::ReshapeHelper(…) a == b was false.``"""
+_FUNCTION: Final = re.compile(
+    rf"\S*{_SUFFIX}:\d+ (?:[\w:*&<>, ]*?onnxruntime::[^()]*\([^()]*\)(?: const)?(?: \[with [^\]]*\])? )?"
+)
+"""``…/bfc_arena.cc:360 void* onnxruntime::BFCArena::AllocateRawInternal(size_t, bool)``"""
+_PATH: Final = re.compile(rf"(?:[A-Za-z]:)?[\w.+~-]*[\\/][^\s'\":]*{_SUFFIX}(?::\d+)?")
 
 _watchdog = Watchdog()
 _arenas = threading.Lock()
@@ -158,23 +170,6 @@ class OnnxRuntime:
             )
         return Invalid(f"the model refused the inputs: {reason(error)}", code="inference_failed")
 
-    def tensors(self, predictions: Predictions) -> dict[str, np.ndarray]:
-        """See `Runtime.tensors`."""
-        outputs = self.signature.outputs
-        if predictions.scores is not None:
-            return dict(
-                zip(
-                    (tensor.name for tensor in outputs),
-                    (predictions.values, predictions.scores),
-                    strict=True,
-                )
-            )
-        if len(outputs) == 1:
-            return {outputs[0].name: predictions.values}
-        edges = np.cumsum(self._widths)[:-1]
-        parts = np.split(predictions.values, edges, axis=1)
-        return {tensor.name: part for tensor, part in zip(outputs, parts, strict=True)}
-
     def _read(self, answers: list[Any]) -> Predictions:
         first = answers[0]
         if self._scores:
@@ -206,21 +201,17 @@ class OnnxRuntime:
         scores = trial.scores
         if scores is not None and scores.shape[1] > MAX_CLASSES:
             raise ArtifactRejected(f"a classifier may have at most {MAX_CLASSES} classes")
-        outputs: tuple[Tensor, ...]
+        shapes: list[tuple[int, ...]]
         if scores is not None:
-            outputs = (
-                signature.outputs[0].model_copy(update={"shape": (-1,)}),
-                signature.outputs[1].model_copy(update={"shape": (-1, scores.shape[1])}),
-            )
+            shapes = [(-1,), (-1, scores.shape[1])]
         elif len(signature.outputs) == 1:
-            outputs = (
-                signature.outputs[0].model_copy(update={"shape": (-1, *trial.values.shape[1:])}),
-            )
+            shapes = [(-1, *trial.values.shape[1:])]
         else:
-            outputs = tuple(
-                tensor.model_copy(update={"shape": (-1, width)})
-                for tensor, width in zip(signature.outputs, self._widths, strict=True)
-            )
+            shapes = [(-1, width) for width in self._widths]
+        outputs = tuple(
+            tensor.model_copy(update={"shape": shape})
+            for tensor, shape in zip(signature.outputs, shapes, strict=True)
+        )
         return signature.model_copy(update={"outputs": outputs})
 
 
@@ -240,13 +231,21 @@ def _session(data: bytes, findings: Findings, bounds: Bounds) -> InferenceSessio
         data += _extra_output(tensor)
     # Constants that the runtime packs for its kernels are counted by the arena.
     limit = bounds.run_memory + _RESIDENT_FACTOR * len(data)
+    memory = onnxruntime.OrtMemoryInfo(
+        "Cpu",
+        onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR,
+        0,
+        onnxruntime.OrtMemType.DEFAULT,
+    )
+    # Extended by what is asked for (1), not to the next power of two.
+    arena = onnxruntime.OrtArenaCfg({"max_mem": limit, "arena_extend_strategy": 1})
     cancel = partial(options.set_load_cancellation_flag, True)
     # A session keeps the arena that was registered last when it was made, and holds it alone once the
     # next one is registered: so each has a limit of its own.
     with _arenas:
         watch = _watchdog.begin(bounds.load_seconds, cancel)
         try:
-            onnxruntime.create_and_register_allocator(_memory(), _arena(limit))
+            onnxruntime.create_and_register_allocator(memory, arena)
             return onnxruntime.InferenceSession(
                 data, sess_options=options, providers=["CPUExecutionProvider"]
             )
@@ -260,25 +259,6 @@ def _session(data: bytes, findings: Findings, bounds: Bounds) -> InferenceSessio
             raise ArtifactRejected(f"the runtime refused the model: {why}") from None
         finally:
             _watchdog.finish(watch)
-
-
-def _memory() -> Any:
-    import onnxruntime
-
-    return onnxruntime.OrtMemoryInfo(
-        "Cpu",
-        onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR,
-        0,
-        onnxruntime.OrtMemType.DEFAULT,
-    )
-
-
-def _arena(limit: int) -> Any:
-    """An arena that takes what is asked for, not the next power of two, up to ``limit`` bytes."""
-    import onnxruntime
-
-    same_as_requested = 1
-    return onnxruntime.OrtArenaCfg({"max_mem": limit, "arena_extend_strategy": same_as_requested})
 
 
 def _input(node: Any) -> Tensor:
@@ -342,3 +322,14 @@ def _delimited(number: int, payload: bytes) -> bytes:
         size >>= 7
     length.append(size)
     return bytes([number << 3 | 2]) + bytes(length) + payload
+
+
+def reason(error: Exception) -> str:
+    """A runtime's error message as one line of at most 300 characters; its class where it has none.
+
+    The file, line and function of its sources that the message names are left out.
+    """
+    text = " ".join(str(error)[:_READ].split())
+    for pattern in (_START, _ASSERTION, _FUNCTION, _PATH):
+        text = pattern.sub("", text)
+    return " ".join(text.split())[:_MAX_REASON] or type(error).__name__

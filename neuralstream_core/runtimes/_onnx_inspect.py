@@ -13,7 +13,7 @@ from math import prod
 from typing import Final
 
 from neuralstream_core.errors import ArtifactRejected
-from neuralstream_core.runtimes._base import MAX_ARTIFACT, MAX_CLASSES, Findings
+from neuralstream_core.runtimes import MAX_ARTIFACT, MAX_CLASSES, Findings
 from neuralstream_core.runtimes._protobuf import (
     Budget,
     Malformed,

@@ -20,18 +20,20 @@ from neuralstream_core.registry.records import VersionRecord
 from neuralstream_core.runtimes import Predictions
 from neuralstream_core.serving.cells import RowError, fill_columns, filled, override_columns
 from neuralstream_core.serving.deployments import Deployment, Deployments
-from neuralstream_core.serving.inference import Deadline, infer_group
-from neuralstream_core.serving.limits import check_values
+from neuralstream_core.serving.inference import Deadline, check_values, infer_group
 from neuralstream_core.serving.models import Models
-from neuralstream_core.serving.observations import (
+from neuralstream_core.serving.predictions import (
     Flags,
+    Group,
+    Prediction,
+    PredictionColumns,
+    join_groups,
     observe,
     observe_group,
     observe_tensors,
     refused_before,
     refused_row,
 )
-from neuralstream_core.serving.predictions import Group, Prediction, PredictionColumns, join_groups
 from neuralstream_core.serving.reads import (
     RowRequest,
     primaries,

@@ -29,7 +29,7 @@ from neuralstream_core.errors import ArtifactRejected, NeuralStreamError, Unavai
 from neuralstream_core.memory import resident
 from neuralstream_core.registry.records import VersionRecord
 from neuralstream_core.runtimes import Runtime, load
-from neuralstream_core.serving.limits import CACHE, Limits
+from neuralstream_core.serving.inference import CACHE, Limits
 from neuralstream_core.serving.servable import Servable, make_servable
 
 __all__ = ["DiskCache", "Models"]

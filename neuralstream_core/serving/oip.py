@@ -23,7 +23,7 @@ from neuralstream_core.features.entity import parse_entity
 from neuralstream_core.registry.records import Signature, Tensor, VersionRecord
 from neuralstream_core.runtimes import DATATYPES, FLOATS, Predictions
 from neuralstream_core.serving.answers import not_finite
-from neuralstream_core.serving.limits import check_values
+from neuralstream_core.serving.inference import check_values
 from neuralstream_core.serving.servable import Servable
 
 __all__ = [
@@ -223,7 +223,7 @@ def check_answer(body: InferBody, servable: Servable, predictions: Predictions) 
         Invalid: the request asks for an output the model does not have, or an answer is not a number.
         TooLarge: no answer can hold so many values.
     """
-    tensors = servable.runtime.tensors(predictions)
+    tensors = predictions.tensors(servable.runtime.signature)
     check_values(sum(array.size for array in tensors.values()))
     for name in _wanted(body, tensors):
         if name not in tensors:
@@ -237,7 +237,7 @@ def encode(body: InferBody, servable: Servable, predictions: Predictions) -> str
 
     The answer has passed `check_answer`.
     """
-    tensors = servable.runtime.tensors(predictions)
+    tensors = predictions.tensors(servable.runtime.signature)
     declared = {tensor.name: tensor.datatype for tensor in servable.runtime.signature.outputs}
     version = servable.version
     answer: dict[str, Any] = {"model_name": version.model, "model_version": version.version}

@@ -17,61 +17,57 @@ import sys
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from time import process_time
+from typing import Final
 
 from neuralstream_core.errors import ArtifactRejected
-from neuralstream_core.registry.records import Checked, Format, Signature, VersionRecord
+from neuralstream_core.memory import peak, reset_peak, resident
+from neuralstream_core.registry.records import Footprint, Format, VersionRecord
 from neuralstream_core.registry.registration import Asked
-from neuralstream_core.types import Record
+from neuralstream_core.runtimes import load
+from neuralstream_core.serving.inference import CACHE, REGISTRATION_LOAD_SECONDS, Limits
+from neuralstream_core.trial.process import Trial, TrialResult
+from neuralstream_core.trial.proof import Proof, prove
 
-if TYPE_CHECKING:
-    from neuralstream_core.trial.proof import Proof
-
-__all__ = ["Trial", "TrialResult", "try_artifact"]
+__all__ = ["try_artifact"]
 
 _OUT_OF_MEMORY: Final = ("bad_alloc", "allocate", "out of memory")
-
-
-class Trial(Record):
-    """What to try: ``memory`` in bytes, ``seconds`` of processor time."""
-
-    version: VersionRecord
-    asked: Asked
-    memory: int
-    seconds: int
-
-    @property
-    def format(self) -> Format:
-        return self.version.format
-
-
-class TrialResult(Record):
-    """A signature, with what the check found, or the reason of a refusal."""
-
-    signature: Signature | None = None
-    check: Checked | None = None
-    reason: str | None = None
-    code: str | None = None
-    errors: tuple[tuple[str, str], ...] = ()
-    """Places of the request that are wrong: ``loc`` and ``msg`` of each."""
+_IDENTITY: Final = bytes.fromhex(
+    "080812003a3b0a100a01781201792208"
+    "4964656e74697479120167"
+    "5a110a0178120c0a0a080112060a000a020801"
+    "62110a0179120c0a0a080112060a000a020801"
+    "42040a00100d"
+)
+"""An ONNX model of one operator, from ``x`` (FP32, n by 1) to ``y``."""
 
 
 def try_artifact(version: VersionRecord, data: bytes, asked: Asked) -> Proof:
-    """Inspect, load and prove an artifact (`neuralstream_core.trial.proof`); measure memory and load time.
+    """Load an artifact as serving would and prove it; its signature tells the memory and time it took.
 
     Raises:
-        ArtifactRejected: with the reason.
+        ArtifactRejected: with the reason; ``model_too_large``: more memory or time than serving has.
     """
-    from neuralstream_core.trial.footprint import load_measured, run_measured
-    from neuralstream_core.trial.proof import prove
-
-    runtime, footprint = load_measured(version.format, data)
-    proofs: list[Proof] = []
-    footprint = run_measured(
-        footprint,
-        lambda: proofs.append(prove(version, runtime, asked.declared, asked.check, asked.samples)),
-    )
-    (proof,) = proofs
+    before, began = resident(), process_time()
+    runtime = load(version.format, data, Limits().bounds(None))
+    seconds = process_time() - began
+    loaded = max(len(data), resident() - before)
+    if loaded > CACHE:
+        raise ArtifactRejected(
+            f"it takes {loaded >> 20} MiB of memory once it is loaded; "
+            f"a version may take {CACHE >> 20}",
+            code="model_too_large",
+        )
+    if seconds > REGISTRATION_LOAD_SECONDS:
+        raise ArtifactRejected(
+            f"it takes {seconds:.1f} s of processor time to load; "
+            f"a version may take {REGISTRATION_LOAD_SECONDS:g}",
+            code="model_too_large",
+        )
+    reset_peak()
+    idle = resident()
+    proof = prove(version, runtime, asked.declared, asked.check, asked.samples)
+    footprint = Footprint(loaded=loaded, run=max(0, peak() - idle), load_seconds=round(seconds, 3))
     return replace(proof, signature=proof.signature.model_copy(update={"footprint": footprint}))
 
 
@@ -118,18 +114,11 @@ def _too_big(trial: Trial) -> str:
 def main() -> None:
     """Read the trial, do it, answer."""
     answer = os.fdopen(os.dup(1), "w")
-    os.dup2(
-        os.open(os.devnull, os.O_WRONLY), 1
-    )  # native code that prints must not garble the answer
+    # native code that prints must not garble the answer
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     trial = Trial.model_validate_json(sys.stdin.buffer.readline())
-    if trial.format is Format.ONNX:
-        import onnxruntime  # noqa: F401 - its own memory is not the artifact's
-    import neuralstream_core.runtimes
-    import neuralstream_core.trial.footprint
-    import neuralstream_core.trial.proof
-
-    if trial.format is Format.ONNX:
-        neuralstream_core.trial.footprint.warm_up()
+    if trial.version.format is Format.ONNX:
+        load(Format.ONNX, _IDENTITY)  # the runtime's own memory must not count as the artifact's
     _confine(trial.memory, trial.seconds)
     result = _attempt(trial, sys.stdin.buffer.read())
     answer.write(result.model_dump_json())

@@ -15,12 +15,12 @@ from pydantic import ValidationError
 
 from neuralstream_core.errors import ArtifactRejected, FieldError, Unavailable
 from neuralstream_core.memory import resident
-from neuralstream_core.registry.records import VersionRecord
+from neuralstream_core.registry.records import Checked, Signature, VersionRecord
 from neuralstream_core.registry.registrar import Validated
 from neuralstream_core.registry.registration import Asked
-from neuralstream_core.trial.child import Trial, TrialResult
+from neuralstream_core.types import Record
 
-__all__ = ["ProcessValidator", "trial_environment"]
+__all__ = ["ProcessValidator", "Trial", "TrialResult", "trial_environment"]
 
 MEMORY: Final = 1024 * 1024 * 1024
 """Bytes an artifact may take to load and run, besides the runtime itself."""
@@ -34,6 +34,26 @@ RESERVE: Final = 64 * 1024 * 1024
 _LEAST: Final = 64 * 1024 * 1024
 
 _KEPT: Final = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "LANG", "TMPDIR")
+
+
+class Trial(Record):
+    """What to try: ``memory`` in bytes, ``seconds`` of processor time."""
+
+    version: VersionRecord
+    asked: Asked
+    memory: int
+    seconds: int
+
+
+class TrialResult(Record):
+    """A signature, with what the check found, or the reason of a refusal."""
+
+    signature: Signature | None = None
+    check: Checked | None = None
+    reason: str | None = None
+    code: str | None = None
+    errors: tuple[tuple[str, str], ...] = ()
+    """Places of the request that are wrong: ``loc`` and ``msg`` of each."""
 
 
 class ProcessValidator:

@@ -19,7 +19,8 @@ from neuralstream_core.registry.issuer import Issuer, countdown
 from neuralstream_core.registry.registrar import Registrar
 from neuralstream_core.registry.registration import Registration
 from neuralstream_core.registry.registry import Registry
-from neuralstream_core.serving.batch import JobRecord, JobSpec
+from neuralstream_core.serving.batch.jobs import JobRecord
+from neuralstream_core.serving.batch.requests import JobSpec
 from neuralstream_core.settings import RedisSettings
 from neuralstream_core.table import Table
 from neuralstream_core.time import system_clock

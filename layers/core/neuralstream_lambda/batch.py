@@ -96,9 +96,8 @@ def submission(settings: BatchSettings) -> Submission:
 def tasks(settings: BatchSettings) -> TaskRunner:
     """What runs the tasks of jobs."""
     from neuralstream_core.serving.batch.chunks import ChunkWorker
-    from neuralstream_core.serving.batch.finishing import Finisher
     from neuralstream_core.serving.batch.planning import Planner
-    from neuralstream_core.serving.batch.tasks import TaskRunner
+    from neuralstream_core.serving.batch.tasks import Finisher, TaskRunner
 
     records, objects = jobs(settings), Objects(s3_client())
     buckets, bucket, registry = settings.buckets, settings.data_bucket, _registry(settings)

@@ -40,7 +40,7 @@ FIRST_PREDICTION: Final = (
 
 
 class ServingSettings(RedisSettings, TableSettings, BucketSettings):
-    """What every function needs that predicts; see `neuralstream_core.serving.limits.Limits`."""
+    """What every function needs that predicts; see `neuralstream_core.serving.inference.Limits`."""
 
     inference_ms: int = Field(default=2_000, ge=1, le=60_000)
     inference_tensors_ms: int = Field(default=3_000, ge=1, le=60_000)
@@ -81,7 +81,7 @@ def engine(settings: ServingSettings) -> Engine:
     from neuralstream_core.registry.registry import Registry
     from neuralstream_core.serving.deployments import Deployments
     from neuralstream_core.serving.engine import Engine
-    from neuralstream_core.serving.limits import Limits
+    from neuralstream_core.serving.inference import Limits
     from neuralstream_core.serving.models import DiskCache, Models
 
     memory = function_memory(os.environ)

@@ -27,29 +27,11 @@ from neuralstream_core.table import Item, Page, Table
 from neuralstream_core.time import Clock, Micros, iso
 from neuralstream_core.types import Name, Record, VersionName
 
-__all__ = [
-    "Failure",
-    "JobPage",
-    "JobRecord",
-    "JobResult",
-    "JobStatus",
-    "Jobs",
-    "Pins",
-    "Run",
-]
+__all__ = ["Failure", "JobPage", "JobRecord", "JobResult", "JobStatus", "Jobs", "Pins", "Run"]
 
 _MARKER_DAYS: Final = 30
 _MAX_DETAIL: Final = 2000
-_IDENTITY: Final = (
-    "model",
-    "input",
-    "input_format",
-    "output",
-    "output_format",
-    "version",
-    "max_failed_fraction",
-    "allow_empty",
-)
+_IDENTITY: Final = tuple(JobSpec.model_fields)
 """Fields that two submissions under one idempotency key must have in common."""
 
 
@@ -204,7 +186,6 @@ class Jobs:
             item["outbox"] = {"kind": "start_job", "job_id": job_id}
         else:
             item |= {"failure": _bounded(refused).model_dump(), "finished_at": iso(now)}
-        self._list_for(actor, job_id, item["GSI1SK"])
         try:
             self._store(item, run)
         except ConditionFailed:
@@ -236,24 +217,8 @@ class Jobs:
         """A page of jobs, newest first; of one principal if ``owner`` is given."""
         pk = f"JOBS#{self._namespace}" + ("" if owner is None else f"#{owner}")
         page = self._table.query(pk, index=True, limit=limit, token=token, newest_first=True)
-        if owner is None:
-            return JobPage(jobs=[_record(item) for item in page], next_token=page.next_token)
-        keys = [self._pair(item["job_id"]) for item in page]
-        found = {item["job_id"]: item for item in self._table.get_many(keys)}
-        # the owner's entry is written first, so its record may be missing
-        jobs = [_record(found[item["job_id"]]) for item in page if item["job_id"] in found]
+        jobs = [_record(item) for item in page] if owner is None else self._of(page)
         return JobPage(jobs=jobs, next_token=page.next_token)
-
-    def _list_for(self, owner: str, job_id: str, moment: str) -> None:
-        entry: Item = {
-            "PK": self._pair(job_id)[0],
-            "SK": "OWNER",
-            "GSI1PK": f"JOBS#{self._namespace}#{owner}",
-            "GSI1SK": moment,
-            "job_id": job_id,
-        }
-        with suppress(ConditionFailed):  # a repeated submission keeps its place in the list
-            self._table.put(entry, condition="attribute_not_exists(PK)")
 
     def of_schedule(self, schedule: str, *, limit: int) -> builtins.list[JobRecord]:
         """The jobs of a schedule's last runs (at most 100), newest scheduled time first."""
@@ -268,29 +233,28 @@ class Jobs:
         listing = f"RUNS#{self._namespace}#{schedule}"
         return self._table.query(listing, index=True, limit=limit, newest_first=True)
 
-    def _of(self, runs: Sequence[Item]) -> builtins.list[JobRecord]:
-        found = self._table.get_many([self._pair(run["job_id"]) for run in runs])
+    def _of(self, places: Sequence[Item]) -> builtins.list[JobRecord]:
+        """The jobs of places in a list; a place may be written before its job."""
+        found = self._table.get_many([self._pair(place["job_id"]) for place in places])
         jobs = {item["job_id"]: _record(item) for item in found}
-        return [jobs[run["job_id"]] for run in runs if run["job_id"] in jobs]
+        return [jobs[place["job_id"]] for place in places if place["job_id"] in jobs]
 
     def _store(self, item: Item, run: Run | None) -> None:
-        """Write a new job, with its place among the runs of a schedule.
+        """Write a new job, and its places among its owner's jobs and among the runs of a schedule.
 
         Raises:
             ConditionFailed: there is a job of this id.
         """
         new = "attribute_not_exists(PK)"
+        of_owner = f"{item['GSI1PK']}#{item['created_by']}"
+        with suppress(ConditionFailed):  # a repeated submission keeps its place in the list
+            self._table.put(_place(item, "OWNER", of_owner, item["GSI1SK"]), condition=new)
         if run is None:
             self._table.put(item, condition=new)
             return
         item |= {"schedule": run.schedule, "scheduled_time": iso(run.scheduled)}
-        place = {
-            "PK": item["PK"],
-            "SK": "RUN",
-            "GSI1PK": f"RUNS#{self._namespace}#{run.schedule}",
-            "GSI1SK": f"{run.scheduled:020d}",
-            "job_id": item["job_id"],
-        }
+        runs = f"RUNS#{self._namespace}#{run.schedule}"
+        place = _place(item, "RUN", runs, f"{run.scheduled:020d}")
         self._table.transact(
             [self._table.put_action(item, condition=new), self._table.put_action(place)]
         )
@@ -391,6 +355,17 @@ def _record(item: Item) -> JobRecord:
         "failed": item["rows_failed"],
     }
     return JobRecord.model_validate(fields)
+
+
+def _place(job: Item, kind: str, listing: str, moment: str) -> Item:
+    """The entry by which ``job`` is found in a further list."""
+    return {
+        "PK": job["PK"],
+        "SK": kind,
+        "GSI1PK": listing,
+        "GSI1SK": moment,
+        "job_id": job["job_id"],
+    }
 
 
 def _absent(job_id: str) -> NotFound:

@@ -168,13 +168,6 @@ class Objects:
         """A whole small object (manifests and results, written by jobs themselves)."""
         return self._body(self._call("get_object", at)["Body"], at)
 
-    def read_range(self, at: Location, start: int, end: int, etag: str) -> bytes:
-        """Bytes ``[start, end)``."""
-        if end <= start:
-            return b""
-        answer = self._call("get_object", at, Range=f"bytes={start}-{end - 1}", IfMatch=etag)
-        return self._body(answer["Body"], at)
-
     def stream(self, at: Location, start: int, end: int, etag: str) -> Iterator[bytes]:
         """Bytes ``[start, end)`` in blocks of at most 1 MiB, without holding more than one."""
         if end <= start:

@@ -181,7 +181,7 @@ class _PinnedObject(AbstractFileSystem):  # type: ignore[misc]  # fsspec has no 
 
     def _fetch(self, start: int, end: int) -> bytes:
         try:
-            return self._objects.read_range(self._at, start, end, self._etag)
+            return b"".join(self._objects.stream(self._at, start, end, self._etag))
         except NeuralStreamError as error:
             self.failure = error
             raise

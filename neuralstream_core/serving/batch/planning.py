@@ -61,7 +61,12 @@ def served(registry: Registry, model: str, version: str | None) -> Served:
         Invalid: a version is not ready to serve.
     """
     routing = registry.served(model)
-    allocation = _allocation(routing.model, version)
+    allocation = allocation_in_force(routing.model) if version is None else ((version, BUCKETS),)
+    if allocation is None:
+        raise Conflict(
+            f"{model} has no production version; promote one or name a version",
+            code="no_production_version",
+        )
     versions = {
         name: routing.versions.get(name) or registry.version(model, name)
         for name, buckets in allocation
@@ -274,20 +279,3 @@ def _check_names(plan: JobPlan) -> None:
                 " choose jsonl",
                 code="ambiguous_names",
             )
-
-
-def _allocation(model: ModelRecord, version: str | None) -> Allocation:
-    """Who answers for whom: the named version, the running split, or production.
-
-    Raises:
-        Conflict: none of these exists.
-    """
-    if version is not None:
-        return ((version, BUCKETS),)
-    allocation = allocation_in_force(model)
-    if allocation is None:
-        raise Conflict(
-            f"{model.name} has no production version; promote one or name a version",
-            code="no_production_version",
-        )
-    return allocation

@@ -1,38 +1,55 @@
-"""What a function does for jobs: accept them and run their tasks."""
+"""What a function does for jobs: accept them and run their tasks, the last of which completes the output."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import logging
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, Literal
 
 from pydantic import Field, TypeAdapter
 
-from neuralstream_core.errors import NeuralStreamError, Unavailable
+from neuralstream_core.errors import NeuralStreamError, NotFound, Unavailable
+from neuralstream_core.registry.issuer import Issuer
+from neuralstream_core.registry.records import EventKind
 from neuralstream_core.registry.registry import Registry
 from neuralstream_core.serving.batch.chunks import ChunkWorker
-from neuralstream_core.serving.batch.finishing import Finisher, tell
-from neuralstream_core.serving.batch.jobs import Failure, JobRecord, Jobs, JobStatus, Run
-from neuralstream_core.serving.batch.locations import FORMATS, Buckets, Objects, input_format
-from neuralstream_core.serving.batch.manifest import Chunk
+from neuralstream_core.serving.batch.jobs import (
+    Failure,
+    JobRecord,
+    JobResult,
+    Jobs,
+    JobStatus,
+    Run,
+)
+from neuralstream_core.serving.batch.locations import (
+    FORMATS,
+    Buckets,
+    Location,
+    Objects,
+    input_format,
+)
+from neuralstream_core.serving.batch.manifest import (
+    Chunk,
+    ChunkResult,
+    JobFiles,
+    JobPlan,
+    Manifest,
+)
 from neuralstream_core.serving.batch.planning import Planner, served
 from neuralstream_core.serving.batch.requests import JobSpec
+from neuralstream_core.time import from_micros
 from neuralstream_core.types import Record
 
-__all__ = ["JobTask", "Submission", "TaskRunner"]
+__all__ = ["Finisher", "JobTask", "Submission", "TaskRunner"]
 
-
-class JobTask(Record):
-    """What the state machine asks for."""
-
-    task: Literal["plan", "chunk", "finish", "fail"]
-    job_id: str
-    chunk: Chunk | None = None
-    error: Mapping[str, Any] = Field(default_factory=dict)
-    """Of a ``fail``: Step Functions' ``Error`` and ``Cause``."""
-
-
-_TASK: Final = TypeAdapter(JobTask)
+_READERS: Final = 8
+"""Chunk results that are read at once."""
+_LISTED: Final = 100
+"""Error files named in the job record; the manifest has all."""
+_log = logging.getLogger("neuralstream.batch")
 
 
 class Submission:
@@ -79,8 +96,63 @@ class Submission:
             refused = Failure(code=error.code, detail=error.detail)
             job = self._jobs.submit(spec, kind, actor, key=key, run=run, refused=refused)
             if job.failure is not None:  # an earlier delivery may have started it
-                tell(self._registry, job)
+                _tell(self._registry, job)
             return job
+
+
+class Finisher:
+    """Ends jobs."""
+
+    def __init__(self, jobs: Jobs, objects: Objects, data_bucket: str, registry: Registry) -> None:
+        self._jobs, self._objects = jobs, objects
+        self._data_bucket, self._registry = data_bucket, registry
+
+    def finish(self, job_id: str) -> JobRecord:
+        """Complete the job's output, or fail the job when it has no rows or too many of them failed.
+
+        Raises:
+            RuntimeError: a chunk left no result, or the role may not write the manifest.
+        """
+        job = self._jobs.get(job_id)
+        if job.status.done:
+            _tell(self._registry, job)
+            return job
+        files = JobFiles(self._objects, self._data_bucket, job_id)
+        plan = files.plan()
+        with ThreadPoolExecutor(_READERS) as pool:
+            results = list(pool.map(lambda chunk: files.result(chunk.chunk), files.chunks()))
+        manifest = _manifest(plan, results)
+        failure = _verdict(manifest, job)
+        at = Location.parse(plan.output) / ("manifest.json" if failure is None else "failed.json")
+        files.write_manifest(at, manifest)
+        result = JobResult(
+            manifest=str(at),
+            errors=[file.uri for file in manifest.errors[:_LISTED]],
+            **manifest.model_dump(include={"rows", "failed", "versions", "reasons"}),
+        )
+        return self._end(job_id, result, failure)
+
+    def fail(self, job_id: str, failure: Failure) -> JobRecord:
+        """Fail the job. A job that has ended stays as it is."""
+        return self._end(job_id, None, failure)
+
+    def _end(self, job_id: str, result: JobResult | None, failure: Failure | None) -> JobRecord:
+        job = self._jobs.finish(job_id, result, failure)
+        _tell(self._registry, job)
+        return job
+
+
+class JobTask(Record):
+    """What the state machine asks for."""
+
+    task: Literal["plan", "chunk", "finish", "fail"]
+    job_id: str
+    chunk: Chunk | None = None
+    error: Mapping[str, Any] = Field(default_factory=dict)
+    """Of a ``fail``: Step Functions' ``Error`` and ``Cause``."""
+
+
+_TASK: Final = TypeAdapter(JobTask)
 
 
 class TaskRunner:
@@ -188,3 +260,66 @@ def _failure(error: Mapping[str, Any]) -> Failure:
     except (ValueError, AttributeError):
         detail = cause
     return Failure(code=str(error.get("Error") or "failed"), detail=detail or "a task failed")
+
+
+def _tell(registry: Registry, job: JobRecord) -> None:
+    """Write the end of a job into the history of its model, once however often it is called.
+
+    A model that was deleted meanwhile is logged; the job stays as it is.
+    """
+    done = job.status is JobStatus.SUCCEEDED
+    data: dict[str, Any] = {"job_id": job.job_id, "input": job.input, "output": job.output}
+    if job.outcome is not None:
+        data |= job.outcome.model_dump(include={"manifest", "rows", "failed", "versions"})
+    try:
+        registry.record_event(
+            job.model,
+            EventKind.BATCH_FINISHED if done else EventKind.BATCH_FAILED,
+            Issuer(job.created_by, key=job.job_id),
+            version=job.version,
+            reason=None if job.failure is None else job.failure.code,
+            data=data,
+        )
+    except NotFound:
+        _log.warning("the model of job %s is gone", job.job_id)
+
+
+def _manifest(plan: JobPlan, results: Sequence[ChunkResult]) -> Manifest:
+    versions, reasons = Counter[str](), Counter[str]()
+    for result in results:
+        versions.update(result.versions)
+        reasons.update(result.reasons)
+    return Manifest(
+        job_id=plan.job_id,
+        model=plan.model,
+        input=plan.input,
+        input_etag=plan.pins.etag,
+        format=plan.output_format,
+        rows=sum(result.rows for result in results),
+        failed=sum(result.failed for result in results),
+        versions=dict(sorted(versions.items())),
+        reasons=dict(sorted(reasons.items())),
+        parts=[result.part for result in results],
+        errors=[result.errors for result in results if result.errors is not None],
+        as_of=from_micros(plan.pins.as_of),
+    )
+
+
+def _verdict(manifest: Manifest, job: JobRecord) -> Failure | None:
+    """Why the job failed, if it did."""
+    if not manifest.rows and not job.allow_empty:
+        # more often a broken export than a day without customers
+        return Failure(
+            code="empty_input",
+            detail=f"{manifest.input} has no rows; with allow_empty such a job succeeds",
+        )
+    if manifest.failed <= job.max_failed_fraction * manifest.rows:
+        return None
+    worst, times = Counter(manifest.reasons).most_common(1)[0]
+    return Failure(
+        code="too_many_failed_rows",
+        detail=(
+            f"{manifest.failed} of {manifest.rows} rows failed, more than the allowed share of"
+            f" {job.max_failed_fraction:g}; most often {worst} ({times} times)"
+        ),
+    )

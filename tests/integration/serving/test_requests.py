@@ -11,7 +11,7 @@ from onnx import TensorProto, helper
 
 from neuralstream_core.errors import ArtifactRejected, TooLarge
 from neuralstream_core.runtimes import load
-from neuralstream_core.serving.limits import MAX_VALUES
+from neuralstream_core.serving.inference import MAX_VALUES
 from tests.support import artifacts
 
 from .conftest import Function, World, by

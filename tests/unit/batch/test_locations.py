@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from neuralstream_core.errors import Invalid
-from neuralstream_core.serving.batch import Buckets, Location, input_format
+from neuralstream_core.serving.batch.locations import Buckets, Location, input_format
 
 
 @pytest.mark.parametrize(

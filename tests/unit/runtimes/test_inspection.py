@@ -20,11 +20,14 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
 from neuralstream_core.errors import ArtifactRejected
-from neuralstream_core.runtimes import inspect, load
+from neuralstream_core.runtimes import load
+from neuralstream_core.runtimes._linear import inspect_linear
+from neuralstream_core.runtimes._onnx_inspect import inspect_onnx
 from tests.support.trained import linear, sklearn_onnx
 
 ROOT = Path(__file__).parents[3]
 FLOAT = TensorProto.FLOAT
+INSPECT = {"onnx": inspect_onnx, "linear": inspect_linear}
 
 
 def model(*nodes: Any, initializers: Any = (), opsets: Any = (("", 15),), **more: Any) -> Any:
@@ -53,14 +56,14 @@ def shaped(operator: str, sizes: list[int]) -> Any:
 
 def refused(data: bytes, reason: str, kind: str = "onnx") -> None:
     with pytest.raises(ArtifactRejected, match=reason):
-        inspect(kind, data)
+        INSPECT[kind](data)
     with pytest.raises(ArtifactRejected, match=reason):
         load(kind, data)
 
 
 def test_plain_models_pass() -> None:
-    inspect("onnx", identity().SerializeToString())
-    inspect("onnx", sklearn_onnx("forest", zipmap=True))
+    inspect_onnx(identity().SerializeToString())
+    inspect_onnx(sklearn_onnx("forest", zipmap=True))
 
 
 def test_custom_operators_are_refused_wherever_they_hide() -> None:
@@ -108,7 +111,7 @@ def test_tensors_in_other_files_are_refused() -> None:
 
 @pytest.mark.parametrize("operator", ["ConstantOfShape", "Expand", "Tile"])
 def test_a_small_file_cannot_ask_for_huge_memory(operator: str) -> None:
-    inspect("onnx", shaped(operator, [4, 2]).SerializeToString())
+    inspect_onnx(shaped(operator, [4, 2]).SerializeToString())
     refused(shaped(operator, [1 << 20, 1 << 20]).SerializeToString(), "elements")
 
 
@@ -166,7 +169,7 @@ def test_damaged_models_are_refused_or_pass_but_nothing_else(data: st.DataObject
         at = data.draw(st.integers(0, len(good) - 1))
         good[at] = data.draw(st.integers(0, 255))
     with suppress(ArtifactRejected):
-        inspect("onnx", bytes(good[: data.draw(st.integers(0, len(good)))]))
+        inspect_onnx(bytes(good[: data.draw(st.integers(0, len(good)))]))
 
 
 @settings(max_examples=200, deadline=None)
@@ -198,7 +201,7 @@ def test_damaged_array_headers_are_refused_or_load_but_nothing_else(data: st.Dat
 @given(st.sampled_from(["onnx", "linear"]), st.binary(max_size=300))
 def test_any_bytes_are_refused_or_pass_but_nothing_else(kind: str, data: bytes) -> None:
     with suppress(ArtifactRejected):
-        inspect(kind, data)
+        INSPECT[kind](data)
 
 
 def test_large_unpacked_ensembles_are_inspected_quickly_and_correctly() -> None:
@@ -206,7 +209,7 @@ def test_large_unpacked_ensembles_are_inspected_quickly_and_correctly() -> None:
     node = helper.make_node("Identity", ["x"], ["y"])
     node.attribute.append(helper.make_attribute("ints", list(range(100_000))))
     node.attribute.append(helper.make_attribute("floats", [0.5] * 100_000))
-    inspect("onnx", model(node).SerializeToString())
+    inspect_onnx(model(node).SerializeToString())
     node.domain = "com.evil"
     refused(model(node, opsets=(("", 15), ("com.evil", 1))).SerializeToString(), "custom operators")
 
@@ -226,7 +229,7 @@ def npy(array: np.ndarray) -> bytes:
 
 
 def test_linear_archives_hold_plain_small_arrays_only() -> None:
-    inspect("linear", linear([1.0, 2.0]))
+    inspect_linear(linear([1.0, 2.0]))
     file = io.BytesIO()
     np.savez(file, coef=np.array([object()]))
     refused(file.getvalue(), "pickles are never loaded", "linear")
@@ -245,7 +248,7 @@ def test_linear_archives_hold_plain_small_arrays_only() -> None:
 def test_onnx_runtime_is_imported_by_the_first_onnx_model_and_not_before() -> None:
     program = (
         "import sys, neuralstream_core.serving.engine, neuralstream_core.serving.models as m;"
-        "from neuralstream_core.runtimes import inspect, load;"
+        "from neuralstream_core.runtimes import load;"
         "load('linear', open(sys.argv[1],'rb').read());"
         "print([n for n in ('onnxruntime','onnx','boto3','pandas','scipy','redis') if n in sys.modules])"
     )

@@ -13,7 +13,7 @@ from onnx import TensorProto, helper
 
 from neuralstream_core.errors import ArtifactRejected, Invalid
 from neuralstream_core.runtimes import load
-from neuralstream_core.runtimes._reason import reason
+from neuralstream_core.runtimes._onnx import reason
 from tests.support import artifacts
 
 SOURCE = re.compile(r"\.(h|cc|cpp|py|so)\b|onnxruntime|std::|/home|/opt|[A-Z]:\\")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from neuralstream_core.serving.limits import (
+from neuralstream_core.serving.inference import (
     CACHE,
     LOAD_SECONDS,
     REGISTRATION_LOAD_SECONDS,
