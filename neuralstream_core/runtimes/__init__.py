@@ -178,11 +178,11 @@ class Runtime(Protocol):
         """
 
 
-def trial_inputs(signature: Signature, rows: int = TRIAL_ROWS) -> dict[str, np.ndarray]:
-    """Zeros (empty strings) in the shape the signature declares."""
+def trial_inputs(signature: Signature) -> dict[str, np.ndarray]:
+    """`TRIAL_ROWS` rows of zeros (empty strings) in the shape the signature declares."""
     made: dict[str, np.ndarray] = {}
     for tensor in signature.inputs:
-        shape = (rows, *(1 if size < 0 else size for size in tensor.shape[1:]))
+        shape = (TRIAL_ROWS, *(1 if size < 0 else size for size in tensor.shape[1:]))
         made[tensor.name] = (
             np.full(shape, "", dtype=object)
             if tensor.datatype == "BYTES"
@@ -191,13 +191,13 @@ def trial_inputs(signature: Signature, rows: int = TRIAL_ROWS) -> dict[str, np.n
     return made
 
 
-def check_trial(predictions: Predictions, rows: int = TRIAL_ROWS) -> None:
+def check_trial(predictions: Predictions) -> None:
     """Check that serving can use the outputs of a trial run.
 
     Raises:
-        ArtifactRejected: not one answer a row.
+        ArtifactRejected: not one answer per row.
     """
-    values, scores = predictions.values, predictions.scores
+    values, scores, rows = predictions.values, predictions.scores, TRIAL_ROWS
     if values.ndim not in (1, 2) or len(values) != rows:
         raise ArtifactRejected(
             f"the model must answer one prediction a row; {rows} rows gave shape {values.shape}"

@@ -11,6 +11,7 @@ import re
 import threading
 from collections.abc import Mapping
 from functools import partial
+from math import prod
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
@@ -271,10 +272,7 @@ def _input(node: Any) -> Tensor:
             f"the input {node.name!r} has the shape {list(node.shape or ())}; "
             "its first axis must be free, it is the number of rows"
         )
-    width = 1
-    for size in shape[1:]:
-        width *= max(1, size)
-    if width > MAX_WIDTH:
+    if prod(max(1, size) for size in shape[1:]) > MAX_WIDTH:
         raise ArtifactRejected(f"the input {node.name!r} is wider than {MAX_WIDTH}")
     return Tensor(name=node.name, datatype=datatype, shape=(-1, *shape[1:]))
 

@@ -8,6 +8,7 @@ Field numbers: https://github.com/onnx/onnx/blob/main/onnx/onnx.proto
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from math import prod
 from typing import Final
@@ -16,6 +17,7 @@ from neuralstream_core.errors import ArtifactRejected
 from neuralstream_core.runtimes import MAX_ARTIFACT, MAX_CLASSES, Findings
 from neuralstream_core.runtimes._protobuf import (
     Budget,
+    Field,
     Malformed,
     fields,
     int64s,
@@ -212,7 +214,7 @@ class _Inspection:
 
     def _tensor(self, data: memoryview, constants: dict[str, list[int]], name: str = "") -> None:
         dims: list[int] = []
-        kind = strings = typed = 0
+        kind = strings = 0
         raw = _EMPTY
         small: list[int] = []
         for part in fields(data, self.budget, skip=_TENSOR_NUMBERS if len(data) > 4096 else _NONE):
@@ -224,25 +226,23 @@ class _Inspection:
                 case 6:
                     strings += 1
                 case 7:
-                    typed += 1
                     if len(data) <= 4096:
                         small += varints(part, self.budget)
                 case 8 if not name:
                     name = utf8(part.data)
                 case 9:
                     raw = part.data
-                case 13:
-                    raise _external()
-                case 14:
-                    if part.value != 0:
-                        raise _external()
+                case 13 | 14 if part.number == 13 or part.value:
+                    raise ArtifactRejected(
+                        "the model keeps tensors in other files; save it as one file",
+                        code="external_data",
+                    )
         if len(dims) > 32:
             raise ArtifactRejected("a tensor with more than 32 dimensions")
         count = _bounded(dims, f"the tensor {name[:64]!r}")
         needs = count if kind == _STRING else count * _ITEM_BITS.get(kind, 8) // 8
-        holds = (
-            strings if kind == _STRING else len(raw) or len(data)
-        )  # unpacked numbers take ≥ 1 byte
+        # unpacked numbers take at least a byte each
+        holds = strings if kind == _STRING else len(raw) or len(data)
         if kind != _STRING and not raw:
             needs = count // 2 if kind in (21, 22, 23) else count
         if needs > holds:
@@ -254,26 +254,22 @@ class _Inspection:
 
     def _value_info(self, data: memoryview) -> None:
         """``ValueInfoProto`` → ``TypeProto.tensor_type.shape.dim.dim_value``."""
-        for info in fields(data, self.budget):
-            if info.number != 2:
-                continue
-            for kind in fields(info.data, self.budget):
-                if kind.number != 1:
-                    continue
-                for tensor in fields(kind.data, self.budget):
-                    if tensor.number == 2:
-                        self._shape(tensor.data)
+        for shape in self._below(data, 2, 1, 2):
+            sizes = [
+                max(1, size)
+                for part in self._below(shape.data, 1, 1)
+                for size in varints(part, self.budget)
+            ]
+            _bounded(sizes, "a declared shape")
 
-    def _shape(self, data: memoryview) -> None:
-        dims = [
-            max(1, value)
-            for dim in fields(data, self.budget)
-            if dim.number == 1
-            for part in fields(dim.data, self.budget)
-            if part.number == 1
-            for value in varints(part, self.budget)
-        ]
-        _bounded(dims, "a declared shape")
+    def _below(self, data: memoryview, *numbers: int) -> Iterator[Field]:
+        """The fields that a path of field numbers leads to."""
+        for part in fields(data, self.budget):
+            if part.number == numbers[0]:
+                if len(numbers) > 1:
+                    yield from self._below(part.data, *numbers[1:])
+                else:
+                    yield part
 
 
 _EMPTY: Final = memoryview(b"")
@@ -288,9 +284,3 @@ def _bounded(dims: list[int], what: str) -> int:
             f"{what} asks for {count} elements; at most {MAX_ELEMENTS}", code="model_too_large"
         )
     return count
-
-
-def _external() -> ArtifactRejected:
-    return ArtifactRejected(
-        "the model keeps tensors in other files; save it as one file", code="external_data"
-    )

@@ -7,7 +7,6 @@ Nothing is copied; every length is checked against its message.
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
@@ -155,7 +154,7 @@ def int64s(raw: memoryview) -> list[int]:
     """Little-endian ``int64`` elements of a tensor's raw data."""
     if len(raw) % 8:
         raise Malformed
-    return list(struct.unpack(f"<{len(raw) // 8}q", raw))
+    return [int(value) for value in np.frombuffer(raw, "<i8")]
 
 
 def utf8(data: memoryview) -> str:

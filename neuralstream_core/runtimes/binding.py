@@ -3,7 +3,7 @@
 Decided once, when a version is registered and again when it is loaded:
 
 1. every model input is named like exactly one feature (``age``, ``users:age`` or ``users__age``):
-   one input a feature, by name;
+   one input per feature, by name;
 2. otherwise the inputs, in the model's order, take the features in the version's order until each is
    full. One wide ``(n, f)`` input is the common case; ``numbers (n, 3)`` and ``words (n, 2)`` another.
 
@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -44,10 +45,6 @@ class Slot:
     offsets: tuple[int, ...]
     width: int
     shape: tuple[int, ...]
-
-    @property
-    def dtype(self) -> np.dtype[np.generic]:
-        return DATATYPES[self.datatype]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +85,9 @@ class Binding:
                 # numpy reads None as NaN; a float64 beyond float32 becomes infinity, which a tree
                 # compares rightly.
                 with np.errstate(over="ignore"):
-                    inputs[slot.name] = np.array(cells, slot.dtype).reshape(1, *slot.shape)
+                    inputs[slot.name] = np.array(cells, DATATYPES[slot.datatype]).reshape(
+                        1, *slot.shape
+                    )
         except (OverflowError, ValueError, TypeError):
             raise _misfit() from None
         return inputs
@@ -110,7 +109,7 @@ class Binding:
         inputs: dict[str, np.ndarray] = {}
         for slot in self.slots:
             text = slot.datatype == "BYTES"
-            tensor = np.empty((n, slot.width), dtype=slot.dtype)
+            tensor = np.empty((n, slot.width), dtype=DATATYPES[slot.datatype])
             for place, at in zip(slot.features, slot.offsets, strict=True):
                 size = self.features[place].size
                 column = columns[place]
@@ -201,12 +200,8 @@ def _in_order(signature: Signature, features: Sequence[FeatureRef]) -> list[tupl
 
 
 def _declared_width(tensor: Tensor) -> int | None:
-    width = 1
-    for size in tensor.shape[1:]:
-        if size < 1:
-            return None
-        width *= size
-    return width
+    sizes = tensor.shape[1:]
+    return prod(sizes) if min(sizes, default=1) > 0 else None
 
 
 def _slot(tensor: Tensor, places: tuple[int, ...], features: Sequence[FeatureRef]) -> Slot:

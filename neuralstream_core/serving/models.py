@@ -151,14 +151,12 @@ class Models:
                 self._loaded.move_to_end(version.digest)
                 entry.used_at = self._now()
                 servable = entry.servables.get(key)
-                if servable is not None:
-                    if servable.version is version:
-                        return servable
-                    if (
-                        servable.version == version
-                    ):  # read again since; compared once, not every time
-                        servable = entry.servables[key] = replace(servable, version=version)
-                        return servable
+                if servable is not None and servable.version is version:
+                    return servable
+                # A record that was read again is compared once: its identity takes less time.
+                if servable is not None and servable.version == version:
+                    servable = entry.servables[key] = replace(servable, version=version)
+                    return servable
         runtime = entry.runtime if entry is not None else self._load(version)
         try:
             servable = make_servable(version, runtime)

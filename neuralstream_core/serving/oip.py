@@ -43,9 +43,7 @@ MAX_ELEMENTS: Final = 1_000_000
 """Elements that all inputs of a request may have together."""
 
 _TYPES: Final[dict[str, frozenset[type]]] = {
-    "FP64": frozenset({int, float, type(None)}),
-    "FP32": frozenset({int, float, type(None)}),
-    "FP16": frozenset({int, float, type(None)}),
+    **dict.fromkeys(FLOATS, frozenset({int, float, type(None)})),
     "BOOL": frozenset({bool}),
     "BYTES": frozenset({str}),
 }

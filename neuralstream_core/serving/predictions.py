@@ -4,9 +4,10 @@ told of an answered or a refused request."""
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict
+from itertools import chain
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict
 
 import numpy as np
 
@@ -147,10 +148,10 @@ def join_groups(
         versions=versions,
         version=version,
         prediction=_predictions(done, n),
-        probability=_numbers(done, n, lambda answers: answers.probability),
-        score=_numbers(done, n, lambda answers: answers.score),
-        probabilities=_by_class(done, n, lambda answers: answers.probability),
-        scores=_by_class(done, n, lambda answers: answers.score),
+        probability=_numbers(done, n, "probability"),
+        score=_numbers(done, n, "score"),
+        probabilities=_by_class(done, n, "probability"),
+        scores=_by_class(done, n, "score"),
         errors=errors,
         seconds=seconds,
         names={group.servable.version.version: group.servable.reader.names for group, _ in done},
@@ -159,7 +160,7 @@ def join_groups(
 
 
 _Done: TypeAlias = "Sequence[tuple[Group, Answers]]"
-_Pick: TypeAlias = "Callable[[Answers], NDArray[np.float64] | None]"
+_Number: TypeAlias = Literal["probability", "score"]
 
 
 def _predictions(done: _Done, n: int) -> NDArray[Any]:
@@ -177,21 +178,22 @@ def _predictions(done: _Done, n: int) -> NDArray[Any]:
     return prediction
 
 
-def _numbers(done: _Done, n: int, pick: _Pick) -> NDArray[np.float64] | None:
-    joined: NDArray[np.float64] | None = None
-    for group, answers in done:
-        found = pick(answers)
-        if found is not None:
-            joined = np.full(n, np.nan) if joined is None else joined
-            joined[group.rows[group.good]] = found
+def _numbers(done: _Done, n: int, kind: _Number) -> NDArray[np.float64] | None:
+    found = [(group, getattr(answers, kind)) for group, answers in done]
+    if all(numbers is None for _, numbers in found):
+        return None
+    joined = np.full(n, np.nan)
+    for group, numbers in found:
+        if numbers is not None:
+            joined[group.rows[group.good]] = numbers
     return joined
 
 
-def _by_class(done: _Done, n: int, pick: _Pick) -> dict[str, NDArray[np.float64]]:
-    """Columns by class, where the answers hold the number that ``pick`` takes for every class."""
+def _by_class(done: _Done, n: int, kind: _Number) -> dict[str, NDArray[np.float64]]:
+    """Columns by class, of the answers that hold this kind of number for every class."""
     by_class: dict[str, NDArray[np.float64]] = {}
     for group, answers in done:
-        if answers.by_class is None or pick(answers) is None:
+        if answers.by_class is None or getattr(answers, kind) is None:
             continue
         rows = group.rows[group.good]
         for at, name in enumerate(group.servable.reader.class_names):
@@ -209,11 +211,11 @@ def answer_columns(columns: PredictionColumns) -> dict[str, list[Any]]:
     failed = list(columns.errors)
 
     def values(column: np.ndarray) -> list[Any]:
-        found = column.astype(object)
-        if column.dtype.kind == "f":
-            found[np.isnan(column)] = None
-        found[failed] = None
-        return list(found)
+        found: list[Any] = column.tolist()
+        absent = np.flatnonzero(np.isnan(column)).tolist() if column.dtype.kind == "f" else []
+        for row in chain(failed, absent):
+            found[row] = None
+        return found
 
     def by_name(named: Mapping[str, np.ndarray]) -> list[dict[str, Any] | None]:
         rows = zip(*map(values, named.values()), strict=True)

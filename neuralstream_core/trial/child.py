@@ -99,8 +99,7 @@ def _attempt(trial: Trial, data: bytes) -> TrialResult:
     except ArtifactRejected as error:
         if any(sign in error.detail for sign in _OUT_OF_MEMORY):
             return TrialResult(reason=_too_big(trial))
-        places = tuple((place.loc, place.msg) for place in error.errors)
-        return TrialResult(reason=error.detail, code=error.code, errors=places)
+        return TrialResult(reason=error.detail, code=error.code, errors=tuple(error.errors))
     except MemoryError:
         return TrialResult(reason=_too_big(trial))
     except Exception as error:  # noqa: BLE001 - whatever the artifact provoked is a reason to refuse it
@@ -114,7 +113,7 @@ def _too_big(trial: Trial) -> str:
 def main() -> None:
     """Read the trial, do it, answer."""
     answer = os.fdopen(os.dup(1), "w")
-    # native code that prints must not garble the answer
+    # what native code prints must not stand in the answer
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     trial = Trial.model_validate_json(sys.stdin.buffer.readline())
     if trial.version.format is Format.ONNX:
@@ -123,7 +122,7 @@ def main() -> None:
     result = _attempt(trial, sys.stdin.buffer.read())
     answer.write(result.model_dump_json())
     answer.flush()
-    os._exit(0)  # native destructors of a broken model are not worth waiting for
+    os._exit(0)  # native destructors of a damaged model may hang
 
 
 if __name__ == "__main__":

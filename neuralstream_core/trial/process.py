@@ -52,8 +52,8 @@ class TrialResult(Record):
     check: Checked | None = None
     reason: str | None = None
     code: str | None = None
-    errors: tuple[tuple[str, str], ...] = ()
-    """Places of the request that are wrong: ``loc`` and ``msg`` of each."""
+    errors: tuple[FieldError, ...] = ()
+    """Places of the request that are wrong."""
 
 
 class ProcessValidator:
@@ -93,11 +93,7 @@ class ProcessValidator:
             detail = result.reason or "no reason was given"
             if result.code in (None, ArtifactRejected.code):
                 detail = f"the artifact was refused: {detail}"
-            raise ArtifactRejected(
-                detail,
-                code=result.code,
-                errors=[FieldError(loc, msg) for loc, msg in result.errors],
-            )
+            raise ArtifactRejected(detail, code=result.code, errors=result.errors)
         return Validated(result.signature, result.check)
 
     def _run(self, trial: Trial, data: bytes) -> TrialResult:

@@ -84,8 +84,8 @@ def prove(
     version: VersionRecord,
     runtime: Runtime,
     declared: Declared,
-    check: Check | None = None,
-    samples: Mapping[str, Sequence[Any]] | None = None,
+    check: Check | None,
+    samples: Mapping[str, Sequence[Any]],
 ) -> Proof:
     """Settle the signature of a loaded model, and compare its answers with its check.
 
@@ -105,7 +105,7 @@ def prove(
     elif check is not None:
         rows = _of_check(servable, check)
     else:
-        rows = _of_values(servable, samples or {})
+        rows = _of_values(servable, samples)
     rows, trial = _run(runtime, rows)
     signature = settle(runtime.signature, declared, trial)
     if check is None:

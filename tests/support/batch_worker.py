@@ -17,7 +17,7 @@ from neuralstream_lambda.batch import BatchSettings, jobs, predictor
 from neuralstream_lambda.wiring import s3_client
 
 
-class Announcing:
+class Announcing(Predictor):
     """A predictor that announces each slice."""
 
     def __init__(self, inner: Predictor) -> None:

@@ -72,16 +72,12 @@ def jobs(settings: BatchSettings) -> Jobs:
 def predictor(settings: BatchSettings, model: str, pins: Pins) -> Predictor:
     """What predicts the rows of a job."""
     from neuralstream_core.features.store import OnlineStore
-    from neuralstream_core.serving.batch.chunks import HeldRecorder, JobPredictor, pinned
-    from neuralstream_core.serving.engine import Engine
+    from neuralstream_core.serving.batch.chunks import Predictor
 
-    live = engine(settings)
-    held = HeldRecorder(recorder(settings))
     store = OnlineStore(
         redis_port(settings), _catalog(settings), lambda: pins.as_of, settings.namespace
     )
-    deployments = pinned(live.deployments, model, pins)
-    return JobPredictor(Engine(deployments, live.models, store, held, system_clock), held, model)
+    return Predictor(engine(settings), store, recorder(settings), model, pins)
 
 
 @cache

@@ -11,10 +11,10 @@ prediction. In JSON lines an absent value is left out; in Parquet it is null.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from math import inf
-from typing import Any, Final, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
 from pydantic_core import to_json
@@ -45,7 +45,10 @@ from neuralstream_core.serving.deployments import Deployments
 from neuralstream_core.serving.engine import Engine
 from neuralstream_core.serving.predictions import PredictionColumns, answer_columns
 
-__all__ = ["ChunkWorker", "HeldRecorder", "JobPredictor", "Predictor", "output_types", "pinned"]
+if TYPE_CHECKING:
+    from neuralstream_core.features.store import OnlineStore
+
+__all__ = ["ChunkWorker", "Predictor", "output_types"]
 
 _MEDIA: Final[dict[OutputFormat, str]] = {
     "jsonl": "application/jsonl",
@@ -67,34 +70,20 @@ SqlType: TypeAlias = str | dict[str, str]
 """A type's name, or the names and types of an object's fields."""
 
 
-class Predictor(Protocol):
-    """Predicts the rows of one job, with the versions and the time that its plan pinned."""
-
-    def predict(self, rows: InputRows) -> PredictionColumns:
-        """The answers to ``rows``, none of which has an error."""
-
-    def count(self) -> None:
-        """Report the predictions to monitoring."""
-
-
+@dataclass(frozen=True, slots=True)
 class ChunkWorker:
     """Runs chunk tasks.
 
-    Args:
+    Attributes:
         data_bucket: holds plans and results.
         predictor: makes the `Predictor` of a model, once per task.
     """
 
-    def __init__(
-        self,
-        jobs: Jobs,
-        objects: Objects,
-        buckets: Buckets,
-        data_bucket: str,
-        predictor: Callable[[str, Pins], Predictor],
-    ) -> None:
-        self._jobs, self._objects, self._buckets = jobs, objects, buckets
-        self._data_bucket, self._predictor = data_bucket, predictor
+    jobs: Jobs
+    objects: Objects
+    buckets: Buckets
+    data_bucket: str
+    predictor: Callable[[str, Pins], Predictor]
 
     def run(self, job_id: str, chunk: Chunk) -> ChunkResult:
         """Process a chunk and count it once.
@@ -105,11 +94,10 @@ class ChunkWorker:
             Invalid: the input cannot be decoded.
             RuntimeError: a file that the job wrote is missing, or the role may not write.
         """
-        files = JobFiles(self._objects, self._data_bucket, job_id)
+        files = JobFiles(self.objects, self.data_bucket, job_id)
         plan = files.plan()
-        source = self._buckets.check(plan.input, "input")
-        output, failures = _OutputFile(plan), _ErrorFile()
-        predictor = self._predictor(plan.model, plan.pins)
+        source = self.buckets.check(plan.input, "input")
+        output, predictor = _Output(plan), self.predictor(plan.model, plan.pins)
         for rows in self._rows(plan, chunk, source):
             places, good = rows.good()
             errors = dict(rows.errors)
@@ -119,9 +107,8 @@ class ChunkWorker:
                 answers = answer_columns(columns)
                 errors |= {places[at]: error for at, error in columns.errors.items()}
             output.add(rows, places, answers, errors)
-            failures.add(rows, errors)
-        result = _write(files, plan, chunk, output, failures)
-        if self._jobs.chunk_done(job_id, chunk.chunk, result.rows, result.failed):
+        result = output.write(files, chunk.chunk)
+        if self.jobs.chunk_done(job_id, chunk.chunk, result.rows, result.failed):
             predictor.count()
         return result
 
@@ -130,12 +117,12 @@ class ChunkWorker:
         if plan.input_format == "parquet":
             from neuralstream_core.serving.batch.parquet import ParquetInput
 
-            file = ParquetInput(self._objects, source, plan.pins.size, plan.pins.etag)
+            file = ParquetInput(self.objects, source, plan.pins.size, plan.pins.etag)
             first = chunk.first_line - 1
             rows = sum(file.row_groups()[chunk.start : chunk.end])
             yield from parquet_rows(file, schema, first, first + rows)
             return
-        blocks = self._objects.stream(source, chunk.start, chunk.end, plan.pins.etag)
+        blocks = self.objects.stream(source, chunk.start, chunk.end, plan.pins.etag)
         quoted = plan.input_format == "csv"
         for block in split(blocks, quoted=quoted, first_line=chunk.first_line):
             for records in block.slices(SLICE):
@@ -145,43 +132,15 @@ class ChunkWorker:
                     yield jsonl_rows(records, schema)
 
 
-def _write(
-    files: JobFiles, plan: JobPlan, chunk: Chunk, output: _OutputFile, failures: _ErrorFile
-) -> ChunkResult:
-    folder = Location.parse(plan.output)
-    part = files.write_output(
-        folder / f"part-{chunk.chunk:05d}.{plan.output_format}",
-        output.encode(),
-        _MEDIA[plan.output_format],
-        output.rows,
-    )
-    failed = None
-    if len(failures):
-        at = folder / f"errors/errors-{chunk.chunk:05d}.jsonl"
-        failed = files.write_output(at, failures.encode(), _MEDIA["jsonl"], len(failures))
-    result = ChunkResult(
-        chunk=chunk.chunk,
-        rows=output.rows,
-        failed=len(failures),
-        part=part,
-        errors=failed,
-        versions=dict(sorted(output.versions.items())),
-        reasons=dict(sorted(failures.reasons.items())),
-    )
-    files.write_result(result)
-    return result
-
-
-class _OutputFile:
-    """The output file of one chunk."""
+class _Output:
+    """The rows of one chunk, collected and then written: the output file, and the failed rows as JSON lines
+    ``{"line","entity_id"?,"code","reason"}``."""
 
     def __init__(self, plan: JobPlan) -> None:
         self._plan = plan
         self._types = output_types(plan)
         self._columns: dict[str, list[Any]] = {name: [] for name in self._types}
-        self.rows = 0
-        self.versions: Counter[Any] = Counter()
-        """Rows predicted by each version."""
+        self._failed: list[dict[str, Any]] = []
 
     def add(
         self,
@@ -198,30 +157,51 @@ class _OutputFile:
             errors: of all rows that have no prediction.
         """
         n = len(rows)
-        fields = {**self._entities(rows), **rows.others, "error": [None] * n}
-        for name, column in answers.items():
-            fields[name] = column if len(places) == n else [None] * n
-            if len(places) < n:
-                for place, value in zip(places, column, strict=True):
-                    fields[name][place] = value
-        for place, error in errors.items():
+        fields = {**self._entities(rows), **rows.others, **answers}
+        if len(places) < n:
+            for name, column in answers.items():
+                found = dict(zip(places, column, strict=True))
+                fields[name] = [found.get(place) for place in range(n)]
+        fields["error"] = [None] * n
+        for place, error in sorted(errors.items()):
             fields["error"][place] = error.code
+            entity = rows.entities[place]
+            named = {} if entity is None else {"entity_id": entity}
+            line = {"line": int(rows.lines[place]), **named}
+            self._failed.append({**line, "code": error.code, "reason": error.detail})
         for name, stored in self._columns.items():
             stored.extend(fields.get(name, [None] * n))
-        self.rows += n
-        self.versions.update(answers.get("version", ()))
-        del self.versions[None]
 
-    def encode(self) -> bytes:
-        """The bytes of the file."""
+    def write(self, files: JobFiles, number: int) -> ChunkResult:
+        """Write the files of chunk ``number`` and its result."""
+        folder, kind = Location.parse(self._plan.output), self._plan.output_format
+        versions = Counter(self._columns["version"])
+        del versions[None]  # of the rows without a prediction
+        rows, failed = len(self._columns["error"]), self._failed
+        part = folder / f"part-{number:05d}.{kind}"
+        errors = folder / f"errors/errors-{number:05d}.jsonl"
+        result = ChunkResult(
+            chunk=number,
+            rows=rows,
+            failed=len(failed),
+            part=files.write_output(part, self._encoded(), _MEDIA[kind], rows),
+            errors=files.write_output(errors, _json_lines(failed), _MEDIA["jsonl"], len(failed))
+            if failed
+            else None,
+            versions=dict(sorted(versions.items())),
+            reasons=dict(sorted(Counter(row["code"] for row in failed).items())),
+        )
+        files.write_result(result)
+        return result
+
+    def _encoded(self) -> bytes:
         columns = self._columns
         columns["prediction"] = _cast(columns["prediction"], self._plan)
         if self._plan.output_format == "jsonl":
+            # a generator: many dictionaries alive at once cost the garbage collector time
             return _json_lines(
-                [
-                    {name: v for name, v in zip(columns, row, strict=True) if v is not None}
-                    for row in zip(*columns.values(), strict=True)
-                ]
+                {name: v for name, v in zip(columns, row, strict=True) if v is not None}
+                for row in zip(*columns.values(), strict=True)
             )
         from neuralstream_core.serving.batch.parquet import write_parquet
 
@@ -237,32 +217,6 @@ class _OutputFile:
         }
 
 
-class _ErrorFile:
-    """The errors file of one chunk, JSON lines: ``{"line","entity_id"?,"code","reason"}``."""
-
-    def __init__(self) -> None:
-        self._entries: list[dict[str, Any]] = []
-        self.reasons: Counter[str] = Counter()
-        """Failed rows by error code."""
-
-    def __len__(self) -> int:
-        return len(self._entries)
-
-    def add(self, rows: InputRows, errors: RowErrors) -> None:
-        """Append the failed rows of ``rows``."""
-        for at in sorted(errors):
-            entity, error = rows.entities[at], errors[at]
-            named = {} if entity is None else {"entity_id": entity}
-            self._entries.append(
-                {"line": int(rows.lines[at]), **named, "code": error.code, "reason": error.detail}
-            )
-            self.reasons[error.code] += 1
-
-    def encode(self) -> bytes:
-        """The bytes of the file."""
-        return _json_lines(self._entries)
-
-
 def _entity_names(plan: JobPlan) -> tuple[str, ...]:
     return plan.keys if len(plan.keys) > 1 else ("entity_id",)
 
@@ -276,7 +230,7 @@ def _cast(predictions: list[Any], plan: JobPlan) -> list[Any]:
     return [None if value is None else [cast(v) for v in value] for value in listed]
 
 
-def _json_lines(rows: Sequence[Mapping[str, Any]]) -> bytes:
+def _json_lines(rows: Iterable[Mapping[str, Any]]) -> bytes:
     return b"".join([to_json(row) + b"\n" for row in rows])
 
 
@@ -299,12 +253,40 @@ def output_types(plan: JobPlan) -> dict[str, SqlType]:
     return types
 
 
-class HeldRecorder:
-    """Keeps observations until their chunk is counted, so that a retried chunk counts once."""
+class Predictor:
+    """Predicts the rows of one job, with the versions and the time that its plan pinned.
 
-    def __init__(self, recorder: Recorder) -> None:
-        self._recorder = recorder
+    Observations are kept until their chunk is counted, so that a retried chunk counts once.
+
+    Args:
+        live: the engine whose versions and loaded models are used.
+        store: reads features as of the time that the plan pinned.
+        recorder: monitoring.
+    """
+
+    def __init__(
+        self, live: Engine, store: OnlineStore, recorder: Recorder, model: str, pins: Pins
+    ) -> None:
+        self._model, self._recorder = model, recorder
         self._held: list[AnyObservation] = []
+        deployments = _pinned(live.deployments, model, pins)
+        self._engine = Engine(deployments, live.models, store, self, lambda: pins.as_of)
+
+    def predict(self, rows: InputRows) -> PredictionColumns:
+        """The answers to ``rows``, none of which has an error."""
+        return self._engine.predict_columns(
+            self._model,
+            rows.entities,
+            keys=rows.others or None,
+            overrides={name: _column(values) for name, values in rows.features.items()} or None,
+            job=True,
+        )
+
+    def count(self) -> None:
+        """Report the predictions to monitoring."""
+        held, self._held = self._held, []
+        for observation in held:
+            self._recorder.record(observation)
 
     def record(self, observation: AnyObservation) -> None:
         """Keep an observation. Its version counts as pinned: a job is no traffic that a split routes."""
@@ -321,39 +303,8 @@ class HeldRecorder:
     ) -> None:
         """Ignored: the task fails as a whole and is tried again."""
 
-    def release(self) -> None:
-        """Pass on all kept observations."""
-        held, self._held = self._held, []
-        for observation in held:
-            self._recorder.record(observation)
 
-
-class JobPredictor(Predictor):
-    """A `Predictor` over an `Engine` whose deployments and clock are pinned.
-
-    Args:
-        engine: reports to ``recorder``.
-    """
-
-    def __init__(self, engine: Engine, recorder: HeldRecorder, model: str) -> None:
-        self._engine, self._recorder, self._model = engine, recorder, model
-
-    def predict(self, rows: InputRows) -> PredictionColumns:
-        """See `Predictor.predict`."""
-        return self._engine.predict_columns(
-            self._model,
-            rows.entities,
-            keys=rows.others or None,
-            overrides={name: _column(values) for name, values in rows.features.items()} or None,
-            job=True,
-        )
-
-    def count(self) -> None:
-        """See `Predictor.count`."""
-        self._recorder.release()
-
-
-def pinned(deployments: Deployments, model: str, pins: Pins) -> Deployments:
+def _pinned(deployments: Deployments, model: str, pins: Pins) -> Deployments:
     """Deployments that give ``model`` the versions and the allocation that a job pinned.
 
     Raises:

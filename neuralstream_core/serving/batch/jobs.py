@@ -267,18 +267,11 @@ class Jobs:
             Conflict: the job is already done.
         """
         try:
-            item = self._table.update(
-                *self._pair(job_id),
+            item = self._advance(
+                job_id,
                 "SET #status = :running, started_at = if_not_exists(started_at, :now),"
                 " pins = if_not_exists(pins, :pins) REMOVE outbox",
-                values={
-                    ":running": JobStatus.RUNNING,
-                    ":pending": JobStatus.PENDING,
-                    ":now": iso(self._clock()),
-                    ":pins": pins.model_dump(),
-                },
-                names={"#status": "status"},
-                condition="#status IN (:pending, :running)",
+                {":pins": pins.model_dump()},
             )
         except ConditionFailed:
             raise Conflict(
@@ -317,24 +310,38 @@ class Jobs:
         """End the job, failed when there is a ``failure``. A job that has ended stays as it is."""
         values: Item = {
             ":status": JobStatus.SUCCEEDED if failure is None else JobStatus.FAILED,
-            ":pending": JobStatus.PENDING,
-            ":running": JobStatus.RUNNING,
-            ":now": iso(self._clock()),
             ":outcome": None if outcome is None else outcome.model_dump(),
             ":failure": None if failure is None else _bounded(failure).model_dump(),
         }
         try:
-            item = self._table.update(
-                *self._pair(job_id),
+            item = self._advance(
+                job_id,
                 "SET #status = :status, finished_at = :now, outcome = :outcome, failure = :failure"
                 " REMOVE outbox",
-                values=values,
-                names={"#status": "status"},
-                condition="#status IN (:pending, :running)",
+                values,
             )
         except ConditionFailed:
             return self.get(job_id)
         return _record(item)
+
+    def _advance(self, job_id: str, change: str, values: Item) -> Item:
+        """Change a job that has not ended.
+
+        Raises:
+            ConditionFailed: it has ended, or there is none.
+        """
+        return self._table.update(
+            *self._pair(job_id),
+            change,
+            values={
+                ":pending": JobStatus.PENDING,
+                ":running": JobStatus.RUNNING,
+                ":now": iso(self._clock()),
+                **values,
+            },
+            names={"#status": "status"},
+            condition="#status IN (:pending, :running)",
+        )
 
     def _item(self, job_id: str) -> Item:
         item = self._table.get(*self._pair(job_id))

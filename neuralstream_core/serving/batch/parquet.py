@@ -83,7 +83,7 @@ class ParquetInput:
     def read(
         self, names: Sequence[str], start: int, end: int, size: int
     ) -> Iterator[list[tuple[Any, ...]]]:
-        """The values of rows ``[start, end)`` in file order, at most ``size`` rows a step.
+        """The values of rows ``[start, end)`` in file order, at most ``size`` rows per step.
 
         Args:
             names: of the columns to read, at least one.
@@ -181,6 +181,7 @@ class _PinnedObject(AbstractFileSystem):  # type: ignore[misc]  # fsspec has no 
 
     def _fetch(self, start: int, end: int) -> bytes:
         try:
+            end = min(end, self.size_)  # the last block of the cache is not full
             return b"".join(self._objects.stream(self._at, start, end, self._etag))
         except NeuralStreamError as error:
             self.failure = error

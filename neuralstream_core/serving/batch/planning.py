@@ -8,8 +8,8 @@ from typing import Final
 
 from neuralstream_core.errors import Conflict, Invalid, TooLarge
 from neuralstream_core.registry.allocation import BUCKETS, Allocation, allocation_in_force
-from neuralstream_core.registry.records import ModelRecord, Signature, VersionRecord, VersionStatus
-from neuralstream_core.registry.registry import Registry
+from neuralstream_core.registry.records import Signature, VersionRecord, VersionStatus
+from neuralstream_core.registry.registry import Registry, ServedModel
 from neuralstream_core.serving.answers import OutputReader
 from neuralstream_core.serving.batch.chunks import output_types
 from neuralstream_core.serving.batch.jobs import JobRecord, Jobs, Pins
@@ -30,7 +30,7 @@ from neuralstream_core.serving.batch.splitting import (
 )
 from neuralstream_core.time import Clock
 
-__all__ = ["MAX_CHUNKS", "MAX_INPUT", "PlannedJob", "Planner", "Served", "served"]
+__all__ = ["MAX_CHUNKS", "MAX_INPUT", "Planner", "served"]
 
 MAX_INPUT: Final[Mapping[InputFormat, int]] = {
     "csv": 32 << 30,
@@ -43,17 +43,8 @@ _CHUNK_CELLS: Final = 8 << 20
 """Feature values of one chunk, which are held until it is counted: 64 MiB of float64."""
 
 
-@dataclass(frozen=True, slots=True)
-class Served:
-    """The versions that a job predicts with and the share of each."""
-
-    model: ModelRecord
-    versions: Mapping[str, VersionRecord]
-    allocation: Allocation
-
-
-def served(registry: Registry, model: str, version: str | None) -> Served:
-    """What answers for ``model``: the named version, the running split, or production.
+def served(registry: Registry, model: str, version: str | None) -> tuple[ServedModel, Allocation]:
+    """The versions that answer for ``model`` and the share of each: the named one, the split, or production.
 
     Raises:
         NotFound: no such model or version.
@@ -73,42 +64,31 @@ def served(registry: Registry, model: str, version: str | None) -> Served:
         if buckets
     }
     prediction_type(versions.values())
-    return Served(routing.model, versions, allocation)
+    return ServedModel(routing.model, versions), allocation
 
 
 @dataclass(frozen=True, slots=True)
-class PlannedJob:
-    """The number of chunks and the file that lists them, read by the state machine."""
-
-    job_id: str
-    chunks: int
-    chunk_list: Location
-
-
 class Planner:
     """Plans jobs.
 
-    Args:
+    Attributes:
         data_bucket: holds plans and results.
         keys_of: the entity keys of a feature view.
     """
 
-    def __init__(
-        self,
-        jobs: Jobs,
-        objects: Objects,
-        buckets: Buckets,
-        data_bucket: str,
-        clock: Clock,
-        registry: Registry,
-        keys_of: Callable[[str], tuple[str, ...]],
-    ) -> None:
-        self._jobs, self._objects, self._buckets = jobs, objects, buckets
-        self._data_bucket, self._clock = data_bucket, clock
-        self._registry, self._keys_of = registry, keys_of
+    jobs: Jobs
+    objects: Objects
+    buckets: Buckets
+    data_bucket: str
+    clock: Clock
+    registry: Registry
+    keys_of: Callable[[str], tuple[str, ...]]
 
-    def plan(self, job_id: str) -> PlannedJob:
+    def plan(self, job_id: str) -> tuple[int, Location]:
         """Pin, cut and store the plan. A second call makes the same plan again.
+
+        Returns:
+            The number of chunks and the file that lists them, which the state machine reads.
 
         Raises:
             NotFound: no such job, input, model or version.
@@ -117,9 +97,9 @@ class Planner:
             Conflict: the job is done, or the input was replaced since the first call.
             RuntimeError: the role may not write the plan.
         """
-        job = self._jobs.get(job_id)
-        at = self._buckets.check(job.input, "input")
-        stat = self._objects.stat(at)
+        job = self.jobs.get(job_id)
+        at = self.buckets.check(job.input, "input")
+        stat = self.objects.stat(at)
         kind = input_format(at, job.input_format)
         if stat.size > MAX_INPUT[kind]:
             raise TooLarge(
@@ -127,15 +107,15 @@ class Planner:
                 " divide it over several jobs",
                 code="input_too_large",
             )
-        serving = served(self._registry, job.model, job.version)
-        job, pins = self._jobs.begin(
+        serving, allocation = served(self.registry, job.model, job.version)
+        job, pins = self.jobs.begin(
             job_id,
             Pins(
-                as_of=self._clock(),
+                as_of=self.clock(),
                 size=stat.size,
                 etag=stat.etag,
                 salt=serving.model.salt,
-                allocation=serving.allocation,
+                allocation=allocation,
             ),
         )
         if pins.etag != stat.etag:
@@ -152,10 +132,10 @@ class Planner:
                 " allowed: divide it over several jobs",
                 code="input_too_large",
             )
-        files = JobFiles(self._objects, self._data_bucket, job_id)
+        files = JobFiles(self.objects, self.data_bucket, job_id)
         files.write_plan(plan, chunks)
-        self._jobs.planned(job_id, len(chunks))
-        return PlannedJob(job_id, len(chunks), files.chunk_list)
+        self.jobs.planned(job_id, len(chunks))
+        return len(chunks), files.chunk_list
 
     def _plan_of(
         self, job: JobRecord, kind: InputFormat, pins: Pins, versions: Iterable[VersionRecord]
@@ -163,8 +143,8 @@ class Planner:
         versions = list(versions)
         refs = [ref for version in versions for ref in version.features]
         views = list(dict.fromkeys(ref.view for ref in refs if ref.view))
-        keys = self._keys_of(views[0]) if views else ("entity_id",)
-        others = {key for view in views for key in self._keys_of(view)} - set(keys)
+        keys = self.keys_of(views[0]) if views else ("entity_id",)
+        others = {key for view in views for key in self.keys_of(view)} - set(keys)
         features = {ref.label: (ref.dtype, ref.size) for ref in refs if ref.view}
         features |= {ref.feature: (ref.dtype, ref.size) for ref in refs if not ref.view}
         readers = [OutputReader(v.signature) for v in versions if v.signature is not None]
@@ -192,10 +172,10 @@ class Planner:
         if plan.input_format == "parquet":
             from neuralstream_core.serving.batch.parquet import ParquetInput
 
-            file = ParquetInput(self._objects, at, pins.size, pins.etag)
+            file = ParquetInput(self.objects, at, pins.size, pins.etag)
             plan = plan.model_copy(update=_columns(plan, file.columns()))
             return plan, list(cut_groups(file.row_groups(), rows))
-        blocks = self._objects.stream(at, 0, pins.size, pins.etag)
+        blocks = self.objects.stream(at, 0, pins.size, pins.etag)
         if plan.input_format == "jsonl":
             return plan, list(cut_lines(blocks, 0, 1, quoted=False, rows=rows))
         blocks, first, lines = split_header(blocks)

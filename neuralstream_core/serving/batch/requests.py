@@ -35,16 +35,6 @@ __all__ = [
     "job_spec",
 ]
 
-_JOB_FIELDS = frozenset(
-    {
-        "input",
-        "output",
-        "input_format",
-        "output_format",
-        "max_failed_fraction",
-        "allow_empty",
-    }
-)
 _ROW_FIELDS = frozenset({"entity_ids", "feature_view", "entities", "features"})
 
 S3Uri = Annotated[str, Field(min_length=6, max_length=1024, description="s3://bucket/key")]
@@ -73,6 +63,9 @@ class JobSpec(Frozen):
     allow_empty: bool = Field(
         default=False, description="an input without rows is a job well done; it fails otherwise"
     )
+
+
+_JOB_FIELDS = frozenset(JobSpec.model_fields) - {"model", "version"}
 
 
 class BatchBody(Frozen):
@@ -167,12 +160,8 @@ class BatchAnswer(BaseModel):
 
 def job_spec(model: str, body: BatchBody) -> JobSpec:
     """The job that the second form of the body asks for."""
-    return JobSpec.model_validate(
-        {
-            "model": model,
-            **{k: v for k, v in body.model_dump().items() if k in JobSpec.model_fields},
-        }
-    )
+    fields = body.model_dump(include=set(JobSpec.model_fields))
+    return JobSpec.model_validate({"model": model, **fields})
 
 
 def batch_json(model: str, entities: list[Entity], columns: PredictionColumns, at: Micros) -> str:

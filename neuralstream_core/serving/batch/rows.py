@@ -160,7 +160,8 @@ def csv_rows(records: Records, schema: InputSchema, header: Sequence[str]) -> In
                 errors[i] = row
                 row = [""] * len(header)
             rows.append(row)
-    cells = dict(zip(header, zip(*rows, strict=True), strict=False))
+    wanted = schema.names
+    cells = {name: [row[at] for row in rows] for at, name in enumerate(header) if name in wanted}
     return schema.rows(records.lines, cells, errors, text=True)
 
 

@@ -90,7 +90,7 @@ def boundaries(blocks: Iterable[bytes], *, quoted: bool) -> Iterator[Cut]:
     records and one in every block that has any; the last is the end of the input.
 
     Raises:
-        ValueError: the input ends inside a quoted field.
+        Invalid: the input ends inside a quoted field.
     """
     offset = lines = records = 0
     odd = unfinished = False
@@ -109,7 +109,11 @@ def boundaries(blocks: Iterable[bytes], *, quoted: bool) -> Iterator[Cut]:
         if block:
             unfinished = len(ends) == 0 or int(ends[-1]) != len(block) - 1
     if odd:
-        raise ValueError("the input ends inside a quoted field: a quote is opened and never closed")
+        raise Invalid.at(
+            "input",
+            "the input ends inside a quoted field: a quote is opened and never closed",
+            code="invalid_input",
+        )
     if unfinished:
         yield Cut(offset, lines + 1, records + 1)
 
@@ -178,21 +182,17 @@ def cut_lines(
     Raises:
         Invalid: the input ends inside a quoted field.
     """
-    start = records = 0
-    line = lines = 0
     number = 0
-    end = 0
-    try:
-        for cut in boundaries(blocks, quoted=quoted):
-            end, lines = cut.offset, cut.lines
-            if end - start >= CHUNK_BYTES or cut.records - records >= rows:
-                yield _chunk(number, offset + start, offset + end, first_line + line)
-                number += 1
-                start, line, records = end, lines, cut.records
-    except ValueError as error:
-        raise Invalid.at("input", str(error), code="invalid_input") from None
-    if end > start:
-        yield _chunk(number, offset + start, offset + end, first_line + line)
+    start = cut = Cut(0, 0, 0)
+    for cut in boundaries(blocks, quoted=quoted):
+        if cut.offset - start.offset >= CHUNK_BYTES or cut.records - start.records >= rows:
+            yield _chunk(
+                number, offset + start.offset, offset + cut.offset, first_line + start.lines
+            )
+            number += 1
+            start = cut
+    if cut.offset > start.offset:
+        yield _chunk(number, offset + start.offset, offset + cut.offset, first_line + start.lines)
 
 
 def cut_groups(groups: Iterable[int], rows: int) -> Iterator[Chunk]:

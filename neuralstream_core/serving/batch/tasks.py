@@ -7,9 +7,10 @@ import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from pydantic import Field, TypeAdapter
+from pydantic import Field
 
 from neuralstream_core.errors import NeuralStreamError, NotFound, Unavailable
 from neuralstream_core.registry.issuer import Issuer
@@ -52,12 +53,14 @@ _LISTED: Final = 100
 _log = logging.getLogger("neuralstream.batch")
 
 
+@dataclass(frozen=True, slots=True)
 class Submission:
     """Accepts jobs."""
 
-    def __init__(self, jobs: Jobs, objects: Objects, buckets: Buckets, registry: Registry) -> None:
-        self._jobs, self._objects = jobs, objects
-        self._buckets, self._registry = buckets, registry
+    jobs: Jobs
+    objects: Objects
+    buckets: Buckets
+    registry: Registry
 
     def submit(
         self, spec: JobSpec, actor: str, *, key: str | None = None, run: Run | None = None
@@ -69,12 +72,12 @@ class Submission:
             Invalid: a location that jobs may not use, or an unknown format.
             Conflict: the model has no version to predict with, or ``key`` was used for another spec.
         """
-        source = self._buckets.check(spec.input, "input")
-        self._buckets.check(spec.output, "output", folder=True)
+        source = self.buckets.check(spec.input, "input")
+        self.buckets.check(spec.output, "output", folder=True)
         kind = input_format(source, spec.input_format)
-        served(self._registry, spec.model, spec.version)
-        self._objects.stat(source)
-        return self._jobs.submit(spec, kind, actor, key=key, run=run)
+        served(self.registry, spec.model, spec.version)
+        self.objects.stat(source)
+        return self.jobs.submit(spec, kind, actor, key=key, run=run)
 
     def submit_scheduled(
         self, spec: JobSpec, actor: str, *, key: str | None = None, run: Run | None = None
@@ -94,18 +97,20 @@ class Submission:
                 raise
             kind = spec.input_format or FORMATS.get(spec.input.rpartition(".")[2].lower())
             refused = Failure(code=error.code, detail=error.detail)
-            job = self._jobs.submit(spec, kind, actor, key=key, run=run, refused=refused)
+            job = self.jobs.submit(spec, kind, actor, key=key, run=run, refused=refused)
             if job.failure is not None:  # an earlier delivery may have started it
-                _tell(self._registry, job)
+                _tell(self.registry, job)
             return job
 
 
+@dataclass(frozen=True, slots=True)
 class Finisher:
     """Ends jobs."""
 
-    def __init__(self, jobs: Jobs, objects: Objects, data_bucket: str, registry: Registry) -> None:
-        self._jobs, self._objects = jobs, objects
-        self._data_bucket, self._registry = data_bucket, registry
+    jobs: Jobs
+    objects: Objects
+    data_bucket: str
+    registry: Registry
 
     def finish(self, job_id: str) -> JobRecord:
         """Complete the job's output, or fail the job when it has no rows or too many of them failed.
@@ -113,11 +118,11 @@ class Finisher:
         Raises:
             RuntimeError: a chunk left no result, or the role may not write the manifest.
         """
-        job = self._jobs.get(job_id)
+        job = self.jobs.get(job_id)
         if job.status.done:
-            _tell(self._registry, job)
+            _tell(self.registry, job)
             return job
-        files = JobFiles(self._objects, self._data_bucket, job_id)
+        files = JobFiles(self.objects, self.data_bucket, job_id)
         plan = files.plan()
         with ThreadPoolExecutor(_READERS) as pool:
             results = list(pool.map(lambda chunk: files.result(chunk.chunk), files.chunks()))
@@ -137,8 +142,8 @@ class Finisher:
         return self._end(job_id, None, failure)
 
     def _end(self, job_id: str, result: JobResult | None, failure: Failure | None) -> JobRecord:
-        job = self._jobs.finish(job_id, result, failure)
-        _tell(self._registry, job)
+        job = self.jobs.finish(job_id, result, failure)
+        _tell(self.registry, job)
         return job
 
 
@@ -152,26 +157,19 @@ class JobTask(Record):
     """Of a ``fail``: Step Functions' ``Error`` and ``Cause``."""
 
 
-_TASK: Final = TypeAdapter(JobTask)
-
-
+@dataclass(frozen=True, slots=True)
 class TaskRunner:
     """Runs the tasks of jobs.
 
-    Args:
+    Attributes:
         concurrency: chunks of one job that the state machine runs at once.
     """
 
-    def __init__(
-        self,
-        jobs: Jobs,
-        planner: Planner,
-        worker: ChunkWorker,
-        finisher: Finisher,
-        concurrency: int,
-    ) -> None:
-        self._jobs, self._planner, self._worker = jobs, planner, worker
-        self._finisher, self._concurrency = finisher, concurrency
+    jobs: Jobs
+    planner: Planner
+    worker: ChunkWorker
+    finisher: Finisher
+    concurrency: int
 
     def run(self, event: Mapping[str, Any]) -> dict[str, Any]:
         """Run one task.
@@ -192,7 +190,7 @@ class TaskRunner:
         """
         if event.get("source") == "aws.states":
             event = _ended(event)
-        task = _TASK.validate_python(event)
+        task = JobTask.model_validate(event)
         try:
             return self._run(task)
         except Unavailable:
@@ -201,32 +199,32 @@ class TaskRunner:
             if task.task == "fail":
                 raise
             failure = Failure(code=error.code, detail=error.detail)
-            return _answer(self._finisher.fail(task.job_id, failure))
+            return _answer(self.finisher.fail(task.job_id, failure))
 
     def _run(self, task: JobTask) -> dict[str, Any]:
         match task.task:
             case "plan":
-                planned = self._planner.plan(task.job_id)
+                chunks, listed = self.planner.plan(task.job_id)
                 return {
-                    "job_id": planned.job_id,
+                    "job_id": task.job_id,
                     "status": JobStatus.RUNNING,
-                    "chunks": planned.chunks,
-                    "bucket": planned.chunk_list.bucket,
-                    "key": planned.chunk_list.key,
-                    "concurrency": self._concurrency,
+                    "chunks": chunks,
+                    "bucket": listed.bucket,
+                    "key": listed.key,
+                    "concurrency": self.concurrency,
                 }
             case "chunk":
                 if task.chunk is None:
                     raise ValueError("a chunk task without its chunk")
-                job = self._jobs.get(task.job_id)
+                job = self.jobs.get(task.job_id)
                 if job.status.done:  # another chunk has failed the job
                     return _answer(job)
-                result = self._worker.run(task.job_id, task.chunk)
+                result = self.worker.run(task.job_id, task.chunk)
                 return {"chunk": result.chunk, "rows": result.rows, "failed": result.failed}
             case "finish":
-                return _answer(self._finisher.finish(task.job_id))
+                return _answer(self.finisher.finish(task.job_id))
             case "fail":
-                return _answer(self._finisher.fail(task.job_id, _failure(task.error)))
+                return _answer(self.finisher.fail(task.job_id, _failure(task.error)))
 
 
 def _ended(event: Mapping[str, Any]) -> dict[str, Any]:
@@ -308,7 +306,7 @@ def _manifest(plan: JobPlan, results: Sequence[ChunkResult]) -> Manifest:
 def _verdict(manifest: Manifest, job: JobRecord) -> Failure | None:
     """Why the job failed, if it did."""
     if not manifest.rows and not job.allow_empty:
-        # more often a broken export than a day without customers
+        # usually the export that made the input has failed
         return Failure(
             code="empty_input",
             detail=f"{manifest.input} has no rows; with allow_empty such a job succeeds",
