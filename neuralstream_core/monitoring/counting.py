@@ -340,6 +340,20 @@ def _vectors(values: Any, size: int, state: NDArray[np.uint8]) -> Floats:
 
 
 def _texts(values: Any, state: NDArray[np.uint8]) -> Column:
+    seen: Mapping[Any, int]
+    if isinstance(values, np.ndarray) and values.dtype.kind in "iub":
+        unique, counts = np.unique(values[state == PRESENT], return_counts=True)
+        seen = dict(zip(unique.tolist(), counts.tolist(), strict=True))
+    else:
+        seen = _labels(values, state)
+    texts: Counter[str] = Counter()
+    for value, k in seen.items():
+        texts[category_text(value)] += k
+    return Column(state, None, texts)
+
+
+def _labels(values: Any, state: NDArray[np.uint8]) -> Mapping[Any, int]:
+    """The present values with their counts; the state of what is none is set."""
     listed = values.tolist() if isinstance(values, np.ndarray) else values
     found: list[Any] = []
     for i, (value, known) in enumerate(zip(listed, state.tolist(), strict=True)):
@@ -351,8 +365,4 @@ def _texts(values: Any, state: NDArray[np.uint8]) -> Column:
             state[i] = INVALID
         else:
             found.append(value)
-    texts: Counter[str] = Counter()
-    seen: Mapping[Any, int] = Counter(found)
-    for value, k in seen.items():
-        texts[category_text(value)] += k
-    return Column(state, None, texts)
+    return Counter(found)
