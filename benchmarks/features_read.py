@@ -13,7 +13,8 @@ from _stores import Keep, entities, registry, rows, store, view
 from neuralstream_core.features import BlockRead, ViewRead
 from neuralstream_core.redis import connect
 from neuralstream_core.settings import RedisSettings
-from neuralstream_local.embedded_redis import EmbeddedCluster, EmbeddedRedis
+from neuralstream_local.embedded_redis import EmbeddedRedis
+from tests.support.redis_cluster import EmbeddedCluster
 
 COUNTS = (1, 10, 100, 1000)
 WIDTHS = (20, 100)

@@ -13,7 +13,8 @@ from _stores import Keep, entities, registry, rows, store, view
 
 from neuralstream_core.redis import connect
 from neuralstream_core.settings import RedisSettings
-from neuralstream_local.embedded_redis import EmbeddedCluster, EmbeddedRedis
+from neuralstream_local.embedded_redis import EmbeddedRedis
+from tests.support.redis_cluster import EmbeddedCluster
 
 SIZES = ((1, 20), (100, 20), (1000, 20), (1000, 100), (10_000, 20))
 LIMIT = "bare pipelined SETs, one node"

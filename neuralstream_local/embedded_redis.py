@@ -1,9 +1,8 @@
-"""Real Redis servers without an installation: one node or a small cluster, gone with their parent.
+"""A Redis server as a child process that ends with its parent.
 
-The binary is what `neuralstream_local.redis_binary` finds. Each server runs under a few lines of shell
-that wait on a pipe held by this process: when the pipe closes, however this process ended (SIGKILL
-included), the shell kills the server and removes its folder. That needs no signal handler here, and
-unlike Linux's parent-death signal it does not depend on which thread started the server.
+The server runs under a shell script that waits on a pipe held by this process. When the pipe closes, however
+this process ended (SIGKILL included), the shell kills the server and removes its folder. Linux's
+parent-death signal would depend on the thread that started the server, and macOS has none.
 """
 
 from __future__ import annotations
@@ -16,21 +15,17 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from redis.exceptions import RedisError
 
 from neuralstream_core.redis.connection import FlightConnection, pack
 from neuralstream_local.redis_binary import find_binary
 
-__all__ = ["EmbeddedCluster", "EmbeddedRedis", "talk"]
+__all__ = ["EmbeddedRedis", "talk"]
 
 _HOST = "127.0.0.1"
-_SLOTS = 16384
 _BUS_OFFSET = 10_000
 _START_SECONDS = 10.0
 _LOGGED = 2000
@@ -75,14 +70,6 @@ def talk(port: int, *commands: Sequence[str | int], seconds: float = 1.0) -> lis
         connection.disconnect()
 
 
-def _follow(port: int, *, primary: str) -> bool:
-    return talk(port, ("CLUSTER", "REPLICATE", primary)) == ["OK"]
-
-
-def _info(port: int, *command: str) -> str:
-    return str(talk(port, command)[0])
-
-
 def _free_port() -> int:
     """A port that is free now and whose cluster bus port is free too."""
     while True:
@@ -94,7 +81,7 @@ def _free_port() -> int:
                 return port
 
 
-class EmbeddedRedis:
+class EmbeddedRedis(contextlib.AbstractContextManager["EmbeddedRedis"]):
     """One server on 127.0.0.1. Starts in the constructor; a context manager.
 
     Args:
@@ -194,7 +181,7 @@ class EmbeddedRedis:
             self._guard.communicate(wish)
         if self._guard.returncode < 0:  # the guard was killed, and its server runs on
             with contextlib.suppress(OSError):
-                if f"process_id:{self.pid}\r" in _info(self.port, "INFO", "server"):
+                if f"process_id:{self.pid}\r" in str(talk(self.port, ("INFO", "server"))[0]):
                     os.kill(self.pid, signal.SIGKILL)
         self._guard = None
 
@@ -220,99 +207,5 @@ class EmbeddedRedis:
         self._end("")
         shutil.rmtree(self._folder, ignore_errors=True)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.stop()
-
-
-class EmbeddedCluster:
-    """A cluster of primaries that share all slots evenly, each with as many replicas as asked.
-
-    Starts in the constructor; a context manager. ``nodes`` lists the primaries first, then the
-    replicas in the order of their primaries.
-    """
-
-    host = _HOST
-
-    def __init__(self, primaries: int = 3, replicas: int = 0, node_timeout_ms: int = 1000) -> None:
-        args = (
-            *("--cluster-enabled", "yes", "--cluster-node-timeout", str(node_timeout_ms)),
-            *("--cluster-require-full-coverage", "no", "--cluster-replica-validity-factor", "0"),
-            *("--repl-diskless-sync", "yes", "--repl-diskless-sync-delay", "0"),
-        )
-        self.nodes: list[EmbeddedRedis] = []
-        try:
-            for _ in range(primaries * (1 + replicas)):
-                self.nodes.append(EmbeddedRedis(args=args))
-            self._join(primaries, replicas)
-        except BaseException:
-            self.stop()
-            raise
-
-    @property
-    def port(self) -> int:
-        """The port of the first node."""
-        return self.nodes[0].port
-
-    def _join(self, primaries: int, replicas: int) -> None:
-        bounds = [_SLOTS * i // primaries for i in range(primaries + 1)]
-        for i, node in enumerate(self.nodes[:primaries]):
-            talk(
-                node.port,
-                ("CLUSTER", "ADDSLOTS", *range(bounds[i], bounds[i + 1])),
-                ("CLUSTER", "SET-CONFIG-EPOCH", i + 1),
-            )
-        for node in self.nodes[1:]:
-            talk(self.port, ("CLUSTER", "MEET", _HOST, node.port))
-        known = f"cluster_known_nodes:{len(self.nodes)}\r"
-        self._await(lambda port: known in _info(port, "CLUSTER", "INFO"))
-        ids = [str(talk(node.port, ("CLUSTER", "MYID"))[0]) for node in self.nodes]
-        for i, node in enumerate(self.nodes[primaries:]):
-            follow = partial(_follow, primary=ids[i // replicas])
-            self._await(follow, [node])
-        # A primary waits two seconds after its start before it takes commands.
-        self._await(lambda port: "cluster_state:ok" in _info(port, "CLUSTER", "INFO"))
-        self._await(lambda port: f"cluster_slots_ok:{_SLOTS}" in _info(port, "CLUSTER", "INFO"))
-        self._await(
-            lambda port: "master_link_status:up" in _info(port, "INFO", "replication"),
-            self.nodes[primaries:],
-        )
-
-    def _await(
-        self, condition: Callable[[int], bool], nodes: Sequence[EmbeddedRedis] | None = None
-    ) -> None:
-        deadline = time.monotonic() + _START_SECONDS
-        for node in self.nodes if nodes is None else nodes:
-            while not condition(node.port):
-                if time.monotonic() > deadline:
-                    raise RuntimeError("the Redis cluster did not form in time")
-                time.sleep(0.01)
-
-    def flush(self) -> None:
-        """Remove all data from every primary that answers."""
-        for node in self.nodes:
-            with contextlib.suppress(OSError):
-                talk(node.port, ("FLUSHALL",))
-
-    def stop(self) -> None:
-        """End every node; may be called twice."""
-        for node in self.nodes:
-            node.stop()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()

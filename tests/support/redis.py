@@ -12,7 +12,8 @@ import pytest
 
 from neuralstream_core.redis import RedisPort, connect
 from neuralstream_core.settings import RedisSettings
-from neuralstream_local.embedded_redis import EmbeddedCluster, EmbeddedRedis
+from neuralstream_local.embedded_redis import EmbeddedRedis
+from tests.support.redis_cluster import EmbeddedCluster
 
 __all__ = ["settings_for"]
 

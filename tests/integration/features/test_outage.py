@@ -15,9 +15,10 @@ from neuralstream_core.features import BlockRead, Catalog, Feature, OnlineStore,
 from neuralstream_core.redis import connect
 from neuralstream_core.table import Table
 from neuralstream_core.time import iso, system_clock
-from neuralstream_local.embedded_redis import EmbeddedCluster, EmbeddedRedis
+from neuralstream_local.embedded_redis import EmbeddedRedis
 from tests.support.poll import eventually
 from tests.support.redis import settings_for
+from tests.support.redis_cluster import EmbeddedCluster
 
 HANG = 1.0
 """Seconds that no call may take, whatever Redis does."""

@@ -16,9 +16,10 @@ import pytest
 from neuralstream_core.errors import Unavailable
 from neuralstream_core.redis import RedisPort, ReplyError, Script, connect
 from neuralstream_core.settings import RedisSettings
-from neuralstream_local.embedded_redis import EmbeddedCluster, EmbeddedRedis, talk
+from neuralstream_local.embedded_redis import EmbeddedRedis, talk
 from tests.support.poll import eventually
 from tests.support.redis import settings_for
+from tests.support.redis_cluster import EmbeddedCluster
 from tests.support.tcp import Proxy, Server
 
 HANG = 1.0
