@@ -1,8 +1,8 @@
 """The AWS emulation: moto's server in a process of its own, with the Lambda Invoke API in front.
 
 moto runs Lambda functions in Docker. Here ``POST /2015-03-31/functions/{name}/invocations`` goes to
-the laptop's own function host instead, so that moto's Step Functions interpreter (and any AWS client
-pointed at this port) calls the real handlers.
+the worker (`neuralstream_local.worker`) instead, so that moto's Step Functions interpreter, and any AWS
+client pointed at this port, calls the real handlers.
 
     python -m neuralstream_local.aws_server --port 8001
 """
@@ -14,33 +14,35 @@ import json
 import logging
 import os
 import re
-import signal
 import sys
 import threading
 import time
 import uuid
 from collections.abc import Callable, Iterable
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 import urllib3
 
-from neuralstream_local.children import announce, leave_with_parent
-from neuralstream_local.control import CHECKPOINT_PATH, REGISTRATION_PATH, SOURCES_PATH
+from neuralstream_local.children import announce, start_child
 
-__all__ = ["ACCOUNT", "REGION", "client_environ", "main"]
+if TYPE_CHECKING:
+    from werkzeug import Request, Response
+
+__all__ = ["ACCOUNT", "REGION", "REGISTRATION_PATH", "SOURCES_PATH", "client_environ", "main"]
 
 REGION: Final = "us-east-1"
 ACCOUNT: Final = "123456789012"
 """moto's account."""
+REGISTRATION_PATH: Final = "/_neuralstream/functions"
+"""PUT the base URL of the worker's server here."""
+SOURCES_PATH: Final = "/_neuralstream/sources"
+"""GET the reports of the worker's event sources."""
 
 _INVOKE = re.compile(r"^/2015-03-31/functions/[^/]+/invocations$")
 _INVOKE_SECONDS: Final = 900.0
 _SOURCES_SECONDS: Final = 1.0
 _KEPT_CONNECTIONS: Final = 50
-_MAX_CHECKPOINTS: Final = 100
-_MAX_CHECKPOINT: Final = 1024
-"""Bytes."""
 _FORGET_SECONDS: Final = 60.0
 _KEPT_ITERATORS: Final = 1000
 
@@ -62,7 +64,7 @@ def client_environ(endpoint: str) -> dict[str, str]:
 
 
 class InvokeFront:
-    """WSGI: Lambda invocations go to the function host, once it has registered, all else to moto.
+    """WSGI: Lambda invocations go to the worker, once it has registered, everything else to moto.
 
     DynamoDB calls, those to its streams included, are let through one at a time: moto's transactions and
     conditional writes are not atomic among threads (a failed transaction puts back a copy of the whole
@@ -72,81 +74,59 @@ class InvokeFront:
     def __init__(self, moto: WsgiApp) -> None:
         self._moto = moto
         self._one_at_a_time = threading.Lock()
-        self._functions = ""
-        """Base URL of the function host; empty until it has registered."""
+        self._worker = ""
+        """Its base URL; empty until it has registered."""
         self._http = urllib3.PoolManager(maxsize=_KEPT_CONNECTIONS)
-        self._checkpoints: dict[str, bytes] = {}
 
     def __call__(
         self, environ: dict[str, Any], start_response: Callable[..., Any]
     ) -> Iterable[bytes]:
-        path = environ.get("PATH_INFO", "")
-        if path == REGISTRATION_PATH:
-            if self._functions:
+        from werkzeug import Request, Response
+
+        request = Request(environ)
+        if request.path == REGISTRATION_PATH:
+            if self._worker:
                 _release_messages()
-            self._functions = _body(environ).decode()
-            start_response("204 No Content", [])
-            return []
-        if path.startswith(CHECKPOINT_PATH):
-            return self._checkpoint(path, environ, start_response)
-        target = environ.get("HTTP_X_AMZ_TARGET", "")
+            self._worker = request.get_data(as_text=True)
+            return Response(status=204)(environ, start_response)
+        target = request.headers.get("x-amz-target", "")
         if target.startswith("DynamoDB"):
             with self._one_at_a_time:
                 answer = list(self._moto(environ, start_response))
                 if target.endswith(".TransactWriteItems"):
                     _point_iterators_at_their_tables()
                 return answer
-        if self._functions and path == SOURCES_PATH:
-            return self._forward(environ, start_response, _SOURCES_SECONDS)
-        if self._functions and _INVOKE.match(path):
-            return self._forward(environ, start_response, _INVOKE_SECONDS)
+        if self._worker and request.path == SOURCES_PATH:
+            return self._forward(request, _SOURCES_SECONDS)(environ, start_response)
+        if self._worker and _INVOKE.match(request.path):
+            return self._forward(request, _INVOKE_SECONDS)(environ, start_response)
         return self._moto(environ, start_response)
 
-    def _forward(
-        self, environ: dict[str, Any], start_response: Callable[..., Any], seconds: float
-    ) -> list[bytes]:
-        """The function host's answer; Lambda's own error, which its clients retry, while it is down."""
-        invocation_type = environ.get("HTTP_X_AMZ_INVOCATION_TYPE", "RequestResponse")
-        # moto's Step Functions interpreter fails an execution for good over an error without one.
-        request_id = ("x-amzn-requestid", str(uuid.uuid4()))
+    def _forward(self, request: Request, seconds: float) -> Response:
+        """The worker's answer; Lambda's own error, which its clients retry, while there is no worker."""
+        from werkzeug import Response
+
         try:
             answer = self._http.request(
-                environ["REQUEST_METHOD"],
-                self._functions + quote(environ["PATH_INFO"], safe="/:"),
-                body=_body(environ),
-                headers={"x-amz-invocation-type": invocation_type},
+                request.method,
+                self._worker + quote(request.path, safe="/:"),
+                body=request.get_data(),
+                headers={
+                    "x-amz-invocation-type": request.headers.get(
+                        "x-amz-invocation-type", "RequestResponse"
+                    )
+                },
                 timeout=seconds,
                 retries=False,
             )
+            response = Response(answer.data, answer.status, answer.headers.items())
         except urllib3.exceptions.HTTPError as error:
-            kind = ("x-amzn-errortype", "ServiceException")
-            json_type = ("content-type", "application/json")
-            start_response("503 Service Unavailable", [json_type, kind, request_id])
-            problem = {"Type": "Service", "Message": f"no function host: {error}"}
-            return [json.dumps(problem).encode()]
-        status = f"{answer.status} {answer.reason or ''}"
-        start_response(status, [*answer.headers.items(), request_id])
-        return [answer.data]
-
-    def _checkpoint(
-        self, path: str, environ: dict[str, Any], start_response: Callable[..., Any]
-    ) -> list[bytes]:
-        if environ["REQUEST_METHOD"] == "PUT":
-            text = _body(environ)
-            full = path not in self._checkpoints and len(self._checkpoints) >= _MAX_CHECKPOINTS
-            if len(text) > _MAX_CHECKPOINT or full:
-                start_response("413 Content Too Large", [])
-                return []
-            self._checkpoints[path] = text
-            start_response("204 No Content", [])
-            return []
-        start_response("200 OK" if path in self._checkpoints else "404 Not Found", [])
-        return [self._checkpoints.get(path, b"")]
-
-
-def _body(environ: dict[str, Any]) -> bytes:
-    data: bytes = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
-    return data
+            problem = {"Type": "Service", "Message": f"no worker: {error}"}
+            response = Response(json.dumps(problem), 503, content_type="application/json")
+            response.headers["x-amzn-errortype"] = "ServiceException"
+        # moto's Step Functions interpreter fails an execution for good over an error without one.
+        response.headers["x-amzn-requestid"] = str(uuid.uuid4())
+        return response
 
 
 def _point_iterators_at_their_tables() -> None:
@@ -167,7 +147,7 @@ def _point_iterators_at_their_tables() -> None:
 
 
 def _release_messages() -> None:
-    """Give back what a function host that is gone had received: it will neither delete nor return it.
+    """Give back what a worker that is gone had received: it will neither delete nor return it.
 
     On AWS the pollers outlive a function's failure; without this the messages would be hidden for the
     queue's whole visibility timeout.
@@ -195,7 +175,7 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--port", type=int, default=0, help="0: any free port")
     options = parser.parse_args(argv)
-    leave_with_parent()
+    start_child("AWS")
 
     import moto.backend_index  # noqa: F401 - fail here, before the port is taken, if moto is broken
     from moto.core.config import default_user_config
@@ -224,8 +204,6 @@ def main(argv: list[str] | None = None) -> None:
     endpoint = f"http://127.0.0.1:{port}"
     os.environ.update(client_environ(endpoint))
     os.environ["MOTO_PORT"] = str(port)
-    for name in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(name, lambda *_: os._exit(0))
     threading.Thread(target=_forget_old_stream_iterators, daemon=True).start()
     announce(port=port, endpoint=endpoint)
     server.serve_forever()

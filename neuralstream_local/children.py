@@ -8,8 +8,10 @@ leaves. A child says that it is ready by one JSON line on its standard output.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import select
+import signal
 import subprocess
 import sys
 import threading
@@ -17,7 +19,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, cast
 
-__all__ = ["Child", "ChildFailed", "announce", "leave_with_parent"]
+__all__ = ["Child", "ChildFailed", "announce", "start_child"]
 
 ROOT = Path(__file__).resolve().parent.parent
 _STOP_SECONDS = 5.0
@@ -116,8 +118,8 @@ def announce(**what: Any) -> None:
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
 
 
-def leave_with_parent() -> None:
-    """In the child: end this process as soon as the parent is gone."""
+def start_child(name: str) -> None:
+    """In the child: end on SIGTERM or when the parent is gone, and log to standard error as ``name``."""
 
     def watch() -> None:
         while os.read(0, 1024):
@@ -125,6 +127,8 @@ def leave_with_parent() -> None:
         os._exit(0)
 
     threading.Thread(target=watch, name="leave-with-parent", daemon=True).start()
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+    logging.basicConfig(level=logging.INFO, format=f"%(asctime)s {name} %(levelname)s %(message)s")
 
 
 def _python_path() -> str:

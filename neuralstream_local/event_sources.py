@@ -7,21 +7,23 @@ stays at a record that fails. Schedules are in `neuralstream_local.scheduler`.
 from __future__ import annotations
 
 import base64
+import json
 import logging
 import math
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from datetime import datetime
 from functools import partial
 from typing import Any, Final
 
 import boto3
+from moto.events.models import EventPattern
 
 from neuralstream_local.aws_server import REGION
-from neuralstream_local.control import Checkpoint
 from neuralstream_local.template import QueueEvent, StreamEvent
 
-__all__ = ["EventSource", "matches", "poll_queue", "poll_stream"]
+__all__ = ["Checkpoint", "EventSource", "StoredCheckpoint", "matches"]
 
 _BUSY_SECONDS: Final = 0.05
 _IDLE_SECONDS: Final = 0.5
@@ -33,9 +35,45 @@ _RETRY_SECONDS: Final = 1
 _FAILING_SECONDS: Final = 5.0
 """A poller that failed is well again when it has run for so long."""
 _MAX_ERROR: Final = 300
+"""Characters."""
+_CHECKPOINTS: Final = "neuralstream-local-checkpoints"
+"""A bucket."""
 
 Call = Callable[[Any], Any]
 _log = logging.getLogger(__name__)
+
+
+class Checkpoint:
+    """The position up to which a stream was processed, kept in this object."""
+
+    def __init__(self) -> None:
+        self._position: str | None = None
+
+    def get(self) -> str | None:
+        return self._position
+
+    def put(self, position: str) -> None:
+        self._position = position
+
+
+class StoredCheckpoint(Checkpoint):
+    """The same, kept under ``name`` in a bucket of the AWS emulation, which outlives the worker."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self._s3 = boto3.client("s3")
+        self._s3.create_bucket(Bucket=_CHECKPOINTS)
+        self._name = name
+
+    def get(self) -> str | None:
+        try:
+            stored = self._s3.get_object(Bucket=_CHECKPOINTS, Key=self._name)
+        except self._s3.exceptions.NoSuchKey:
+            return None
+        return stored["Body"].read().decode()
+
+    def put(self, position: str) -> None:
+        self._s3.put_object(Bucket=_CHECKPOINTS, Key=self._name, Body=position.encode())
 
 
 class EventSource:
@@ -75,7 +113,7 @@ class EventSource:
     def of_queue(
         cls, event: QueueEvent, call: Call, stop: threading.Event, *, limit: float = math.inf
     ) -> EventSource:
-        poll = partial(poll_queue, event, stop)
+        poll = partial(_poll_queue, event, stop)
         return cls("queue", event.function, poll, call, stop, limit=limit)
 
     @classmethod
@@ -89,7 +127,7 @@ class EventSource:
         limit: float = math.inf,
     ) -> EventSource:
         """Without a ``checkpoint`` it reads from the beginning of the stream."""
-        poll = partial(poll_stream, event, stop, checkpoint or Checkpoint())
+        poll = partial(_poll_stream, event, stop, checkpoint or Checkpoint())
         return cls("stream", event.function, poll, call, stop, limit=limit)
 
     def _run(self) -> None:
@@ -125,7 +163,7 @@ class EventSource:
         }
 
 
-def poll_queue(event: QueueEvent, stop: threading.Event, call: Call) -> None:
+def _poll_queue(event: QueueEvent, stop: threading.Event, call: Call) -> None:
     """Receive, call, delete what did not fail."""
     sqs: Any = boto3.client("sqs")
     url = sqs.get_queue_url(QueueName=event.queue_arn.rsplit(":", 1)[1])["QueueUrl"]
@@ -189,7 +227,7 @@ def _queue_record(message: Mapping[str, Any], arn: str) -> dict[str, Any]:
     }
 
 
-def poll_stream(
+def _poll_stream(
     event: StreamEvent, stop: threading.Event, checkpoint: Checkpoint, call: Call
 ) -> None:
     """Deliver matching records in order, those after ``checkpoint`` or else all.
@@ -209,7 +247,11 @@ def poll_stream(
     while not stop.is_set():
         answer = streams.get_records(ShardIterator=iterator, Limit=1000)
         records = [_stream_record(record, arn) for record in answer["Records"]]
-        wanted = [r for r in records if _wanted(event, r)]
+        wanted = [
+            record
+            for record in records
+            if not event.patterns or any(matches(pattern, record) for pattern in event.patterns)
+        ]
         for at in range(0, len(wanted), event.batch_size):
             _deliver(event, wanted[at : at + event.batch_size], call, stop)
         iterator = answer["NextShardIterator"]
@@ -245,63 +287,32 @@ def _sequence_number(record: Mapping[str, Any]) -> str:
 
 
 def _stream_record(record: Mapping[str, Any], arn: str) -> dict[str, Any]:
-    change = dict(record["dynamodb"])
-    created: Any = change.get("ApproximateCreationDateTime")
-    if hasattr(created, "timestamp"):
-        change["ApproximateCreationDateTime"] = created.timestamp()
     return {
         "eventID": record["eventID"],
         "eventName": record["eventName"],
         "eventVersion": record.get("eventVersion", "1.1"),
         "eventSource": "aws:dynamodb",
         "awsRegion": REGION,
-        "dynamodb": _as_json(change),
+        "dynamodb": json.loads(json.dumps(record["dynamodb"], default=_json_value)),
         "eventSourceARN": arn,
     }
 
 
-def _as_json(value: Any) -> Any:
-    """Attribute values as Lambda's JSON has them: binary as base64."""
+def _json_value(value: Any) -> Any:
+    """What JSON does not know, as Lambda writes it: binary as base64, a time as seconds."""
     match value:
         case bytes():
             return base64.b64encode(value).decode("ascii")
-        case Mapping():
-            return {k: _as_json(v) for k, v in value.items()}
-        case str():
-            return value
-        case Sequence() | set():
-            return [_as_json(v) for v in value]
-        case _:
-            return value
+        case datetime():
+            return value.timestamp()
+        case set():
+            return list(value)
+    raise TypeError(f"{type(value).__name__} in a stream record")
 
 
-def _wanted(event: StreamEvent, record: Mapping[str, Any]) -> bool:
-    return not event.patterns or any(matches(p, record) for p in event.patterns)
-
-
-def matches(pattern: Any, value: Any) -> bool:
-    """Lambda's event filtering, as far as the template uses it: objects, literals,
-    exists, prefix, anything-but."""
-    if isinstance(pattern, Mapping):
-        return all(
-            matches(rule, value.get(name) if isinstance(value, Mapping) else None)
-            for name, rule in pattern.items()
-        )
-    return any(_rule_matches(rule, value) for rule in pattern)
-
-
-def _rule_matches(rule: Any, value: Any) -> bool:
-    match rule:
-        case {"exists": bool(wanted)}:
-            return (value is not None) is wanted
-        case {"prefix": str(prefix)}:
-            return isinstance(value, str) and value.startswith(prefix)
-        case {"anything-but": list(refused)}:
-            return value is not None and value not in refused
-        case Mapping():
-            raise ValueError(f"the laptop stack does not know the filter rule {sorted(rule)}")
-        case _:
-            return bool(rule == value)
+def matches(pattern: Mapping[str, Any], record: Any) -> bool:
+    """Whether Lambda's event filtering, which is that of EventBridge, lets ``record`` through."""
+    return bool(EventPattern(None, dict(pattern)).matches_event(record))
 
 
 def _call_batch(

@@ -10,7 +10,6 @@ import gc
 import logging
 import os
 import re
-import signal
 import sys
 import threading
 from collections.abc import Callable, Iterable, Mapping
@@ -23,7 +22,7 @@ from neuralstream_core.keys.scopes import Scope
 from neuralstream_core.memory import limit_growth
 from neuralstream_lambda.payload import MAX_PAYLOAD
 from neuralstream_local.aws_server import ACCOUNT, REGION
-from neuralstream_local.children import announce, leave_with_parent
+from neuralstream_local.children import announce, start_child
 from neuralstream_local.functions import PROCESS_GROWTH, FunctionPool, Functions
 from neuralstream_local.health import ROUTE as HEALTH
 from neuralstream_local.health import checks_of, reports, with_checks
@@ -188,10 +187,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--redis-port", type=int, required=True)
     parser.add_argument("--auth", action="store_true", help="ask for an API key")
     options = parser.parse_args(argv)
-    leave_with_parent()
-    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s gateway %(levelname)s %(message)s")
-
+    start_child("gateway")
     limit_growth(PROCESS_GROWTH)
     template = laptop_template(options.redis_port)
     functions = Functions(template.functions())

@@ -8,7 +8,7 @@ from typing import Any, Final, TypeAlias
 
 import urllib3
 
-from neuralstream_local.control import SOURCES_PATH, call
+from neuralstream_local.aws_server import SOURCES_PATH
 from neuralstream_local.http_server import Response
 
 __all__ = ["ROUTE", "Reports", "SourceChanges", "checks_of", "reports", "with_checks"]
@@ -26,11 +26,13 @@ _SILENT_LOOKS: Final = 3
 def reports(aws_endpoint: str) -> Reports:
     """The worker's reports, asked for through the AWS emulation."""
     try:
-        status, body = call(aws_endpoint, "GET", SOURCES_PATH, seconds=_ANSWER_SECONDS)
-        found: Reports = json.loads(body)
+        answer = urllib3.request(
+            "GET", aws_endpoint + SOURCES_PATH, timeout=_ANSWER_SECONDS, retries=False
+        )
+        found: Reports = answer.json()
     except (urllib3.exceptions.HTTPError, ValueError):
         return None
-    return found if status == 200 else None
+    return found if answer.status == 200 else None
 
 
 def checks_of(found: Reports) -> dict[str, str]:

@@ -15,7 +15,6 @@ import json
 import logging
 import os
 import re
-import signal
 import threading
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -23,12 +22,13 @@ from typing import Any
 from urllib.parse import unquote
 
 import boto3
+import urllib3
 
 from neuralstream_core.memory import limit_growth
-from neuralstream_local.children import announce, leave_with_parent
-from neuralstream_local.control import REGISTRATION_PATH, SOURCES_PATH, StoredCheckpoint, call
+from neuralstream_local.aws_server import REGISTRATION_PATH, SOURCES_PATH
+from neuralstream_local.children import announce, start_child
 from neuralstream_local.environment import TimedOut
-from neuralstream_local.event_sources import EventSource
+from neuralstream_local.event_sources import EventSource, StoredCheckpoint
 from neuralstream_local.functions import PROCESS_GROWTH, Functions
 from neuralstream_local.http_server import HttpServer, Request, Response
 from neuralstream_local.laptop import laptop_template
@@ -91,9 +91,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--redis-port", type=int, required=True)
     parser.add_argument("--resume", action="store_true", help="go on where another worker ended")
     options = parser.parse_args(argv)
-    leave_with_parent()
-    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s worker %(levelname)s %(message)s")
+    start_child("worker")
     logging.getLogger("botocore").setLevel(logging.WARNING)
 
     limit_growth(PROCESS_GROWTH)
@@ -103,25 +101,23 @@ def main(argv: list[str] | None = None) -> None:
     server = HttpServer(Invoker(functions, sources), 0)
     if not options.resume:
         create_storage(template)
-    endpoint = os.environ["AWS_ENDPOINT_URL"]
-    status, _ = call(endpoint, "PUT", REGISTRATION_PATH, f"http://127.0.0.1:{server.port}".encode())
-    if status != 204:
-        raise RuntimeError(f"the AWS emulation answered {status} to the registration")
-    sources += _start_sources(template, functions, endpoint)
+    registration = os.environ["AWS_ENDPOINT_URL"] + REGISTRATION_PATH
+    answer = urllib3.request("PUT", registration, body=f"http://127.0.0.1:{server.port}")
+    if answer.status != 204:
+        raise RuntimeError(f"the AWS emulation answered {answer.status} to the registration")
+    sources += _start_sources(template, functions)
     announce(port=server.port)
     server.serve()
 
 
-def _start_sources(
-    template: Template, functions: Functions, endpoint: str
-) -> Iterator[EventSource]:
+def _start_sources(template: Template, functions: Functions) -> Iterator[EventSource]:
     stop = threading.Event()  # never set: the threads end with the process
     for queue in template.queue_events():
         function = functions[queue.function]
         yield EventSource.of_queue(queue, function, stop, limit=function.function.timeout)
     for stream in template.stream_events():
         function = functions[stream.function]
-        checkpoint = StoredCheckpoint(endpoint, f"{stream.function}/{stream.table}")
+        checkpoint = StoredCheckpoint(f"{stream.function}/{stream.table}")
         limit = function.function.timeout
         yield EventSource.of_stream(stream, function, stop, checkpoint, limit=limit)
     scheduler = LocalScheduler(boto3.client("scheduler"), boto3.client("sqs"))

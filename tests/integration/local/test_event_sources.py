@@ -9,8 +9,7 @@ import uuid
 import boto3
 import pytest
 
-from neuralstream_local.control import Checkpoint, StoredCheckpoint
-from neuralstream_local.event_sources import EventSource
+from neuralstream_local.event_sources import Checkpoint, EventSource, StoredCheckpoint
 from neuralstream_local.template import QueueEvent, StreamEvent
 from tests.support.aws import cancel_transaction
 from tests.support.poll import eventually
@@ -198,8 +197,8 @@ def test_a_stream_pump_that_fails_is_reported_and_goes_on_where_it_was(table, st
     assert seen == ["0", "1"]
 
 
-def test_another_pump_with_the_same_position_reads_on_from_there(aws, table, stop):
-    seen, first, position = [], threading.Event(), StoredCheckpoint(aws.endpoint, table.name)
+def test_another_pump_with_the_same_position_reads_on_from_there(table, stop):
+    seen, first, position = [], threading.Event(), StoredCheckpoint(table.name)
 
     def function(event):
         seen.extend(record["dynamodb"]["Keys"]["SK"]["S"] for record in event["Records"])
@@ -213,7 +212,7 @@ def test_another_pump_with_the_same_position_reads_on_from_there(aws, table, sto
     first.set()
     for n in range(3, 6):
         table.put({"PK": "job", "SK": str(n)})
-    EventSource.of_stream(event, function, stop, StoredCheckpoint(aws.endpoint, table.name))
+    EventSource.of_stream(event, function, stop, StoredCheckpoint(table.name))
     assert eventually(lambda: len(seen) >= 6)
     assert sorted(seen) == [str(n) for n in range(6)]
 
@@ -242,14 +241,6 @@ def test_a_function_that_does_not_return_in_its_time_is_reported_until_it_does(t
     assert source.report()["error"] == "its function has not returned within its 0.2 s"
     free.set()
     assert eventually(lambda: source.report()["ok"])
-
-
-def test_a_checkpoint_is_bounded(aws):
-    checkpoint = StoredCheckpoint(aws.endpoint, f"a name/with parts?{uuid.uuid4().hex}")
-    checkpoint.put("x" * 1024)
-    with pytest.raises(RuntimeError, match="413"):
-        checkpoint.put("x" * 1025)
-    assert checkpoint.get() == "x" * 1024
 
 
 def _lambda(stack, **arguments):
