@@ -14,19 +14,18 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from itertools import count
 from queue import Empty, LifoQueue
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any, Final
 
 from neuralstream_local.aws_server import ACCOUNT, REGION
 from neuralstream_local.environment import Environment, TimedOut
 from neuralstream_local.template import Function
 
-__all__ = ["PROCESS_GROWTH", "Context", "FunctionPool", "Functions", "load"]
+__all__ = ["PROCESS_GROWTH", "FunctionPool", "Functions", "load"]
 
 MAX_ENVIRONMENTS: Final = 4
 MAX_ABANDONED: Final = 4
@@ -36,48 +35,12 @@ _PATIENCE_SECONDS: Final = 0.02
 _WAIT_SECONDS: Final = 0.2
 """How often a call that waits looks whether another environment may be made."""
 
-_log = logging.getLogger(__name__)
 PROCESS_GROWTH: Final = 4 * 1024**3
 """Bytes by which a process of functions may grow: what a model asks for beyond it fails, and nothing else."""
 
+_log = logging.getLogger(__name__)
 _loading = threading.Lock()
 _serial = count()
-
-
-@dataclass(slots=True)
-class Context:
-    """What Lambda passes as ``context``."""
-
-    function: Function
-    aws_request_id: str
-    deadline: float
-    """`time.monotonic` at which Lambda would end the call."""
-    function_version: str = "$LATEST"
-    identity: None = None
-    client_context: None = None
-
-    @property
-    def function_name(self) -> str:
-        return self.function.name
-
-    @property
-    def invoked_function_arn(self) -> str:
-        return f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{self.function.name}"
-
-    @property
-    def memory_limit_in_mb(self) -> str:
-        return str(self.function.memory)
-
-    @property
-    def log_group_name(self) -> str:
-        return f"/aws/lambda/{self.function.name}"
-
-    @property
-    def log_stream_name(self) -> str:
-        return "local"
-
-    def get_remaining_time_in_millis(self) -> int:
-        return max(0, int((self.deadline - time.monotonic()) * 1000))
 
 
 class FunctionPool:
@@ -108,12 +71,9 @@ class FunctionPool:
             TimedOut: the handler took longer than the function's timeout, or no environment was free
                 for that long.
         """
-        deadline = time.monotonic() + self.function.timeout
-        environment = self._take(deadline)
         seconds = self.function.timeout
-        context = Context(
-            self.function, request_id or str(uuid.uuid4()), time.monotonic() + seconds
-        )
+        environment = self._take(time.monotonic() + seconds)
+        context = _context(self.function, request_id or str(uuid.uuid4()))
         try:
             result = environment.call(event, context, seconds)
         except TimedOut:
@@ -163,38 +123,34 @@ class FunctionPool:
         return Environment(handler, self.function.logical_id)
 
 
-class Functions(Mapping[str, FunctionPool]):
-    """Every function by logical id; `find` also knows names and ARNs, as Lambda's API does."""
+class Functions:
+    """Every function, by logical id, name, name:alias or ARN, as Lambda's API finds them."""
 
-    def __init__(self, functions: Mapping[str, Function]) -> None:
-        self._pools = {name: FunctionPool(function) for name, function in functions.items()}
-        self._by_name = {function.name: self._pools[name] for name, function in functions.items()}
+    def __init__(self, functions: Iterable[Function]) -> None:
+        self._pools: dict[str, FunctionPool] = {}
+        for function in functions:
+            pool = FunctionPool(function)
+            self._pools |= {function.logical_id: pool, function.name: pool}
 
-    def __getitem__(self, name: str) -> FunctionPool:
-        return self._pools[name]
+    def __getitem__(self, reference: str) -> FunctionPool:
+        return self._pools[reference.rsplit(":function:", 1)[-1].split(":", 1)[0]]
 
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._pools)
 
-    def __len__(self) -> int:
-        return len(self._pools)
-
-    def find(self, reference: str) -> FunctionPool | None:
-        """A function by logical id, name, name:alias or ARN."""
-        name = reference.rsplit(":function:", 1)[-1].split(":", 1)[0]
-        return self._pools.get(name) or self._by_name.get(name)
-
-    def invoke(self, reference: str, event: Any) -> Any:
-        """Call a function by anything `find` knows, and return what it returns.
-
-        Raises:
-            LookupError: no such function.
-            Exception: whatever the function raises.
-        """
-        function = self.find(reference)
-        if function is None:
-            raise LookupError(f"no function {reference}")
-        return function(event)
+def _context(function: Function, request_id: str) -> SimpleNamespace:
+    """What Lambda passes as ``context`` to a call that starts now."""
+    deadline = time.monotonic() + function.timeout
+    return SimpleNamespace(
+        function_name=function.name,
+        function_version="$LATEST",
+        invoked_function_arn=f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{function.name}",
+        memory_limit_in_mb=str(function.memory),
+        aws_request_id=request_id,
+        log_group_name=f"/aws/lambda/{function.name}",
+        log_stream_name="local",
+        identity=None,
+        client_context=None,
+        get_remaining_time_in_millis=lambda: max(0, int((deadline - time.monotonic()) * 1000)),
+    )
 
 
 def load(function: Function) -> ModuleType:

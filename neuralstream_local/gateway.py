@@ -13,17 +13,18 @@ import re
 import sys
 import threading
 from collections.abc import Callable, Iterable, Mapping
+from operator import attrgetter
 from typing import Any, Final
 from urllib.parse import unquote
 
-from cachetools import TTLCache
+from cachetools import TTLCache, cachedmethod
 
 from neuralstream_core.keys.scopes import Scope
 from neuralstream_core.memory import limit_growth
 from neuralstream_lambda.payload import MAX_PAYLOAD
 from neuralstream_local.aws_server import ACCOUNT, REGION
 from neuralstream_local.children import announce, start_child
-from neuralstream_local.functions import PROCESS_GROWTH, FunctionPool, Functions
+from neuralstream_local.functions import PROCESS_GROWTH, Functions
 from neuralstream_local.health import ROUTE as HEALTH
 from neuralstream_local.health import checks_of, reports, with_checks
 from neuralstream_local.http_server import WAYS_OUT, HttpServer, Request, Response, message
@@ -141,10 +142,7 @@ class _Authorizer:
         if configured is None:
             raise ValueError("template.yaml has no default authorizer")
         name, self._header, seconds = configured
-        function = functions.find(name)
-        if function is None:
-            raise ValueError(f"the authorizer's function {name} is not in template.yaml")
-        self._function: FunctionPool = function
+        self._function = functions[name]
         self._decisions: TTLCache[str, dict[str, Any]] = TTLCache(_CACHED_IDENTITIES, seconds)
         self._caching = threading.Lock()
 
@@ -153,20 +151,22 @@ class _Authorizer:
         identity = event["headers"].get(self._header)
         if not identity:
             return message(401, "Unauthorized")
-        with self._caching:
-            decision = self._decisions.get(identity)
-        if decision is None:
-            try:
-                decision = self._ask(event, identity)
-            except Exception:  # noqa: BLE001 - whatever an authorizer raises is API Gateway's 500
-                _log.exception("the authorizer failed")
-                return message(500, "Internal Server Error")
+        try:
+            decision = self._decide(event, identity)
+        except Exception:  # noqa: BLE001 - whatever an authorizer raises is API Gateway's 500
+            _log.exception("the authorizer failed")
+            return message(500, "Internal Server Error")
         if decision.get("isAuthorized") is not True:
             return message(403, "Forbidden")
         event["requestContext"]["authorizer"] = {"lambda": decision.get("context") or {}}
         return None
 
-    def _ask(self, event: dict[str, Any], identity: str) -> dict[str, Any]:
+    @cachedmethod(
+        attrgetter("_decisions"),
+        key=lambda _self, _event, identity: identity,
+        lock=attrgetter("_caching"),
+    )
+    def _decide(self, event: dict[str, Any], identity: str) -> dict[str, Any]:
         asked = {name: value for name, value in event.items() if name != "body"}
         route = event["routeKey"].replace(" ", "", 1)
         asked |= {
@@ -175,8 +175,6 @@ class _Authorizer:
             "routeArn": f"arn:aws:execute-api:{REGION}:{ACCOUNT}:local/$default/{route}",
         }
         decision: dict[str, Any] = self._function(asked)
-        with self._caching:
-            self._decisions[identity] = decision
         return decision
 
 
@@ -190,7 +188,7 @@ def main(argv: list[str] | None = None) -> None:
     start_child("gateway")
     limit_growth(PROCESS_GROWTH)
     template = laptop_template(options.redis_port)
-    functions = Functions(template.functions())
+    functions = Functions(template.functions().values())
     endpoint = os.environ["AWS_ENDPOINT_URL"]
     gateway = Gateway(
         template, functions, auth=options.auth, checks=lambda: checks_of(reports(endpoint))

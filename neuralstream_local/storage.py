@@ -98,18 +98,19 @@ def _schedules(template: Template) -> None:
     scheduler: Any = boto3.client("scheduler")
     for logical_id in template.of_type("AWS::Scheduler::ScheduleGroup"):
         scheduler.create_schedule_group(Name=template.resolve({"Ref": logical_id}))
-    for schedule in template.schedules():
+    for name, (function, event) in template.events("ScheduleV2").items():
         target = {
-            "Arn": template.resolve({"Fn::GetAtt": f"{schedule.function}.Arn"}),
-            "RoleArn": f"arn:aws:iam::{ACCOUNT}:role/{schedule.name}",
-            "Input": schedule.payload,
+            "Arn": template.resolve({"Fn::GetAtt": f"{function}.Arn"}),
+            "RoleArn": f"arn:aws:iam::{ACCOUNT}:role/{name}",
+            "Input": event.get("Input", "{}"),
         }
-        if schedule.failures_arn is not None:
-            target["DeadLetterConfig"] = {"Arn": schedule.failures_arn}
+        if failures := event.get("DeadLetterConfig"):
+            target["DeadLetterConfig"] = failures
         scheduler.create_schedule(
-            Name=schedule.name,
-            ScheduleExpression=schedule.expression,
-            ScheduleExpressionTimezone=schedule.timezone,
+            Name=name,
+            ScheduleExpression=event["ScheduleExpression"],
+            ScheduleExpressionTimezone=event.get("ScheduleExpressionTimezone", "UTC"),
+            State=event.get("State", "ENABLED"),
             FlexibleTimeWindow={"Mode": "OFF"},
             Target=target,
         )

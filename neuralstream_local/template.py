@@ -1,8 +1,4 @@
-"""template.yaml as the laptop needs it: functions, their events and the storage, names resolved.
-
-Only what the stack runs on is read. CloudFormation's short tags (``!Ref`` …) become the long form
-(``{"Ref": …}``), and `Template.resolve` replaces them by this laptop's values.
-"""
+"""template.yaml with its intrinsic functions resolved: functions, their events and the storage."""
 
 from __future__ import annotations
 
@@ -15,7 +11,7 @@ from typing import Any, Final
 
 import yaml
 
-__all__ = ["Function", "HttpRoute", "QueueEvent", "Schedule", "StreamEvent", "Template", "parse"]
+__all__ = ["Function", "HttpRoute", "QueueEvent", "StreamEvent", "Template", "parse"]
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 NO_VALUE: Final = object()
@@ -72,18 +68,6 @@ class StreamEvent:
     patterns: tuple[Mapping[str, Any], ...]
     max_retries: int
     reports_failures: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Schedule:
-    """An enabled EventBridge schedule; ``payload`` is the JSON text the function receives."""
-
-    name: str
-    function: str
-    expression: str
-    timezone: str
-    payload: str
-    failures_arn: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +145,7 @@ class Template:
                 function=function,
                 public=event.get("Auth", {}).get("Authorizer") == "NONE",
             )
-            for function, event in self._events("HttpApi")
+            for function, event in self.events("HttpApi").values()
         ]
 
     def authorizer(self) -> tuple[str, str, float] | None:
@@ -184,7 +168,7 @@ class Template:
                 window_seconds=float(event.get("MaximumBatchingWindowInSeconds", 0)),
                 reports_failures=_reports_failures(event),
             )
-            for function, event in self._events("SQS")
+            for function, event in self.events("SQS").values()
         ]
 
     def stream_events(self) -> list[StreamEvent]:
@@ -200,21 +184,7 @@ class Template:
                 max_retries=int(event.get("MaximumRetryAttempts", 3)),
                 reports_failures=_reports_failures(event),
             )
-            for function, event in self._events("DynamoDB")
-        ]
-
-    def schedules(self) -> list[Schedule]:
-        return [
-            Schedule(
-                name=f"{function}{at}",
-                function=function,
-                expression=event["ScheduleExpression"],
-                timezone=event.get("ScheduleExpressionTimezone", "UTC"),
-                payload=event.get("Input", "{}"),
-                failures_arn=event.get("DeadLetterConfig", {}).get("Arn"),
-            )
-            for at, (function, event) in enumerate(self._events("ScheduleV2"))
-            if event.get("State", "ENABLED") == "ENABLED"
+            for function, event in self.events("DynamoDB").values()
         ]
 
     def resolve(self, value: Any) -> Any:
@@ -230,13 +200,14 @@ class Template:
             return [v for v in map(self.resolve, value) if v is not NO_VALUE]
         return value
 
-    def _events(self, kind: str) -> list[tuple[str, dict[str, Any]]]:
-        return [
-            (name, event["Properties"])
-            for name, properties in self.of_type("AWS::Serverless::Function").items()
-            for event in properties.get("Events", {}).values()
+    def events(self, kind: str) -> dict[str, tuple[str, dict[str, Any]]]:
+        """Function and properties of every event of one type, by the logical id that SAM gives it."""
+        return {
+            function + name: (function, event["Properties"])
+            for function, properties in self.of_type("AWS::Serverless::Function").items()
+            for name, event in properties.get("Events", {}).items()
             if event["Type"] == kind
-        ]
+        }
 
     def _intrinsic(self, key: str, argument: Any) -> Any:
         match key:
@@ -257,18 +228,12 @@ class Template:
                 return self.resolve(argument[0]) == self.resolve(argument[1])
             case "Fn::Not":
                 return not self._truth(argument[0])
-            case "Fn::And":
-                return all(map(self._truth, argument))
-            case "Fn::Or":
-                return any(map(self._truth, argument))
             case "Fn::Join":
                 return argument[0].join(str(self.resolve(part)) for part in argument[1])
             case "Fn::Split":
                 return str(self.resolve(argument[1])).split(argument[0])
             case "Fn::Select":
                 return self.resolve(argument[1])[int(argument[0])]
-            case "Fn::GetAZs":
-                return [f"{self._value('AWS::Region')}{zone}" for zone in "abc"]
         raise ValueError(f"template.yaml uses {key}, which the laptop stack does not resolve")
 
     def _truth(self, condition: Any) -> bool:

@@ -54,8 +54,9 @@ class Invoker:
         if request.path == SOURCES_PATH:
             return _json(200, [source.report() for source in self._sources])
         matched = _INVOKE.match(request.path)
-        function = self._functions.find(unquote(matched[1])) if matched else None
-        if function is None:
+        try:
+            function = self._functions[unquote(matched[1]) if matched else ""]
+        except KeyError:
             return _refusal(404, "ResourceNotFoundException", f"Function not found: {request.path}")
         try:
             event = json.loads(request.body or b"{}")
@@ -96,7 +97,7 @@ def main(argv: list[str] | None = None) -> None:
 
     limit_growth(PROCESS_GROWTH)
     template = laptop_template(options.redis_port)
-    functions = Functions(template.functions())
+    functions = Functions(template.functions().values())
     sources: list[EventSource] = []
     server = HttpServer(Invoker(functions, sources), 0)
     if not options.resume:
@@ -125,7 +126,7 @@ def _start_sources(template: Template, functions: Functions) -> Iterator[EventSo
         "schedule",
         "every function",
         partial(poll_schedules, scheduler, stop),
-        lambda due: functions.invoke(due.arn, due.event),
+        lambda due: functions[due.arn](due.event),
         stop,
     )
 

@@ -45,7 +45,7 @@ def status_of(aws, table_name, monkeypatch):
             "Cache.Endpoint.Port": "1",
         }
         template = kind(ROOT / "template.yaml", values)
-        gateway = Gateway(template, Functions(template.functions()), auth=True)
+        gateway = Gateway(template, Functions(template.functions().values()), auth=True)
 
         def ask(key):
             # A route that needs nothing but its scope.

@@ -134,7 +134,9 @@ def serve(tmp_path):
     servers = []
 
     def start(*, auth):
-        server = HttpServer(Gateway(template, Functions(template.functions()), auth=auth), 0)
+        server = HttpServer(
+            Gateway(template, Functions(template.functions().values()), auth=auth), 0
+        )
         thread = threading.Thread(target=server.serve)
         thread.start()
         servers.append((server, thread))

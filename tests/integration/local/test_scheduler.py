@@ -161,13 +161,13 @@ def test_a_schedule_that_nobody_can_read_does_not_stop_the_others(group):
 
 
 def test_the_schedules_of_the_template_run_on_the_laptop(stack):
-    declared = laptop_template(redis_port=1).schedules()
+    declared = laptop_template(redis_port=1).events("ScheduleV2")
     assert declared
     scheduler = stack.client("scheduler")
-    for schedule in declared:
-        held = scheduler.get_schedule(GroupName="default", Name=schedule.name)
-        assert held["ScheduleExpression"] == schedule.expression
-        assert held["Target"]["Input"] == schedule.payload
+    for name, (_, event) in declared.items():
+        held = scheduler.get_schedule(GroupName="default", Name=name)
+        assert held["ScheduleExpression"] == event["ScheduleExpression"]
+        assert held["Target"]["Input"] == event.get("Input", "{}")
         assert (
             stack.client("lambda").invoke(
                 FunctionName=held["Target"]["Arn"], Payload=held["Target"]["Input"].encode()
