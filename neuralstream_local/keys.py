@@ -18,45 +18,40 @@ import argparse
 import os
 import sys
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any
 
 from neuralstream_core.errors import NeuralStreamError
 from neuralstream_core.keys import KeyRecord, KeyStore, Scope
 from neuralstream_core.table import Table
 from neuralstream_core.time import iso, system_clock, to_micros
+from neuralstream_local.aws_server import REGION
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["DEFAULT_TABLE", "key_store", "main"]
-
-DEFAULT_TABLE: Final = "neuralstream-local-keys"
+__all__ = ["key_store", "main"]
 
 
 def key_store(table: str, endpoint: str | None = None) -> KeyStore:
-    """The store behind ``table``; ``endpoint`` is the laptop stack's AWS address.
-
-    The laptop emulation takes any credentials, so with an ``endpoint`` none need be set up.
-    """
+    """The store behind ``table`` on AWS, or at ``endpoint``, the laptop stack's AWS address."""
     import boto3
 
-    if endpoint is None:
-        client = boto3.client("dynamodb")
-    else:
-        client = boto3.client(
-            "dynamodb",
-            endpoint_url=endpoint,
-            region_name="us-east-1",
-            aws_access_key_id="local",
-            aws_secret_access_key="local",  # noqa: S106 - the emulation checks no credential
-        )
-    return KeyStore(Table(client, table))
+    laptop: dict[str, Any] = {}
+    if endpoint is not None:  # the emulation takes any credentials
+        laptop = {"endpoint_url": endpoint, "region_name": REGION}
+        laptop |= {"aws_access_key_id": "local", "aws_secret_access_key": "local"}
+    return KeyStore(Table(boto3.client("dynamodb", **laptop), table))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; 0 when it did what it was asked."""
     options = _parser().parse_args(arguments)
-    store = key_store(options.table, options.endpoint)
+    table = options.table or os.environ.get("NEURALSTREAM_KEYS_TABLE", "")
+    if not table:
+        from neuralstream_local.laptop import KEYS_TABLE
+
+        table = KEYS_TABLE
+    store = key_store(table, options.endpoint)
     try:
         if options.command == "mint":
             _mint(store, options)
@@ -105,7 +100,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m neuralstream_local.keys", description="Mint, list and revoke API keys."
     )
-    parser.add_argument("--table", default=os.environ.get("NEURALSTREAM_KEYS_TABLE", DEFAULT_TABLE))
+    parser.add_argument("--table", help="default: NEURALSTREAM_KEYS_TABLE, else the laptop stack's")
     parser.add_argument("--endpoint", help="AWS address of the laptop stack; not for real AWS")
     commands = parser.add_subparsers(dest="command", required=True)
     mint = commands.add_parser("mint", help="make a key and show it once")

@@ -61,8 +61,14 @@ def main(environ: Mapping[str, str]) -> int:
         log.parent.mkdir(exist_ok=True)
         log_file = held.enter_context(log.open("wb"))
         stack = Stack(port, port + 1, auth=auth, log=log_file)
-        key = _mint(stack) if auth else None
-        _warn_about_broken(stack, log)
+        key = None
+        if auth:
+            from neuralstream_core.keys import Scope
+            from neuralstream_local.keys import key_store
+
+            key = key_store(KEYS_TABLE, stack.aws_endpoint).mint("laptop", list(Scope)).key
+        for name in stack.broken:
+            _say(f"! {name} cannot be imported; its routes answer 500, {_short(log)} says why")
         loaded = _load(example, stack, key)
         _welcome(stack, loaded, key, log, time.monotonic() - started)
         return _wait(stack, log)
@@ -123,18 +129,6 @@ def _why_not(port: int) -> str | None:
         time.sleep(_WATCH_SECONDS / 5)
 
 
-def _mint(stack: Stack) -> str:
-    """An API key with every scope."""
-    import boto3
-
-    from neuralstream_core.keys import KeyStore, Scope
-    from neuralstream_core.table import Table
-
-    os.environ.update(stack.environ)
-    minted = KeyStore(Table(boto3.client("dynamodb"), KEYS_TABLE)).mint("laptop", list(Scope))
-    return minted.key
-
-
 def _load(example: str, stack: Stack, key: str | None) -> str:
     """Load the example through the API; says what was loaded.
 
@@ -151,11 +145,6 @@ def _load(example: str, stack: Stack, key: str | None) -> str:
         raise _Refused(f"the {example} example could not be loaded ({error})") from error
     counts = ", ".join(f"{count} {what}" for what, count in loaded.items())
     return f"the {example} example: {counts}"
-
-
-def _warn_about_broken(stack: Stack, log: Path) -> None:
-    for name in stack.broken:
-        _say(f"! {name} cannot be imported; its routes answer 500, {_short(log)} says why")
 
 
 def _welcome(stack: Stack, loaded: str, key: str | None, log: Path, seconds: float) -> None:

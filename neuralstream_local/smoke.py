@@ -5,8 +5,7 @@
     NEURALSTREAM_API_KEY=... python -m neuralstream_local.smoke --url https://... [--bucket NAME]
 
 Each step prints its time. The first that fails is named with what came back, and the exit status is 1.
-Standard library only, but for ``--bucket``, which needs boto3 and credentials that may write to
-``jobs/smoke/`` of that bucket: it adds a batch job, which the other steps do not reach.
+``--bucket`` adds a batch job, and needs credentials that may write to ``jobs/smoke/`` of that bucket.
 
 What it leaves behind: one view and one model, always the same two (`NAME`), since the API deletes neither
 a version nor a view that one reads. Registering is idempotent for each principal, so a person who runs it
@@ -18,7 +17,6 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import http.client
 import json
 import os
 import secrets
@@ -27,7 +25,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import urlsplit
+
+import urllib3
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -38,11 +37,6 @@ NAME: Final = "neuralstream_smoke"
 """Of the view and of the model."""
 
 _ROW: Final = {"tenure_months": 4, "monthly_charges": 79.5, "support_tickets": 3}
-_DTYPES: Final = {
-    "tenure_months": "int64",
-    "monthly_charges": "float64",
-    "support_tickets": "int64",
-}
 _PROBABILITY: Final = 0.87
 """Of the quickstart's model for `_ROW`, to two digits, as the README shows it."""
 _REGISTER: Final = Path(__file__).parents[1] / "examples" / "quickstart" / "register.json"
@@ -142,12 +136,14 @@ class Smoke:
         body = {
             "entity": "user_id",
             "ttl_seconds": 3600,
-            "features": [{"name": name, "dtype": dtype} for name, dtype in _DTYPES.items()],
+            "features": [
+                {"name": name, "dtype": "int64" if isinstance(value, int) else "float64"}
+                for name, value in _ROW.items()
+            ],
             "description": "written by the smoke test",
         }
-        return (
-            f"schema version {self._call('PUT', f'/features/views/{NAME}', body)['schema_version']}"
-        )
+        answer = self._call("PUT", f"/features/views/{NAME}", body)
+        return f"schema version {answer['schema_version']}"
 
     def _write(self) -> str:
         body = {"feature_view": NAME, "entity_id": self._entity, "features": _ROW}
@@ -216,15 +212,16 @@ class Smoke:
             _expect(job["status"] == "SUCCEEDED" and job["progress"]["rows"] == 1, job)
             return f"{job['job_id']}, 1 row"
         finally:
-            listed = client.list_objects_v2(Bucket=bucket, Prefix=folder).get("Contents", [])
-            for item in listed:
+            for item in client.list_objects_v2(Bucket=bucket, Prefix=folder).get("Contents", []):
                 client.delete_object(Bucket=bucket, Key=item["Key"])
 
     def _lineage(self) -> str:
         versions = self._call("GET", f"/models/{NAME}/lineage")["versions"]
-        own = [one for one in versions if one["version"] == self._version]
-        _expect(bool(own) and own[0]["feature_views"][0]["view"] == NAME, versions)
-        return f"{self._version} from {NAME} at schema version {own[0]['feature_views'][0]['schema_version']}"
+        views = [
+            v for one in versions if one["version"] == self._version for v in one["feature_views"]
+        ]
+        _expect(bool(views) and views[0]["view"] == NAME, versions)
+        return f"{self._version} from {NAME} at schema version {views[0]['schema_version']}"
 
     def _stats(self) -> str:
         versions = self._call("GET", f"/monitoring/stats?model={NAME}&window=1h")["versions"]
@@ -250,20 +247,18 @@ class Smoke:
         key: str | None = None,
     ) -> tuple[int, Any]:
         """Status and decoded answer of one request on a connection of its own."""
-        parts = urlsplit(self._url)
-        secure = parts.scheme == "https"
-        kind = http.client.HTTPSConnection if secure else http.client.HTTPConnection
-        connection = kind(parts.hostname or "", parts.port, timeout=_REQUEST_SECONDS)
         sent = {"content-type": "application/json"} | (headers or {})
         if key is not None:
             sent["x-api-key"] = key
-        try:
-            text = None if body is None else json.dumps(body)
-            connection.request(method, parts.path + path, text, sent)
-            answer = connection.getresponse()
-            return answer.status, _decoded(answer.read())
-        finally:
-            connection.close()
+        answer = urllib3.request(
+            method,
+            self._url + path,
+            body=None if body is None else json.dumps(body),
+            headers=sent,
+            timeout=_REQUEST_SECONDS,
+            retries=False,
+        )
+        return answer.status, _decoded(answer.data)
 
     def _until(self, ask: Callable[[], Any], done: Callable[[Any], bool], seconds: float) -> Any:
         """The first answer that is ``done``, or the last one when ``seconds`` have passed."""
@@ -293,19 +288,8 @@ def _expect(holds: bool, got: object) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the steps; 0 when all passed, 1 when one failed."""
-    options = _parser().parse_args(arguments)
-    files = _files(options.bucket, options.endpoint) if options.bucket else None
-    smoke = Smoke(options.url, options.api_key or None, files)
-    return 0 if smoke.run(say) is None else 1
-
-
-def _files(bucket: str, endpoint: str | None) -> Files:
     import boto3
 
-    return Files(boto3.client("s3", endpoint_url=endpoint), bucket)
-
-
-def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m neuralstream_local.smoke",
         description="Run the README's flow against a stack; the first step that fails is named.",
@@ -318,7 +302,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--bucket", help="the stack's output DataBucketName: runs a batch job too")
     parser.add_argument("--endpoint", help="AWS address of the laptop stack; not for real AWS")
-    return parser
+    options = parser.parse_args(arguments)
+    files = None
+    if options.bucket:
+        files = Files(boto3.client("s3", endpoint_url=options.endpoint), options.bucket)
+    smoke = Smoke(options.url, options.api_key or None, files)
+    return 0 if smoke.run(say) is None else 1
 
 
 if __name__ == "__main__":

@@ -4,8 +4,8 @@
 
     python -m neuralstream_local.smoke_stack neuralstream-dev
 
-Needs boto3, AWS credentials that may describe the stack, write its keys table and write ``jobs/smoke/``
-of its bucket, and a region. The key never leaves the process, and ends after a day in any case. The exit
+Needs a region and AWS credentials that may describe the stack, write its keys table and write
+``jobs/smoke/`` of its bucket. The key never leaves the process, and ends after a day in any case. The exit
 status is that of the smoke test.
 """
 
@@ -25,20 +25,7 @@ from neuralstream_local.smoke import Files, Smoke, say
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-__all__ = ["main", "outputs", "smoke_stack"]
-
-
-def outputs(client: Any, stack: str) -> dict[str, str]:
-    """The stack's outputs by name.
-
-    Args:
-        client: a boto3 CloudFormation client.
-
-    Raises:
-        botocore.exceptions.ClientError: there is no such stack, or it may not be described.
-    """
-    found = client.describe_stacks(StackName=stack)["Stacks"][0].get("Outputs", [])
-    return {one["OutputKey"]: one["OutputValue"] for one in found}
+__all__ = ["main", "smoke_stack"]
 
 
 def smoke_stack(
@@ -53,9 +40,13 @@ def smoke_stack(
 
     Returns:
         Whether all steps passed.
+
+    Raises:
+        botocore.exceptions.ClientError: there is no such stack, or something is not permitted.
     """
-    found = outputs(client("cloudformation"), stack)
-    store = KeyStore(Table(client("dynamodb"), found["KeysTableName"]))
+    described = client("cloudformation").describe_stacks(StackName=stack)["Stacks"][0]
+    outputs = {one["OutputKey"]: one["OutputValue"] for one in described.get("Outputs", [])}
+    store = KeyStore(Table(client("dynamodb"), outputs["KeysTableName"]))
     minted = store.mint(
         principal,
         [scope.value for scope in Scope],
@@ -63,8 +54,8 @@ def smoke_stack(
         description="smoke test",
     )
     try:
-        files = Files(client("s3"), found["DataBucketName"])
-        return Smoke(found["ApiUrl"], minted.key, files).run(tell) is None
+        files = Files(client("s3"), outputs["DataBucketName"])
+        return Smoke(outputs["ApiUrl"], minted.key, files).run(tell) is None
     finally:
         store.revoke(minted.record.key_id)
 

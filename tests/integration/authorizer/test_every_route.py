@@ -5,7 +5,7 @@ import pytest
 from neuralstream_core.keys import KeyStore, Scope
 from neuralstream_core.keys.secret import generate
 from neuralstream_core.table import Table
-from neuralstream_local.keys import DEFAULT_TABLE
+from neuralstream_local.laptop import KEYS_TABLE
 from tests.support.template import functions, routes, template
 
 PUBLIC = {"GET /health", "GET /docs", "GET /openapi.json"}
@@ -30,7 +30,7 @@ def path_of(key):
 @pytest.fixture(scope="module")
 def keys(stack_with_keys):
     """The stack's own key store."""
-    return KeyStore(Table(stack_with_keys.client("dynamodb"), DEFAULT_TABLE))
+    return KeyStore(Table(stack_with_keys.client("dynamodb"), KEYS_TABLE))
 
 
 def call(stack, key, api_key=None):

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, Phase, settings
 
 from neuralstream_core.keys import KeyStore, Scope
 from neuralstream_core.table import Table
-from neuralstream_local.keys import DEFAULT_TABLE
+from neuralstream_local.laptop import KEYS_TABLE
 from tests.support.template import ROOT
 
 DOCUMENT = ROOT / "functions" / "console" / "openapi.json"
@@ -40,7 +40,7 @@ schema = schemathesis.openapi.from_dict(json.loads(DOCUMENT.read_text()), config
 @pytest.fixture(scope="module")
 def key(stack_with_keys):
     """A key with every scope, so that only what is wrong with a request can stop it."""
-    store = KeyStore(Table(stack_with_keys.client("dynamodb"), DEFAULT_TABLE))
+    store = KeyStore(Table(stack_with_keys.client("dynamodb"), KEYS_TABLE))
     return store.mint("schemathesis", list(Scope)).key
 
 
