@@ -1,8 +1,8 @@
-"""Child processes that never outlive their parent.
+"""Child processes that end with their parent.
 
-A child is a Python module of this package. It holds the read end of a pipe whose write end only the
-parent has: when the parent ends, however it ends (even by SIGKILL), the pipe closes and the child
-leaves. A child says that it is ready by one JSON line on its standard output.
+A child is a Python module of this package. Its standard input is a pipe whose write end only the parent
+has: when the parent ends, even by SIGKILL, the pipe closes and the child ends too. A child says that it is
+ready by one JSON line on its standard output.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, cast
 
-__all__ = ["Child", "ChildFailed", "announce", "start_child"]
+__all__ = ["ROOT", "Child", "ChildFailed", "announce", "start_child"]
 
 ROOT = Path(__file__).resolve().parent.parent
 _STOP_SECONDS = 5.0
@@ -48,14 +48,21 @@ class Child:
         log: IO[bytes] | None = None,
     ) -> None:
         self.module = module
+        self._command = [sys.executable, "-m", module, *arguments]
+        self._environ = {**os.environ, **(environ or {}), "PYTHONPATH": _python_path()}
+        self._log = log
+        self.start()
+
+    def start(self, *arguments: str) -> None:
+        """Run it, again after it was killed; ``arguments`` follow those it was made with."""
         self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
-            [sys.executable, "-m", module, *arguments],
+            [*self._command, *arguments],
             cwd=ROOT,
-            env={**os.environ, **(environ or {}), "PYTHONPATH": _python_path()},
+            env=self._environ,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=log if log is not None else subprocess.DEVNULL,
-            start_new_session=True,  # the terminal's Ctrl-C reaches the parent alone, which then stops us
+            stderr=self._log if self._log is not None else subprocess.DEVNULL,
+            start_new_session=True,  # Ctrl-C reaches the parent alone, which then stops the child
         )
         self._announced: dict[str, Any] | None = None
 

@@ -14,12 +14,13 @@ import argparse
 import json
 import re
 import sys
-from pathlib import Path
 from typing import Any, Final
+
+from neuralstream_local.children import ROOT
 
 __all__ = ["SOURCE", "body", "main", "placeholders", "put"]
 
-SOURCE: Final = Path(__file__).parents[1] / "docs" / "cloudwatch-dashboard.json"
+SOURCE: Final = ROOT / "docs" / "cloudwatch-dashboard.json"
 _PLACEHOLDER: Final = re.compile(r"\$\{([^}]+)\}")
 
 

@@ -23,7 +23,7 @@ from moto.events.models import EventPattern
 from neuralstream_local.aws_server import REGION
 from neuralstream_local.template import QueueEvent, StreamEvent
 
-__all__ = ["Checkpoint", "EventSource", "StoredCheckpoint", "matches"]
+__all__ = ["Checkpoint", "EventSource", "matches"]
 
 _BUSY_SECONDS: Final = 0.05
 _IDLE_SECONDS: Final = 0.5
@@ -44,23 +44,9 @@ _log = logging.getLogger(__name__)
 
 
 class Checkpoint:
-    """The position up to which a stream was processed, kept in this object."""
-
-    def __init__(self) -> None:
-        self._position: str | None = None
-
-    def get(self) -> str | None:
-        return self._position
-
-    def put(self, position: str) -> None:
-        self._position = position
-
-
-class StoredCheckpoint(Checkpoint):
-    """The same, kept under ``name`` in a bucket of the AWS emulation, which outlives the worker."""
+    """How far a stream was processed, kept in the AWS emulation, which outlives the worker."""
 
     def __init__(self, name: str) -> None:
-        super().__init__()
         self._s3 = boto3.client("s3")
         self._s3.create_bucket(Bucket=_CHECKPOINTS)
         self._name = name
@@ -126,8 +112,9 @@ class EventSource:
         *,
         limit: float = math.inf,
     ) -> EventSource:
-        """Without a ``checkpoint`` it reads from the beginning of the stream."""
-        poll = partial(_poll_stream, event, stop, checkpoint or Checkpoint())
+        """The default ``checkpoint`` is that of the function and the table."""
+        checkpoint = checkpoint or Checkpoint(f"{event.function}/{event.table}")
+        poll = partial(_poll_stream, event, stop, checkpoint)
         return cls("stream", event.function, poll, call, stop, limit=limit)
 
     def _run(self) -> None:

@@ -54,10 +54,9 @@ class RouteTable:
     """
 
     def __init__(self, routes: Iterable[HttpRoute]) -> None:
-        self._routes = [
-            (route, re.compile(_pattern(route.path)))
-            for route in sorted(routes, key=lambda route: _specificity(route.path))
-        ]
+        ranked = [(*_ranks_and_pattern(route.path), route) for route in routes]
+        ranked.sort(key=lambda entry: entry[0])
+        self._routes = [(route, pattern) for _, pattern, route in ranked]
 
     def match(self, method: str, path: str) -> tuple[HttpRoute, dict[str, str]] | None:
         """The most specific route and its decoded path parameters.
@@ -71,22 +70,18 @@ class RouteTable:
         return None
 
 
-def _pattern(path: str) -> str:
-    literals_and_variables = re.split(r"(\{\w+\+?\})", path)
-    return "".join(
-        f"(?P<{variable[1]}>{'.+' if variable[2] else '[^/]+'})"
-        if (variable := _VARIABLE.fullmatch(part))
-        else re.escape(part)
-        for part in literals_and_variables
-    )
-
-
-def _specificity(path: str) -> list[int]:
-    """A sort key: for each segment 0 for a literal, 1 for ``{name}``, 2 for ``{name+}``."""
-    return [
-        (1 + bool(variable[2])) if (variable := _VARIABLE.fullmatch(segment)) else 0
-        for segment in path.split("/")
-    ]
+def _ranks_and_pattern(path: str) -> tuple[list[int], re.Pattern[str]]:
+    """For each segment 0 for a literal, 1 for ``{name}``, 2 for ``{name+}``; and what the path matches."""
+    ranks, parts = [], []
+    for segment in path.split("/"):
+        if variable := _VARIABLE.fullmatch(segment):
+            name, greedy = variable.groups()
+            ranks.append(2 if greedy else 1)
+            parts.append(f"(?P<{name}>{'.+' if greedy else '[^/]+'})")
+        else:
+            ranks.append(0)
+            parts.append(re.escape(segment))
+    return ranks, re.compile("/".join(parts))
 
 
 class Gateway:

@@ -16,14 +16,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 if TYPE_CHECKING:
     from uvicorn._types import ASGI3Application, ASGIReceiveCallable, ASGISendCallable, Scope
 
-__all__ = [
-    "MAX_BODY",
-    "WAYS_OUT",
-    "HttpServer",
-    "Request",
-    "Response",
-    "message",
-]
+__all__ = ["MAX_BODY", "WAYS_OUT", "HttpServer", "Request", "Response", "json_response", "message"]
 
 MAX_HEAD: Final = 10_240
 """Bytes of request line and headers; API Gateway's limit."""
@@ -64,10 +57,15 @@ class Response:
 Handler = Callable[[Request], Response]
 
 
+def json_response(status: int, body: Any, *headers: tuple[str, str]) -> Response:
+    """``body`` as JSON."""
+    typed = [("content-type", "application/json"), *headers]
+    return Response(status, json.dumps(body).encode(), typed)
+
+
 def message(status: int, text: str) -> Response:
     """An answer of API Gateway itself."""
-    body = json.dumps({"message": text}).encode()
-    return Response(status, body, [("content-type", "application/json")])
+    return json_response(status, {"message": text})
 
 
 class HttpServer:

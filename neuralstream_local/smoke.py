@@ -23,10 +23,11 @@ import secrets
 import sys
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import urllib3
+
+from neuralstream_local.children import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -39,7 +40,7 @@ NAME: Final = "neuralstream_smoke"
 _ROW: Final = {"tenure_months": 4, "monthly_charges": 79.5, "support_tickets": 3}
 _PROBABILITY: Final = 0.87
 """Of the quickstart's model for `_ROW`, to two digits, as the README shows it."""
-_REGISTER: Final = Path(__file__).parents[1] / "examples" / "quickstart" / "register.json"
+_REGISTER: Final = ROOT / "examples" / "quickstart" / "register.json"
 _REQUEST_SECONDS: Final = 35
 """An HTTP API ends a request after 30 s."""
 _READY_SECONDS: Final = 60

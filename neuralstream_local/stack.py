@@ -55,10 +55,10 @@ class Stack(contextlib.AbstractContextManager["Stack"]):
                 raise ChildFailed(str(error)) from error
             self.aws_endpoint: str = self.aws.ready()["endpoint"]
             self.environ = client_environ(self.aws_endpoint)
-            self._worker_arguments = ["--redis-port", str(self.redis.port)]
-            self._gateway_arguments = [*self._worker_arguments, *(["--auth"] if auth else [])]
-            self.worker = self._child("worker", *self._worker_arguments)
-            self.gateway = self._child("gateway", *self._gateway_arguments, "--port", str(port))
+            redis = ("--redis-port", str(self.redis.port))
+            asks = ("--auth",) if auth else ()
+            self.worker = self._child("worker", *redis)
+            self.gateway = self._child("gateway", *redis, *asks, "--port", str(port))
             self.worker.ready()
             announced = self.gateway.ready()
         except BaseException:
@@ -126,12 +126,12 @@ class Stack(contextlib.AbstractContextManager["Stack"]):
     def _start_worker(self) -> None:
         self.worker.kill()
         self._changes, self._silent_since = SourceChanges(), None
-        self.worker = self._child("worker", *self._worker_arguments, "--resume")
+        self.worker.start("--resume")
         self.worker.ready()
 
     def _start_gateway(self) -> None:
         self.gateway.kill()
-        self.gateway = self._child("gateway", *self._gateway_arguments, "--port", str(self.port))
+        self.gateway.start("--port", str(self.port))  # where it was, also if that was any free port
         self.gateway.ready()
 
     def stop(self) -> None:

@@ -13,7 +13,6 @@ import yaml
 
 __all__ = ["Function", "HttpRoute", "QueueEvent", "StreamEvent", "Template", "parse"]
 
-ROOT: Final = Path(__file__).resolve().parent.parent
 NO_VALUE: Final = object()
 _NAMES: Final = {
     "AWS::Serverless::Function": "FunctionName",

@@ -18,7 +18,6 @@ import re
 import threading
 from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import Any
 from urllib.parse import unquote
 
 import boto3
@@ -28,9 +27,9 @@ from neuralstream_core.memory import limit_growth
 from neuralstream_local.aws_server import REGISTRATION_PATH, SOURCES_PATH
 from neuralstream_local.children import announce, start_child
 from neuralstream_local.environment import TimedOut
-from neuralstream_local.event_sources import EventSource, StoredCheckpoint
+from neuralstream_local.event_sources import EventSource
 from neuralstream_local.functions import PROCESS_GROWTH, Functions
-from neuralstream_local.http_server import HttpServer, Request, Response
+from neuralstream_local.http_server import HttpServer, Request, Response, json_response
 from neuralstream_local.laptop import laptop_template
 from neuralstream_local.scheduler import LocalScheduler, poll_schedules
 from neuralstream_local.storage import create_storage
@@ -52,7 +51,7 @@ class Invoker:
 
     def __call__(self, request: Request) -> Response:
         if request.path == SOURCES_PATH:
-            return _json(200, [source.report() for source in self._sources])
+            return json_response(200, [source.report() for source in self._sources])
         matched = _INVOKE.match(request.path)
         try:
             function = self._functions[unquote(matched[1]) if matched else ""]
@@ -68,22 +67,16 @@ class Invoker:
             return Response(202)
         version = ("x-amz-executed-version", "$LATEST")
         try:
-            return _json(200, function(event), version)
+            return json_response(200, function(event), version)
         except Exception as error:  # noqa: BLE001 - Lambda answers 200 and says in a header that it failed
             _log.exception("%s failed", function.function.logical_id)
             kind = "Sandbox.Timedout" if isinstance(error, TimedOut) else type(error).__name__
             problem = {"errorType": kind, "errorMessage": str(error)}
-            return _json(200, problem, version, ("x-amz-function-error", "Unhandled"))
-
-
-def _json(status: int, body: Any, *headers: tuple[str, str]) -> Response:
-    return Response(
-        status, json.dumps(body).encode(), [("content-type", "application/json"), *headers]
-    )
+            return json_response(200, problem, version, ("x-amz-function-error", "Unhandled"))
 
 
 def _refusal(status: int, kind: str, text: str) -> Response:
-    return _json(status, {"Type": "User", "Message": text}, ("x-amzn-errortype", kind))
+    return json_response(status, {"Type": "User", "Message": text}, ("x-amzn-errortype", kind))
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -118,9 +111,7 @@ def _start_sources(template: Template, functions: Functions) -> Iterator[EventSo
         yield EventSource.of_queue(queue, function, stop, limit=function.function.timeout)
     for stream in template.stream_events():
         function = functions[stream.function]
-        checkpoint = StoredCheckpoint(f"{stream.function}/{stream.table}")
-        limit = function.function.timeout
-        yield EventSource.of_stream(stream, function, stop, checkpoint, limit=limit)
+        yield EventSource.of_stream(stream, function, stop, limit=function.function.timeout)
     scheduler = LocalScheduler(boto3.client("scheduler"), boto3.client("sqs"))
     yield EventSource(
         "schedule",

@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from types import ModuleType
 
+from neuralstream_local.children import ROOT
 from neuralstream_local.functions import load
-from neuralstream_local.template import ROOT, Function
+from neuralstream_local.template import Function
 
 __all__ = ["load_function"]
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 
 from neuralstream_core.keys import KeyStore, Scope
+from neuralstream_local.children import ROOT
 from neuralstream_local.functions import Functions
 from neuralstream_local.gateway import Gateway
 from neuralstream_local.http_server import Request
-from neuralstream_local.template import ROOT, Template
+from neuralstream_local.template import Template
 from tests.support.poll import eventually
 
 

@@ -9,7 +9,7 @@ import uuid
 import boto3
 import pytest
 
-from neuralstream_local.event_sources import Checkpoint, EventSource, StoredCheckpoint
+from neuralstream_local.event_sources import Checkpoint, EventSource
 from neuralstream_local.template import QueueEvent, StreamEvent
 from tests.support.aws import cancel_transaction
 from tests.support.poll import eventually
@@ -182,7 +182,7 @@ def test_a_stream_pump_that_fails_is_reported_and_goes_on_where_it_was(table, st
 
     table.put({"PK": "job", "SK": "0"})
     event = StreamEvent("F", table.name, 10, (), 1, True)
-    source = EventSource.of_stream(event, function, stop, FailsOnce())
+    source = EventSource.of_stream(event, function, stop, FailsOnce(table.name))
     assert eventually(lambda: source.report()["failures"] == 1)
     assert source.report() == {
         "kind": "stream",
@@ -198,7 +198,7 @@ def test_a_stream_pump_that_fails_is_reported_and_goes_on_where_it_was(table, st
 
 
 def test_another_pump_with_the_same_position_reads_on_from_there(table, stop):
-    seen, first, position = [], threading.Event(), StoredCheckpoint(table.name)
+    seen, first, position = [], threading.Event(), Checkpoint(table.name)
 
     def function(event):
         seen.extend(record["dynamodb"]["Keys"]["SK"]["S"] for record in event["Records"])
@@ -212,7 +212,7 @@ def test_another_pump_with_the_same_position_reads_on_from_there(table, stop):
     first.set()
     for n in range(3, 6):
         table.put({"PK": "job", "SK": str(n)})
-    EventSource.of_stream(event, function, stop, StoredCheckpoint(table.name))
+    EventSource.of_stream(event, function, stop, Checkpoint(table.name))
     assert eventually(lambda: len(seen) >= 6)
     assert sorted(seen) == [str(n) for n in range(6)]
 
