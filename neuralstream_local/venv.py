@@ -8,16 +8,15 @@ file is already installed; two calls at once wait for each other.
 
 from __future__ import annotations
 
-import fcntl
-import hashlib
 import subprocess
 import sys
 import time
 import venv
+from functools import partial
 from pathlib import Path
 from typing import Final
 
-from neuralstream_local.pip import PipFailed, install
+from neuralstream_local.pip import PipFailed, install, once
 
 __all__ = ["main"]
 
@@ -29,24 +28,22 @@ def main(argv: list[str]) -> int:
     """Install the lock file named by the only argument; 0 when it is installed."""
     lock_file = Path(argv[0])
     stamp = _VENV / f".installed-{lock_file.stem}"
-    wanted = hashlib.sha256(lock_file.read_bytes()).hexdigest()
-    with Path(".venv.lock").open("w") as guard:
-        fcntl.flock(guard, fcntl.LOCK_EX)
-        if stamp.exists() and stamp.read_text() == wanted and _works():
-            return 0
-        started = time.monotonic()
-        if not _works():
-            _say(f"making {_VENV} with Python {sys.version.split()[0]}")
-            venv.create(_VENV, clear=True, with_pip=True)
-        _say(f"installing {lock_file} (once; a minute or two)")
-        try:
-            install(_python(), ["--prefer-binary", "-r", str(lock_file)])
-        except PipFailed as error:
-            _say(f"{lock_file} could not be installed: {error}")
-            return 1
-        stamp.write_text(wanted)
-        _say(f"installed in {time.monotonic() - started:.0f} s")
+    try:
+        once(lock_file, stamp, partial(_make, lock_file), guard=Path(".venv.lock"), usable=_works)
+    except PipFailed as error:
+        _say(f"{lock_file} could not be installed: {error}")
+        return 1
     return 0
+
+
+def _make(lock_file: Path) -> None:
+    started = time.monotonic()
+    if not _works():
+        _say(f"making {_VENV} with Python {sys.version.split()[0]}")
+        venv.create(_VENV, clear=True, with_pip=True)
+    _say(f"installing {lock_file} (once; a minute or two)")
+    install(_python(), ["--prefer-binary", "-r", str(lock_file)])
+    _say(f"installed in {time.monotonic() - started:.0f} s")
 
 
 def _python() -> str:

@@ -3,13 +3,15 @@
 import json
 import re
 
-from neuralstream_local.dashboard import placeholders, put
+from neuralstream_local.dashboard import PLACEHOLDER, SOURCE, put
 from tests.support.template import template
+
+NAMES = set(PLACEHOLDER.findall(SOURCE.read_text())) - {"AWS::Region"}
 
 
 def test_every_name_in_the_dashboard_is_a_resource_of_the_template():
     declared = template()["Resources"]
-    for name in placeholders() - {"AWS::Region"}:
+    for name in NAMES:
         logical, _, attribute = name.partition(".")
         assert logical in declared, name
         assert attribute in ("", "QueueName")
@@ -17,7 +19,7 @@ def test_every_name_in_the_dashboard_is_a_resource_of_the_template():
 
 def test_the_dashboard_of_a_stack_names_what_the_stack_made(stack):
     """The queues and tables are made by CloudFormation; what the emulation lacks, a topic stands for."""
-    logical = {name.partition(".")[0] for name in placeholders() - {"AWS::Region"}}
+    logical = {name.partition(".")[0] for name in NAMES}
     queues = {name for name in logical if name.endswith("Queue")}
     kinds = {
         name: {"Type": "AWS::SQS::Queue" if name in queues else "AWS::SNS::Topic"}
