@@ -1,12 +1,14 @@
 """Lambda functions in this process: each environment is a module of its own and serves one call at a time.
 
-As on Lambda, a function has as many environments as it has calls at once; a new one (a cold start:
-the module is executed again, with clients of its own) is made when none is free for a moment. A call that
-takes longer than the function's timeout fails, and its environment is abandoned (`environment`).
+As on Lambda, a function has as many environments as it has calls at once; a new one (a cold start: the module
+is executed again, with clients of its own) is made when none is free for a moment. A call that takes longer
+than the function's timeout fails, and its environment is abandoned. A thread cannot be ended from outside:
+`Ended` is raised in it at its next Python instruction, which native code and blocking system calls delay.
 """
 
 from __future__ import annotations
 
+import ctypes
 import importlib.util
 import logging
 import os
@@ -14,18 +16,17 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import count
-from queue import Empty, LifoQueue
+from queue import Empty, LifoQueue, SimpleQueue
 from types import ModuleType, SimpleNamespace
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from neuralstream_local.aws_server import ACCOUNT, REGION
-from neuralstream_local.environment import Environment, TimedOut
 from neuralstream_local.template import Function
 
-__all__ = ["PROCESS_GROWTH", "FunctionPool", "Functions", "load"]
+__all__ = ["PROCESS_GROWTH", "FunctionPool", "Functions", "TimedOut", "load"]
 
 MAX_ENVIRONMENTS: Final = 4
 MAX_ABANDONED: Final = 4
@@ -38,9 +39,82 @@ _WAIT_SECONDS: Final = 0.2
 PROCESS_GROWTH: Final = 4 * 1024**3
 """Bytes by which a process of functions may grow: what a model asks for beyond it fails, and nothing else."""
 
+Handler: TypeAlias = "Callable[[Any, Any], Any]"
+_Reply: TypeAlias = "SimpleQueue[tuple[Any, BaseException | None]]"
+_Inbox: TypeAlias = "SimpleQueue[tuple[Any, Any, _Reply] | None]"
+
 _log = logging.getLogger(__name__)
 _loading = threading.Lock()
 _serial = count()
+
+
+class TimedOut(Exception):
+    """A call took longer than the function's timeout; the message is Lambda's."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"Task timed out after {seconds:.2f} seconds")
+
+
+class Ended(BaseException):
+    """Raised in an abandoned handler; no handler is expected to catch it."""
+
+
+class Environment:
+    """Calls ``handler`` in a thread of its own, one call at a time.
+
+    The thread ends with the object, or when `call` has abandoned it and the handler has returned.
+    """
+
+    def __init__(self, handler: Handler, name: str) -> None:
+        self._inbox: _Inbox = SimpleQueue()
+        self._thread = threading.Thread(
+            target=_serve, args=(handler, self._inbox), name=name, daemon=True
+        )
+        self._thread.start()
+
+    def __del__(self) -> None:
+        self._inbox.put(None)
+
+    def call(self, event: Any, context: Any, seconds: float) -> Any:
+        """What the handler returns; raises what it raises.
+
+        Raises:
+            TimedOut: it took longer than ``seconds``. The environment must not be used again.
+        """
+        reply: _Reply = SimpleQueue()
+        self._inbox.put((event, context, reply))
+        try:
+            result, error = reply.get(timeout=seconds)
+        except Empty:
+            self._abandon()
+            raise TimedOut(seconds) from None
+        if error is not None:
+            raise error
+        return result
+
+    def _abandon(self) -> None:
+        # Before the thread may end: its number could be another thread's afterwards.
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(
+            ctypes.c_ulong(self._thread.ident or 0), ctypes.py_object(Ended)
+        )
+        self._inbox.put(None)
+
+    def busy(self) -> bool:
+        """Whether its thread is still there."""
+        return self._thread.is_alive()
+
+
+def _serve(handler: Handler, inbox: _Inbox) -> None:
+    try:
+        while (task := inbox.get()) is not None:
+            event, context, reply = task
+            try:
+                reply.put((handler(event, context), None))
+            except (Exception, SystemExit) as error:  # noqa: BLE001 - raised again for the caller
+                reply.put((None, error))
+            del task, event, context, reply  # a waiting thread holds nothing of the last call
+    except Ended:
+        return
 
 
 class FunctionPool:

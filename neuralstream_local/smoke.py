@@ -1,11 +1,16 @@
-"""Ask a deployed stack, step by step, whether it does what the README shows.
+"""Run the README's flow against a stack, step by step.
 
 ::
 
+    python -m neuralstream_local.smoke neuralstream-dev
     NEURALSTREAM_API_KEY=... python -m neuralstream_local.smoke --url https://... [--bucket NAME]
 
 Each step prints its time. The first that fails is named with what came back, and the exit status is 1.
-``--bucket`` adds a batch job, and needs credentials that may write to ``jobs/smoke/`` of that bucket.
+
+With the name of a CloudFormation stack it mints a key for the run and revokes it afterwards; the key never
+leaves the process, and ends after a day in any case. That needs a region and AWS credentials that may
+describe the stack, write its keys table and write ``jobs/smoke/`` of its bucket. With ``--url``, a batch job
+is run only if ``--bucket`` names the bucket.
 
 What it leaves behind: one view and one model, always the same two (`NAME`), since the API deletes neither
 a version nor a view that one reads. Registering is idempotent for each principal, so a person who runs it
@@ -16,6 +21,7 @@ the view's time to live, one hour. The job's files are deleted.
 from __future__ import annotations
 
 import argparse
+import getpass
 import hashlib
 import json
 import os
@@ -23,16 +29,19 @@ import secrets
 import sys
 import time
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import urllib3
 
+from neuralstream_core.time import to_micros
 from neuralstream_local.children import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-__all__ = ["NAME", "Files", "Smoke", "main", "say"]
+__all__ = ["NAME", "Files", "Smoke", "main", "smoke_stack"]
 
 NAME: Final = "neuralstream_smoke"
 """Of the view and of the model."""
@@ -269,12 +278,6 @@ class Smoke:
         return answer
 
 
-def say(line: str) -> None:
-    """One line to the terminal, at once."""
-    sys.stdout.write(line + "\n")
-    sys.stdout.flush()
-
-
 def _decoded(data: bytes) -> Any:
     try:
         return json.loads(data)
@@ -287,15 +290,53 @@ def _expect(holds: bool, got: object) -> None:
         raise _Failed(str(got)[:2000])
 
 
+def smoke_stack(
+    client: Callable[[str], Any], stack: str, principal: str, tell: Callable[[str], object]
+) -> bool:
+    """Mint a key, run every step with it, and revoke it.
+
+    Args:
+        client: makes a boto3 client of the service named.
+        stack: the CloudFormation stack's name.
+        principal: who the key belongs to; appears in the stack's audit events.
+        tell: is called with each step's line.
+
+    Returns:
+        Whether all steps passed.
+
+    Raises:
+        botocore.exceptions.ClientError: there is no such stack, or something is not permitted.
+    """
+    from neuralstream_core.keys import KeyStore, Scope
+    from neuralstream_core.table import Table
+
+    described = client("cloudformation").describe_stacks(StackName=stack)["Stacks"][0]
+    outputs = {one["OutputKey"]: one["OutputValue"] for one in described.get("Outputs", [])}
+    store = KeyStore(Table(client("dynamodb"), outputs["KeysTableName"]))
+    tomorrow = to_micros(datetime.now(UTC) + timedelta(days=1))
+    minted = store.mint(principal, list(Scope), expires_at=tomorrow, description="smoke test")
+    try:
+        files = Files(client("s3"), outputs["DataBucketName"])
+        return Smoke(outputs["ApiUrl"], minted.key, files).run(tell) is None
+    finally:
+        store.revoke(minted.record.key_id)
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the steps; 0 when all passed, 1 when one failed."""
     import boto3
 
     parser = argparse.ArgumentParser(
-        prog="python -m neuralstream_local.smoke",
-        description="Run the README's flow against a stack; the first step that fails is named.",
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--url", required=True, help="base URL: the stack's output ApiUrl")
+    parser.add_argument("stack", nargs="?", help="the stack's name, as in samconfig.toml")
+    parser.add_argument("--principal", default=f"smoke-{getpass.getuser()}", help="of the key")
+    parser.add_argument("--url", help="instead of a stack's name: its output ApiUrl")
     parser.add_argument(
         "--api-key",
         default=os.environ.get("NEURALSTREAM_API_KEY", ""),
@@ -304,11 +345,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--bucket", help="the stack's output DataBucketName: runs a batch job too")
     parser.add_argument("--endpoint", help="AWS address of the laptop stack; not for real AWS")
     options = parser.parse_args(arguments)
-    files = None
-    if options.bucket:
-        files = Files(boto3.client("s3", endpoint_url=options.endpoint), options.bucket)
-    smoke = Smoke(options.url, options.api_key or None, files)
-    return 0 if smoke.run(say) is None else 1
+    if (options.stack is None) is (options.url is None):
+        parser.error("either a stack's name or --url is needed")
+    client: Any = partial(boto3.client, endpoint_url=options.endpoint)
+    if options.stack is not None:
+        passed = smoke_stack(client, options.stack, options.principal, _say)
+    else:
+        files = Files(client("s3"), options.bucket) if options.bucket else None
+        passed = Smoke(options.url, options.api_key or None, files).run(_say) is None
+    return 0 if passed else 1
 
 
 if __name__ == "__main__":

@@ -229,10 +229,6 @@ class Template:
                 return not self._truth(argument[0])
             case "Fn::Join":
                 return argument[0].join(str(self.resolve(part)) for part in argument[1])
-            case "Fn::Split":
-                return str(self.resolve(argument[1])).split(argument[0])
-            case "Fn::Select":
-                return self.resolve(argument[1])[int(argument[0])]
         raise ValueError(f"template.yaml uses {key}, which the laptop stack does not resolve")
 
     def _truth(self, condition: Any) -> bool:

@@ -26,9 +26,8 @@ import urllib3
 from neuralstream_core.memory import limit_growth
 from neuralstream_local.aws_server import REGISTRATION_PATH, SOURCES_PATH
 from neuralstream_local.children import announce, start_child
-from neuralstream_local.environment import TimedOut
 from neuralstream_local.event_sources import EventSource
-from neuralstream_local.functions import PROCESS_GROWTH, Functions
+from neuralstream_local.functions import PROCESS_GROWTH, Functions, TimedOut
 from neuralstream_local.http_server import HttpServer, Request, Response, json_response
 from neuralstream_local.laptop import laptop_template
 from neuralstream_local.scheduler import LocalScheduler, poll_schedules

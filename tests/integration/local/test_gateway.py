@@ -10,8 +10,7 @@ from contextlib import suppress
 import pytest
 
 from neuralstream_lambda.payload import MAX_PAYLOAD
-from neuralstream_local.environment import TimedOut
-from neuralstream_local.functions import FunctionPool, Functions
+from neuralstream_local.functions import FunctionPool, Functions, TimedOut
 from neuralstream_local.gateway import Gateway
 from neuralstream_local.http_server import MAX_BODY, HttpServer
 from neuralstream_local.template import Function, Template

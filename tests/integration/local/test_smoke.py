@@ -13,8 +13,7 @@ import pytest
 from neuralstream_core.keys import Scope
 from neuralstream_local.keys import key_store
 from neuralstream_local.laptop import BUCKET, KEYS_TABLE
-from neuralstream_local.smoke import NAME, Files, Smoke
-from neuralstream_local.smoke_stack import smoke_stack
+from neuralstream_local.smoke import NAME, Files, Smoke, smoke_stack
 from tests.support.template import ROOT
 
 

@@ -194,5 +194,5 @@ def test_a_stage_is_built_for_one_architecture_deployed_and_then_asked_for_every
     run = [step["run"] for step in steps["jobs"]["deploy"]["steps"] if "run" in step]
     assert [index for index, text in enumerate(run) if "sam build" in text] == [1]
     assert [index for index, text in enumerate(run) if "sam deploy" in text] == [2]
-    assert "neuralstream_local.smoke_stack" in run[3]
+    assert "neuralstream_local.smoke " in run[3]
     assert len(run) == 4
