@@ -29,7 +29,15 @@ from neuralstream_local.children import announce, start_child
 if TYPE_CHECKING:
     from werkzeug import Request, Response
 
-__all__ = ["ACCOUNT", "REGION", "REGISTRATION_PATH", "SOURCES_PATH", "client_environ", "main"]
+__all__ = [
+    "ACCOUNT",
+    "INVOKE_PATH",
+    "REGION",
+    "REGISTRATION_PATH",
+    "SOURCES_PATH",
+    "client_environ",
+    "main",
+]
 
 REGION: Final = "us-east-1"
 ACCOUNT: Final = "123456789012"
@@ -38,8 +46,8 @@ REGISTRATION_PATH: Final = "/_neuralstream/functions"
 """PUT the base URL of the worker's server here."""
 SOURCES_PATH: Final = "/_neuralstream/sources"
 """GET the reports of the worker's event sources."""
+INVOKE_PATH: Final = re.compile(r"/2015-03-31/functions/([^/]+)/invocations")
 
-_INVOKE = re.compile(r"^/2015-03-31/functions/[^/]+/invocations$")
 _INVOKE_SECONDS: Final = 900.0
 _SOURCES_SECONDS: Final = 1.0
 _KEPT_CONNECTIONS: Final = 50
@@ -66,9 +74,9 @@ def client_environ(endpoint: str) -> dict[str, str]:
 class InvokeFront:
     """WSGI: Lambda invocations go to the worker, once it has registered, everything else to moto.
 
-    DynamoDB calls, those to its streams included, are let through one at a time: moto's transactions and
-    conditional writes are not atomic among threads (a failed transaction puts back a copy of the whole
-    table, with whatever others wrote meanwhile undone).
+    DynamoDB calls, those to its streams included, run one at a time: moto's transactions and conditional
+    writes are not atomic among threads. A failed transaction puts back a copy of the whole table, which
+    undoes what other threads wrote meanwhile.
     """
 
     def __init__(self, moto: WsgiApp) -> None:
@@ -98,7 +106,7 @@ class InvokeFront:
                 return answer
         if self._worker and request.path == SOURCES_PATH:
             return self._forward(request, _SOURCES_SECONDS)(environ, start_response)
-        if self._worker and _INVOKE.match(request.path):
+        if self._worker and INVOKE_PATH.fullmatch(request.path):
             return self._forward(request, _INVOKE_SECONDS)(environ, start_response)
         return self._moto(environ, start_response)
 
@@ -160,7 +168,7 @@ def _release_messages() -> None:
 
 
 def _forget_old_stream_iterators() -> None:
-    """moto keeps every stream iterator it ever gave out, one for each poll; keep the newest."""
+    """Of the stream iterators, of which moto keeps one for each poll, keep the newest."""
     from moto.dynamodbstreams.models import dynamodbstreams_backends
 
     while True:

@@ -128,15 +128,9 @@ class FunctionPool:
         self._sizing = threading.Lock()
 
     def warm(self) -> None:
-        """Make the first environment now.
-
-        Raises whatever the function's module raises at import.
-        """
-        with self._sizing:
-            if self._size:
-                return
-            self._size += 1
-        self._idle.put(self._start())
+        """Make an environment now; raises whatever the function's module raises at import."""
+        if self._grow():
+            self._idle.put(self._start())
 
     def __call__(self, event: Any, request_id: str | None = None) -> Any:
         """Call the handler and return what it returns; raises what it raises.

@@ -136,8 +136,8 @@ class _Authorizer:
         configured = template.authorizer()
         if configured is None:
             raise ValueError("template.yaml has no default authorizer")
-        name, self._header, seconds = configured
-        self._function = functions[name]
+        arn, self._header, seconds = configured
+        self._function = functions[arn]
         self._decisions: TTLCache[str, dict[str, Any]] = TTLCache(_CACHED_IDENTITIES, seconds)
         self._caching = threading.Lock()
 

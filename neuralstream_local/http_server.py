@@ -14,7 +14,7 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 if TYPE_CHECKING:
-    from uvicorn._types import ASGI3Application, ASGIReceiveCallable, ASGISendCallable, Scope
+    from uvicorn._types import ASGIReceiveCallable, ASGISendCallable, Scope
 
 __all__ = ["MAX_BODY", "WAYS_OUT", "HttpServer", "Request", "Response", "json_response", "message"]
 
@@ -90,9 +90,11 @@ class HttpServer:
         # two parts, would wait 40 ms for the client's acknowledgement.
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.port = int(self._socket.getsockname()[1])
+        self._handler = handler
         self._threads = ThreadPoolExecutor(_THREADS, "request")
         config = uvicorn.Config(
-            _application(handler, self._threads),
+            self._answer,
+            interface="asgi3",  # uvicorn takes a method for the older interface
             loop="asyncio",
             http=_BoundedProtocol,
             ws="none",
@@ -119,13 +121,10 @@ class HttpServer:
         """Let `serve` return soon; may be called by any thread."""
         self._server.should_exit = True
 
-
-def _application(handler: Handler, threads: ThreadPoolExecutor) -> ASGI3Application:
-    """The ASGI application that answers each request with what ``handler`` returns for it."""
-
-    async def application(
-        scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable
+    async def _answer(
+        self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable
     ) -> None:
+        """The ASGI application."""
         assert scope["type"] == "http"  # noqa: S101 - neither lifespan nor WebSocket is configured
         body = bytearray()
         more = True
@@ -143,19 +142,11 @@ def _application(handler: Handler, threads: ThreadPoolExecutor) -> ASGI3Applicat
             body=bytes(body),
             peer=scope["client"][0] if scope["client"] else "",
         )
-        response = await asyncio.get_running_loop().run_in_executor(threads, handler, request)
+        loop = asyncio.get_running_loop()
+        response = await loop.run_in_executor(self._threads, self._handler, request)
         headers = _encoded(response)
-        await send(
-            {
-                "type": "http.response.start",
-                "status": response.status,
-                "headers": headers,
-                "trailers": False,
-            }
-        )
-        await send({"type": "http.response.body", "body": response.body, "more_body": False})
-
-    return application
+        await send({"type": "http.response.start", "status": response.status, "headers": headers})
+        await send({"type": "http.response.body", "body": response.body})
 
 
 def _encoded(response: Response) -> list[tuple[bytes, bytes]]:

@@ -45,7 +45,7 @@ def key_store(table: str, endpoint: str | None = None) -> KeyStore:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; 0 when it did what it was asked."""
-    options = _parser().parse_args(arguments)
+    options = _options(arguments)
     table = options.table or os.environ.get("NEURALSTREAM_KEYS_TABLE", "")
     if not table:
         from neuralstream_local.laptop import KEYS_TABLE
@@ -56,10 +56,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.command == "mint":
             _mint(store, options)
         elif options.command == "list":
-            for record in store.list_keys():
-                _print(_line(record))
+            sys.stdout.writelines(map(_line, store.list_keys()))
         else:
-            _print(_line(store.revoke(options.key_id)))
+            sys.stdout.write(_line(store.revoke(options.key_id)))
     except NeuralStreamError as error:
         sys.stderr.write(f"{error.detail}\n")
         return 1
@@ -77,8 +76,8 @@ def _mint(store: KeyStore, options: argparse.Namespace) -> None:
         description=options.description,
     )
     # The key alone on standard output, so that KEY=$(...) works; everything else beside it.
-    _print(minted.key)
-    sys.stderr.write(f"{_line(minted.record)}\nThis is the only time the key is shown.\n")
+    sys.stdout.write(f"{minted.key}\n")
+    sys.stderr.write(f"{_line(minted.record)}This is the only time the key is shown.\n")
 
 
 def _line(record: KeyRecord) -> str:
@@ -89,16 +88,13 @@ def _line(record: KeyRecord) -> str:
     else:
         state = "expired"
     scopes = ",".join(sorted(record.scopes))
-    return "\t".join([record.key_id, record.principal, scopes, iso(record.created_at), state])
+    words = [record.key_id, record.principal, scopes, iso(record.created_at), state]
+    return "\t".join(words) + "\n"
 
 
-def _print(line: str) -> None:
-    sys.stdout.write(line + "\n")
-
-
-def _parser() -> argparse.ArgumentParser:
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="python -m neuralstream_local.keys", description="Mint, list and revoke API keys."
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--table", help="default: NEURALSTREAM_KEYS_TABLE, else the laptop stack's")
     parser.add_argument("--endpoint", help="AWS address of the laptop stack; not for real AWS")
@@ -116,7 +112,7 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("list", help="every key, without its secret")
     revoke = commands.add_parser("revoke", help="end a key")
     revoke.add_argument("key_id")
-    return parser
+    return parser.parse_args(arguments)
 
 
 if __name__ == "__main__":

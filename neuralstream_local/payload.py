@@ -7,7 +7,7 @@ import contextlib
 import secrets
 import time
 from typing import Any, Final
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qs
 
 from neuralstream_lambda.payload import MAX_PAYLOAD, payload_size, surely_fits
 from neuralstream_local.aws_server import ACCOUNT
@@ -63,7 +63,8 @@ def event_of(request: Request, route_key: str, parameters: dict[str, str]) -> di
     if parameters:
         event["pathParameters"] = parameters
     if request.query:
-        event["queryStringParameters"] = _query(request.query)
+        given = parse_qs(request.query, keep_blank_values=True)
+        event["queryStringParameters"] = {name: ",".join(values) for name, values in given.items()}
     if request.body:
         _set_body(event, request.body, headers.get("content-type", ""))
     return event
@@ -107,11 +108,3 @@ def _set_body(event: dict[str, Any], body: bytes, content_type: str) -> None:
             return
     event["body"] = base64.b64encode(body).decode("ascii")
     event["isBase64Encoded"] = True
-
-
-def _query(raw: str) -> dict[str, str]:
-    """Decoded parameters; the values of a repeated one are joined by commas."""
-    found: dict[str, str] = {}
-    for name, value in parse_qsl(raw, keep_blank_values=True):
-        found[name] = f"{found[name]},{value}" if name in found else value
-    return found

@@ -28,10 +28,9 @@ import os
 import secrets
 import sys
 import time
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import urllib3
 
@@ -62,14 +61,8 @@ class _Failed(Exception):
     """A step's answer is not the expected one; the message says what came back."""
 
 
-@dataclass(frozen=True, slots=True)
-class Files:
-    """Where the batch job's files go.
-
-    Args:
-        client: a boto3 S3 client.
-        bucket: one that the stack's jobs may use.
-    """
+class Files(NamedTuple):
+    """Where the batch job's files go: an S3 client, and a bucket that the stack's jobs may use."""
 
     client: Any
     bucket: str
@@ -203,7 +196,7 @@ class Smoke:
 
     def _job(self) -> str:
         assert self._files is not None  # noqa: S101 - steps() offers the job only with files
-        client, bucket = self._files.client, self._files.bucket
+        client, bucket = self._files
         folder = f"jobs/smoke/{self._entity}/"
         client.put_object(
             Bucket=bucket, Key=f"{folder}input.csv", Body=f"entity_id\n{self._entity}\n".encode()

@@ -1,7 +1,7 @@
 """The whole laptop stack as four child processes: Redis, AWS, the worker and the gateway.
 
-Whoever holds the stack calls `Stack.mend` again and again: a part that ended is started again there, on its
-port. The AWS emulation is not, because the registry and every artifact are in its memory.
+The caller runs `Stack.mend` repeatedly: it starts a part that ended again on its port, but not the AWS
+emulation, because the registry and every artifact are in its memory.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class Stack(contextlib.AbstractContextManager["Stack"]):
             said += self._again("Redis", "ended unexpectedly", self._start_redis, how)
         if not self.worker.alive():
             said += self._again("the worker", "ended unexpectedly", self._start_worker)
-        elif self._hangs():
+        elif self._silent_since and time.monotonic() - self._silent_since > _HUNG_SECONDS:
             why = f"did not answer for {_HUNG_SECONDS:.0f} s and was killed"
             said += self._again("the worker", why, self._start_worker)
         if not self.gateway.alive():
@@ -97,10 +97,6 @@ class Stack(contextlib.AbstractContextManager["Stack"]):
         elif self._silent_since is None:
             self._silent_since = time.monotonic()
         return said + self._changes.of(found)
-
-    def _hangs(self) -> bool:
-        since = self._silent_since
-        return since is not None and time.monotonic() - since > _HUNG_SECONDS
 
     def _again(
         self,

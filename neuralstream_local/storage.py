@@ -23,7 +23,8 @@ def create_storage(template: Template) -> None:
     _tables(template)
     _buckets(template)
     _queues(template)
-    _topics(template)
+    for arn in map(template.reference, template.of_type("AWS::SNS::Topic")):
+        boto3.client("sns").create_topic(Name=arn.rsplit(":", 1)[1])
     _state_machines(template)
     _schedules(template)
 
@@ -36,7 +37,7 @@ def create_registry_table(dynamodb: Any, name: str) -> None:
 def _tables(template: Template) -> None:
     dynamodb = boto3.client("dynamodb")
     for logical_id, properties in template.of_type("AWS::DynamoDB::Table").items():
-        name = template.resolve({"Ref": logical_id})
+        name = template.reference(logical_id)
         _create_table(dynamodb, name, properties)
         if ttl := properties.get("TimeToLiveSpecification"):
             dynamodb.update_time_to_live(TableName=name, TimeToLiveSpecification=ttl)
@@ -52,7 +53,7 @@ def _create_table(dynamodb: Any, name: str, properties: Mapping[str, Any]) -> No
 def _buckets(template: Template) -> None:
     s3 = boto3.client("s3")
     for logical_id, properties in template.of_type("AWS::S3::Bucket").items():
-        name = template.resolve({"Ref": logical_id})
+        name = template.reference(logical_id)
         s3.create_bucket(Bucket=name)
         if versioning := properties.get("VersioningConfiguration"):
             s3.put_bucket_versioning(Bucket=name, VersioningConfiguration=versioning)
@@ -66,14 +67,7 @@ def _queues(template: Template) -> None:
         attributes = {key: str(properties[key]) for key in _QUEUE_ATTRIBUTES if key in properties}
         if redrive := properties.get("RedrivePolicy"):
             attributes["RedrivePolicy"] = json.dumps(redrive)
-        arn = template.resolve({"Fn::GetAtt": f"{logical_id}.Arn"})
-        sqs.create_queue(QueueName=arn.rsplit(":", 1)[1], Attributes=attributes)
-
-
-def _topics(template: Template) -> None:
-    sns = boto3.client("sns")
-    for logical_id in template.of_type("AWS::SNS::Topic"):
-        sns.create_topic(Name=template.resolve({"Ref": logical_id}).rsplit(":", 1)[1])
+        sqs.create_queue(QueueName=template.reference(logical_id), Attributes=attributes)
 
 
 def _state_machines(template: Template) -> None:
@@ -97,10 +91,10 @@ def _schedules(template: Template) -> None:
     """The group of the schedules that are data, and the schedules that the template declares."""
     scheduler: Any = boto3.client("scheduler")
     for logical_id in template.of_type("AWS::Scheduler::ScheduleGroup"):
-        scheduler.create_schedule_group(Name=template.resolve({"Ref": logical_id}))
+        scheduler.create_schedule_group(Name=template.reference(logical_id))
     for name, (function, event) in template.events("ScheduleV2").items():
         target = {
-            "Arn": template.resolve({"Fn::GetAtt": f"{function}.Arn"}),
+            "Arn": template.reference(f"{function}.Arn"),
             "RoleArn": f"arn:aws:iam::{ACCOUNT}:role/{name}",
             "Input": event.get("Input", "{}"),
         }

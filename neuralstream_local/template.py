@@ -148,14 +148,14 @@ class Template:
         ]
 
     def authorizer(self) -> tuple[str, str, float] | None:
-        """The default authorizer: its function, the header that identifies, seconds to cache."""
+        """The default authorizer: its function's ARN, the header that identifies, seconds to cache."""
         for api in self.of_type("AWS::Serverless::HttpApi").values():
             auth = api.get("Auth", {})
             if name := auth.get("DefaultAuthorizer"):
                 authorizer = auth["Authorizers"][name]
                 identity = authorizer["Identity"]
-                function = authorizer["FunctionArn"].rsplit(":function:", 1)[1].split(":")[0]
-                return function, identity["Headers"][0].lower(), identity.get("ReauthorizeEvery", 0)
+                arn = authorizer["FunctionArn"]
+                return arn, identity["Headers"][0].lower(), identity.get("ReauthorizeEvery", 0)
         return None
 
     def queue_events(self) -> list[QueueEvent]:
@@ -211,13 +211,13 @@ class Template:
     def _intrinsic(self, key: str, argument: Any) -> Any:
         match key:
             case "Ref":
-                return self._value(argument)
+                return self.reference(argument)
             case "Fn::GetAtt":
-                return self._value(argument if isinstance(argument, str) else ".".join(argument))
+                return self.reference(argument if isinstance(argument, str) else ".".join(argument))
             case "Fn::Sub":
                 text, own = argument if isinstance(argument, list) else (argument, {})
                 filled = _VARIABLE.sub(
-                    lambda m: str(self.resolve(own[m[1]]) if m[1] in own else self._value(m[1])),
+                    lambda m: str(self.resolve(own[m[1]]) if m[1] in own else self.reference(m[1])),
                     text,
                 )
                 return filled.replace("${!", "${")
@@ -239,7 +239,7 @@ class Template:
     def _holds(self, condition: str | None) -> bool:
         return condition is None or self._truth(self._conditions[condition])
 
-    def _value(self, reference: str) -> Any:
+    def reference(self, reference: str) -> Any:
         """What ``Ref`` of a name, or ``GetAtt`` of ``Name.Attribute``, gives."""
         if reference in self._values:
             return self._values[reference]

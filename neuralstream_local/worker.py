@@ -1,11 +1,8 @@
 """What runs behind the API: Lambda's Invoke endpoint, the event sources, and the storage they need.
 
-A process of its own, so that a batch job does not slow predictions down.
+A process of its own, so that a batch job does not slow predictions down. Reads AWS_ENDPOINT_URL.
 
-    python -m neuralstream_local.worker --redis-port 6379      (AWS_ENDPOINT_URL says where AWS is)
-
-With ``--resume`` it takes the place of one that ended: the storage is there, and streams are read on from
-where they were.
+    python -m neuralstream_local.worker --redis-port 6379 [--resume]
 """
 
 from __future__ import annotations
@@ -14,7 +11,6 @@ import argparse
 import json
 import logging
 import os
-import re
 import threading
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -24,7 +20,7 @@ import boto3
 import urllib3
 
 from neuralstream_core.memory import limit_growth
-from neuralstream_local.aws_server import REGISTRATION_PATH, SOURCES_PATH
+from neuralstream_local.aws_server import INVOKE_PATH, REGISTRATION_PATH, SOURCES_PATH
 from neuralstream_local.children import announce, start_child
 from neuralstream_local.event_sources import EventSource
 from neuralstream_local.functions import PROCESS_GROWTH, Functions, TimedOut
@@ -35,8 +31,6 @@ from neuralstream_local.storage import create_storage
 from neuralstream_local.template import Template
 
 __all__ = ["Invoker", "main"]
-
-_INVOKE = re.compile(r"^/2015-03-31/functions/([^/]+)/invocations$")
 
 _log = logging.getLogger(__name__)
 
@@ -51,7 +45,7 @@ class Invoker:
     def __call__(self, request: Request) -> Response:
         if request.path == SOURCES_PATH:
             return json_response(200, [source.report() for source in self._sources])
-        matched = _INVOKE.match(request.path)
+        matched = INVOKE_PATH.fullmatch(request.path)
         try:
             function = self._functions[unquote(matched[1]) if matched else ""]
         except KeyError:
@@ -82,7 +76,7 @@ def main(argv: list[str] | None = None) -> None:
     """Create the storage, start the event sources and serve until the parent is gone."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--redis-port", type=int, required=True)
-    parser.add_argument("--resume", action="store_true", help="go on where another worker ended")
+    parser.add_argument("--resume", action="store_true", help="take the place of one that ended")
     options = parser.parse_args(argv)
     start_child("worker")
     logging.getLogger("botocore").setLevel(logging.WARNING)
