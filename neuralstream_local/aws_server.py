@@ -36,7 +36,6 @@ __all__ = [
     "REGISTRATION_PATH",
     "SOURCES_PATH",
     "client_environ",
-    "main",
 ]
 
 REGION: Final = "us-east-1"

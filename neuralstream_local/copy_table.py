@@ -19,13 +19,10 @@ __all__ = ["copy", "main"]
 
 
 def copy(client: Any, source: str, target: str) -> int:
-    """Copy all items from ``source`` to ``target``.
+    """Copy all items from ``source`` to ``target``; how many they were.
 
     Args:
         client: a boto3 DynamoDB client, whose retries bound how long throttling is waited for.
-
-    Returns:
-        How many were copied.
 
     Raises:
         botocore.exceptions.ClientError: a table is missing, or access or throughput is refused.

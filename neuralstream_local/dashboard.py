@@ -25,14 +25,10 @@ PLACEHOLDER: Final = re.compile(r"\$\{([^}]+)\}")
 
 
 def put(cloudformation: Any, cloudwatch: Any, stack: str) -> list[dict[str, str]]:
-    """Fill the file from the stack's resources and put it under the stack's name.
+    """Fill the file from the stack's resources and put it; CloudWatch's warnings about it.
 
     Args:
-        cloudformation: a boto3 client of the stack's region.
-        cloudwatch: a boto3 client of the same region.
-
-    Returns:
-        CloudWatch's warnings about the dashboard; empty when it has none.
+        cloudformation: a boto3 client of the stack's region, as is ``cloudwatch``.
 
     Raises:
         KeyError: the stack lacks a resource that the file names.

@@ -41,8 +41,8 @@ kill -9 "$child" 2>/dev/null
 wait "$child" 2>/dev/null
 [ "$wish" = keep ] || rm -rf -- "$folder"
 """
-"""Prints the server's pid, then waits: the word ``keep`` ends the server only, anything else (end of
-file included) also removes the folder."""
+"""Prints the server's pid, then waits: ``keep`` ends the server, any other line or the end of file also
+removes the folder."""
 
 
 def talk(port: int, *commands: Sequence[str | int], seconds: float = 1.0) -> list[object]:
@@ -114,21 +114,15 @@ class EmbeddedRedis(contextlib.AbstractContextManager["EmbeddedRedis"]):
             raise
 
     def start(self) -> None:
-        """Start on the same port, and return when the server answers; does nothing while it runs.
-
-        Raises:
-            RuntimeError: it does not start; carries the end of its log.
-        """
+        """Start it on its port unless it runs; raises what the constructor raises."""
         if self._guard is None:
             self._start_on(self.port)
 
     def _start_on(self, wanted: int) -> None:
-        for _ in range(5):
+        for _ in range(1 if wanted else 5):  # another process may take a free port in between
             self.port = wanted or _free_port()
             if self._launch():
                 return
-            if wanted:
-                break  # else somebody took the free port in between
         log = (self._folder / "stdout").read_text(errors="replace")[-_LOGGED:]
         raise RuntimeError(f"the Redis server did not start on port {self.port}:\n{log}")
 

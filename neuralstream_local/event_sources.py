@@ -34,10 +34,8 @@ _RETRY_SECONDS: Final = 1
 """Failed messages return to the queue after this, not after the template's six minutes."""
 _FAILING_SECONDS: Final = 5.0
 """A poller that failed is well again when it has run for so long."""
-_MAX_ERROR: Final = 300
-"""Characters."""
-_CHECKPOINTS: Final = "neuralstream-local-checkpoints"
-"""A bucket."""
+_MAX_ERROR_CHARACTERS: Final = 300
+_CHECKPOINT_BUCKET: Final = "neuralstream-local-checkpoints"
 
 Call = Callable[[Any], Any]
 _log = logging.getLogger(__name__)
@@ -48,18 +46,18 @@ class Checkpoint:
 
     def __init__(self, name: str) -> None:
         self._s3 = boto3.client("s3")
-        self._s3.create_bucket(Bucket=_CHECKPOINTS)
+        self._s3.create_bucket(Bucket=_CHECKPOINT_BUCKET)
         self._name = name
 
     def get(self) -> str | None:
         try:
-            stored = self._s3.get_object(Bucket=_CHECKPOINTS, Key=self._name)
+            stored = self._s3.get_object(Bucket=_CHECKPOINT_BUCKET, Key=self._name)
         except self._s3.exceptions.NoSuchKey:
             return None
         return stored["Body"].read().decode()
 
     def put(self, position: str) -> None:
-        self._s3.put_object(Bucket=_CHECKPOINTS, Key=self._name, Body=position.encode())
+        self._s3.put_object(Bucket=_CHECKPOINT_BUCKET, Key=self._name, Body=position.encode())
 
 
 class EventSource:
@@ -123,7 +121,7 @@ class EventSource:
                 self._poll(self._timed)
             except BaseException as error:  # noqa: BLE001 - a poller outlives every error, a function's sys.exit too
                 _log.exception("%s failed", self._name)
-                self._error = f"{type(error).__name__}: {error}"[:_MAX_ERROR]
+                self._error = f"{type(error).__name__}: {error}"[:_MAX_ERROR_CHARACTERS]
                 self._failed_at = time.monotonic()
                 self._failures += 1
                 self._stop.wait(_RETRY_SECONDS)

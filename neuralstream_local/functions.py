@@ -157,11 +157,7 @@ class FunctionPool:
         return result
 
     def _take(self, deadline: float) -> Environment:
-        """A free environment, or else a new one as soon as there may be one.
-
-        Raises:
-            TimedOut: neither before the deadline.
-        """
+        """A free environment, or a new one as soon as there may be one; `TimedOut` at the deadline."""
         patience = 0.0 if self._size == 0 else _PATIENCE_SECONDS
         while True:
             try:
@@ -244,10 +240,7 @@ def load(function: Function) -> ModuleType:
 
 @contextmanager
 def _environment(function: Function) -> Iterator[None]:
-    """The function's variables and its folder's own modules, for as long as its module is executed.
-
-    Settings are parsed at import, so functions with different variables can share this process.
-    """
+    """The function's variables and its folder's modules, while its module parses its settings."""
     before = {name: os.environ.get(name) for name in function.environ}
     siblings = {path.stem for path in function.folder.glob("*.py")}
     os.environ.update(function.environ)

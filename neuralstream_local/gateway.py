@@ -59,11 +59,7 @@ class RouteTable:
         self._routes = [(route, pattern) for _, pattern, route in ranked]
 
     def match(self, method: str, path: str) -> tuple[HttpRoute, dict[str, str]] | None:
-        """The most specific route and its decoded path parameters.
-
-        Args:
-            path: still percent-encoded, without the query.
-        """
+        """The most specific route of a percent-encoded path, and its decoded path parameters."""
         for route, pattern in self._routes:
             if route.method in (method, "ANY") and (found := pattern.fullmatch(path)):
                 return route, {name: unquote(part) for name, part in found.groupdict().items()}

@@ -17,7 +17,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import cache, partial
 from pathlib import Path
 from typing import Final
@@ -59,19 +59,12 @@ def find_binary() -> str:
         if _version(chosen) < _LEAST:
             raise NoRedisServer(f"{_CHOSEN}={chosen} does not run as Redis 6.2 or newer")
         return chosen
-    for binary in _candidates():
+    found = [shutil.which("redis-server"), shutil.which("valkey-server")]
+    found += [str(_FETCHED / lock_file.stem / "redis-server") for lock_file in _LOCKS]
+    for binary in filter(None, found):
         if _version(binary) >= _LEAST:
             return binary
     raise NoRedisServer(f"no Redis server was found: run `make redis`, or {_ADVICE}")
-
-
-def _candidates() -> Iterator[str]:
-    for name in ("redis-server", "valkey-server"):
-        if found := shutil.which(name):
-            yield found
-    for lock_file in _LOCKS:
-        if (fetched := _FETCHED / lock_file.stem / "redis-server").exists():
-            yield str(fetched)
 
 
 def _version(binary: str) -> tuple[int, ...]:

@@ -38,7 +38,6 @@ class Delivery:
 
 
 Call = Callable[[Delivery], Any]
-"""Calls the function; raises what the function raises."""
 
 
 class LocalScheduler:

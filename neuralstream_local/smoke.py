@@ -69,7 +69,7 @@ class Files(NamedTuple):
 
 
 class Smoke:
-    """The steps against one stack, in the order in which each needs those before it.
+    """The steps against one stack; each needs those before it.
 
     Args:
         url: base URL of the API.
@@ -102,11 +102,7 @@ class Smoke:
         yield "stats", self._stats
 
     def run(self, say: Callable[[str], object]) -> str | None:
-        """Do all steps until one fails; each is told to ``say``.
-
-        Returns:
-            The name of the step that failed; ``None`` when all passed.
-        """
+        """Do the steps, each told to ``say``, until one fails: its name, or ``None``."""
         begun = time.monotonic()
         count = 0
         for name, action in self.steps():
@@ -131,7 +127,7 @@ class Smoke:
         return f"version {answer[1]['version']}"
 
     def _refusal(self) -> str:
-        answer = self._send("GET", "/models", key=None)
+        answer = self._send("GET", "/models")
         _expect(answer[0] == 401, answer)
         return "401"
 
@@ -163,7 +159,7 @@ class Smoke:
         text = _REGISTER.read_text().replace("user_features:", f"{NAME}:")
         key = f"smoke-{hashlib.sha256(text.encode()).hexdigest()[:32]}"
         path = f"/models/{NAME}/versions"
-        answer = self._call("POST", path, json.loads(text), {"idempotency-key": key})
+        answer = self._call("POST", path, json.loads(text), **{"idempotency-key": key})
         _expect(answer["status"] == "READY", answer)
         self._version = answer["version"]
         return self._version
@@ -232,32 +228,20 @@ class Smoke:
         _expect(counted >= 1, versions)
         return f"{counted} requests counted in the last hour"
 
-    def _call(
-        self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None
-    ) -> Any:
+    def _call(self, method: str, path: str, body: Any = None, **headers: str) -> Any:
         """The decoded answer, which must be a success."""
-        answer = self._send(method, path, body, headers, key=self._key)
-        _expect(200 <= answer[0] < 300, f"{method} {path} answered {answer[0]} {answer[1]}")
-        return answer[1]
+        keys = {"x-api-key": self._key} if self._key is not None else {}
+        status, answer = self._send(method, path, body, **keys, **headers)
+        _expect(200 <= status < 300, f"{method} {path} answered {status} {answer}")
+        return answer
 
-    def _send(
-        self,
-        method: str,
-        path: str,
-        body: Any = None,
-        headers: dict[str, str] | None = None,
-        *,
-        key: str | None = None,
-    ) -> tuple[int, Any]:
+    def _send(self, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, Any]:
         """Status and decoded answer of one request on a connection of its own."""
-        sent = {"content-type": "application/json"} | (headers or {})
-        if key is not None:
-            sent["x-api-key"] = key
         answer = urllib3.request(
             method,
             self._url + path,
             body=None if body is None else json.dumps(body),
-            headers=sent,
+            headers={"content-type": "application/json", **headers},
             timeout=_REQUEST_SECONDS,
             retries=False,
         )
@@ -286,16 +270,13 @@ def _expect(holds: bool, got: object) -> None:
 def smoke_stack(
     client: Callable[[str], Any], stack: str, principal: str, tell: Callable[[str], object]
 ) -> bool:
-    """Mint a key, run every step with it, and revoke it.
+    """Mint a key, run every step with it, and revoke it; whether all steps passed.
 
     Args:
         client: makes a boto3 client of the service named.
         stack: the CloudFormation stack's name.
         principal: who the key belongs to; appears in the stack's audit events.
         tell: is called with each step's line.
-
-    Returns:
-        Whether all steps passed.
 
     Raises:
         botocore.exceptions.ClientError: there is no such stack, or something is not permitted.

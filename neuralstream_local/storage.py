@@ -73,10 +73,7 @@ def _queues(template: Template) -> None:
 def _state_machines(template: Template) -> None:
     states: Any = boto3.client("stepfunctions")
     for properties in template.of_type("AWS::Serverless::StateMachine").values():
-        path = template.folder / properties["DefinitionUri"]
-        if not path.exists():
-            continue
-        definition = path.read_text()
+        definition = (template.folder / properties["DefinitionUri"]).read_text()
         for name, value in properties.get("DefinitionSubstitutions", {}).items():
             definition = definition.replace(f"${{{name}}}", str(value))
         states.create_state_machine(

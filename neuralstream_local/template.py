@@ -191,7 +191,7 @@ class Template:
         if isinstance(value, dict):
             if len(value) == 1:
                 ((key, argument),) = value.items()
-                if key == "Ref" or key.startswith("Fn::"):
+                if key in {"Ref", "Condition"} or key.startswith("Fn::"):
                     return self._intrinsic(key, argument)
             resolved = {k: self.resolve(v) for k, v in value.items()}
             return {k: v for k, v in resolved.items() if v is not NO_VALUE}
@@ -212,6 +212,8 @@ class Template:
         match key:
             case "Ref":
                 return self.reference(argument)
+            case "Condition":
+                return self._holds(argument)
             case "Fn::GetAtt":
                 return self.reference(argument if isinstance(argument, str) else ".".join(argument))
             case "Fn::Sub":
@@ -226,18 +228,13 @@ class Template:
             case "Fn::Equals":
                 return self.resolve(argument[0]) == self.resolve(argument[1])
             case "Fn::Not":
-                return not self._truth(argument[0])
+                return not self.resolve(argument[0])
             case "Fn::Join":
                 return argument[0].join(str(self.resolve(part)) for part in argument[1])
         raise ValueError(f"template.yaml uses {key}, which the laptop stack does not resolve")
 
-    def _truth(self, condition: Any) -> bool:
-        if isinstance(condition, dict) and set(condition) == {"Condition"}:
-            return self._holds(condition["Condition"])
-        return bool(self.resolve(condition))
-
     def _holds(self, condition: str | None) -> bool:
-        return condition is None or self._truth(self._conditions[condition])
+        return condition is None or bool(self.resolve(self._conditions[condition]))
 
     def reference(self, reference: str) -> Any:
         """What ``Ref`` of a name, or ``GetAtt`` of ``Name.Attribute``, gives."""

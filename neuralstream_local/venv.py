@@ -21,6 +21,7 @@ from neuralstream_local.pip import PipFailed, install, once
 __all__ = ["main"]
 
 _VENV: Final = Path(".venv")
+_PYTHON: Final = str(_VENV / "bin" / "python")
 _MINIMUM: Final = (3, 11)
 
 
@@ -42,19 +43,15 @@ def _make(lock_file: Path) -> None:
         _say(f"making {_VENV} with Python {sys.version.split()[0]}")
         venv.create(_VENV, clear=True, with_pip=True)
     _say(f"installing {lock_file} (once; a minute or two)")
-    install(_python(), ["--prefer-binary", "-r", str(lock_file)])
+    install(_PYTHON, ["--prefer-binary", "-r", str(lock_file)])
     _say(f"installed in {time.monotonic() - started:.0f} s")
-
-
-def _python() -> str:
-    return str(_VENV / "bin" / "python")
 
 
 def _works() -> bool:
     """Whether the environment is there, answers and is new enough."""
     check = f"import sys; sys.exit(sys.version_info < {_MINIMUM})"
     try:
-        return subprocess.run([_python(), "-c", check], check=False).returncode == 0  # noqa: S603 - our own Python
+        return subprocess.run([_PYTHON, "-c", check], check=False).returncode == 0  # noqa: S603 - our own Python
     except OSError:
         return False
 
