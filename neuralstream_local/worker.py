@@ -89,7 +89,8 @@ def main(argv: list[str] | None = None) -> None:
     if not options.resume:
         create_storage(template)
     registration = os.environ["AWS_ENDPOINT_URL"] + REGISTRATION_PATH
-    answer = urllib3.request("PUT", registration, body=f"http://127.0.0.1:{server.port}")
+    url = f"http://127.0.0.1:{server.port}"
+    answer = urllib3.request("PUT", registration, body=url, timeout=10.0, retries=False)
     if answer.status != 204:
         raise RuntimeError(f"the AWS emulation answered {answer.status} to the registration")
     sources += _start_sources(template, functions)
