@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import BaseModel, Field, WithJsonSchema
 from typing_extensions import TypedDict
 
 from neuralstream_core.features.entity import entity_json
@@ -13,6 +13,7 @@ from neuralstream_core.features.schema import Feature, FeatureView
 from neuralstream_core.features.store import ManyRows
 from neuralstream_core.features.values import Dtype
 from neuralstream_core.time import iso
+from neuralstream_core.types import FeatureValue
 
 __all__ = [
     "BatchAnswer",
@@ -24,8 +25,17 @@ __all__ = [
     "WriteAnswer",
 ]
 
+Values = Annotated[
+    dict[str, FeatureValue],
+    Field(description="value by feature name; null where the cell is NULL, EXPIRED or NOT_FOUND"),
+]
+EntityAnswer = Annotated[
+    str | list[str],
+    Field(description="as text; of a composite entity a list in the view's key order"),
+]
+ViewName = Annotated[str, Field(description="the feature view")]
 StatusMap = Annotated[
-    dict[str, str],
+    dict[str, Annotated[str, WithJsonSchema({"enum": ["NULL", "EXPIRED", "NOT_FOUND"]})]],
     Field(description="NULL, EXPIRED or NOT_FOUND, for every feature that is not present"),
 ]
 EventTime = Annotated[
@@ -33,22 +43,29 @@ EventTime = Annotated[
 ]
 
 
-class _WithoutNulls(BaseModel):
-    """Optional fields that have no value are left out."""
-
-    @model_serializer(mode="wrap")
-    def _drop(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return {k: v for k, v in handler(self).items() if v is not None}
+def _absent(value: object) -> bool:
+    """Whether an optional field is left out of the answer."""
+    return value is None
 
 
-class FeatureAnswer(_WithoutNulls):
+class FeatureAnswer(BaseModel):
     """One column of a view."""
 
-    name: str
-    dtype: Dtype
-    shape: list[int] | None = None
-    description: str | None = None
-    default: Any = None
+    name: str = Field(description="unique in its view")
+    dtype: Dtype = Field(description="type of its values")
+    shape: list[int] | None = Field(
+        default=None,
+        exclude_if=_absent,
+        description="`[n]`: a vector of n numbers; left out for one value",
+    )
+    description: str | None = Field(
+        default=None, exclude_if=_absent, description="for people; left out when empty"
+    )
+    default: FeatureValue = Field(
+        default=None,
+        exclude_if=_absent,
+        description="what models with `missing: default` get; left out if there is none",
+    )
 
     @classmethod
     def of(cls, feature: Feature) -> FeatureAnswer:
@@ -64,16 +81,20 @@ class FeatureAnswer(_WithoutNulls):
 class ViewAnswer(BaseModel):
     """A feature view."""
 
-    name: str
-    entity: str | list[str]
-    features: list[FeatureAnswer]
-    ttl_seconds: int | None
-    description: str
-    owner: str
-    tags: dict[str, str]
-    schema_version: int
-    created_at: str
-    updated_at: str
+    name: str = Field(description="unique in the stack")
+    entity: str | list[str] = Field(
+        description="the entity's key, or the keys of a composite entity in order"
+    )
+    features: list[FeatureAnswer] = Field(description="its columns, in the order of declaration")
+    ttl_seconds: int | None = Field(
+        description="seconds after its event timestamp from which a value is EXPIRED; null: never"
+    )
+    description: str = Field(description="for people")
+    owner: str = Field(description="person or team")
+    tags: dict[str, str] = Field(description="text by key")
+    schema_version: int = Field(description="1 at first, raised whenever features are added")
+    created_at: str = Field(description="ISO 8601, UTC")
+    updated_at: str = Field(description="ISO 8601, UTC")
 
     @classmethod
     def of(cls, view: FeatureView) -> ViewAnswer:
@@ -91,25 +112,31 @@ class ViewAnswer(BaseModel):
         )
 
 
-class ViewList(_WithoutNulls):
+class ViewList(BaseModel):
     """One page of views; ``next_token`` asks for the next one."""
 
-    views: list[ViewAnswer]
-    next_token: str | None = None
+    views: list[ViewAnswer] = Field(description="by name")
+    next_token: str | None = Field(
+        default=None,
+        exclude_if=_absent,
+        description="asks for the next page; left out on the last one",
+    )
 
 
 class ViewDeletion(BaseModel):
     """``deleting``: rows remain, repeat the request."""
 
-    name: str
-    status: Annotated[str, Field(description="deleted or deleting")]
-    rows_removed: int
+    name: str = Field(description="the feature view")
+    status: Literal["deleted", "deleting"] = Field(
+        description="deleting: rows remain; repeat the request until it is deleted"
+    )
+    rows_removed: int = Field(description="rows removed by this request")
 
 
-class WriteAnswer(_WithoutNulls):
-    """``written + stale`` is the number of rows."""
+class WriteAnswer(BaseModel):
+    """What became of the rows: ``written + stale`` is their number."""
 
-    feature_view: str
+    feature_view: ViewName
     written: Annotated[int, Field(description="rows of which at least one value was stored")]
     stale: Annotated[
         int, Field(description="rows all of whose values are older than the stored ones")
@@ -117,7 +144,8 @@ class WriteAnswer(_WithoutNulls):
     stale_cells: Annotated[
         int | None,
         Field(
-            description="older values in the written rows, which were not stored; absent if none"
+            exclude_if=_absent,
+            description="older values in the written rows, which were not stored; absent if none",
         ),
     ] = None
 
@@ -134,8 +162,8 @@ class WriteAnswer(_WithoutNulls):
 class BatchRow(TypedDict):
     """One entity's features."""
 
-    entity_id: str | list[str]
-    features: dict[str, Any]
+    entity_id: EntityAnswer
+    features: Values
     status: StatusMap
     event_timestamp: EventTime
 
@@ -143,9 +171,9 @@ class BatchRow(TypedDict):
 class RowAnswer(BaseModel):
     """One entity's features of one view."""
 
-    feature_view: str
-    entity_id: str | list[str]
-    features: dict[str, Any]
+    feature_view: ViewName
+    entity_id: EntityAnswer
+    features: Values
     status: StatusMap
     event_timestamp: EventTime
 
@@ -166,8 +194,8 @@ class RowAnswer(BaseModel):
 class BatchAnswer(BaseModel):
     """Rows in the order of the request, duplicates kept."""
 
-    feature_view: str
-    results: list[BatchRow]
+    feature_view: ViewName
+    results: list[BatchRow] = Field(description="one for each entity id of the request")
 
     @classmethod
     def of(cls, read: ManyRows) -> BatchAnswer:

@@ -12,7 +12,7 @@ from neuralstream_core.features.entity import parse_entity, parse_path
 from neuralstream_core.features.rows import Entity
 from neuralstream_core.features.schema import FeatureView
 from neuralstream_core.features.values import BadValue
-from neuralstream_core.types import MAX_BATCH, MAX_ENTITY_ID, Frozen, Name
+from neuralstream_core.types import MAX_BATCH, MAX_ENTITY_ID, VALUE_SCHEMA, Frozen, Name
 
 __all__ = [
     "MAX_ROWS",
@@ -30,39 +30,29 @@ _ID: Final = {
         {"type": "integer"},
     ]
 }
-EntityForm = Annotated[
-    Any,
-    WithJsonSchema(
-        {
-            "anyOf": [
-                *_ID["anyOf"],
-                {"type": "array", "items": _ID},
-                {"type": "object", "additionalProperties": _ID},
-            ],
-            "description": 'an id, text or a whole number (17 and `"17"` are one); for a composite '
-            "entity a list in key order, or an object by key",
-        }
-    ),
-]
-Values = Annotated[
-    Any,
-    WithJsonSchema(
-        {
-            "type": "object",
-            "minProperties": 1,
-            "description": "value by feature name; null sets NULL; a feature left out keeps its value",
-        }
-    ),
-]
-Moment = Annotated[
-    Any,
-    WithJsonSchema(
-        {
-            "anyOf": [{"type": "string", "format": "date-time"}, {"type": "null"}],
-            "description": "ISO 8601 with a zone, at most 5 minutes ahead; now when absent",
-        }
-    ),
-]
+_ENTITY: Final = {
+    "anyOf": [
+        *_ID["anyOf"],
+        {"type": "array", "items": _ID},
+        {"type": "object", "additionalProperties": _ID},
+    ],
+    "description": 'an id, text or a whole number (17 and `"17"` are one); for a composite '
+    "entity a list in key order, or an object by key",
+}
+_VALUES: Final = {
+    "type": "object",
+    "minProperties": 1,
+    "additionalProperties": VALUE_SCHEMA,
+    "description": "value by feature name; null sets NULL; a feature left out keeps its value",
+}
+_MOMENT: Final = {
+    "anyOf": [{"type": "string", "format": "date-time"}, {"type": "null"}],
+    "description": "when the values became true, ISO 8601 with a zone, at most 5 minutes ahead;"
+    " now when absent",
+}
+EntityForm = Annotated[Any, WithJsonSchema(_ENTITY)]
+Values = Annotated[Any, WithJsonSchema(_VALUES)]
+Moment = Annotated[Any, WithJsonSchema(_MOMENT)]
 RowForm = Annotated[
     Any,
     WithJsonSchema(
@@ -71,12 +61,11 @@ RowForm = Annotated[
             "required": ["entity_id", "features"],
             "additionalProperties": False,
             "properties": {
-                "entity_id": {"anyOf": [*_ID["anyOf"], {"type": "array"}, {"type": "object"}]},
-                "features": {"type": "object", "minProperties": 1},
-                "event_timestamp": {
-                    "anyOf": [{"type": "string", "format": "date-time"}, {"type": "null"}]
-                },
+                "entity_id": _ENTITY,
+                "features": _VALUES,
+                "event_timestamp": _MOMENT,
             },
+            "description": "one row, as the fields of the request describe it",
         }
     ),
 ]
@@ -92,7 +81,9 @@ class WriteRequest(Frozen):
     entity_id: EntityForm = None
     features: Values = None
     event_timestamp: Moment = None
-    rows: Annotated[list[RowForm], Field(min_length=1, max_length=MAX_ROWS)] | None = None
+    rows: Annotated[list[RowForm], Field(min_length=1, max_length=MAX_ROWS)] | None = Field(
+        default=None, description=f"many rows in place of one, at most {MAX_ROWS}"
+    )
 
     @model_validator(mode="after")
     def _one_form(self) -> Self:
@@ -118,8 +109,12 @@ class BatchRequest(Frozen):
     """Many entities of one view."""
 
     feature_view: Name
-    entity_ids: Annotated[list[EntityForm], Field(max_length=MAX_BATCH)]
-    features: Annotated[list[Name], Field(min_length=1, max_length=1000)] | None = None
+    entity_ids: Annotated[list[EntityForm], Field(max_length=MAX_BATCH)] = Field(
+        description=f"at most {MAX_BATCH}; each occurrence is answered, in this order"
+    )
+    features: Annotated[list[Name], Field(min_length=1, max_length=1000)] | None = Field(
+        default=None, description="names of the features to read; all when left out"
+    )
 
     def entities(self, view: FeatureView) -> list[Entity]:
         """The entities in request order.

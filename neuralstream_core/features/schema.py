@@ -21,7 +21,7 @@ from pydantic import (
 
 from neuralstream_core.errors import Conflict, FieldError, Invalid
 from neuralstream_core.features.values import Dtype, checker
-from neuralstream_core.types import MAX_NAME, Description, Frozen, Name, Record, Tags
+from neuralstream_core.types import MAX_NAME, Description, FeatureValue, Frozen, Name, Record, Tags
 
 __all__ = ["MAX_FEATURES", "RESERVED", "Feature", "FeatureView", "ViewSpec"]
 
@@ -41,12 +41,23 @@ class Feature(Frozen):
     """One column of a view. ``shape: [n]`` makes it a vector; ``default`` is a value of its dtype."""
 
     name: Name
-    dtype: Annotated[Dtype, Field(strict=False)]
+    dtype: Annotated[
+        Dtype,
+        Field(strict=False, description="type of its values; it cannot be changed later"),
+    ]
     shape: (
         Annotated[tuple[Annotated[int, Field(ge=1, le=MAX_VECTOR)]], Field(strict=False)] | None
-    ) = None
-    description: Description = ""
-    default: Any = None
+    ) = Field(
+        default=None,
+        description=f"`[n]`: a vector of n numbers, at most {MAX_VECTOR}; left out: one value",
+    )
+    description: Description = Field(
+        default="", description="for people, at most 2048 characters; say the unit here"
+    )
+    default: FeatureValue = Field(
+        default=None,
+        description="value of the dtype that models with `missing: default` get for a missing cell",
+    )
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -77,11 +88,18 @@ class ViewSpec(Frozen):
         Name | Annotated[list[Name], Field(min_length=1, max_length=MAX_KEYS)],
         Field(description="the entity's key, or several keys of a composite entity"),
     ]
-    features: Annotated[list[Feature], Field(min_length=1, max_length=MAX_FEATURES)]
-    ttl_seconds: Annotated[PositiveInt, Field(le=MAX_TTL)] | None = None
-    description: Description = ""
-    owner: Text = ""
-    tags: Tags = Field(default_factory=dict)
+    features: Annotated[list[Feature], Field(min_length=1, max_length=MAX_FEATURES)] = Field(
+        description="the columns in order; a later request may append to them, but neither remove one"
+        " nor change its dtype"
+    )
+    ttl_seconds: Annotated[PositiveInt, Field(le=MAX_TTL)] | None = Field(
+        default=None,
+        description="seconds after its event timestamp from which a value is EXPIRED, at most ten"
+        " years; null: never",
+    )
+    description: Description = Field(default="", description="for people, at most 2048 characters")
+    owner: Text = Field(default="", description="person or team, at most 256 characters")
+    tags: Tags = Field(default_factory=dict, description="text by key, at most 50")
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

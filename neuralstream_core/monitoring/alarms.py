@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
-from pydantic import AwareDatetime
+from pydantic import AwareDatetime, Field
 
 from neuralstream_core.errors import ConditionFailed
 from neuralstream_core.monitoring.decision import DriftStatus
@@ -35,9 +35,11 @@ def alarm_key(namespace: str, model: str) -> str:
 class Alarm(Record):
     """What scheduled evaluation holds of the version, with hysteresis."""
 
-    status: DriftStatus
-    since: AwareDatetime
-    evaluated: AwareDatetime | None = None
+    status: DriftStatus = Field(description="as it was announced last")
+    since: AwareDatetime = Field(description="when it came to be so, UTC")
+    evaluated: AwareDatetime | None = Field(
+        default=None, description="end of the last window that was evaluated, UTC"
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,6 +68,8 @@ class DriftStatus(StrEnum):
 
 
 class Severity(StrEnum):
+    """How far a series has moved, however sure that is."""
+
     NONE = "none"
     MODERATE = "moderate"
     MAJOR = "major"

@@ -56,19 +56,21 @@ _NOT_TESTED: Final = RateTest(None, None, None, DriftStatus.OK)
 class Rate(Record):
     """A rate on both sides; ``p`` one-sided, of an exact test: Fisher's, or of failed rows the binomial."""
 
-    reference: float | None
-    current: float | None
-    p: float | None = None
-    status: DriftStatus
+    reference: float | None = Field(description="share in the baseline, 0 to 1")
+    current: float | None = Field(description="share in the window, 0 to 1")
+    p: float | None = Field(
+        default=None, description="probability of so large a rise by chance; null: not tested"
+    )
+    status: DriftStatus = Field(description="what the test found")
 
 
 class BinShare(Record):
     """A group of values: its share on both sides and its part of the PSI."""
 
-    bin: str
-    reference: float
-    current: float
-    psi: float
+    bin: str = Field(description="the values in it")
+    reference: float = Field(description="share in the baseline, 0 to 1")
+    current: float = Field(description="share in the window, 0 to 1")
+    psi: float = Field(description="its part of the series' PSI")
 
 
 class SeriesReport(Record):
@@ -77,25 +79,31 @@ class SeriesReport(Record):
     feature: str = Field(
         description="of kind errors: the code, or `errors` for all codes but missing_features together"
     )
-    kind: Literal["feature", "prediction", "errors"]
-    type: Literal["numeric", "boolean", "category", "rate"]
+    kind: Literal["feature", "prediction", "errors"] = Field(description="what is compared")
+    type: Literal["numeric", "boolean", "category", "rate"] = Field(
+        description="of the values; a rate for failed rows"
+    )
     dimension: int | None = Field(
         default=None, description="of a vector feature; -1 is its Euclidean norm"
     )
-    status: DriftStatus
+    status: DriftStatus = Field(description="the most urgent of its tests")
     sentence: str = Field(description="what moved, from where to where, rounded")
-    severity: Severity
-    reasons: list[str] = Field(description="distribution, missing, unknown, errors")
+    severity: Severity = Field(description="how far it has moved")
+    reasons: list[str] = Field(
+        description="which tests gave the status: distribution, missing, unknown, errors"
+    )
     n_reference: int = Field(
         description="present, valid values compared; of kind errors: rows behind the expected share"
     )
     n_current: int = Field(
         description="values of answered and of refused rows; of kind errors: all rows"
     )
-    psi: float | None
+    psi: float | None = Field(description="population stability index; 0: equal distributions")
     threshold: float | None = Field(description="PSI above which this is a warning")
-    alert_threshold: float | None
-    threshold_set_by: Literal["practical", "sample_size"] | None
+    alert_threshold: float | None = Field(description="PSI above which this is drift")
+    threshold_set_by: Literal["practical", "sample_size"] | None = Field(
+        description="`sample_size`: so few values that chance alone exceeds the practical threshold"
+    )
     js: float | None = Field(description="Jensen-Shannon distance, base 2, in [0, 1]")
     ks: tuple[float, float] | None = Field(
         description="bounds of the Kolmogorov-Smirnov statistic; numbers only"
@@ -106,16 +114,18 @@ class SeriesReport(Record):
         default=None, description="of kind errors: share of rows that failed, expected and seen"
     )
     bins: list[BinShare] = Field(description="the largest contributions to the PSI")
-    saturated: bool = False
+    saturated: bool = Field(
+        default=False, description="a counter reached its ceiling, so that shares are approximate"
+    )
 
 
 class DriftReport(Record):
     """Drift of one version in one window."""
 
-    model: str
-    version: str
-    window: Span
-    status: DriftStatus
+    model: str = Field(description="its name")
+    version: str = Field(description="the version reported on, such as `v2`")
+    window: Span = Field(description="the time covered")
+    status: DriftStatus = Field(description="the most urgent of its series")
     summary: str = Field(description="the whole report in a sentence")
     rows: int = Field(description="answered under the present baseline")
     failed: int = Field(description="rows without an answer")
@@ -123,26 +133,28 @@ class DriftReport(Record):
     lost: int = Field(description="calls that could not be recorded when they happened")
     alpha: float = Field(description="level of each test, from the false-alarm budget")
     series: list[SeriesReport] = Field(description="the most drifted first")
-    alarm: Alarm | None = None
+    alarm: Alarm | None = Field(
+        default=None, description="the alarm as announced; null: never evaluated"
+    )
 
 
 class DriftSummary(Record):
     """One version in the list of all."""
 
-    model: str
-    version: str
-    status: DriftStatus
-    summary: str
-    rows: int
-    error_rate: float | None
+    model: str = Field(description="its name")
+    version: str = Field(description="such as `v2`")
+    status: DriftStatus = Field(description="the most urgent of its series")
+    summary: str = Field(description="its report in a sentence")
+    rows: int = Field(description="answered predictions")
+    error_rate: float | None = Field(description="share of all rows that failed, 0 to 1")
     drifted: list[str] = Field(description="series with a warning or drift")
 
 
 class DriftSummaries(Record):
     """Versions with traffic in the window, the most urgent first."""
 
-    window: Span
-    models: list[DriftSummary]
+    window: Span = Field(description="the time covered")
+    models: list[DriftSummary] = Field(description="one for each version with traffic")
 
 
 def drift_report(

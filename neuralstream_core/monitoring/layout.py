@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, TypeAlias
 
-from pydantic import AwareDatetime
+from pydantic import AwareDatetime, Field
 
 from neuralstream_core.errors import Invalid
 from neuralstream_core.monitoring.latency import BITS, SCALES
@@ -107,8 +107,8 @@ def _suffix(minute: int | None) -> str:
 class Span(Record):
     """``[start, end)``; start is a whole minute or hour."""
 
-    start: AwareDatetime
-    end: AwareDatetime
+    start: AwareDatetime = Field(description="first moment of the window, UTC")
+    end: AwareDatetime = Field(description="first moment after the window, UTC")
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,53 +39,63 @@ MISMATCH: Final = 0.001
 class Latency(Record):
     """Milliseconds; percentiles within 1.1 %."""
 
-    p50: float | None
-    p95: float | None
-    p99: float | None
-    mean: float | None
+    p50: float | None = Field(description="milliseconds; null without requests")
+    p95: float | None = Field(description="milliseconds; null without requests")
+    p99: float | None = Field(description="milliseconds; null without requests")
+    mean: float | None = Field(description="milliseconds; null without requests")
 
 
 class FeatureQuality(Record):
     """Shares of a feature's cells, those of refused rows included."""
 
-    missing: float
-    expired: float
-    invalid: float
+    missing: float = Field(description="NULL or never written, 0 to 1")
+    expired: float = Field(description="older than the view's time to live, 0 to 1")
+    invalid: float = Field(description="not of the feature's dtype, 0 to 1")
 
 
 class PredictionStats(Record):
     """How predictions, or a classifier's probabilities, are distributed."""
 
-    series: str
-    n: int
-    bins: list[tuple[str, int]] = Field(description="only those with any count")
+    series: str = Field(description="`prediction` or `probability`")
+    n: int = Field(description="how many were counted")
+    bins: list[tuple[str, int]] = Field(description="label and count of each bin with any")
 
 
 class VersionStats(Record):
     """What one version did."""
 
-    version: str
-    stage: str | None
+    version: str = Field(description="such as `v2`")
+    stage: str | None = Field(description="its present stage")
     requests: int = Field(description="API calls, failed ones included")
     rows: int = Field(description="answered predictions")
-    failed: int
-    failed_rows: int = Field(description="rows of answered batches")
+    failed: int = Field(description="API calls without an answer")
+    failed_rows: int = Field(description="rows of answered batches that have an error")
     errors: dict[str, int] = Field(description="failed calls by code")
-    row_errors: dict[str, int]
+    row_errors: dict[str, int] = Field(description="failed rows of answered batches by code")
     error_rate: float | None = Field(
         description="share of all rows that failed, those of a failed call included"
     )
-    latency_ms: dict[str, Latency] = Field(description="total, features, inference")
-    cold_starts: int
-    stale_routing: int
+    latency_ms: dict[str, Latency] = Field(description="by part: total, features, inference")
+    cold_starts: int = Field(description="calls that were the first of their process")
+    stale_routing: int = Field(
+        description="calls routed by what was last known, as the registry did not answer"
+    )
     lost: int = Field(description="calls that could not be recorded when they happened")
-    saturated: bool
-    predictions: list[PredictionStats]
-    missing_rate: float | None
-    expired_rate: float | None
-    features: dict[str, FeatureQuality]
-    traffic_share: float | None = Field(description="of the model's rows that the split routed")
-    configured_share: float | None
+    saturated: bool = Field(description="a counter reached its ceiling: counts are lower bounds")
+    predictions: list[PredictionStats] = Field(
+        description="distributions; empty for a version without a baseline"
+    )
+    missing_rate: float | None = Field(
+        description="share of all feature cells that are missing, 0 to 1; null: no cells counted"
+    )
+    expired_rate: float | None = Field(
+        description="share of all feature cells that are expired, 0 to 1; null: no cells counted"
+    )
+    features: dict[str, FeatureQuality] = Field(description="by feature, `view:feature`")
+    traffic_share: float | None = Field(
+        description="of the model's rows that the split routed, 0 to 1"
+    )
+    configured_share: float | None = Field(description="weight in the running split, 0 to 1")
 
 
 class SplitCheck(Record):
@@ -94,29 +104,29 @@ class SplitCheck(Record):
     It takes rows as independent; few entities with very many requests each can make it too strict.
     """
 
-    start: AwareDatetime
-    n: int
-    chi2: float
-    p: float
-    mismatch: bool = Field(description="p < 0.001")
+    start: AwareDatetime = Field(description="since when rows are counted, UTC")
+    n: int = Field(description="rows that the split routed")
+    chi2: float = Field(description="Pearson's statistic")
+    p: float = Field(description="probability of so large a deviation by chance")
+    mismatch: bool = Field(description="p < 0.001: the traffic does not follow the split")
 
 
 class ModelStats(Record):
     """What a model did in a window."""
 
-    model: str
-    window: Span
-    versions: list[VersionStats]
+    model: str = Field(description="its name")
+    window: Span = Field(description="the time covered")
+    versions: list[VersionStats] = Field(description="those with traffic or a share of the split")
     unrouted: dict[str, int] = Field(
         description="failed calls by code, before a version was chosen"
     )
-    split: SplitCheck | None
+    split: SplitCheck | None = Field(description="null: no split is running, or it routed no row")
 
 
 class ModelsStats(Record):
     """All models with traffic in the window."""
 
-    models: list[ModelStats]
+    models: list[ModelStats] = Field(description="one for each model")
 
 
 def version_stats(

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import AwareDatetime
+from pydantic import AwareDatetime, Field
 
+from neuralstream_core.registry.lineage import Lineage
 from neuralstream_core.registry.records import (
     Checked,
     Digest,
@@ -21,7 +22,7 @@ from neuralstream_core.registry.records import (
 )
 from neuralstream_core.registry.registrar import Registered
 from neuralstream_core.registry.registry import Listing
-from neuralstream_core.types import Name, Record, VersionName
+from neuralstream_core.types import NEXT_PAGE, Name, Record, SchemaOf, VersionName
 
 __all__ = [
     "ModelAnswer",
@@ -36,17 +37,24 @@ class ModelAnswer(Record):
     """A model."""
 
     name: Name
-    latest_version: VersionName | None
-    production_version: VersionName | None
-    ab_split: dict[VersionName, float] | None
-    history: tuple[VersionName, ...]
-    """Former production versions that rollback returns to, the latest last."""
-    require: dict[str, Gate]
-    revision: int
-    description: str
-    tags: dict[str, str]
-    created_at: AwareDatetime
-    updated_at: AwareDatetime
+    latest_version: VersionName | None = Field(description="the one registered last")
+    production_version: VersionName | None = Field(
+        description="the one that answers without a split; null: the model does not serve yet"
+    )
+    ab_split: dict[VersionName, float] | None = Field(
+        description="share of the traffic by version, together 1; null: production gets all"
+    )
+    history: tuple[VersionName, ...] = Field(
+        description="former production versions that rollback returns to, the latest last; at most 50"
+    )
+    require: dict[str, Gate] = Field(
+        description="bounds by metric (`metrics.auc`) that a version must keep to be promoted"
+    )
+    revision: int = Field(description="number of its last event; raised by every change")
+    description: str = Field(description="for people")
+    tags: dict[str, str] = Field(description="text by key")
+    created_at: AwareDatetime = Field(description="UTC")
+    updated_at: AwareDatetime = Field(description="UTC")
 
     @classmethod
     def of(cls, model: ModelRecord) -> ModelAnswer:
@@ -54,8 +62,10 @@ class ModelAnswer(Record):
 
 
 class ModelsAnswer(Record):
-    models: list[ModelAnswer]
-    next_token: str | None
+    """One page of models."""
+
+    models: list[ModelAnswer] = Field(description="by name")
+    next_token: str | None = Field(description=NEXT_PAGE)
 
     @classmethod
     def of(cls, page: Listing[ModelRecord]) -> ModelsAnswer:
@@ -66,8 +76,12 @@ class SplitAnswer(Record):
     """How traffic is shared; ``split`` is null when all goes to the production version."""
 
     model: Name
-    split: dict[VersionName, float] | None
-    production_version: VersionName | None
+    split: dict[VersionName, float] | None = Field(
+        description="share of the traffic by version, together 1; null: production gets all"
+    )
+    production_version: VersionName | None = Field(
+        description="the one that answers without a split; null: there is none"
+    )
 
     @classmethod
     def of(cls, model: ModelRecord) -> SplitAnswer:
@@ -79,41 +93,56 @@ class SplitAnswer(Record):
 class UploadAnswer(Record):
     """Send the artifact: this method, this address, exactly these headers, the bytes as body."""
 
-    method: str
-    url: str
-    headers: dict[str, str]
-    expires_at: AwareDatetime
+    method: str = Field(description="`PUT`")
+    url: str = Field(description="presigned address in S3; it needs no API key")
+    headers: dict[str, str] = Field(description="to be sent exactly so: the signature covers them")
+    expires_at: AwareDatetime = Field(
+        description="until when the artifact is awaited, UTC; later the version is REJECTED"
+    )
 
 
 class VersionAnswer(Record):
     """A version; ``upload`` is there while its artifact is awaited."""
 
     model: Name
-    version: VersionName
-    status: VersionStatus
-    stage: Stage
-    reason: str | None
-    format: Format
-    digest: Digest
-    size: int
-    features: list[str]
-    inputs: tuple[FeatureRef, ...]
-    """The features with their dtypes and defaults."""
-    feature_views: dict[Name, int]
-    """Schema version of each view when the version was registered."""
-    missing: MissingPolicy
-    signature: Signature | None
-    check: Checked | None
-    """What its check found; null for a version registered without one."""
-    profile: Digest | None
-    metrics: dict[str, float]
-    params: dict[str, Any]
-    lineage: dict[str, Any]
-    description: str
-    tags: dict[str, str]
-    created_at: AwareDatetime
-    created_by: str
-    upload: UploadAnswer | None = None
+    version: VersionName = Field(description="`v` and its number; numbers are never used again")
+    status: VersionStatus = Field(description="whether it can serve")
+    stage: Stage = Field(description="staging at first; moved by promote, rollback and archive")
+    reason: str | None = Field(description="why it was REJECTED; null otherwise")
+    format: Format = Field(description="how the artifact is encoded")
+    digest: Digest = Field(description="SHA-256 of the artifact, hexadecimal")
+    size: int = Field(description="bytes of the artifact")
+    features: list[str] = Field(
+        description="`view:feature` or `request:name`, in the order of the model's input"
+    )
+    inputs: tuple[FeatureRef, ...] = Field(
+        description="the features with their dtypes and defaults"
+    )
+    feature_views: dict[Name, int] = Field(
+        description="schema version of each view when the version was registered"
+    )
+    missing: MissingPolicy = Field(description="what happens to a row with a missing cell")
+    signature: Signature | None = Field(
+        description="what the loaded model takes and gives; null until it is validated"
+    )
+    check: Checked | None = Field(
+        description="what its check found; null for a version registered without one"
+    )
+    profile: Digest | None = Field(
+        description="SHA-256 of the bins made from its baseline; null: drift has no reference"
+    )
+    metrics: dict[str, float] = Field(description="by name, as registered; gates compare them")
+    params: dict[str, Any] = Field(description="training parameters, kept as the caller sent them")
+    lineage: Annotated[dict[str, Any], SchemaOf(Lineage)] = Field(
+        description="what it was made from, as registered"
+    )
+    description: str = Field(description="for people")
+    tags: dict[str, str] = Field(description="text by key")
+    created_at: AwareDatetime = Field(description="when it was registered, UTC")
+    created_by: str = Field(description="principal of the API key")
+    upload: UploadAnswer | None = Field(
+        default=None, description="how to send the artifact; only in the answer to its registration"
+    )
 
     @classmethod
     def of(cls, version: VersionRecord) -> VersionAnswer:
@@ -142,9 +171,11 @@ class VersionAnswer(Record):
 
 
 class VersionsAnswer(Record):
+    """One page of versions."""
+
     model: Name
-    versions: list[VersionAnswer]
-    next_token: str | None
+    versions: list[VersionAnswer] = Field(description="the newest first")
+    next_token: str | None = Field(description=NEXT_PAGE)
 
     @classmethod
     def of(cls, model: str, page: Listing[VersionRecord]) -> VersionsAnswer:

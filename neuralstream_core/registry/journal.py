@@ -25,19 +25,16 @@ from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
 from neuralstream_core.errors import Invalid
+from neuralstream_core.registry.events import EventKind, EventRecord, event_item, read_event
 from neuralstream_core.registry.issuer import Issuer
 from neuralstream_core.registry.records import (
     META,
-    EventKind,
-    EventRecord,
     ModelRecord,
     Stage,
     VersionRecord,
-    event_item,
     event_key,
     model_item,
     model_key,
-    read_event,
     read_model,
     version_item,
 )

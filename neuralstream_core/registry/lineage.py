@@ -19,15 +19,15 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AwareDatetime, ConfigDict, Field, StringConstraints, model_validator
 
+from neuralstream_core.registry.events import EventRecord
 from neuralstream_core.registry.records import (
     Digest,
-    EventRecord,
     Format,
     Stage,
     VersionRecord,
     VersionStatus,
 )
-from neuralstream_core.types import Frozen, Name, Record, ShortText, VersionName
+from neuralstream_core.types import Frozen, Name, Record, SchemaOf, ShortText, VersionName
 
 __all__ = [
     "Artifact",
@@ -55,19 +55,19 @@ ParentRef = Annotated[
 class Dataset(Frozen):
     """Training data."""
 
-    name: ShortText
-    digest: ShortText | None = None
-    uri: ShortText | None = None
-    start: AwareDatetime | None = None
-    end: AwareDatetime | None = None
+    name: ShortText = Field(description="at most 512 characters")
+    digest: ShortText | None = Field(default=None, description="of its content, in any notation")
+    uri: ShortText | None = Field(default=None, description="where it is, such as `s3://…`")
+    start: AwareDatetime | None = Field(default=None, description="of the time it covers")
+    end: AwareDatetime | None = Field(default=None, description="of the time it covers")
 
 
 class Code(Frozen):
     """Training code, as far as it is known."""
 
-    repo: ShortText | None = None
-    commit: ShortText | None = None
-    path: ShortText | None = None
+    repo: ShortText | None = Field(default=None, description="address or name of the repository")
+    commit: ShortText | None = Field(default=None, description="the revision in it")
+    path: ShortText | None = Field(default=None, description="the file in it")
 
     @model_validator(mode="after")
     def _something(self) -> Self:
@@ -81,79 +81,110 @@ class Lineage(Frozen):
 
     model_config = ConfigDict(extra="allow")
 
-    dataset: Dataset | Annotated[list[Dataset], Field(min_length=1, max_length=50)] | None = None
-    code: Code | None = None
-    run_id: ShortText | None = None
-    parents: Annotated[list[ParentRef], Field(max_length=20)] = Field(default_factory=list)
-    """Versions this one was derived from: ``v1`` of the same model or ``other@v3``."""
+    dataset: Dataset | Annotated[list[Dataset], Field(min_length=1, max_length=50)] | None = Field(
+        default=None, description="training data, or several of them, at most 50"
+    )
+    code: Code | None = Field(default=None, description="what trained it")
+    run_id: ShortText | None = Field(default=None, description="of an experiment tracker")
+    parents: Annotated[list[ParentRef], Field(max_length=20)] = Field(
+        default_factory=list,
+        description="versions this one was derived from: `v1` of the same model or `other@v3`;"
+        " they must exist; at most 20",
+    )
 
 
 class ViewUse(Record):
     """A feature view as a version uses it."""
 
-    view: Name
-    schema_version: int
-    features: list[str]
+    view: Name = Field(description="the feature view")
+    schema_version: int = Field(description="when the version was registered")
+    features: list[str] = Field(description="those that the model reads")
 
 
 class Artifact(Record):
     """The bytes of a version."""
 
-    digest: Digest
-    format: Format
-    size: int
+    digest: Digest = Field(description="SHA-256, hexadecimal")
+    format: Format = Field(description="how it is encoded")
+    size: int = Field(description="bytes")
 
 
 class VersionLineage(Record):
     """What one version was made from."""
 
-    version: VersionName
-    status: VersionStatus
-    stage: Stage
-    created_at: AwareDatetime
-    created_by: str
-    artifact: Artifact
-    datasets: list[dict[str, Any]] = Field(default_factory=list)
-    code: dict[str, Any] | None = None
-    run_id: str | None = None
-    parents: list[str] = Field(default_factory=list)
-    """As ``model@vN``."""
-    feature_views: list[ViewUse] = Field(default_factory=list)
-    params: dict[str, Any] = Field(default_factory=dict)
-    metrics: dict[str, float] = Field(default_factory=dict)
-    further: dict[str, Any] = Field(default_factory=dict)
-    """What else the caller put into ``lineage``."""
+    version: VersionName = Field(description="`v` and its number")
+    status: VersionStatus = Field(description="whether it can serve")
+    stage: Stage = Field(description="its present stage")
+    created_at: AwareDatetime = Field(description="when it was registered, UTC")
+    created_by: str = Field(description="principal of the API key")
+    artifact: Artifact = Field(description="what is loaded")
+    datasets: list[Annotated[dict[str, Any], SchemaOf(Dataset)]] = Field(
+        default_factory=list, description="training data, as registered"
+    )
+    code: Annotated[dict[str, Any], SchemaOf(Code)] | None = Field(
+        default=None, description="training code, as registered"
+    )
+    run_id: str | None = Field(default=None, description="of an experiment tracker")
+    parents: list[str] = Field(
+        default_factory=list, description="versions it was derived from, as `model@v3`"
+    )
+    feature_views: list[ViewUse] = Field(
+        default_factory=list,
+        description="what it reads, at the schema versions it was registered with",
+    )
+    params: dict[str, Any] = Field(
+        default_factory=dict, description="training parameters, kept as the caller sent them"
+    )
+    metrics: dict[str, float] = Field(default_factory=dict, description="by name, as registered")
+    further: dict[str, Any] = Field(
+        default_factory=dict,
+        description="what else the caller put into `lineage`, kept as it was sent",
+    )
 
 
 class Node(Record):
-    id: str
-    kind: Literal["version", "dataset", "code", "view", "artifact"]
+    """A version, or something a version was made from."""
+
+    id: str = Field(
+        description="`model@v3`, `dataset@digest`, `repo@commit`, `view#schema_version` or `sha256:…`"
+    )
+    kind: Literal["version", "dataset", "code", "view", "artifact"] = Field(
+        description="what it is"
+    )
 
 
 class Edge(Record):
     """``source`` was made with ``target``."""
 
-    source: str
-    target: str
-    kind: Literal["trained_on", "built_by", "reads", "derived_from", "is"]
+    source: str = Field(description="id of a version's node")
+    target: str = Field(description="id of the node of what it was made from")
+    kind: Literal["trained_on", "built_by", "reads", "derived_from", "is"] = Field(
+        description="to data, code, a view, a parent version, or its artifact (`is`)"
+    )
 
 
 class Graph(Record):
     """Each node once, however many versions share it."""
 
-    nodes: list[Node]
-    edges: list[Edge]
+    nodes: list[Node] = Field(
+        description="of the versions of this page and what they were made from"
+    )
+    edges: list[Edge] = Field(description="from versions to what they were made from")
 
 
 class LineageAnswer(Record):
-    """``GET /models/{name}/lineage``: both lists in order of time, each with its own next page."""
+    """What versions were made from and what happened, in order of time, each list with its own next page."""
 
     model: Name
-    versions: list[VersionLineage]
-    events: list[EventRecord]
-    graph: Graph
-    next_token: str | None = None
-    next_events_token: str | None = None
+    versions: list[VersionLineage] = Field(description="what each was made from, the oldest first")
+    events: list[EventRecord] = Field(description="what happened since, the oldest first")
+    graph: Graph = Field(description="the versions of this page as a graph")
+    next_token: str | None = Field(
+        default=None, description="asks for the next page of versions; null on the last one"
+    )
+    next_events_token: str | None = Field(
+        default=None, description="asks for the next page of events; null on the last one"
+    )
 
 
 def lineage_of(version: VersionRecord) -> VersionLineage:

@@ -11,15 +11,16 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field
+from pydantic import AwareDatetime, Field
 
 from neuralstream_core import __version__
+from neuralstream_core.registry.events import EventKind, EventRecord
 from neuralstream_core.registry.lineage import lineage_of
-from neuralstream_core.registry.records import EventKind, EventRecord, VersionRecord, VersionStatus
+from neuralstream_core.registry.records import VersionRecord, VersionStatus
 from neuralstream_core.time import iso, to_micros
-from neuralstream_core.types import Record
+from neuralstream_core.types import Record, SchemaOf
 
 __all__ = ["RunEvents", "run_events"]
 
@@ -34,12 +35,56 @@ _BATCH: Final = {
 }
 
 
-class RunEvents(Record):
-    """``GET /models/{name}/lineage?format=openlineage``: versions and events of one page as run events."""
+class Run(Record):
+    """A training run or a batch job."""
 
-    events: list[dict[str, Any]] = Field(description="RunEvent objects of OpenLineage 2-0-2")
-    next_token: str | None = None
-    next_events_token: str | None = None
+    run_id: str = Field(alias="runId", description="UUID, derived from what the run stands for")
+    facets: dict[str, Any] = Field(default_factory=dict, description="facets by name")
+
+
+class Job(Record):
+    """What runs: ``{model}.train`` or ``{model}.predict``."""
+
+    namespace: str = Field(description="`neuralstream://` and the stack's namespace")
+    name: str = Field(description="`{model}.train` or `{model}.predict`")
+    facets: dict[str, Any] = Field(default_factory=dict, description="facets by name")
+
+
+class RunDataset(Record):
+    """Data, a feature view or a model version that a run reads or writes."""
+
+    namespace: str = Field(description="the stack's, or `s3://bucket`")
+    name: str = Field(description="unique in its namespace")
+    facets: dict[str, Any] = Field(default_factory=dict, description="facets by name")
+
+
+class RunEvent(Record):
+    """A RunEvent of OpenLineage 2-0-2."""
+
+    event_time: AwareDatetime = Field(alias="eventTime", description="UTC")
+    event_type: Literal["START", "COMPLETE", "FAIL"] = Field(
+        alias="eventType", description="what became of the run"
+    )
+    producer: str = Field(description="this registry and its release, as a URI")
+    schema_url: str = Field(alias="schemaURL", description="of the specification")
+    run: Run = Field(description="which run")
+    job: Job = Field(description="of which job")
+    inputs: list[RunDataset] = Field(description="what it read")
+    outputs: list[RunDataset] = Field(description="what it wrote")
+
+
+class RunEvents(Record):
+    """With ``format=openlineage``: the versions and events of one page as run events."""
+
+    events: list[Annotated[dict[str, Any], SchemaOf(RunEvent)]] = Field(
+        description="RunEvent objects of OpenLineage 2-0-2, in order of time"
+    )
+    next_token: str | None = Field(
+        default=None, description="asks for the next page of versions; null on the last one"
+    )
+    next_events_token: str | None = Field(
+        default=None, description="asks for the next page of events; null on the last one"
+    )
 
 
 def run_events(

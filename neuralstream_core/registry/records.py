@@ -38,7 +38,7 @@ from typing import Annotated, Any, Final, Literal, TypeAlias
 from pydantic import AwareDatetime, Field, StringConstraints
 
 from neuralstream_core.table import Item
-from neuralstream_core.types import Description, Name, Record, Tags, VersionName
+from neuralstream_core.types import Description, FeatureValue, Name, Record, Tags, VersionName
 
 __all__ = [
     "EVENT",
@@ -46,8 +46,6 @@ __all__ = [
     "VERSION",
     "Checked",
     "Digest",
-    "EventKind",
-    "EventRecord",
     "FeatureRef",
     "Footprint",
     "Format",
@@ -79,12 +77,16 @@ class Format(StrEnum):
 
 
 class Stage(StrEnum):
+    """Of a version; a model has at most one in production."""
+
     STAGING = "staging"
     PRODUCTION = "production"
     ARCHIVED = "archived"
 
 
 class VersionStatus(StrEnum):
+    """Whether a version can serve: only one that is READY does."""
+
     PENDING_UPLOAD = "PENDING_UPLOAD"
     READY = "READY"
     REJECTED = "REJECTED"
@@ -98,27 +100,6 @@ class MissingPolicy(StrEnum):
     DEFAULT = "default"
 
 
-class EventKind(StrEnum):
-    """What can happen to a model; each happening is one entry of its audit trail."""
-
-    REGISTERED = "registered"
-    READY = "ready"
-    """An uploaded artifact passed validation."""
-    REJECTED = "rejected"
-    """An uploaded artifact failed validation."""
-    PROMOTED = "promoted"
-    ROLLED_BACK = "rolled_back"
-    ARCHIVED = "archived"
-    RESTORED = "restored"
-    """An archived version went back to staging."""
-    SPLIT_SET = "split_set"
-    SPLIT_ENDED = "split_ended"
-    BASELINE_ADOPTED = "baseline_adopted"
-    EDITED = "edited"
-    BATCH_FINISHED = "batch_finished"
-    BATCH_FAILED = "batch_failed"
-
-
 class FeatureRef(Record):
     """One model input: ``view:feature``, or a request-time value ``request:name`` without a view.
 
@@ -126,11 +107,13 @@ class FeatureRef(Record):
     when the version was registered.
     """
 
-    view: Name | None
-    feature: Name
-    dtype: str = "float64"
-    size: int = 1
-    default: Any = None
+    view: Name | None = Field(description="null: the value comes with each request")
+    feature: Name = Field(description="name of the feature or of the request's value")
+    dtype: str = Field(default="float64", description="type of its values")
+    size: int = Field(default=1, description="elements of a vector; 1: one value")
+    default: FeatureValue = Field(
+        default=None, description="what the model gets for a missing cell under `missing: default`"
+    )
 
     @property
     def label(self) -> str:
@@ -148,11 +131,11 @@ class HeldView(Record):
 class Tensor(Record):
     """A named input or output; ``shape`` has ``-1`` where the size is free (the batch axis)."""
 
-    name: str
+    name: str = Field(description="as in the artifact")
     datatype: str = Field(
         description="an Open Inference Protocol type: FP32, INT64, BOOL, BYTES, …"
     )
-    shape: tuple[int, ...]
+    shape: tuple[int, ...] = Field(description="sizes of its axes; -1: of any size")
 
 
 Kind: TypeAlias = Literal["classifier", "regressor", "anomaly", "clusterer", "embedding"]
@@ -176,17 +159,17 @@ class Footprint(Record):
     on the sample rows. ``load_seconds`` is processor time.
     """
 
-    loaded: int
-    run: int
-    load_seconds: float
+    loaded: int = Field(description="bytes kept once it is loaded")
+    run: int = Field(description="further bytes at the height of a run on the sample rows")
+    load_seconds: float = Field(description="seconds of processor time")
 
 
 class Signature(Record):
     """What the loaded model takes and gives, recorded when it was validated."""
 
-    kind: Kind
-    inputs: tuple[Tensor, ...]
-    outputs: tuple[Tensor, ...]
+    kind: Kind = Field(description="the family of the model, which decides what is answered")
+    inputs: tuple[Tensor, ...] = Field(description="what the model takes")
+    outputs: tuple[Tensor, ...] = Field(description="what the model gives")
     classes: tuple[Label, ...] | None = Field(
         default=None, description="labels of a classifier or clusters, in the order of the scores"
     )
@@ -196,20 +179,22 @@ class Signature(Record):
     names: tuple[str, ...] = Field(
         default=(), description="of the values of one prediction, when it consists of several"
     )
-    footprint: Footprint | None = None
-    """``None`` for a version validated before this was measured."""
+    footprint: Footprint | None = Field(
+        default=None,
+        description="memory and time that it took; null for a version validated before this was measured",
+    )
     zipmap_inputs: dict[str, str] | None = Field(
         default=None,
-        description="of an ONNX classifier: each output made by ZipMap, and the tensor it is made of",
+        description="of an ONNX classifier: each output made by ZipMap, and the tensor it is made of; "
+        "null for other formats and for a version validated before this was recorded",
     )
-    """``None`` for a version validated before this was recorded, and for other formats."""
 
 
 class Checked(Record):
     """That a version reproduced the caller's own answers before it became READY."""
 
-    rows: int
-    tolerance: float
+    rows: int = Field(description="how many were compared")
+    tolerance: float = Field(description="largest difference allowed")
     max_difference: float = Field(
         description="largest difference found, in the measure that the tolerance bounds"
     )
@@ -268,8 +253,10 @@ class VersionRecord(Record):
 class Gate(Record):
     """Bounds a metric must keep for its version to be promoted to production; both inclusive."""
 
-    min: float | None = None
-    max: float | None = None
+    min: float | None = Field(default=None, description="least value allowed; null: no lower bound")
+    max: float | None = Field(
+        default=None, description="greatest value allowed; null: no upper bound"
+    )
 
 
 class ModelRecord(Record):
@@ -296,25 +283,6 @@ class ModelRecord(Record):
     updated_at: AwareDatetime
 
 
-class EventRecord(Record):
-    """One entry of a model's audit trail: who did what, when and why, and the state it left."""
-
-    revision: int
-    kind: EventKind
-    version: VersionName | None = None
-    at: AwareDatetime
-    actor: str
-    reason: str | None = None
-    stages: dict[VersionName, Stage] = Field(default_factory=dict)
-    """Stage of each version that this event moved, afterwards."""
-    production_version: VersionName | None = None
-    """The production version after the event."""
-    ab_split: dict[VersionName, float] | None = None
-    """The split after the event."""
-    data: dict[str, Any] = Field(default_factory=dict)
-    """What else belongs to this kind of event, e.g. the outputs of a batch job."""
-
-
 def number_of(version: str) -> int:
     """``12`` for ``"v12"``."""
     return int(version[1:])
@@ -326,7 +294,6 @@ EVENT: Final = "EVENT#"
 
 _OPAQUE_MODEL: Final = {"require", "ab_split", "allocation"}
 _PLAIN_VERSION: Final = {"status", "stage", "retired", "description", "tags", "profile"}
-_PLAIN_EVENT: Final = {"revision", "kind", "version", "at", "actor"}
 
 
 def model_key(namespace: str, model: str) -> str:
@@ -382,20 +349,3 @@ def version_item(namespace: str, version: VersionRecord) -> Item:
 def read_version(item: Item) -> VersionRecord:
     """The version of an item."""
     return VersionRecord.model_validate({**json.loads(item["opaque"]), **item})
-
-
-def event_item(namespace: str, model: str, event: EventRecord, operation: str) -> Item:
-    """The item of an event; ``operation`` identifies the command that wrote it."""
-    plain = event.model_dump(mode="json", include=_PLAIN_EVENT)
-    return {
-        "PK": model_key(namespace, model),
-        "SK": event_key(event.revision),
-        **plain,
-        "operation": operation,
-        "opaque": event.model_dump_json(exclude=_PLAIN_EVENT),
-    }
-
-
-def read_event(item: Item) -> EventRecord:
-    """The event of an item."""
-    return EventRecord.model_validate({**json.loads(item["opaque"]), **item})

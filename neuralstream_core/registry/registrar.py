@@ -31,11 +31,11 @@ from neuralstream_core.registry.artifacts import (
     ArtifactStore,
     Upload,
 )
+from neuralstream_core.registry.events import EventKind
 from neuralstream_core.registry.issuer import Issuer
 from neuralstream_core.registry.journal import Change, Command
 from neuralstream_core.registry.records import (
     Checked,
-    EventKind,
     FeatureRef,
     ModelRecord,
     Signature,

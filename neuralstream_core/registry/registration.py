@@ -14,7 +14,18 @@ from pydantic import StringConstraints as Text
 
 from neuralstream_core.registry.lineage import Lineage
 from neuralstream_core.registry.records import Digest, FeatureRef, Format, Kind, MissingPolicy
-from neuralstream_core.types import MAX_NAME, Bounded, Description, Frozen, Name, Record, Tags
+from neuralstream_core.types import (
+    MAX_NAME,
+    Bounded,
+    Description,
+    FeatureValue,
+    Frozen,
+    Name,
+    PredictionValue,
+    Record,
+    SchemaOf,
+    Tags,
+)
 
 __all__ = [
     "MAX_FEATURES",
@@ -48,8 +59,8 @@ FeatureName = Annotated[str, Text(min_length=1, max_length=2 * MAX_NAME + 1)]
 class UploadSpec(Frozen):
     """An artifact that will be uploaded."""
 
-    sha256: Digest
-    size: Annotated[int, Field(ge=1)]
+    sha256: Digest = Field(description="of the artifact, hexadecimal in lower case")
+    size: Annotated[int, Field(ge=1)] = Field(description="bytes, at most 256 MiB")
 
 
 class FeatureSpec(Frozen):
@@ -60,11 +71,19 @@ class FeatureSpec(Frozen):
         Text(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}:[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$"),
         Field(description="`view:feature`, or `request:name` for a value sent with the request"),
     ]
-    default: Annotated[Any, Bounded] = None
-    """Fed to the model under ``missing="default"``; the view's own default unless given."""
-    dtype: str | None = None
-    """Of a request-time value; a view's features have theirs."""
-    size: Annotated[int, Field(ge=1, le=4096)] | None = None
+    default: Annotated[FeatureValue, Bounded] = Field(
+        default=None,
+        description="what the model gets for a missing cell under `missing: default`; the view's own"
+        " default unless given",
+    )
+    dtype: str | None = Field(
+        default=None,
+        description=f"of a request-time value, one of {', '.join(_DTYPES)}; float64 unless given. A"
+        " view's features have theirs",
+    )
+    size: Annotated[int, Field(ge=1, le=4096)] | None = Field(
+        default=None, description="elements of a request-time vector, at most 4096; 1 unless given"
+    )
 
     @model_validator(mode="after")
     def _request_only(self) -> Self:
@@ -87,16 +106,46 @@ def _spec(value: Any) -> Any:
     return {"feature": value} if isinstance(value, str) else value
 
 
-Column = list[Any] | dict[str, Any]
+class Histogram(Record):
+    """A column as counts, for a baseline whose values cannot be sent; either ``edges`` or ``categories``."""
+
+    edges: list[float] | None = Field(
+        default=None,
+        description="rising bounds of the bins of numbers, one more than `counts`; a bin holds its"
+        " upper bound",
+    )
+    counts: list[int] | None = Field(default=None, description="how many values fell into each bin")
+    categories: dict[str, int] | None = Field(
+        default=None, description="how often each text occurred"
+    )
+    missing: int = Field(default=0, description="how many values were missing")
+
+
+Column = Annotated[
+    list[FeatureValue] | Annotated[dict[str, Any], SchemaOf(Histogram)],
+    Field(description="the values, null where one was missing; or a histogram of them"),
+]
 
 
 class Baseline(Frozen):
     """Reference data for drift: the values themselves (or histograms), or where they are."""
 
-    columns: dict[Annotated[str, Text(max_length=2 * MAX_NAME + 1)], Column] | None = None
-    prediction: Column | None = None
-    probability: Column | None = None
-    reference: Annotated[str, Text(pattern=r"^s3://[^/]+/.+$", max_length=1100)] | None = None
+    columns: dict[Annotated[str, Text(max_length=2 * MAX_NAME + 1)], Column] | None = Field(
+        default=None,
+        description="values of the training data by `view:feature`, `request:name` or bare name;"
+        " at most 500 columns",
+    )
+    prediction: Column | None = Field(
+        default=None, description="what the model answered to rows like these"
+    )
+    probability: Column | None = Field(
+        default=None, description="a classifier's probabilities for rows like these"
+    )
+    reference: Annotated[str, Text(pattern=r"^s3://[^/]+/.+$", max_length=1100)] | None = Field(
+        default=None,
+        description="in place of columns: `s3://bucket/key` in the stack's own data bucket of a .json with"
+        " these fields, or of a table as .csv or .jsonl, each optionally gzipped",
+    )
     production_rows: Annotated[int, Field(ge=200, le=10_000)] | None = Field(
         default=None,
         description="adopt the next so many rows that the version answers; only for a version "
@@ -156,7 +205,7 @@ class Declared(Frozen):
 class Expected(Frozen):
     """What a model must answer to the rows of a check, one entry per row."""
 
-    prediction: Annotated[list[Any], Field(min_length=1, max_length=MAX_CHECK)] = Field(
+    prediction: Annotated[list[PredictionValue], Field(min_length=1, max_length=MAX_CHECK)] = Field(
         description="labels, numbers, or lists of a model with several outputs"
     )
     probability: (
@@ -175,13 +224,15 @@ class Check(Frozen):
     """Rows and the answers that the stored artifact must reproduce before its version is READY."""
 
     inputs: (
-        Annotated[list[dict[FeatureName, Any]], Field(min_length=1, max_length=MAX_CHECK)]
-        | Annotated[dict[FeatureName, list[Any]], Field(min_length=1, max_length=MAX_FEATURES)]
+        Annotated[list[dict[FeatureName, FeatureValue]], Field(min_length=1, max_length=MAX_CHECK)]
+        | Annotated[
+            dict[FeatureName, list[FeatureValue]], Field(min_length=1, max_length=MAX_FEATURES)
+        ]
     ) = Field(
         description="rows as objects by feature (`view:feature` or its bare name), or columns; "
         "`null` is a missing value, which the version's policy fills"
     )
-    expected: Expected
+    expected: Expected = Field(description="what the model answered where it was trained")
     tolerance: Annotated[float, Field(ge=0.0, le=1.0)] = Field(
         default=1e-3,
         description="largest difference allowed: absolute for probabilities, relative to "
@@ -225,23 +276,51 @@ class Asked(Record):
 class Registration(Declared):
     """The body of ``POST /models/{name}/versions``."""
 
-    format: Format
-    artifact_base64: Annotated[str, Field(max_length=MAX_INLINE * 4 // 3 + 4)] | None = None
-    artifact: UploadSpec | None = None
+    format: Format = Field(description="how the artifact is encoded; never one that executes code")
+    artifact_base64: Annotated[str, Field(max_length=MAX_INLINE * 4 // 3 + 4)] | None = Field(
+        default=None, description="the artifact itself, at most 4 MiB before base64"
+    )
+    artifact: UploadSpec | None = Field(
+        default=None,
+        description="in place of artifact_base64: the answer says where to upload the artifact",
+    )
     features: Annotated[
         list[
             Annotated[FeatureSpec, BeforeValidator(_spec, json_schema_input_type=str | FeatureSpec)]
         ],
         Field(max_length=MAX_FEATURES),
-    ] = Field(default_factory=list)
-    missing: MissingPolicy = MissingPolicy.ERROR
-    metrics: Annotated[dict[MetricName, float], Field(max_length=200)] = Field(default_factory=dict)
-    params: Annotated[dict[str, Any], Bounded] = Field(default_factory=dict)
-    lineage: Annotated[Lineage, Bounded] = Field(default_factory=Lineage)
-    baseline: Baseline | None = None
-    check: Check | None = None
-    description: Annotated[Description, Bounded] = ""
-    tags: Annotated[Tags, Bounded] = Field(default_factory=dict)
+    ] = Field(
+        default_factory=list,
+        description="the model's inputs in its order: `view:feature`, or `request:name` for a value"
+        " sent with the request; at most 500. Left out: only the V2 protocol serves the version",
+    )
+    missing: MissingPolicy = Field(
+        default=MissingPolicy.ERROR,
+        description="a row with a missing cell is refused (`error`), or the model gets NaN or an empty"
+        " text (`null`) or the declared default (`default`)",
+    )
+    metrics: Annotated[dict[MetricName, float], Field(max_length=200)] = Field(
+        default_factory=dict, description="by name, at most 200; gates of the model compare them"
+    )
+    params: Annotated[dict[str, Any], Bounded] = Field(
+        default_factory=dict,
+        description="training parameters, any JSON of at most 16 KiB; kept as it is",
+    )
+    lineage: Annotated[Lineage, Bounded] = Field(
+        default_factory=Lineage, description="what it was made from, at most 16 KiB as JSON"
+    )
+    baseline: Baseline | None = Field(
+        default=None, description="training data that later traffic is compared with"
+    )
+    check: Check | None = Field(
+        default=None, description="rows whose answers the stored artifact must reproduce"
+    )
+    description: Annotated[Description, Bounded] = Field(
+        default="", description="for people, at most 2048 characters"
+    )
+    tags: Annotated[Tags, Bounded] = Field(
+        default_factory=dict, description="text by key, at most 50"
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

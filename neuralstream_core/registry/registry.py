@@ -12,21 +12,19 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, TypeVar
 
 from neuralstream_core.errors import Conflict, NotFound
 from neuralstream_core.registry import rules
+from neuralstream_core.registry.events import EventKind, EventRecord, read_event
 from neuralstream_core.registry.issuer import Issuer
 from neuralstream_core.registry.journal import MAX_WRITES, Change, Command, Committed, Journal
 from neuralstream_core.registry.records import (
     EVENT,
     META,
     VERSION,
-    EventKind,
-    EventRecord,
     ModelRecord,
     Stage,
     VersionRecord,
     VersionStatus,
     model_key,
     models_key,
-    read_event,
     read_model,
     read_version,
     version_key,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
@@ -26,11 +26,20 @@ __all__ = [
     "VersionEdit",
 ]
 
+WHY: Final = "for the audit trail, at most 1024 characters"
+ABOUT: Final = "for people, at most 2048 characters; in place of the present one"
+TAGS: Final = "text by key, at most 50; in place of the present ones"
+
 
 class RollbackRequest(Frozen):
-    reason: Reason | None = None
-    expected_production: VersionName | None = None
-    """Refuse unless this version (``null``: none) is in production; not checked when left out."""
+    """The optional body of ``POST /models/{name}/rollback``."""
+
+    reason: Reason | None = Field(default=None, description=WHY)
+    expected_production: VersionName | None = Field(
+        default=None,
+        description="answer 409 unless this version (null: none) is in production; not checked when"
+        " left out",
+    )
 
     @property
     def expected(self) -> str | None:
@@ -38,24 +47,33 @@ class RollbackRequest(Frozen):
 
 
 class PromoteRequest(RollbackRequest):
-    stage: Literal["production", "staging"] = "production"
-    """``staging`` takes an archived version back."""
+    """The optional body of ``POST /models/{name}/promote/{version}``."""
+
+    stage: Literal["production", "staging"] = Field(
+        default="production", description="`staging` takes an archived version back"
+    )
 
 
 class ArchiveRequest(Frozen):
-    reason: Reason | None = None
+    """The optional body of ``POST /models/{name}/versions/{version}/archive``."""
+
+    reason: Reason | None = Field(default=None, description=WHY)
 
 
 class SplitRequest(Frozen):
-    split: Annotated[dict[VersionName, float], Field(min_length=1, max_length=MAX_SPLIT)]
-    reason: Reason | None = None
+    """The body of ``POST /models/{name}/ab-split``."""
+
+    split: Annotated[dict[VersionName, float], Field(min_length=1, max_length=MAX_SPLIT)] = Field(
+        description="weight by version, each from 0 to 1, together 1; at most 20 versions"
+    )
+    reason: Reason | None = Field(default=None, description=WHY)
 
 
 class GateSpec(Frozen):
     """Bounds of a metric, both inclusive; at least one."""
 
-    min: float | None = None
-    max: float | None = None
+    min: float | None = Field(default=None, description="least value allowed")
+    max: float | None = Field(default=None, description="greatest value allowed")
 
     @model_validator(mode="after")
     def _bounds(self) -> Self:
@@ -81,8 +99,8 @@ class _Edit(Frozen):
 class ModelEdit(_Edit):
     """The body of ``PATCH /models/{name}``; what is left out stays."""
 
-    description: Annotated[Description, Bounded] | None = None
-    tags: Annotated[Tags, Bounded] | None = None
+    description: Annotated[Description, Bounded] | None = Field(default=None, description=ABOUT)
+    tags: Annotated[Tags, Bounded] | None = Field(default=None, description=TAGS)
     require: (
         Annotated[
             dict[
@@ -92,11 +110,15 @@ class ModelEdit(_Edit):
             Field(max_length=50),
         ]
         | None
-    ) = None
+    ) = Field(
+        default=None,
+        description="bounds by metric (`metrics.auc`) that a version must keep to be promoted, in place"
+        " of the present ones; `{}` removes them; at most 50",
+    )
 
 
 class VersionEdit(_Edit):
     """The body of ``PATCH /models/{name}/versions/{version}``; what is left out stays."""
 
-    description: Annotated[Description, Bounded] | None = None
-    tags: Annotated[Tags, Bounded] | None = None
+    description: Annotated[Description, Bounded] | None = Field(default=None, description=ABOUT)
+    tags: Annotated[Tags, Bounded] | None = Field(default=None, description=TAGS)

@@ -31,9 +31,9 @@ from typing import Final, TypeAlias
 
 from neuralstream_core.errors import Conflict, FieldError, Invalid
 from neuralstream_core.registry.allocation import allocate, allocation_in_force
+from neuralstream_core.registry.events import EventKind
 from neuralstream_core.registry.journal import Change
 from neuralstream_core.registry.records import (
-    EventKind,
     Gate,
     ModelRecord,
     Stage,

@@ -10,7 +10,7 @@ from neuralstream_core.schedules.records import ScheduleRecord
 from neuralstream_core.serving.batch.jobs import Failure, JobRecord, JobStatus
 from neuralstream_core.serving.batch.requests import JobSpec
 from neuralstream_core.time import Micros, from_micros
-from neuralstream_core.types import Name, UtcTime
+from neuralstream_core.types import NEXT_PAGE, Name, UtcTime
 
 __all__ = ["NextRun", "RunAnswer", "ScheduleAnswer", "ScheduleDeletion", "SchedulesAnswer"]
 
@@ -18,12 +18,12 @@ __all__ = ["NextRun", "RunAnswer", "ScheduleAnswer", "ScheduleDeletion", "Schedu
 class RunAnswer(BaseModel):
     """One run that took place, and its job."""
 
-    scheduled_time: UtcTime
-    job_id: str
-    status: JobStatus
+    scheduled_time: UtcTime = Field(description="the time the schedule named, UTC")
+    job_id: str = Field(description="its job")
+    status: JobStatus = Field(description="of the job")
     failure: Failure | None = Field(default=None, description="why it failed or was not started")
-    started_at: UtcTime | None = None
-    finished_at: UtcTime | None = None
+    started_at: UtcTime | None = Field(default=None, description="UTC; null while PENDING")
+    finished_at: UtcTime | None = Field(default=None, description="UTC; null until it is finished")
 
     @classmethod
     def of(cls, job: JobRecord) -> Self:
@@ -41,19 +41,19 @@ class RunAnswer(BaseModel):
 class NextRun(BaseModel):
     """The run to come, its locations filled in."""
 
-    scheduled_time: UtcTime
-    input: str
-    output: str
+    scheduled_time: UtcTime = Field(description="when, UTC")
+    input: str = Field(description="`s3://` address of the input")
+    output: str = Field(description="`s3://` address of the folder")
 
 
 class ScheduleAnswer(JobSpec):
     """A schedule with its last and next run."""
 
     name: Name
-    expression: str
-    timezone: str
-    enabled: bool
-    description: str | None = None
+    expression: str = Field(description="`rate(…)`, `cron(…)` or `at(…)`")
+    timezone: str = Field(description="IANA name, in which `cron` and `at` are meant")
+    enabled: bool = Field(description="false: it starts nothing")
+    description: str | None = Field(default=None, description="for people")
     revision: int = Field(description="raised by every change")
     state: Literal["pending", "active", "disabled", "ended", "refused"] = Field(
         description="pending: EventBridge Scheduler does not have the present revision yet; ended: no"
@@ -62,15 +62,15 @@ class ScheduleAnswer(JobSpec):
     refusal: str | None = Field(
         default=None, description="why EventBridge Scheduler refuses the present revision"
     )
-    next_run: NextRun | None = None
-    last_run: RunAnswer | None = None
+    next_run: NextRun | None = Field(default=None, description="null: there is no further one")
+    last_run: RunAnswer | None = Field(default=None, description="null: it has not run yet")
     runs: list[RunAnswer] = Field(
         default_factory=list, description="the last runs, newest first; listings leave them out"
     )
-    created_at: UtcTime
-    created_by: str
-    updated_at: UtcTime
-    updated_by: str
+    created_at: UtcTime = Field(description="UTC")
+    created_by: str = Field(description="principal of the API key, to whom its jobs belong")
+    updated_at: UtcTime = Field(description="UTC")
+    updated_by: str = Field(description="principal of the API key")
 
     @classmethod
     def of(
@@ -98,15 +98,15 @@ class ScheduleAnswer(JobSpec):
 class SchedulesAnswer(BaseModel):
     """Schedules by name."""
 
-    schedules: list[ScheduleAnswer]
-    next_token: str | None = None
+    schedules: list[ScheduleAnswer] = Field(description="by name, without the runs before the last")
+    next_token: str | None = Field(default=None, description=NEXT_PAGE)
 
 
 class ScheduleDeletion(BaseModel):
     """A schedule that was deleted; it starts nothing from now on."""
 
     name: Name
-    status: Literal["deleted"] = "deleted"
+    status: Literal["deleted"] = Field(default="deleted", description="always `deleted`")
 
 
 def _state(schedule: ScheduleRecord, following: Micros | None) -> str:

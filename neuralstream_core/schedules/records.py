@@ -23,7 +23,9 @@ Expression = Annotated[
     ),
 ]
 Timezone = Annotated[
-    str, StringConstraints(min_length=1, max_length=50), Field(description="IANA name")
+    str,
+    StringConstraints(min_length=1, max_length=50),
+    Field(description="IANA name, in which `cron` and `at` are meant"),
 ]
 
 
@@ -33,8 +35,10 @@ class ScheduleSpec(JobSpec):
 
     expression: Expression
     timezone: Timezone = "UTC"
-    enabled: bool = True
-    description: Description | None = None
+    enabled: bool = Field(default=True, description="false: keep it, but start nothing")
+    description: Description | None = Field(
+        default=None, description="for people, at most 2048 characters"
+    )
     expected_revision: Annotated[int, Field(ge=0)] | None = Field(
         default=None, description="refuse with 409 unless this is the present revision; 0: none yet"
     )

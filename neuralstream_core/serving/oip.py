@@ -16,7 +16,7 @@ from math import prod
 from typing import Annotated, Any, Final, Literal, TypeAlias
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, WithJsonSchema
 
 from neuralstream_core.errors import Invalid
 from neuralstream_core.features.entity import parse_entity
@@ -30,7 +30,11 @@ __all__ = [
     "MAX_ELEMENTS",
     "InferAnswer",
     "InferBody",
+    "Live",
     "ModelMetadata",
+    "ModelReady",
+    "Ready",
+    "Server",
     "TensorMetadata",
     "check_answer",
     "decode",
@@ -49,6 +53,22 @@ _TYPES: Final[dict[str, frozenset[type]]] = {
 }
 _WHOLE: Final = frozenset({int})
 
+IGNORED: Final = "taken as the protocol has it, and ignored"
+Cell: TypeAlias = Annotated[
+    Any,
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "number"},
+                {"type": "boolean"},
+                {"type": "string"},
+                {"type": "array"},
+                {"type": "null"},
+            ],
+            "description": "by the tensor's datatype; a list where the data are nested",
+        }
+    ),
+]
 ShortText: TypeAlias = Annotated[str, StringConstraints(max_length=1024)]
 Parameters: TypeAlias = Annotated[dict[ShortText, Any], Field(max_length=64)]
 
@@ -60,25 +80,46 @@ class _Wire(BaseModel):
 
 
 class InputTensor(_Wire):
-    name: ShortText
-    shape: Annotated[list[Annotated[int, Field(ge=0)]], Field(max_length=8)]
-    datatype: ShortText
-    parameters: Parameters = Field(default_factory=dict)
-    data: list[Any]
+    """One input of the model."""
+
+    name: ShortText = Field(description="as the model's metadata lists it")
+    shape: Annotated[list[Annotated[int, Field(ge=0)]], Field(max_length=8)] = Field(
+        description="sizes of its axes, the number of rows first"
+    )
+    datatype: ShortText = Field(
+        description="such as FP32, INT64, BOOL, BYTES; numbers are converted"
+    )
+    parameters: Parameters = Field(default_factory=dict, description=IGNORED)
+    data: list[Cell] = Field(
+        description="the cells in row-major order, flat or nested as in `shape`; null in a"
+        " floating-point tensor is NaN; all inputs together have at most 1,000,000"
+    )
 
 
 class OutputRequest(_Wire):
-    name: ShortText
-    parameters: Parameters = Field(default_factory=dict)
+    """One output that is asked for."""
+
+    name: ShortText = Field(description="as the model's metadata lists it")
+    parameters: Parameters = Field(default_factory=dict, description=IGNORED)
 
 
 class InferBody(_Wire):
     """An inference request. ``parameters.entity_id`` in place of ``inputs`` fetches the features."""
 
-    id: ShortText | None = None
-    parameters: Parameters = Field(default_factory=dict)
-    inputs: Annotated[list[InputTensor], Field(max_length=512)] = Field(default_factory=list)
-    outputs: Annotated[list[OutputRequest], Field(max_length=512)] = Field(default_factory=list)
+    id: ShortText | None = Field(default=None, description="repeated in the answer")
+    parameters: Parameters = Field(
+        default_factory=dict,
+        description="`entity_id`: whose features to read, and who is kept on a version; others are"
+        " ignored",
+    )
+    inputs: Annotated[list[InputTensor], Field(max_length=512)] = Field(
+        default_factory=list,
+        description="every input of the model once, all of one number of rows; or none, with"
+        " `parameters.entity_id`",
+    )
+    outputs: Annotated[list[OutputRequest], Field(max_length=512)] = Field(
+        default_factory=list, description="which outputs to answer; all when left out"
+    )
 
     @property
     def entity_id(self) -> str | None:
@@ -98,35 +139,68 @@ class InferBody(_Wire):
 
 
 class OutputTensor(_Wire):
-    name: str
-    shape: list[int]
-    datatype: str
-    data: list[Any]
+    """One output of the model."""
+
+    name: str = Field(description="as the model's metadata lists it")
+    shape: list[int] = Field(description="sizes of its axes, the number of rows first")
+    datatype: str = Field(description="such as FP32, INT64, BOOL, BYTES")
+    data: list[Cell] = Field(description="the cells in row-major order, flat")
 
 
 class InferAnswer(_Wire):
     """An inference response."""
 
-    model_name: str
-    model_version: str
-    id: str | None = None
-    outputs: list[OutputTensor]
+    model_name: str = Field(description="the model")
+    model_version: str = Field(description="the version that answered, such as `v2`")
+    id: str | None = Field(default=None, description="that of the request; left out if it had none")
+    outputs: list[OutputTensor] = Field(description="in the order asked for")
+
+
+class Server(_Wire):
+    """What serves."""
+
+    name: str = Field(description="always `neuralstream`")
+    version: str = Field(description="its release")
+    extensions: list[str] = Field(description="beyond the protocol: `entity_id`")
+
+
+class Live(_Wire):
+    """That the function runs."""
+
+    live: bool = Field(description="always true")
+
+
+class Ready(_Wire):
+    """That predictions can be served."""
+
+    ready: bool = Field(description="always true; otherwise the answer is an error")
+
+
+class ModelReady(_Wire):
+    """That a version is loaded."""
+
+    name: str = Field(description="the model")
+    ready: bool = Field(description="always true; otherwise the answer is an error")
 
 
 class TensorMetadata(_Wire):
-    name: str
-    datatype: str
-    shape: list[int]
+    """An input or output of a model."""
+
+    name: str = Field(description="as in the artifact")
+    datatype: str = Field(description="such as FP32, INT64, BOOL, BYTES")
+    shape: list[int] = Field(description="sizes of its axes; -1: of any size")
 
 
 class ModelMetadata(_Wire):
     """What a model takes and gives."""
 
-    name: str
-    versions: list[str]
-    platform: Literal["onnx_onnxv1", "neuralstream_linear"]
-    inputs: list[TensorMetadata]
-    outputs: list[TensorMetadata]
+    name: str = Field(description="the model")
+    versions: list[str] = Field(description="those that serve now")
+    platform: Literal["onnx_onnxv1", "neuralstream_linear"] = Field(
+        description="how the artifact is encoded"
+    )
+    inputs: list[TensorMetadata] = Field(description="what the model takes")
+    outputs: list[TensorMetadata] = Field(description="what the model gives")
 
 
 def version_name(text: str) -> str:

@@ -9,7 +9,16 @@ from pydantic import BaseModel, Field, StringConstraints
 
 from neuralstream_core.serving.predictions import Prediction
 from neuralstream_core.time import iso
-from neuralstream_core.types import MAX_NAME, EntityId, Frozen, Name, UtcTime, VersionName
+from neuralstream_core.types import (
+    MAX_NAME,
+    EntityId,
+    FeatureValue,
+    Frozen,
+    Name,
+    PredictionValue,
+    UtcTime,
+    VersionName,
+)
 
 __all__ = ["AnyEntity", "PredictAnswer", "PredictBody", "answer_json"]
 
@@ -37,19 +46,26 @@ class PredictBody(Frozen):
         description="the view the entity belongs to; unqualified feature names resolve in it",
     )
     entities: Annotated[dict[Name, EntityId], Field(max_length=16)] | None = Field(
-        default=None, description="further entity keys, for models that read several views"
+        default=None,
+        description="ids of further entities by entity key, for models that read several views; at most 16",
     )
     features: (
         Annotated[
-            dict[Annotated[str, StringConstraints(min_length=1, max_length=2 * MAX_NAME + 1)], Any],
+            dict[
+                Annotated[str, StringConstraints(min_length=1, max_length=2 * MAX_NAME + 1)],
+                FeatureValue,
+            ],
             Field(max_length=1000),
         ]
         | None
     ) = Field(
         default=None,
-        description="request-time values, and values that override the store's, by name or view:name",
+        description="request-time values, and values that override the store's, by name or view:name;"
+        " at most 1000",
     )
-    version: VersionName | None = Field(default=None, description="pins a version")
+    version: VersionName | None = Field(
+        default=None, description="answers in place of production and its split"
+    )
     return_features: bool = Field(
         default=False,
         description="answer what the model saw; the key needs the scope `features:read` as well",
@@ -59,10 +75,13 @@ class PredictBody(Frozen):
 class PredictAnswer(BaseModel):
     """One prediction."""
 
-    model: str
-    version: str
-    entity_id: str | list[str] | None
-    prediction: Any = Field(
+    model: str = Field(description="its name")
+    version: str = Field(description="the version that answered, such as `v2`")
+    entity_id: str | list[str] | None = Field(
+        description="as text, of a composite entity a list in the view's key order; null if the"
+        " request named none"
+    )
+    prediction: PredictionValue = Field(
         description="a label, a number, or a list when the model has several outputs"
     )
     probability: float | None = Field(
@@ -81,12 +100,18 @@ class PredictAnswer(BaseModel):
     scores: dict[str, float] | None = Field(
         default=None, description="by class or cluster, with three or more of them"
     )
-    outputs: dict[str, Any] | None = Field(
+    outputs: dict[str, FeatureValue] | None = Field(
         default=None, description="the prediction by output name, of a model with several outputs"
     )
-    latency_ms: float
-    features: dict[str, Any] | None = None
-    timestamp: UtcTime
+    latency_ms: float = Field(
+        description="milliseconds in the function, from the parsed request to the answer"
+    )
+    features: dict[str, FeatureValue] | None = Field(
+        default=None,
+        description="with `return_features`: what the model saw, by feature name, or by `view:feature`"
+        " where two views share a name",
+    )
+    timestamp: UtcTime = Field(description="when the prediction was made, UTC")
 
 
 def answer_json(prediction: Prediction, *, features: bool = False) -> str:

@@ -17,14 +17,9 @@ import pytest
 from neuralstream_core.errors import ArtifactRejected, NotFound
 from neuralstream_core.features import Dtype, Feature, FeatureView
 from neuralstream_core.registry.artifacts import ArtifactStore
+from neuralstream_core.registry.events import EventKind
 from neuralstream_core.registry.issuer import Issuer, countdown
-from neuralstream_core.registry.records import (
-    EventKind,
-    Signature,
-    Tensor,
-    VersionStatus,
-    number_of,
-)
+from neuralstream_core.registry.records import Signature, Tensor, VersionStatus, number_of
 from neuralstream_core.registry.registrar import Registered, Registrar, Validated
 from neuralstream_core.registry.registration import Registration
 from neuralstream_core.registry.registry import Listing, Registry

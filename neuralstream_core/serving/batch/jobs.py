@@ -25,7 +25,7 @@ from neuralstream_core.serving.batch.locations import InputFormat, OutputFormat
 from neuralstream_core.serving.batch.requests import JobSpec
 from neuralstream_core.table import Item, Page, Table
 from neuralstream_core.time import Clock, Micros, iso
-from neuralstream_core.types import Name, Record, VersionName
+from neuralstream_core.types import NEXT_PAGE, Name, Record, VersionName
 
 __all__ = ["Failure", "JobPage", "JobRecord", "JobResult", "JobStatus", "Jobs", "Pins", "Run"]
 
@@ -36,6 +36,8 @@ _IDENTITY: Final = tuple(JobSpec.model_fields)
 
 
 class JobStatus(StrEnum):
+    """SUCCEEDED and FAILED are final."""
+
     PENDING = "PENDING"
     RUNNING = "RUNNING"
     SUCCEEDED = "SUCCEEDED"
@@ -61,26 +63,31 @@ class Pins(Record):
 class Progress(Record):
     """Chunks and rows that are done."""
 
-    chunks: int = 0
-    chunks_done: int = 0
-    rows: int = 0
-    failed: int = 0
+    chunks: int = Field(default=0, description="parts of the input; 0 until it is divided")
+    chunks_done: int = Field(default=0, description="parts that are predicted")
+    rows: int = Field(default=0, description="rows of these parts, failed ones included")
+    failed: int = Field(default=0, description="rows among them without a prediction")
 
 
 class Failure(Record):
     """Why a job failed."""
 
-    code: str
-    detail: str
+    code: str = Field(description="stable and machine-readable")
+    detail: str = Field(description="for a person")
 
 
 class JobResult(Record):
     """Counts and files of a finished job."""
 
-    manifest: str | None = None
-    rows: int
-    failed: int
-    versions: dict[VersionName, int] = Field(default_factory=dict)
+    manifest: str | None = Field(
+        default=None,
+        description="`s3://` address of the list of output files; only they are output",
+    )
+    rows: int = Field(description="rows of the input, failed ones included")
+    failed: int = Field(description="rows without a prediction")
+    versions: dict[VersionName, int] = Field(
+        default_factory=dict, description="rows by the version that answered"
+    )
     errors: list[str] = Field(
         default_factory=list, description="files of failed rows; the first 100"
     )
@@ -90,34 +97,46 @@ class JobResult(Record):
 class JobRecord(Record):
     """One job as stored and answered."""
 
-    job_id: str
-    model: Name
-    status: JobStatus
-    input: str
+    job_id: str = Field(description="asks for it at `/jobs/{job_id}`")
+    model: Name = Field(description="the model that predicts")
+    status: JobStatus = Field(description="how far it is")
+    input: str = Field(description="`s3://` address of the input")
     input_format: InputFormat | None = Field(
         description="null: the job was refused, as neither it nor the extension said"
     )
     output: str = Field(description="folder of this job's own files, below the output asked for")
-    output_format: OutputFormat
-    version: VersionName | None = None
-    max_failed_fraction: float
-    allow_empty: bool = False
-    progress: Progress = Field(default_factory=Progress)
-    outcome: JobResult | None = None
-    failure: Failure | None = None
-    created_at: AwareDatetime
-    created_by: str
-    started_at: AwareDatetime | None = None
-    finished_at: AwareDatetime | None = None
+    output_format: OutputFormat = Field(description="of the files it writes")
+    version: VersionName | None = Field(
+        default=None, description="pinned by the request; null: production and its split"
+    )
+    max_failed_fraction: float = Field(
+        description="it fails when more than this share of its rows failed, 0 to 1"
+    )
+    allow_empty: bool = Field(
+        default=False, description="whether an input without rows is a job well done"
+    )
+    progress: Progress = Field(default_factory=Progress, description="what is done by now")
+    outcome: JobResult | None = Field(
+        default=None, description="counts and files; null until it is finished"
+    )
+    failure: Failure | None = Field(default=None, description="why it FAILED; null otherwise")
+    created_at: AwareDatetime = Field(description="when it was accepted, UTC")
+    created_by: str = Field(description="principal of the API key, who may see it")
+    started_at: AwareDatetime | None = Field(default=None, description="UTC; null while PENDING")
+    finished_at: AwareDatetime | None = Field(
+        default=None, description="UTC; null until it is finished"
+    )
     schedule: Name | None = Field(default=None, description="the schedule that asked for it")
-    scheduled_time: AwareDatetime | None = None
+    scheduled_time: AwareDatetime | None = Field(
+        default=None, description="the run of the schedule, UTC"
+    )
 
 
 class JobPage(Record):
     """Jobs, newest first."""
 
-    jobs: list[JobRecord]
-    next_token: str | None = None
+    jobs: list[JobRecord] = Field(description="the newest first")
+    next_token: str | None = Field(default=None, description=NEXT_PAGE)
 
 
 class Run(NamedTuple):

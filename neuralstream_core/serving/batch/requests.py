@@ -5,7 +5,13 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
-from pydantic import AwareDatetime, BaseModel, Field, StringConstraints, model_validator
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    Field,
+    StringConstraints,
+    model_validator,
+)
 
 from neuralstream_core.features.entity import entity_json
 from neuralstream_core.features.rows import Entity
@@ -16,8 +22,11 @@ from neuralstream_core.types import (
     MAX_BATCH,
     MAX_NAME,
     EntityId,
+    FeatureValue,
     Frozen,
     Name,
+    PredictionValue,
+    SchemaOf,
     UtcTime,
     VersionName,
 )
@@ -39,20 +48,22 @@ _ROW_FIELDS = frozenset({"entity_ids", "feature_view", "entities", "features"})
 
 S3Uri = Annotated[str, Field(min_length=6, max_length=1024, description="s3://bucket/key")]
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
-Column = Annotated[list[Any], Field(max_length=MAX_BATCH)]
+Column = Annotated[list[FeatureValue], Field(max_length=MAX_BATCH)]
 DEFAULT_FAILED_FRACTION = 0.01
 
 
 class JobSpec(Frozen):
     """What a job is asked to do."""
 
-    model: Name
-    input: S3Uri
-    output: S3Uri
+    model: Name = Field(description="the model that predicts")
+    input: S3Uri = Field(description="`s3://bucket/key` of a .csv, .jsonl or .parquet of entities")
+    output: S3Uri = Field(
+        description="`s3://bucket/folder/` under which each job writes into a folder of its own"
+    )
     input_format: InputFormat | None = Field(
         default=None, description="when the extension does not say"
     )
-    output_format: OutputFormat = "jsonl"
+    output_format: OutputFormat = Field(default="jsonl", description="of the files it writes")
     version: VersionName | None = Field(
         default=None, description="instead of production and its split"
     )
@@ -71,7 +82,9 @@ _JOB_FIELDS = frozenset(JobSpec.model_fields) - {"model", "version"}
 class BatchBody(Frozen):
     """Either ``entity_ids``, answered at once, or ``input`` and ``output``, which make a job."""
 
-    entity_ids: Annotated[list[AnyEntity], Field(max_length=MAX_BATCH)] | None = None
+    entity_ids: Annotated[list[AnyEntity], Field(max_length=MAX_BATCH)] | None = Field(
+        default=None, description=f"who to predict for, at most {MAX_BATCH}; answered in this order"
+    )
     feature_view: Name | None = Field(
         default=None, description="the view the entities belong to; unqualified names resolve in it"
     )
@@ -81,7 +94,10 @@ class BatchBody(Frozen):
             Field(max_length=16),
         ]
         | None
-    ) = Field(default=None, description="further entity keys, one list in the order of entity_ids")
+    ) = Field(
+        default=None,
+        description="ids of further entities by entity key, one list in the order of entity_ids; at most 16",
+    )
     features: (
         Annotated[
             dict[
@@ -92,14 +108,29 @@ class BatchBody(Frozen):
         | None
     ) = Field(
         default=None,
-        description="values that override the store or only the request can give, one list each",
+        description="values that override the store or only the request can give, by name or view:name; one"
+        " list each, in the order of entity_ids; at most 1000",
     )
-    version: VersionName | None = Field(default=None, description="pins a version")
-    input: S3Uri | None = Field(default=None, description="a .csv, .jsonl or .parquet of entities")
-    output: S3Uri | None = Field(default=None, description="folder under which the job writes")
-    input_format: InputFormat | None = None
-    output_format: OutputFormat = "jsonl"
-    max_failed_fraction: Fraction = DEFAULT_FAILED_FRACTION
+    version: VersionName | None = Field(
+        default=None, description="answers in place of production and its split"
+    )
+    input: S3Uri | None = Field(
+        default=None,
+        description="`s3://bucket/key` of a .csv, .jsonl or .parquet of entities, in place of"
+        " entity_ids",
+    )
+    output: S3Uri | None = Field(
+        default=None,
+        description="`s3://bucket/folder/` under which the job writes into a folder of its own",
+    )
+    input_format: InputFormat | None = Field(
+        default=None, description="of the input, when its extension does not say"
+    )
+    output_format: OutputFormat = Field(default="jsonl", description="of the files it writes")
+    max_failed_fraction: Fraction = Field(
+        default=DEFAULT_FAILED_FRACTION,
+        description="the job fails when more than this share of its rows failed, 0 to 1",
+    )
     allow_empty: bool = Field(
         default=False, description="an input without rows is a job well done; it fails otherwise"
     )
@@ -133,29 +164,55 @@ class ScheduledJob(JobSpec):
     timezone: str = "UTC"
 
 
+class RowProblem(BaseModel):
+    """Why one row has no prediction."""
+
+    code: str = Field(description="stable and machine-readable")
+    detail: str = Field(description="one sentence for a person")
+
+
 class BatchPrediction(BaseModel):
     """One row of the answer: a prediction or an error."""
 
-    entity_id: str | list[str]
-    version: str
-    prediction: Any = None
-    probability: float | None = None
-    probabilities: dict[str, float] | None = None
-    score: float | None = None
-    scores: dict[str, float] | None = None
-    outputs: dict[str, Any] | None = None
-    error: dict[str, str] | None = Field(default=None, description="`code` and `detail`")
+    entity_id: str | list[str] = Field(
+        description="as text; of a composite entity a list in the view's key order"
+    )
+    version: str = Field(description="the version that answered, or was to")
+    prediction: PredictionValue = Field(
+        default=None, description="as a single prediction answers it; left out with an error"
+    )
+    probability: float | None = Field(
+        default=None,
+        description="only where the model gives probabilities; binary: of the positive class,"
+        " otherwise of the predicted class",
+    )
+    probabilities: dict[str, float] | None = Field(
+        default=None, description="by class, with three or more classes"
+    )
+    score: float | None = Field(
+        default=None,
+        description="a number that is no probability, as a single prediction answers it",
+    )
+    scores: dict[str, float] | None = Field(
+        default=None, description="by class or cluster, with three or more of them"
+    )
+    outputs: dict[str, FeatureValue] | None = Field(
+        default=None, description="the prediction by output name, of a model with several outputs"
+    )
+    error: Annotated[dict[str, str], SchemaOf(RowProblem)] | None = Field(
+        default=None, description="why this row has no prediction"
+    )
 
 
 class BatchAnswer(BaseModel):
     """Predictions in the order of ``entity_ids``."""
 
-    model: str
-    predictions: list[BatchPrediction]
-    count: int
-    failed: int
-    latency_ms: float
-    timestamp: UtcTime
+    model: str = Field(description="its name")
+    predictions: list[BatchPrediction] = Field(description="one for each entity id of the request")
+    count: int = Field(description="entities of the request")
+    failed: int = Field(description="those that have an error in place of a prediction")
+    latency_ms: float = Field(description="milliseconds in the function for all of them")
+    timestamp: UtcTime = Field(description="when the predictions were made, UTC")
 
 
 def job_spec(model: str, body: BatchBody) -> JobSpec:

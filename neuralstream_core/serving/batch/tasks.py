@@ -13,8 +13,8 @@ from typing import Any, Final, Literal
 from pydantic import Field
 
 from neuralstream_core.errors import NeuralStreamError, NotFound, Unavailable
+from neuralstream_core.registry.events import EventKind
 from neuralstream_core.registry.issuer import Issuer
-from neuralstream_core.registry.records import EventKind
 from neuralstream_core.registry.registry import Registry
 from neuralstream_core.serving.batch.chunks import ChunkWorker
 from neuralstream_core.serving.batch.jobs import (

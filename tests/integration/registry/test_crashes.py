@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from neuralstream_core.registry.records import EventKind
+from neuralstream_core.registry.events import EventKind
 from neuralstream_core.registry.registration import Baseline
 from neuralstream_core.registry.requests import ModelEdit, VersionEdit
 from tests.support.interposed import Cut, Died, FailsOnce, Interposed

@@ -8,7 +8,7 @@ import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError, ReadTimeoutError
 
 from neuralstream_core.errors import Conflict, Unavailable
-from neuralstream_core.registry.records import EventKind
+from neuralstream_core.registry.events import EventKind
 from tests.support.interposed import Interposed
 from tests.support.registry import House, ada, every, inline, observe, replay
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from neuralstream_core.errors import Conflict
-from neuralstream_core.registry.records import EventKind, VersionStatus
+from neuralstream_core.registry.events import EventKind
+from neuralstream_core.registry.records import VersionStatus
 from tests.support.registry import House, ada, announced, every, observe, race, replay
 
 

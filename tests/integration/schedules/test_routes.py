@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from neuralstream_core.registry.records import EventKind
+from neuralstream_core.registry.events import EventKind
 from tests.support.batch_function import Function
 from tests.support.jobs import JobHouse, by, linear
 

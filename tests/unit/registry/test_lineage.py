@@ -14,11 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from neuralstream_core.registry.events import EventKind, EventRecord
 from neuralstream_core.registry.lineage import Lineage, graph_of, lineage_of
 from neuralstream_core.registry.openlineage import run_events
 from neuralstream_core.registry.records import (
-    EventKind,
-    EventRecord,
     FeatureRef,
     Format,
     HeldView,

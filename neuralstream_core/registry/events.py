@@ -1,0 +1,123 @@
+"""What happened to a model: one entry of its audit trail for each change."""
+
+from __future__ import annotations
+
+import json
+from enum import StrEnum
+from typing import Annotated, Any, Final
+
+from pydantic import AwareDatetime, Field
+
+from neuralstream_core.registry.records import (
+    Digest,
+    Gate,
+    Stage,
+    VersionStatus,
+    event_key,
+    model_key,
+)
+from neuralstream_core.table import Item
+from neuralstream_core.types import Record, SchemaOf, VersionName
+
+__all__ = ["EventData", "EventKind", "EventRecord", "event_item", "read_event"]
+
+
+class EventKind(StrEnum):
+    """What can happen to a model; each happening is one entry of its audit trail."""
+
+    REGISTERED = "registered"
+    READY = "ready"
+    """An uploaded artifact passed validation."""
+    REJECTED = "rejected"
+    """An uploaded artifact failed validation."""
+    PROMOTED = "promoted"
+    ROLLED_BACK = "rolled_back"
+    ARCHIVED = "archived"
+    RESTORED = "restored"
+    """An archived version went back to staging."""
+    SPLIT_SET = "split_set"
+    SPLIT_ENDED = "split_ended"
+    BASELINE_ADOPTED = "baseline_adopted"
+    EDITED = "edited"
+    BATCH_FINISHED = "batch_finished"
+    BATCH_FAILED = "batch_failed"
+
+
+class EventData(Record):
+    """What may belong to an event, by its kind."""
+
+    status: VersionStatus | None = Field(default=None, description="registered, ready, rejected")
+    digest: Digest | None = Field(
+        default=None, description="registered, ready, rejected: SHA-256 of the artifact"
+    )
+    replaced: VersionName | None = Field(
+        default=None, description="promoted, rolled_back: the production version before"
+    )
+    ended_split: dict[VersionName, float] | None = Field(
+        default=None, description="promoted, rolled_back: the split that ended"
+    )
+    before: dict[VersionName, float] | None = Field(
+        default=None, description="split_set, split_ended: the split before"
+    )
+    profile: Digest | None = Field(
+        default=None, description="baseline_adopted: SHA-256 of the bins made from it"
+    )
+    description: str | None = Field(default=None, description="edited: the new one")
+    tags: dict[str, str] | None = Field(default=None, description="edited: the new ones")
+    require: dict[str, Gate] | None = Field(default=None, description="edited: the new gates")
+    job_id: str | None = Field(default=None, description="batch_finished, batch_failed: the job")
+    input: str | None = Field(default=None, description="of the job: address of the input")
+    output: str | None = Field(default=None, description="of the job: address of its folder")
+    manifest: str | None = Field(
+        default=None, description="of the job: address of the list of files"
+    )
+    rows: int | None = Field(default=None, description="of the job: rows of the input")
+    failed: int | None = Field(default=None, description="of the job: rows without a prediction")
+    versions: dict[VersionName, int] | None = Field(
+        default=None, description="of the job: rows by the version that answered"
+    )
+
+
+class EventRecord(Record):
+    """One entry of a model's audit trail: who did what, when and why, and the state it left."""
+
+    revision: int = Field(description="its number in the model's audit trail, from 1 without gaps")
+    kind: EventKind = Field(description="what happened")
+    version: VersionName | None = Field(
+        default=None, description="to which version; null: to the model"
+    )
+    at: AwareDatetime = Field(description="when, UTC")
+    actor: str = Field(description="principal of the API key")
+    reason: str | None = Field(default=None, description="as the caller gave it")
+    stages: dict[VersionName, Stage] = Field(
+        default_factory=dict, description="stage of each version that this event moved, afterwards"
+    )
+    production_version: VersionName | None = Field(
+        default=None, description="the production version after the event"
+    )
+    ab_split: dict[VersionName, float] | None = Field(
+        default=None, description="the split after the event"
+    )
+    data: Annotated[dict[str, Any], SchemaOf(EventData)] = Field(
+        default_factory=dict, description="what else belongs to this kind of event"
+    )
+
+
+_PLAIN_EVENT: Final = {"revision", "kind", "version", "at", "actor"}
+
+
+def event_item(namespace: str, model: str, event: EventRecord, operation: str) -> Item:
+    """The item of an event; ``operation`` identifies the command that wrote it."""
+    plain = event.model_dump(mode="json", include=_PLAIN_EVENT)
+    return {
+        "PK": model_key(namespace, model),
+        "SK": event_key(event.revision),
+        **plain,
+        "operation": operation,
+        "opaque": event.model_dump_json(exclude=_PLAIN_EVENT),
+    }
+
+
+def read_event(item: Item) -> EventRecord:
+    """The event of an item."""
+    return EventRecord.model_validate({**json.loads(item["opaque"]), **item})
