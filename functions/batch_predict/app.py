@@ -17,9 +17,10 @@ from neuralstream_core.schedules.answers import ScheduleAnswer, ScheduleDeletion
 from neuralstream_core.serving.batch.jobs import JobPage, JobRecord
 from neuralstream_core.serving.batch.requests import BatchAnswer, BatchBody, job_spec
 from neuralstream_core.serving.inference import ending_in
+from neuralstream_core.types import Name
 from neuralstream_lambda import schedules
 from neuralstream_lambda.access import Scope
-from neuralstream_lambda.arguments import NextToken, PathModel, PathName
+from neuralstream_lambda.arguments import NextToken, PathModel
 from neuralstream_lambda.batch import BatchSettings, jobs, predict_rows, submission, tasks
 from neuralstream_lambda.resolver import Resolver, Response, answers, json_response, needs
 from neuralstream_lambda.tracing import traced
@@ -34,18 +35,28 @@ app = Resolver("batch_predict")
 FILES = "send fewer entities, or give them as a file: input and output make a job"
 SCHEDULES = ["schedules"]
 
-JobId: TypeAlias = Annotated[str, Path(pattern=r"^job-[0-9a-v]{26}$")]
-Limit: TypeAlias = Annotated[int, Query(ge=1, le=100)]
+JobId: TypeAlias = Annotated[
+    str, Path(pattern=r"^job-[0-9a-v]{26}$", description="`job_id` of the answer that accepted it")
+]
+PathSchedule: TypeAlias = Annotated[Name, Path(description="name of the schedule")]
+Limit: TypeAlias = Annotated[int, Query(ge=1, le=100, description="entries of a page, 1 to 100")]
 
 
 @app.post(
     "/predict/<model_name>/batch",
     tags=["batch_predict"],
-    responses=answers(BatchAnswer, 200) | answers(JobRecord, 202),
-    **needs(Scope.PREDICT, smaller_body=FILES, smaller_answer=FILES),
+    responses=answers(BatchAnswer, {200: "a prediction or an error for each entity"})
+    | answers(JobRecord, {202: "the job was accepted; `Location` names it"}),
+    **needs(Scope.PREDICT, smaller_body=FILES, smaller_answer=FILES, idempotent=True),
 )
 def predict_batch(model_name: PathModel, body: BatchBody) -> Response[BatchAnswer | JobRecord]:
-    """Predict for up to 1000 entities at once, or start a job that reads and writes files."""
+    """Predict for many entities at once, or start a job from file to file.
+
+    With `entity_ids` (at most 1000) the predictions are in the answer, in the order of the request; a row
+    that fails has an error and does not affect the others. With `input` and `output` a job is stored and
+    started: it reads entities from a file in S3 and writes its predictions below `output`; `/jobs/{job_id}`
+    tells how far it is. An `idempotency-key` is heeded for jobs only.
+    """
     if body.entity_ids is not None:
         return json_response(predict_rows(settings, model_name, body))
     job = submission(settings).submit(
@@ -62,43 +73,65 @@ def predict_batch(model_name: PathModel, body: BatchBody) -> Response[BatchAnswe
     **needs(Scope.PREDICT, smaller_answer="ask for a smaller page with limit"),
 )
 def list_jobs(limit: Limit = 50, next_token: NextToken = None) -> JobPage:
-    """The caller's batch jobs, newest first; everybody's for a key with the scope monitoring."""
+    """List batch jobs, the newest first.
+
+    Those of the caller's key; with the scope `monitoring` those of every key.
+    """
     return jobs(settings).list(owner=app.caller.jobs_of, limit=limit, token=next_token)
 
 
 @app.get("/jobs/<job_id>", tags=["batch_predict"], **needs(Scope.PREDICT))
 def get_job(job_id: JobId) -> JobRecord:
-    """A batch job of the caller: status, progress, counts, output and failures."""
+    """Get a batch job.
+
+    Its status, progress, counts, output and failures. Another key's job is answered with 404, unless the
+    key has the scope `monitoring`.
+    """
     return jobs(settings).get(job_id, owner=app.caller.jobs_of)
 
 
 @app.put(
     "/schedules/<name>",
     tags=SCHEDULES,
-    responses=answers(ScheduleAnswer, 200, 201),
+    responses=answers(ScheduleAnswer, {200: "the schedule, replaced", 201: "the new schedule"}),
     **needs(Scope.PREDICT),
 )
-def put_schedule(name: PathName, body: ScheduleSpec) -> Response[ScheduleAnswer]:
-    """Create or replace a schedule of batch predictions."""
+def put_schedule(name: PathSchedule, body: ScheduleSpec) -> Response[ScheduleAnswer]:
+    """Create or replace a schedule of batch predictions.
+
+    It starts a job with this body at each of its times; `{yyyy}`, `{mm}`, `{dd}`, `{HH}` and `{MM}` in the
+    locations become the scheduled time in its time zone. To replace another key's schedule needs the scope
+    `models:write` as well.
+    """
     schedule, created = schedules.put(settings, name, body, app.caller)
     return json_response(schedule, 201 if created else 200)
 
 
 @app.get("/schedules", tags=SCHEDULES, **needs(Scope.PREDICT))
 def list_schedules(limit: Limit = 50, next_token: NextToken = None) -> SchedulesAnswer:
-    """Schedules by name, each with its last and next run."""
+    """List schedules by name.
+
+    Each with its last and next run; a run's job only if the caller may see it.
+    """
     return schedules.listed(settings, limit, next_token, app.caller)
 
 
 @app.get("/schedules/<name>", tags=SCHEDULES, **needs(Scope.PREDICT))
-def get_schedule(name: PathName) -> ScheduleAnswer:
-    """A schedule with its next run, its last runs and their jobs."""
+def get_schedule(name: PathSchedule) -> ScheduleAnswer:
+    """Get a schedule.
+
+    With its next run and its last ten runs; only those whose jobs the caller may see.
+    """
     return schedules.get(settings, name, app.caller)
 
 
 @app.delete("/schedules/<name>", tags=SCHEDULES, **needs(Scope.PREDICT))
-def delete_schedule(name: PathName) -> ScheduleDeletion:
-    """Delete a schedule; its jobs stay."""
+def delete_schedule(name: PathSchedule) -> ScheduleDeletion:
+    """Delete a schedule.
+
+    It starts nothing from now on; its jobs stay. Another key's schedule needs the scope `models:write` as
+    well.
+    """
     schedules.delete(settings, name, app.caller)
     return ScheduleDeletion(name=name)
 

@@ -11,7 +11,7 @@ from neuralstream_core.features.answers import BatchAnswer, RowAnswer, ViewAnswe
 from neuralstream_core.features.requests import BatchRequest, path_entities
 from neuralstream_core.settings import StoreSettings
 from neuralstream_lambda.access import Scope
-from neuralstream_lambda.arguments import NextToken, PathName
+from neuralstream_lambda.arguments import NextToken, PathView
 from neuralstream_lambda.resolver import Resolver, needs
 from neuralstream_lambda.wiring import feature_store
 
@@ -36,7 +36,7 @@ FeatureNames: TypeAlias = Annotated[
     str | None,
     Query(min_length=1, max_length=64 * 1024, description="comma-separated names; all when absent"),
 ]
-Limit: TypeAlias = Annotated[int, Query(ge=1, le=1000)]
+Limit: TypeAlias = Annotated[int, Query(ge=1, le=1000, description="entries of a page, 1 to 1000")]
 
 
 @app.get(
@@ -45,14 +45,20 @@ Limit: TypeAlias = Annotated[int, Query(ge=1, le=1000)]
     **needs(Scope.FEATURES_READ, smaller_answer="ask for a smaller page with limit"),
 )
 def list_views(limit: Limit = 100, next_token: NextToken = None) -> ViewList:
-    """List feature views by name."""
+    """List feature views by name.
+
+    A page of their schemas; `next_token` asks for the next one.
+    """
     page = feature_store(settings).catalog.list(limit=limit, token=next_token)
     return ViewList(views=[ViewAnswer.of(view) for view in page.views], next_token=page.next_token)
 
 
 @app.get("/features/views/<name>", tags=TAGS, **needs(Scope.FEATURES_READ))
-def get_view(name: PathName) -> ViewAnswer:
-    """One feature view."""
+def get_view(name: PathView) -> ViewAnswer:
+    """Get a feature view.
+
+    Its entity, its features in order, and its schema version.
+    """
     return ViewAnswer.of(feature_store(settings).catalog.fetch(name))
 
 
@@ -64,8 +70,12 @@ def get_view(name: PathName) -> ViewAnswer:
         smaller_answer="ask for some of the features with features=a,b",
     ),
 )
-def read(feature_view: PathName, entity_id: EntityPath, features: FeatureNames = None) -> RowAnswer:
-    """One entity's features; 404 if it was never written."""
+def read(feature_view: PathView, entity_id: EntityPath, features: FeatureNames = None) -> RowAnswer:
+    """Read one entity's features.
+
+    A cell that is not present is null, and `status` says why. An entity that was never written is answered
+    with 404.
+    """
     names = None if features is None else features.split(",")
     store = feature_store(settings)
     return RowAnswer.of(store.read_many(feature_view, path_entities(entity_id), names))
@@ -77,7 +87,11 @@ def read(feature_view: PathName, entity_id: EntityPath, features: FeatureNames =
     **needs(Scope.FEATURES_READ, smaller_answer="ask for fewer entities or features"),
 )
 def read_batch(body: BatchRequest) -> BatchAnswer:
-    """Many entities' features in the order of the request; an unknown one is a row of NOT_FOUND."""
+    """Read many entities' features.
+
+    Rows are in the order of the request, duplicates kept; an unknown entity is a row of NOT_FOUND and does
+    not affect the others. At most 1000 entities.
+    """
     store = feature_store(settings)
     return BatchAnswer.of(store.read_many(body.feature_view, body.entities, body.features))
 

@@ -9,7 +9,7 @@ from neuralstream_core.features.answers import ViewAnswer, ViewDeletion, WriteAn
 from neuralstream_core.features.requests import WriteRequest
 from neuralstream_core.settings import StoreSettings
 from neuralstream_lambda.access import Scope
-from neuralstream_lambda.arguments import PathName
+from neuralstream_lambda.arguments import PathView
 from neuralstream_lambda.resolver import Resolver, Response, answers, json_response, needs
 from neuralstream_lambda.wiring import feature_store
 
@@ -26,11 +26,15 @@ TAGS = ["features"]
 @app.put(
     "/features/views/<name>",
     tags=TAGS,
-    responses=answers(ViewAnswer, 200, 201),
+    responses=answers(ViewAnswer, {200: "the view, updated or unchanged", 201: "the new view"}),
     **needs(Scope.FEATURES_WRITE),
 )
-def put_view(name: PathName, body: ViewSpec) -> Response[ViewAnswer]:
-    """Create a feature view, or add features to it."""
+def put_view(name: PathView, body: ViewSpec) -> Response[ViewAnswer]:
+    """Create a feature view, or add features to it.
+
+    Repeated with the same body it changes nothing. New features are appended and raise `schema_version`; to
+    remove one or change its dtype is answered with 409. `views` is not a name.
+    """
     view, created = feature_store(settings).catalog.put(name, body)
     return json_response(ViewAnswer.of(view), 201 if created else 200)
 
@@ -38,11 +42,18 @@ def put_view(name: PathName, body: ViewSpec) -> Response[ViewAnswer]:
 @app.delete(
     "/features/views/<name>",
     tags=TAGS,
-    responses=answers(ViewDeletion, 200, 202),
+    responses=answers(
+        ViewDeletion,
+        {200: "the view and all its rows are gone", 202: "rows remain: repeat the request"},
+    ),
     **needs(Scope.FEATURES_WRITE),
 )
-def delete_view(name: PathName) -> Response[ViewDeletion]:
-    """Delete a feature view and its rows; 202 while rows remain: repeat the request."""
+def delete_view(name: PathView) -> Response[ViewDeletion]:
+    """Delete a feature view and its rows.
+
+    Works for at most ten seconds and answers 202 while rows remain: repeat the request. A view that a
+    version reads is kept and answered with 409, until that version is archived.
+    """
     seconds = min(10.0, app.remaining_seconds - 3)
     progress = feature_store(settings).delete_view(name, seconds=seconds)
     answer = ViewDeletion(
@@ -63,7 +74,12 @@ def delete_view(name: PathName) -> Response[ViewDeletion]:
     ),
 )
 def write(body: WriteRequest) -> WriteAnswer:
-    """Write one row or many; the newest event time of each value wins."""
+    """Write one row or many.
+
+    Of each value the newest event timestamp wins, whatever the order of arrival; an older one is counted as
+    stale. Features that are left out keep their values. If a row is invalid, nothing is written and each
+    place is named. At most 10,000 rows.
+    """
     rows, where = body.given()
     result = feature_store(settings).write(body.feature_view, rows, where=where)
     return WriteAnswer.of(body.feature_view, result)

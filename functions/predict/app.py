@@ -2,31 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import os
-from functools import cache, partial
+from functools import cache
 from time import perf_counter
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 from aws_lambda_powertools.event_handler.openapi.params import Path
-from pydantic import BaseModel
 
 from neuralstream_core import __version__
-from neuralstream_core.serving.oip import (
-    InferAnswer,
-    InferBody,
-    ModelMetadata,
-    check_answer,
-    decode,
-    encode,
-    metadata,
-    version_name,
-)
+from neuralstream_core.serving import oip
 from neuralstream_core.serving.requests import PredictAnswer, PredictBody, answer_json
 from neuralstream_lambda.access import Scope
 from neuralstream_lambda.ahead import load_ahead
 from neuralstream_lambda.arguments import PathModel
-from neuralstream_lambda.problems import retry_after, status_of
+from neuralstream_lambda.oip import infer, model_metadata, model_ready, v2_problem
 from neuralstream_lambda.resolver import Resolver, Response, json_response, needs
 from neuralstream_lambda.serving import FIRST_PREDICTION, ServingSettings, engine
 from neuralstream_lambda.wiring import redis_port
@@ -36,7 +25,6 @@ if TYPE_CHECKING:
 
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
-    from neuralstream_core.errors import NeuralStreamError
     from neuralstream_core.serving.engine import Engine
 
 settings = ServingSettings.from_env(os.environ)
@@ -59,7 +47,12 @@ def serving() -> Engine:
     ),
 )
 def predict(model_name: PathModel, body: PredictBody) -> Response[PredictAnswer]:
-    """Predict for one entity: its features are fetched, its version is chosen, the answer is counted."""
+    """Predict for one entity.
+
+    Its features are read from the online store, its version is chosen by the running split, and the answer
+    is counted for drift and statistics. A missing cell is treated as the version's policy says: under
+    `error` the answer is 422 and names it. `return_features` needs the scope `features:read` as well.
+    """
     started = perf_counter()
     if body.return_features:
         app.caller.require(Scope.FEATURES_READ, "return_features")
@@ -80,33 +73,6 @@ def predict(model_name: PathModel, body: PredictBody) -> Response[PredictAnswer]
 
 # --- Open Inference Protocol V2 ------------------------------------------------------------------
 
-
-class Server(BaseModel):
-    name: str
-    version: str
-    extensions: list[str]
-
-
-class Live(BaseModel):
-    live: bool
-
-
-class Ready(BaseModel):
-    ready: bool
-
-
-class ModelReady(BaseModel):
-    name: str
-    ready: bool
-
-
-def v2_problem(error: NeuralStreamError) -> Response[str]:
-    """The protocol's own error form."""
-    status, _ = status_of(error)
-    body = json.dumps({"error": error.detail})
-    return json_response(body, 400 if status == 422 else status, retry_after(error))
-
-
 v2 = Resolver("predict", v2_problem)
 TAGS = ["v2"]
 READS = needs(Scope.PREDICT)
@@ -118,89 +84,94 @@ INFERS = needs(
     smaller_answer=FEWER_ROWS,
 )
 
-Version: TypeAlias = Annotated[str, Path(pattern=r"^v?[1-9][0-9]{0,8}$", description="`1` or `v1`")]
+Version: TypeAlias = Annotated[
+    str, Path(pattern=r"^v?[1-9][0-9]{0,8}$", description="number of the version: `1` or `v1`")
+]
 
 
 @v2.get("/v2", tags=TAGS, **READS)
-def v2_server() -> Server:
-    """Server metadata."""
-    return Server(name="neuralstream", version=__version__, extensions=["entity_id"])
+def v2_server() -> oip.Server:
+    """Get server metadata.
+
+    Its release, and what it offers beyond the protocol.
+    """
+    return oip.Server(name="neuralstream", version=__version__, extensions=["entity_id"])
 
 
 @v2.get("/v2/health/live", tags=TAGS, **READS)
-def v2_live() -> Live:
-    """Whether this function runs."""
-    return Live(live=True)
+def v2_live() -> oip.Live:
+    """Whether this function runs.
+
+    Asks no other service.
+    """
+    return oip.Live(live=True)
 
 
 @v2.get("/v2/health/ready", tags=TAGS, **READS)
-def v2_ready() -> Ready:
-    """Whether predictions can be served: the online store answers."""
+def v2_ready() -> oip.Ready:
+    """Whether predictions can be served.
+
+    The online store is asked; 503 if it does not answer.
+    """
     redis_port(settings).ping()
-    return Ready(ready=True)
+    return oip.Ready(ready=True)
 
 
 @v2.get("/v2/models/<model>", tags=TAGS, **READS)
-def v2_model(model: PathModel) -> ModelMetadata:
-    """Metadata of the version in production."""
-    return _metadata(model, None)
+def v2_model(model: PathModel) -> oip.ModelMetadata:
+    """Get the metadata of the version in production.
+
+    Names, datatypes and shapes of its inputs and outputs, and the versions that serve.
+    """
+    return model_metadata(serving(), model, None)
 
 
 @v2.get("/v2/models/<model>/versions/<version>", tags=TAGS, **READS)
-def v2_version(model: PathModel, version: Version) -> ModelMetadata:
-    """Metadata of a version."""
-    return _metadata(model, version_name(version))
+def v2_version(model: PathModel, version: Version) -> oip.ModelMetadata:
+    """Get the metadata of a version.
+
+    Names, datatypes and shapes of its inputs and outputs, and the versions that serve.
+    """
+    return model_metadata(serving(), model, oip.version_name(version))
 
 
 @v2.get("/v2/models/<model>/ready", tags=TAGS, **READS)
-def v2_model_ready(model: PathModel) -> ModelReady:
-    """Whether the version in production is loaded; it is, if it can be."""
-    return _ready(model, None)
+def v2_model_ready(model: PathModel) -> oip.ModelReady:
+    """Whether the version in production is loaded.
+
+    It is loaded now if it was not, so that the next request need not wait.
+    """
+    return model_ready(serving(), model, None)
 
 
 @v2.get("/v2/models/<model>/versions/<version>/ready", tags=TAGS, **READS)
-def v2_version_ready(model: PathModel, version: Version) -> ModelReady:
-    """Whether a version is loaded; it is, if it can be."""
-    return _ready(model, version_name(version))
+def v2_version_ready(model: PathModel, version: Version) -> oip.ModelReady:
+    """Whether a version is loaded.
+
+    It is loaded now if it was not, so that the next request need not wait.
+    """
+    return model_ready(serving(), model, oip.version_name(version))
 
 
 @v2.post("/v2/models/<model>/infer", tags=TAGS, **INFERS)
-def v2_infer(model: PathModel, body: InferBody) -> Response[InferAnswer]:
-    """Infer on tensors, or on the features of `parameters.entity_id`."""
-    return _infer(model, None, body)
+def v2_infer(model: PathModel, body: oip.InferBody) -> Response[oip.InferAnswer]:
+    """Infer with the model.
+
+    On the tensors of `inputs`, or on the features of `parameters.entity_id`. The running split chooses the
+    version: by the entity where there is one.
+    """
+    return json_response(infer(serving(), model, None, body))
 
 
 @v2.post("/v2/models/<model>/versions/<version>/infer", tags=TAGS, **INFERS)
-def v2_version_infer(model: PathModel, version: Version, body: InferBody) -> Response[InferAnswer]:
-    """Infer with a version."""
-    return _infer(model, version_name(version), body)
+def v2_version_infer(
+    model: PathModel, version: Version, body: oip.InferBody
+) -> Response[oip.InferAnswer]:
+    """Infer with a version.
 
-
-def _metadata(model: str, version: str | None) -> ModelMetadata:
-    deployment = serving().deployments.get(model)
-    return metadata(serving().choose(deployment, version), deployment.serving)
-
-
-def _ready(model: str, version: str | None) -> ModelReady:
-    serving().models.get(serving().choose(serving().deployments.get(model), version))
-    return ModelReady(name=model, ready=True)
-
-
-def _infer(model: str, version: str | None, body: InferBody) -> Response[Any]:
-    entity = body.entity_id
-    accept = partial(check_answer, body)
-    if entity is not None and not body.inputs:
-        prediction = serving().predict(model, entity, version=version, accept=accept)
-        servable, predictions = prediction.servable, prediction.predictions
-    else:
-        servable, predictions = serving().infer(
-            model,
-            lambda servable: decode(body, servable.runtime.signature),
-            version=version,
-            entity=entity,
-            accept=accept,
-        )
-    return json_response(encode(body, servable, predictions))
+    On the tensors of `inputs`, or on the features of `parameters.entity_id`, whatever the split.
+    """
+    return json_response(infer(serving(), model, oip.version_name(version), body))
 
 
 def lambda_handler(event: Mapping[str, Any], context: LambdaContext) -> dict[str, Any]:

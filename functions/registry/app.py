@@ -3,272 +3,276 @@
 from __future__ import annotations
 
 import os
-from functools import cache
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
 from aws_lambda_powertools.event_handler.openapi.params import Query
 
-from neuralstream_core.errors import Invalid
-from neuralstream_core.features.catalog import Catalog
-from neuralstream_core.memory import function_memory
-from neuralstream_core.monitoring.adoption import Adoptions
-from neuralstream_core.monitoring.baseline import BaselineProfiler
-from neuralstream_core.registry.answers import (
-    ModelAnswer,
-    ModelsAnswer,
-    SplitAnswer,
-    VersionAnswer,
-    VersionsAnswer,
-)
-from neuralstream_core.registry.artifacts import ArtifactStore
-from neuralstream_core.registry.issuer import Issuer
-from neuralstream_core.registry.lineage import LineageAnswer, graph_of, lineage_of
-from neuralstream_core.registry.openlineage import RunEvents, run_events
+from neuralstream_core.registry import answers as a
+from neuralstream_core.registry import requests as r
+from neuralstream_core.registry.lineage import LineageAnswer
+from neuralstream_core.registry.openlineage import RunEvents
 from neuralstream_core.registry.records import Stage
-from neuralstream_core.registry.registrar import Registrar
 from neuralstream_core.registry.registration import Baseline, Registration
-from neuralstream_core.registry.registry import MAX_PAGE, Registry
-from neuralstream_core.registry.requests import (
-    ArchiveRequest,
-    ModelEdit,
-    PromoteRequest,
-    RollbackRequest,
-    SplitRequest,
-    VersionEdit,
-)
-from neuralstream_core.settings import BucketSettings, TableSettings
-from neuralstream_core.time import system_clock
-from neuralstream_core.trial.process import ProcessValidator
+from neuralstream_core.registry.registry import MAX_PAGE
+from neuralstream_core.types import PageToken
 from neuralstream_lambda.access import Scope
-from neuralstream_lambda.arguments import NextToken, PathName, PathVersion
+from neuralstream_lambda.arguments import NextToken, PathModel, PathVersion
+from neuralstream_lambda.registry import (
+    RegistrySettings,
+    adoptions,
+    issuer,
+    lineage_page,
+    registrar,
+    registry,
+    tag_of,
+)
 from neuralstream_lambda.resolver import Resolver, needs
-from neuralstream_lambda.wiring import s3_client, table
 
-
-class Settings(TableSettings, BucketSettings):
-    """What the registry function reads."""
-
-
-settings = Settings.from_env(os.environ)
+settings = RegistrySettings.from_env(os.environ)
 app = Resolver("registry")
 TAGS = ["registry"]
 
+PAGE = "ask for a smaller page with limit"
+READS = needs(Scope.MODELS_READ)
+LISTS = needs(Scope.MODELS_READ, smaller_answer=PAGE)
+WRITES = needs(Scope.MODELS_WRITE, idempotent=True)
 MAX_REGISTRATION = 6 * 1024 * 1024
 """Bytes of a registration or baseline: Lambda's own limit."""
-UPLOAD = "announce the artifact by sha256 and size and upload it"
-REFERENCE = "store the baseline as a file and name it by reference"
-PAGE = "ask for a smaller page with limit"
-_ANSWER_SECONDS = 1.0
-"""Kept back of the invocation's time, so that giving up still answers."""
 
-Limit: TypeAlias = Annotated[int, Query(ge=1, le=MAX_PAGE)]
-TagFilter: TypeAlias = Annotated[
-    str | None, Query(min_length=1, max_length=400, description="`key` or `key:value`")
+Limit: TypeAlias = Annotated[
+    int, Query(ge=1, le=MAX_PAGE, description=f"entries of a page, 1 to {MAX_PAGE}")
 ]
-StageFilter: TypeAlias = Annotated[Stage | None, Query()]
-LineageFormat: TypeAlias = Annotated[Literal["json", "openlineage"], Query()]
+TagFilter: TypeAlias = Annotated[
+    str | None,
+    Query(min_length=1, max_length=400, description="only with this tag: `key` or `key:value`"),
+]
+StageFilter: TypeAlias = Annotated[Stage | None, Query(description="only in this stage")]
+EventsToken: TypeAlias = Annotated[
+    PageToken | None, Query(description="`next_events_token` of the page before")
+]
+LineageFormat: TypeAlias = Annotated[
+    Literal["json", "openlineage"], Query(description="`openlineage`: as run events of its 2-0-2")
+]
 
 
-@cache
-def registry() -> Registry:
-    return Registry(table(settings), settings.namespace, system_clock)
-
-
-@cache
-def registrar() -> Registrar:
-    artifacts = ArtifactStore(s3_client(), settings.data_bucket)
-    catalog = Catalog(table(settings), settings.namespace, system_clock)
-    return Registrar(
-        registry(),
-        artifacts,
-        catalog,
-        ProcessValidator(shared=function_memory(os.environ)),
-        BaselineProfiler(artifacts),
-    )
-
-
-def by() -> Issuer:
-    key = app.current_event.headers.get("idempotency-key")
-    if key is not None and not (1 <= len(key) <= 255 and key.isascii() and key.isprintable()):
-        raise Invalid.at("header.idempotency-key", "must be 1 to 255 printable ASCII characters")
-    return Issuer(app.caller.principal, key, lambda: app.remaining_seconds - _ANSWER_SECONDS)
-
-
-def tag_of(text: str | None) -> tuple[str, str | None] | None:
-    if text is None:
-        return None
-    key, found, value = text.partition(":")
-    return key, value if found else None
-
-
-@app.get("/models", tags=TAGS, **needs(Scope.MODELS_READ, smaller_answer=PAGE))
+@app.get("/models", tags=TAGS, **LISTS)
 def list_models(
     limit: Limit = 50, next_token: NextToken = None, tag: TagFilter = None
-) -> ModelsAnswer:
-    """List models by name."""
-    page = registry().models(tag=tag_of(tag), limit=limit, token=next_token)
-    return ModelsAnswer.of(page)
+) -> a.ModelsAnswer:
+    """List models by name.
+
+    With a filter a page may have fewer entries than `limit` without being the last.
+    """
+    page = registry(settings).models(tag=tag_of(tag), limit=limit, token=next_token)
+    return a.ModelsAnswer.of(page)
 
 
-@app.get("/models/<name>", tags=TAGS, **needs(Scope.MODELS_READ))
-def get_model(name: PathName) -> ModelAnswer:
-    """Get a model."""
-    return ModelAnswer.of(registry().model(name))
+@app.get("/models/<name>", tags=TAGS, **READS)
+def get_model(name: PathModel) -> a.ModelAnswer:
+    """Get a model.
+
+    Which versions answer, how the traffic is split, and what a version must fulfil to be promoted.
+    """
+    return a.ModelAnswer.of(registry(settings).model(name))
 
 
-@app.patch("/models/<name>", tags=TAGS, **needs(Scope.MODELS_WRITE))
-def edit_model(name: PathName, body: ModelEdit) -> ModelAnswer:
-    """Edit a model's description, tags and promotion gates."""
-    return ModelAnswer.of(registry().edit_model(name, body, by()).model)
+@app.patch("/models/<name>", tags=TAGS, **WRITES)
+def edit_model(name: PathModel, body: r.ModelEdit) -> a.ModelAnswer:
+    """Edit a model's description, tags and promotion gates.
+
+    What is left out stays. Gates hold for later promotions; the production version is not judged again.
+    """
+    return a.ModelAnswer.of(registry(settings).edit_model(name, body, issuer(app)).model)
 
 
 @app.post(
     "/models/<name>/versions",
     tags=TAGS,
     status_code=201,
-    **needs(Scope.MODELS_WRITE, max_body=MAX_REGISTRATION, smaller_body=UPLOAD),
+    **needs(
+        Scope.MODELS_WRITE,
+        max_body=MAX_REGISTRATION,
+        smaller_body="announce the artifact by sha256 and size and upload it",
+        idempotent=True,
+    ),
 )
-def register(name: PathName, body: Registration) -> VersionAnswer:
-    """Register a version: with its artifact, or to be uploaded; a `check` is run before it is READY."""
-    return VersionAnswer.of_registered(registrar().register(name, body, by()))
+def register(name: PathModel, body: Registration) -> a.VersionAnswer:
+    """Register a version, with its artifact or to be uploaded.
+
+    An artifact in the body is inspected, loaded and run, and reproduces the `check` if there is one, before
+    the version is READY; a bad one is answered with 422 and nothing is registered. An artifact that is
+    announced (`artifact`) makes a version that is PENDING_UPLOAD: send the file as `upload` says, then call
+    `complete`. The version gets the next number and the stage staging; a model not known yet is created.
+    """
+    return a.VersionAnswer.of_registered(registrar(settings).register(name, body, issuer(app)))
 
 
-@app.get("/models/<name>/versions", tags=TAGS, **needs(Scope.MODELS_READ, smaller_answer=PAGE))
+@app.get("/models/<name>/versions", tags=TAGS, **LISTS)
 def list_versions(
-    name: PathName,
+    name: PathModel,
     limit: Limit = 50,
     next_token: NextToken = None,
     tag: TagFilter = None,
     stage: StageFilter = None,
-) -> VersionsAnswer:
-    """List versions, the newest first."""
-    page = registry().versions(
-        name,
-        stage=stage,
-        tag=tag_of(tag),
-        limit=limit,
-        token=next_token,
+) -> a.VersionsAnswer:
+    """List versions, the newest first.
+
+    With a filter a page may have fewer entries than `limit` without being the last.
+    """
+    page = registry(settings).versions(
+        name, stage=stage, tag=tag_of(tag), limit=limit, token=next_token
     )
-    return VersionsAnswer.of(name, page)
+    return a.VersionsAnswer.of(name, page)
 
 
-@app.get("/models/<name>/versions/<version>", tags=TAGS, **needs(Scope.MODELS_READ))
-def get_version(name: PathName, version: PathVersion) -> VersionAnswer:
-    """Get a version."""
-    return VersionAnswer.of(registry().version(name, version))
+@app.get("/models/<name>/versions/<version>", tags=TAGS, **READS)
+def get_version(name: PathModel, version: PathVersion) -> a.VersionAnswer:
+    """Get a version.
+
+    Its stage, its status, its features, and the signature that was found when it was validated.
+    """
+    return a.VersionAnswer.of(registry(settings).version(name, version))
 
 
-@app.patch("/models/<name>/versions/<version>", tags=TAGS, **needs(Scope.MODELS_WRITE))
-def edit_version(name: PathName, version: PathVersion, body: VersionEdit) -> VersionAnswer:
-    """Edit a version's description and tags."""
-    registry().edit_version(name, version, body, by())
-    return VersionAnswer.of(registry().version(name, version))
+@app.patch("/models/<name>/versions/<version>", tags=TAGS, **WRITES)
+def edit_version(name: PathModel, version: PathVersion, body: r.VersionEdit) -> a.VersionAnswer:
+    """Edit a version's description and tags.
+
+    What is left out stays; everything else of a version never changes.
+    """
+    registry(settings).edit_version(name, version, body, issuer(app))
+    return a.VersionAnswer.of(registry(settings).version(name, version))
 
 
-@app.post("/models/<name>/versions/<version>/complete", tags=TAGS, **needs(Scope.MODELS_WRITE))
-def complete(name: PathName, version: PathVersion) -> VersionAnswer:
-    """Validate an uploaded artifact; the version is READY or REJECTED afterwards."""
-    return VersionAnswer.of(registrar().complete(name, version, by()))
+@app.post("/models/<name>/versions/<version>/complete", tags=TAGS, **WRITES)
+def complete(name: PathModel, version: PathVersion) -> a.VersionAnswer:
+    """Validate an uploaded artifact.
+
+    The version is READY afterwards, or REJECTED: that is answered with 422 and the reason. Repeated, the
+    answer is the same and nothing changes.
+    """
+    return a.VersionAnswer.of(registrar(settings).complete(name, version, issuer(app)))
 
 
-@app.post("/models/<name>/versions/<version>/archive", tags=TAGS, **needs(Scope.MODELS_WRITE))
+@app.post("/models/<name>/versions/<version>/archive", tags=TAGS, **WRITES)
 def archive(
-    name: PathName, version: PathVersion, body: ArchiveRequest | None = None
-) -> VersionAnswer:
-    """Archive a version that serves no traffic."""
-    reason = (body or ArchiveRequest()).reason
-    registry().archive(name, version, by(), reason=reason)
-    return VersionAnswer.of(registry().version(name, version))
+    name: PathModel, version: PathVersion, body: r.ArchiveRequest | None = None
+) -> a.VersionAnswer:
+    """Archive a version that serves no traffic.
+
+    Rollback passes it over, and its feature views may be deleted. One in production or in the running split
+    is answered with 409. Promotion brings an archived version back.
+    """
+    reason = (body or r.ArchiveRequest()).reason
+    registry(settings).archive(name, version, issuer(app), reason=reason)
+    return a.VersionAnswer.of(registry(settings).version(name, version))
 
 
 @app.post(
     "/models/<name>/versions/<version>/baseline",
     tags=TAGS,
-    **needs(Scope.MODELS_WRITE, max_body=MAX_REGISTRATION, smaller_body=REFERENCE),
+    **needs(
+        Scope.MODELS_WRITE,
+        max_body=MAX_REGISTRATION,
+        smaller_body="store the baseline as a file and name it by reference",
+        idempotent=True,
+    ),
 )
-def adopt_baseline(name: PathName, version: PathVersion, body: Baseline) -> VersionAnswer:
-    """Give a version its baseline for drift, or another one; or let it adopt its next rows."""
+def adopt_baseline(name: PathModel, version: PathVersion, body: Baseline) -> a.VersionAnswer:
+    """Give a version its baseline for drift, or another one.
+
+    Or let it adopt its next rows (`production_rows`), which takes effect when it has answered so many.
+    Counters begin anew under the new bins; reports compare what comes after.
+    """
     if body.production_rows is not None:
-        adopting = registry().version(name, version)
-        Adoptions(table(settings), settings.namespace, system_clock).request(
-            adopting, body.production_rows, app.caller.principal
-        )
-        return VersionAnswer.of(adopting)
-    return VersionAnswer.of(registrar().adopt_baseline(name, version, body, by()))
+        adopting = registry(settings).version(name, version)
+        adoptions(settings).request(adopting, body.production_rows, app.caller.principal)
+        return a.VersionAnswer.of(adopting)
+    return a.VersionAnswer.of(registrar(settings).adopt_baseline(name, version, body, issuer(app)))
 
 
-@app.get("/models/<name>/lineage", tags=TAGS, **needs(Scope.MODELS_READ, smaller_answer=PAGE))
+@app.get("/models/<name>/lineage", tags=TAGS, **LISTS)
 def lineage(
-    name: PathName,
+    name: PathModel,
     limit: Limit = 100,
     next_token: NextToken = None,
-    next_events_token: NextToken = None,
+    next_events_token: EventsToken = None,
     format: LineageFormat = "json",  # noqa: A002 - the name of the query parameter
 ) -> LineageAnswer | RunEvents:
-    """What each version was made from, and what happened since."""
-    versions = registry().versions(name, limit=limit, token=next_token, newest_first=False)
-    events = registry().events(name, limit=limit, token=next_events_token)
-    tokens: dict[str, Any] = {
-        "next_token": versions.next_token,
-        "next_events_token": events.next_token,
-    }
-    if format == "openlineage":
-        runs = run_events(settings.namespace, name, versions.records, events.records)
-        return RunEvents(events=runs, **tokens)
-    made = [lineage_of(version) for version in versions.records]
-    return LineageAnswer(
-        model=name,
-        versions=made,
-        events=events.records,
-        graph=graph_of(name, made),
-        **tokens,
+    """What each version was made from, and what happened since.
+
+    Versions and events are paged apart, each in order of time: a page has at most `limit` of both.
+    """
+    return lineage_page(
+        settings,
+        name,
+        limit=limit,
+        token=next_token,
+        events_token=next_events_token,
+        runs=format == "openlineage",
     )
 
 
-@app.post("/models/<name>/promote/<version>", tags=TAGS, **needs(Scope.MODELS_WRITE))
+@app.post("/models/<name>/promote/<version>", tags=TAGS, **WRITES)
 def promote(
-    name: PathName, version: PathVersion, body: PromoteRequest | None = None
-) -> ModelAnswer:
-    """Put a version, also an archived one, into production, or take it back to staging."""
-    body = body or PromoteRequest()
+    name: PathModel, version: PathVersion, body: r.PromoteRequest | None = None
+) -> a.ModelAnswer:
+    """Put a version into production, or take an archived one back to staging.
+
+    The version that was in production becomes archived, and a running split ends, in one transaction. A
+    version that is not READY, or does not keep the model's gates, is answered with 409.
+    """
+    body = body or r.PromoteRequest()
     if body.stage == "staging":
-        done = registry().restore(name, version, by(), reason=body.reason)
+        done = registry(settings).restore(name, version, issuer(app), reason=body.reason)
     else:
-        done = registry().promote(
-            name,
-            version,
-            by(),
-            reason=body.reason,
-            expected_production=body.expected,
+        done = registry(settings).promote(
+            name, version, issuer(app), reason=body.reason, expected_production=body.expected
         )
-    return ModelAnswer.of(done.model)
+    return a.ModelAnswer.of(done.model)
 
 
-@app.post("/models/<name>/rollback", tags=TAGS, **needs(Scope.MODELS_WRITE))
-def rollback(name: PathName, body: RollbackRequest | None = None) -> ModelAnswer:
-    """Return to the former production version."""
-    body = body or RollbackRequest()
-    done = registry().rollback(name, by(), reason=body.reason, expected_production=body.expected)
-    return ModelAnswer.of(done.model)
+@app.post("/models/<name>/rollback", tags=TAGS, **WRITES)
+def rollback(name: PathModel, body: r.RollbackRequest | None = None) -> a.ModelAnswer:
+    """Return to the former production version.
+
+    The present one becomes archived, and a running split ends, in one transaction; 409 if there is no
+    former one.
+    """
+    body = body or r.RollbackRequest()
+    done = registry(settings).rollback(
+        name, issuer(app), reason=body.reason, expected_production=body.expected
+    )
+    return a.ModelAnswer.of(done.model)
 
 
-@app.post("/models/<name>/ab-split", tags=TAGS, **needs(Scope.MODELS_WRITE))
-def set_split(name: PathName, body: SplitRequest) -> SplitAnswer:
-    """Share the traffic between versions."""
-    done = registry().set_split(name, body.split, by(), reason=body.reason)
-    return SplitAnswer.of(done.model)
+@app.post("/models/<name>/ab-split", tags=TAGS, **WRITES)
+def set_split(name: PathModel, body: r.SplitRequest) -> a.SplitAnswer:
+    """Share the traffic between versions.
+
+    An entity stays on its version; changed weights move as few entities as possible. Archived versions
+    among them return to staging. The split holds until it is ended or a version is promoted.
+    """
+    done = registry(settings).set_split(name, body.split, issuer(app), reason=body.reason)
+    return a.SplitAnswer.of(done.model)
 
 
-@app.get("/models/<name>/ab-split", tags=TAGS, **needs(Scope.MODELS_READ))
-def get_split(name: PathName) -> SplitAnswer:
-    """How the traffic is shared."""
-    return SplitAnswer.of(registry().model(name))
+@app.get("/models/<name>/ab-split", tags=TAGS, **READS)
+def get_split(name: PathModel) -> a.SplitAnswer:
+    """How the traffic is shared.
+
+    The weights that were asked for; what was observed is in `/monitoring/stats`.
+    """
+    return a.SplitAnswer.of(registry(settings).model(name))
 
 
-@app.delete("/models/<name>/ab-split", tags=TAGS, **needs(Scope.MODELS_WRITE))
-def end_split(name: PathName) -> SplitAnswer:
-    """Send all traffic to the production version again."""
-    return SplitAnswer.of(registry().end_split(name, by()).model)
+@app.delete("/models/<name>/ab-split", tags=TAGS, **WRITES)
+def end_split(name: PathModel) -> a.SplitAnswer:
+    """Send all traffic to the production version again.
+
+    The stages of the versions stay as they are; 409 if no split is running.
+    """
+    return a.SplitAnswer.of(registry(settings).end_split(name, issuer(app)).model)
 
 
 lambda_handler = app.handler

@@ -27,12 +27,15 @@ if TYPE_CHECKING:
     from aws_lambda_powertools.event_handler.api_gateway import Route
     from aws_lambda_powertools.event_handler.openapi.compat import ModelField
 
-__all__ = ["Arguments", "Inputs", "NextToken", "PathModel", "PathName", "PathVersion", "arguments"]
+__all__ = ["Arguments", "Inputs", "NextToken", "PathModel", "PathVersion", "PathView", "arguments"]
 
-PathName: TypeAlias = Annotated[Name, Path()]
-PathModel: TypeAlias = Annotated[Name, Path(description="the model")]
-PathVersion: TypeAlias = Annotated[VersionName, Path()]
-NextToken: TypeAlias = Annotated[PageToken | None, Query()]
+PathView: TypeAlias = Annotated[Name, Path(description="name of the feature view")]
+PathModel: TypeAlias = Annotated[Name, Path(description="name of the model")]
+PathVersion: TypeAlias = Annotated[VersionName, Path(description="such as `v1`")]
+NextToken: TypeAlias = Annotated[
+    PageToken | None,
+    Query(description="`next_token` of the page before; the first page when left out"),
+]
 
 
 @dataclass(frozen=True, slots=True)

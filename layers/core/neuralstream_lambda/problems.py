@@ -34,18 +34,23 @@ class Place(BaseModel):
     """One place of the request that is wrong."""
 
     loc: str = Field(description="a path such as rows.3.features.age")
-    msg: str
+    msg: str = Field(description="what is wrong with it")
 
 
 class Problem(BaseModel):
     """RFC 9457 problem details."""
 
-    type: str = Field(json_schema_extra={"format": "uri"})
-    title: str
-    status: int
+    type: str = Field(
+        description="`urn:neuralstream:problem:` and the code", json_schema_extra={"format": "uri"}
+    )
+    title: str = Field(description="of the status")
+    status: int = Field(description="the HTTP status")
     detail: str = Field(description="one sentence for a person")
     code: str = Field(description="stable and machine-readable")
-    errors: list[Place] = Field(default_factory=list)
+    errors: list[Place] = Field(
+        default_factory=list,
+        description="each place that is wrong, at most 100; only of an invalid request",
+    )
 
 
 def status_of(error: NeuralStreamError) -> tuple[int, str]:

@@ -5,8 +5,11 @@
     app = Resolver("feature_read")
 
     @app.get("/features/views/<name>", tags=["features"], **needs(Scope.FEATURES_READ))
-    def get_view(name: PathName) -> ViewAnswer:
-        "One line that becomes the route's summary."
+    def get_view(name: PathView) -> ViewAnswer:
+        '''One line that becomes the route's summary.
+
+        What follows becomes its description; the document adds the scope and the limits.
+        '''
 
     lambda_handler = app.handler
 
@@ -56,6 +59,7 @@ class Contract:
     max_body: int
     smaller_body: str
     smaller_answer: str | None
+    idempotent: bool = False
     __name__ = "contract"  # Powertools names each middleware in its log
 
     def __call__(self, app: Resolver, next_middleware: NextMiddleware) -> Response[Any]:
@@ -78,6 +82,7 @@ def needs(
     max_body: int = MAX_BODY,
     smaller_body: str = "send less in one request",
     smaller_answer: str | None = None,
+    idempotent: bool = False,
 ) -> dict[str, Any]:
     """What a route needs, as keyword arguments for Powertools' route decorators.
 
@@ -87,17 +92,27 @@ def needs(
         smaller_body: what a caller can do whose body has more than ``max_body``.
         smaller_answer: what a caller can do whose answer is over Lambda's limit; ``None`` for a route
             whose answers are always small.
+        idempotent: the route's function heeds the header ``idempotency-key``; documents say so.
     """
     return {
         "security": None if scope == PUBLIC else [{"apiKey": [str(scope)]}],
-        "middlewares": [Contract(scope, max_body, smaller_body, smaller_answer)],
+        "middlewares": [Contract(scope, max_body, smaller_body, smaller_answer, idempotent)],
     }
 
 
-def answers(model: Any, *statuses: int, media_type: str = "application/json") -> dict[int, Any]:
-    """The ``responses`` of a route that answers ``model`` with one of several statuses."""
+def answers(
+    model: Any, statuses: Mapping[int, str], *, media_type: str = "application/json"
+) -> dict[int, Any]:
+    """The ``responses`` of a route that answers ``model`` with one of several statuses.
+
+    Args:
+        statuses: what each status says.
+    """
     content = {media_type: {"model": model}}
-    return {status: {"description": "done", "content": content} for status in statuses}
+    return {
+        status: {"description": description, "content": content}
+        for status, description in statuses.items()
+    }
 
 
 def json_response(
