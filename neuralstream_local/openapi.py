@@ -3,7 +3,8 @@
     python -m neuralstream_local.openapi            writes functions/console/openapi.json
     python -m neuralstream_local.openapi --check    fails when the committed file differs
 
-Added here is what a route does not say itself: its summary (from the docstring) and the errors it may answer.
+Added here is what a route does not say itself: its summary and description (from the docstring), the scope
+and limits of its contract, the errors it may answer, and example requests (`openapi_examples`).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import json
 import re
 import sys
 import tomllib
+import typing
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -29,6 +31,7 @@ from neuralstream_lambda.resolver import Contract, Resolver
 from neuralstream_local.children import ROOT
 from neuralstream_local.functions import load
 from neuralstream_local.laptop import laptop_template
+from neuralstream_local.openapi_examples import EXAMPLES, Example
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.event_handler.api_gateway import Response, Route
@@ -61,13 +64,46 @@ limit (413)."""
 _GATEWAY_SCHEMA: Final = {
     "type": "object",
     "required": ["message"],
-    "properties": {"message": {"type": "string"}},
+    "properties": {"message": {"type": "string", "description": "for a person"}},
+}
+_TAGS: Final = {
+    "features": "Define feature views, write and read feature values.",
+    "registry": "Register model versions, promote them, split traffic, see where they come from.",
+    "predict": "Predict for one entity.",
+    "batch_predict": "Predict for many entities, at once or from file to file.",
+    "schedules": "Run batch jobs at given times.",
+    "monitoring": "Drift reports, statistics and Prometheus text.",
+    "v2": 'The Open Inference Protocol V2, for clients that speak it; its errors are `{"error": …}`.',
+    "health": "Whether the stack works.",
+    "documentation": "This document.",
+}
+_INTRODUCTION: Final = """\
+JSON in and out, times in ISO 8601, errors as RFC 9457 `application/problem+json`. Every operation needs
+the scope that it names, by a key in the header `x-api-key`, unless it says otherwise; a stack on a laptop
+asks for none until it is started with `AUTH=on`.
+
+The examples fit a laptop stack as `make run` leaves it, with its flights example loaded, and work as they
+stand. An operation whose example needs that of an earlier one says so. Elsewhere, put names of your own in
+their place.
+"""
+_IDEMPOTENCY: Final = {
+    "name": "idempotency-key",
+    "in": "header",
+    "required": False,
+    "description": "1 to 255 printable ASCII characters: repeated with the same key and the same request, "
+    "the operation is done once and gives the same answer; with another request the answer is 409",
+    "schema": {
+        "type": "string",
+        "minLength": 1,
+        "maxLength": 255,
+        "pattern": "^[!-~]([ -~]*[!-~])?$",
+    },
 }
 _V2_SCHEMA: Final = {
     "type": "object",
     "description": "The error form of the Open Inference Protocol V2.",
     "required": ["error"],
-    "properties": {"error": {"type": "string"}},
+    "properties": {"error": {"type": "string", "description": "one sentence for a person"}},
 }
 
 
@@ -124,11 +160,15 @@ def build() -> dict[str, Any]:
         operation.setdefault("security", [])
         if "requestBody" in operation:
             operation["requestBody"].setdefault("required", False)
+        if declared.contract.idempotent:
+            operation.setdefault("parameters", []).append(dict(_IDEMPOTENCY))
+        _add_examples(operation, EXAMPLES[operation["operationId"]])
         _add_errors(operation["responses"], declared)
         operation["responses"] = dict(sorted(operation["responses"].items()))
     components = document["components"]
     components["responses"] = _error_responses(found)
     problems = Problem.model_json_schema(ref_template=_SCHEMA + "{model}")
+    document["paths"] = _ordered(document["paths"])
     components["schemas"] |= problems.pop("$defs") | {"Problem": problems, "V2Error": _V2_SCHEMA}
     return _tidy(document)
 
@@ -138,15 +178,15 @@ def _by_powertools(found: list[Declared]) -> dict[str, Any]:
     merged = APIGatewayHttpResolver()
     for declared in found:
         route = declared.route
-        summary, _, description = inspect.cleandoc(route.func.__doc__ or "").partition("\n")
+        summary, _, text = inspect.cleandoc(route.func.__doc__ or "").partition("\n")
         merged.route(
             route.path,
             route.method,
             summary=summary.rstrip("."),
-            description=description.strip(),
+            description="\n\n".join([" ".join(text.split()), *_limits(declared)]),
             operation_id=route.func.__name__,
             responses=route.responses,
-            response_description="done",
+            response_description=_answered(route.func),
             status_code=route.status_code,
             security=route.security,
             tags=route.tags,
@@ -157,8 +197,9 @@ def _by_powertools(found: list[Declared]) -> dict[str, Any]:
             version=tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"],
             openapi_version="3.1.0",
             summary="Feature store, model registry and model serving.",
+            description=_INTRODUCTION,
             license_info=License(name="Apache-2.0", identifier="Apache-2.0"),
-            tags=[Tag(name=t) for t in dict.fromkeys(t for d in found for t in d.route.tags)],
+            tags=[Tag(name=name, description=text) for name, text in _TAGS.items()],
             security_schemes={
                 "apiKey": APIKey.model_validate(
                     {
@@ -172,6 +213,65 @@ def _by_powertools(found: list[Declared]) -> dict[str, Any]:
         )
     )
     return document
+
+
+def _limits(declared: Declared) -> Iterator[str]:
+    """What a route needs of a caller, in sentences."""
+    contract = declared.contract
+    if contract.scope == PUBLIC:
+        yield "Needs no key."
+    else:
+        yield f"Needs the scope `{contract.scope}`."
+    if declared.inputs.body is not None:
+        size = contract.max_body // 1024**2
+        yield f"The body may have at most {size} MiB; beyond that, {contract.smaller_body}."
+    if contract.smaller_answer is not None:
+        yield f"The answer may have at most 6 MB; beyond that, {contract.smaller_answer}."
+    if after := EXAMPLES[declared.route.func.__name__].after:
+        names = ", ".join(f"`{name}`" for name in after)
+        yield f"The example needs what that of {names} made."
+
+
+def _answered(function: Callable[..., Any]) -> str:
+    """What a route answers, in the words of its answer's class."""
+    annotation = typing.get_type_hints(function)["return"]
+    classes = [annotation]
+    while nested := [part for each in classes for part in typing.get_args(each)]:
+        classes = nested
+    texts = [inspect.cleandoc(each.__doc__ or "").partition("\n\n")[0] for each in classes]
+    return " Or: ".join(" ".join(text.split()) for text in texts)
+
+
+def _add_examples(operation: dict[str, Any], example: Example) -> None:
+    """Add the example requests.
+
+    Raises:
+        LookupError: an example for a parameter that the operation does not have.
+    """
+    parameters = {each["name"]: each for each in operation.get("parameters", ())}
+    if unknown := example.parameters.keys() - parameters.keys():
+        raise LookupError(f"{operation['operationId']} has no parameter {', '.join(unknown)}")
+    for name, value in example.parameters.items():
+        parameters[name]["example"] = value
+    if example.bodies:
+        operation["requestBody"]["content"]["application/json"]["examples"] = {
+            name: {"summary": summary, "value": body}
+            for name, (summary, body) in example.bodies.items()
+        }
+
+
+def _ordered(paths: dict[str, Any]) -> dict[str, Any]:
+    """Paths, and the methods of each, in the order of the examples."""
+    order = {name: place for place, name in enumerate(EXAMPLES)}
+
+    def place(operation: dict[str, Any]) -> int:
+        return order[operation["operationId"]]
+
+    sorted_methods = {
+        path: dict(sorted(methods.items(), key=lambda item: place(item[1])))
+        for path, methods in paths.items()
+    }
+    return dict(sorted(sorted_methods.items(), key=lambda item: min(map(place, item[1].values()))))
 
 
 def _add_errors(responses: dict[str, Any], declared: Declared) -> None:

@@ -1,4 +1,4 @@
-"""Load the flights into a running stack, through its HTTP API and nothing else.
+"""Load the flights into a running stack, through its HTTP API; and the input of a job, into its bucket.
 
     python -m examples.flights.load http://127.0.0.1:8000
 
@@ -25,12 +25,15 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
 __all__ = [
+    "JOB_INPUT",
+    "JOB_OUTPUT",
     "MODEL",
     "WEATHER_MODEL",
     "Client",
     "feature_row",
     "held_out",
     "load",
+    "put_job_input",
     "request_of",
     "rows_of",
 ]
@@ -39,6 +42,8 @@ DATA = Path(__file__).parent / "data"
 MODEL = "flight_delay"
 WEATHER_MODEL = "weather_delay"
 ROWS_PER_WRITE = 500
+JOB_INPUT = "s3://neuralstream-local-data/jobs/flights/airports.csv"
+JOB_OUTPUT = "s3://neuralstream-local-data/jobs/flights/predictions/"
 
 
 class Client:
@@ -136,6 +141,28 @@ def load(base_url: str, api_key: str | None = None) -> dict[str, int]:
         )  # fmt: skip
         api.call("POST", f"/models/{WEATHER_MODEL}/promote/v1")
     return {"views": len(VIEWS), "rows": rows, "versions": 3}
+
+
+def put_job_input(aws_endpoint: str) -> None:
+    """Put New York's airports where a batch job of the laptop stack can read them.
+
+    Args:
+        aws_endpoint: the address of the stack's AWS emulation, which asks for no signature.
+
+    Raises:
+        RuntimeError: it refused the file.
+    """
+    parts = urlsplit(aws_endpoint)
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=60)
+    try:
+        connection.request(
+            "PUT", f"/{JOB_INPUT.removeprefix('s3://')}", "entity_id\nEWR\nJFK\nLGA\n"
+        )
+        answer = connection.getresponse()
+        if answer.status >= 300:
+            raise RuntimeError(f"PUT {JOB_INPUT}: {answer.status} {answer.read().decode()}")
+    finally:
+        connection.close()
 
 
 def january() -> dict[str, Any]:

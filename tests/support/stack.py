@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from examples.flights.load import load, put_job_input
 from neuralstream_local.stack import Stack
 
 
@@ -96,6 +97,15 @@ class RunningStack:
 def stack() -> Iterator[RunningStack]:
     """One stack for each xdist worker; tests use names of their own in it and never stop a part."""
     with Stack() as running:
+        yield RunningStack(running)
+
+
+@pytest.fixture(scope="session")
+def laptop() -> Iterator[RunningStack]:
+    """A stack as `make run` leaves it, with the flights example, for the one suite that changes it."""
+    with Stack() as running:
+        load(running.url)
+        put_job_input(running.aws_endpoint)
         yield RunningStack(running)
 
 
