@@ -144,7 +144,7 @@ def edit_version(name: PathModel, version: PathVersion, body: r.VersionEdit) -> 
     return a.VersionAnswer.of(registry(settings).version(name, version))
 
 
-@app.post("/models/<name>/versions/<version>/complete", tags=TAGS, **WRITES)
+@app.post("/models/<name>/versions/<version>/complete", tags=TAGS, **needs(Scope.MODELS_WRITE))
 def complete(name: PathModel, version: PathVersion) -> a.VersionAnswer:
     """Validate an uploaded artifact.
 
