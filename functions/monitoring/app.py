@@ -12,9 +12,9 @@ from pydantic import AwareDatetime
 
 from neuralstream_core import __version__
 from neuralstream_core.errors import Invalid, Unavailable
-from neuralstream_core.monitoring.adoption import Adoptions
 from neuralstream_core.monitoring.alarms import Alarms
 from neuralstream_core.monitoring.archive import Archive
+from neuralstream_core.monitoring.baseline import Adoptions
 from neuralstream_core.monitoring.drift import DriftReport, DriftSummaries
 from neuralstream_core.monitoring.evaluation import Evaluation
 from neuralstream_core.monitoring.layout import named_window, requested_window

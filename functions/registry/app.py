@@ -11,8 +11,7 @@ from aws_lambda_powertools.event_handler.openapi.params import Query
 from neuralstream_core.errors import Invalid
 from neuralstream_core.features.catalog import Catalog
 from neuralstream_core.memory import function_memory
-from neuralstream_core.monitoring.adoption import Adoptions
-from neuralstream_core.monitoring.baseline import BaselineProfiler
+from neuralstream_core.monitoring.baseline import Adoptions, BaselineProfiler
 from neuralstream_core.registry.answers import (
     ModelAnswer,
     ModelsAnswer,

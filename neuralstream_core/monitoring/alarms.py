@@ -1,30 +1,28 @@
 """The alarm of each version: what scheduled evaluation has concluded, with hysteresis.
 
-Owned items, ``PK = DRIFT#{namespace}#{model}``, ``SK = VERSION#{version}``: the present status, since
-when, the statuses of the last windows, and until when windows have been evaluated. A change of status is
-written together with an ``outbox`` attribute, which the dispatcher turns into an event.
+Owned items, ``PK = DRIFT#{namespace}#{model}``, ``SK = VERSION#{version}``: a `State`. A change of status is
+written together with an ``outbox`` attribute, which the table's stream brings to the announce function.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import AwareDatetime
 
 from neuralstream_core.errors import ConditionFailed
 from neuralstream_core.monitoring.decision import DriftStatus
-from neuralstream_core.time import from_micros, iso
+from neuralstream_core.time import Micros, from_micros, iso
 from neuralstream_core.types import Record
 
 if TYPE_CHECKING:
     from neuralstream_core.table import Item, Table
-    from neuralstream_core.time import Micros
 
 __all__ = ["Alarm", "Alarms", "State", "alarm_key", "next_status"]
 
 _WINDOWS: Final = 3
+_PREFIX: Final = "VERSION#"
 
 
 def alarm_key(namespace: str, model: str) -> str:
@@ -40,8 +38,7 @@ class Alarm(Record):
     evaluated: AwareDatetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class State:
+class State(Record):
     """What is known of one version's drift.
 
     Attributes:
@@ -73,18 +70,15 @@ def next_status(state: State, observed: DriftStatus) -> tuple[DriftStatus, tuple
     if observed in (DriftStatus.INSUFFICIENT_DATA, DriftStatus.NO_REFERENCE):
         return state.status, state.recent
     recent = (*state.recent, observed)[-_WINDOWS:]
-    ranks = sorted((status.rank for status in recent), reverse=True)
-    agreed = (
-        next(s for s in DriftStatus if s.rank == ranks[1]) if len(ranks) > 1 else DriftStatus.OK
-    )
-    if not state.status.alarming:
-        return (agreed if agreed.alarming else DriftStatus.OK), recent
-    if len(recent) > 1 and not recent[-1].alarming and not recent[-2].alarming:
-        return DriftStatus.OK, recent
-    if agreed.alarming and agreed.rank > state.status.rank:
-        return agreed, recent
+    agreed = DriftStatus.OK
+    if len(recent) > 1:
+        agreed = sorted(recent, key=lambda status: status.rank)[-2]
     lately = recent[-2:]
-    if len(lately) == 2 and all(s is DriftStatus.WARNING for s in lately):
+    if not state.status.alarming or agreed.rank > state.status.rank:
+        return agreed, recent
+    if len(lately) == 2 and not any(status.alarming for status in lately):
+        return DriftStatus.OK, recent
+    if lately == (DriftStatus.WARNING, DriftStatus.WARNING):
         return DriftStatus.WARNING, recent
     return state.status, recent
 
@@ -100,29 +94,36 @@ class Alarms:
         self._table = table
         self._namespace = namespace
 
-    def get(self, model: str) -> Mapping[str, Alarm]:
-        """Alarms of a model, by version."""
-        return {version: _alarm(state) for version, state in self.states(model).items()}
+    def get(self, model: str, version: str) -> Alarm | None:
+        """The alarm of a version that was evaluated."""
+        item = self._table.get(alarm_key(self._namespace, model), _PREFIX + version)
+        if item is None:
+            return None
+        state = State.model_validate(item)
+        return Alarm(
+            status=state.status,
+            since=from_micros(state.since),
+            evaluated=from_micros(state.until) if state.until else None,
+        )
 
     def states(self, model: str) -> Mapping[str, State]:
         """All that is known of a model, by version."""
-        items = self._table.query_all(alarm_key(self._namespace, model), prefix="VERSION#")
-        return {item["SK"].removeprefix("VERSION#"): _read(item) for item in items}
+        items = self._table.query_all(alarm_key(self._namespace, model), prefix=_PREFIX)
+        return {item["SK"].removeprefix(_PREFIX): State.model_validate(item) for item in items}
 
     def meter(self, model: str, version: str, state: State, until: Micros) -> State | None:
         """Claim the hours up to ``until`` for metrics; ``None`` when another run has them."""
-        pk, sk = alarm_key(self._namespace, model), f"VERSION#{version}"
         try:
             self._table.update(
-                pk,
-                sk,
+                alarm_key(self._namespace, model),
+                _PREFIX + version,
                 "SET metered = :until REMOVE outbox",
                 condition="attribute_not_exists(metered) OR metered = :before",
                 values={":until": until, ":before": state.metered},
             )
         except ConditionFailed:
             return None
-        return replace(state, metered=until)
+        return state.model_copy(update={"metered": until})
 
     def advance(
         self,
@@ -144,15 +145,19 @@ class Alarms:
         """
         status, recent = next_status(state, observed)
         changed = status is not state.status
-        after = replace(
-            state,
+        after = State(
             status=status,
             since=now if changed or not state.since else state.since,
             recent=recent,
             until=until,
             sequence=state.sequence + changed,
+            metered=state.metered,
         )
-        item = _item(self._namespace, model, version, after)
+        item: Item = {
+            "PK": alarm_key(self._namespace, model),
+            "SK": _PREFIX + version,
+            **after.model_dump(mode="json"),
+        }
         if changed:
             item["outbox"] = {
                 "kind": "drift_changed",
@@ -175,36 +180,3 @@ class Alarms:
         except ConditionFailed:
             return None
         return after
-
-
-def _item(namespace: str, model: str, version: str, state: State) -> Item:
-    return {
-        "PK": alarm_key(namespace, model),
-        "SK": f"VERSION#{version}",
-        "status": str(state.status),
-        "since": state.since,
-        "recent": [str(status) for status in state.recent],
-        "until": state.until,
-        "sequence": state.sequence,
-        "metered": state.metered,
-    }
-
-
-def _read(item: Item) -> State:
-    recent: Sequence[str] = item.get("recent", ())
-    return State(
-        status=DriftStatus(item.get("status", DriftStatus.OK)),
-        since=int(item.get("since", 0)),
-        recent=tuple(DriftStatus(name) for name in recent),
-        until=int(item.get("until", 0)),
-        sequence=int(item.get("sequence", 0)),
-        metered=int(item.get("metered", 0)),
-    )
-
-
-def _alarm(state: State) -> Alarm:
-    return Alarm(
-        status=state.status,
-        since=from_micros(state.since),
-        evaluated=from_micros(state.until) if state.until else None,
-    )

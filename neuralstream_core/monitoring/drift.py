@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, Literal
 
 import numpy as np
@@ -10,14 +10,15 @@ from pydantic import Field
 
 from neuralstream_core.monitoring.alarms import Alarm
 from neuralstream_core.monitoring.decision import (
-    DEFAULT_RULE,
+    MIN_SAMPLES,
+    NOT_TESTED,
     DriftStatus,
-    RateTest,
-    Rule,
+    Rate,
     Severity,
     Verdict,
     alpha_for,
     judge,
+    overall,
     severity_of,
 )
 from neuralstream_core.monitoring.failures import FailureTest, Refusals, Traffic, judge_failures
@@ -43,23 +44,12 @@ __all__ = [
     "DriftSummary",
     "SeriesReport",
     "drift_report",
-    "overall",
 ]
 
 _BINS_SHOWN: Final = 5
 _FIRST: Final = 1e9
 """Among series of one status those of failed rows come first."""
 _NO_REFUSALS: Final = Refusals()
-_NOT_TESTED: Final = RateTest(None, None, None, DriftStatus.OK)
-
-
-class Rate(Record):
-    """A rate on both sides; ``p`` one-sided, of an exact test: Fisher's, or of failed rows the binomial."""
-
-    reference: float | None
-    current: float | None
-    p: float | None = None
-    status: DriftStatus
 
 
 class BinShare(Record):
@@ -155,7 +145,6 @@ def drift_report(
     traffic: Traffic | None = None,
     refusals: Refusals = _NO_REFUSALS,
     features: Sequence[FeatureRef] = (),
-    rule: Rule = DEFAULT_RULE,
     alarm: Alarm | None = None,
 ) -> DriftReport:
     """The report of one version.
@@ -166,28 +155,25 @@ def drift_report(
         refusals: see `failures.expected_refusals`.
         features: the version's own, which say what is a time.
     """
-    alpha = alpha_for(profile, rule)
+    alpha = alpha_for(profile)
     answered = int(slots[profile.rows_slot])
     traffic = traffic or Traffic(answered)
     judged: list[tuple[tuple[int, float], SeriesReport]] = []
-    needed = rule.min_samples
-    names = names_of(profile)
-    for series, name, start in zip(profile.series, names, profile.offsets, strict=False):
-        current = slots[start : start + series.size]
-        verdict = judge(series, current, rule=rule, alpha=alpha)
+    needed = MIN_SAMPLES
+    for name, (series, current) in zip(names_of(profile), profile.parts(slots), strict=True):
+        verdict = judge(series, current, alpha=alpha)
         needed = max(needed, verdict.needed)
-        moments = 0 <= series.source < len(features) and (
-            features[series.source].dtype == "timestamp"
-        )
+        timed = 0 <= series.source < len(features)
+        moments = timed and features[series.source].dtype == "timestamp"
         sentence = series_sentence(series, name, verdict, current.tolist(), moments=moments)
         report = _series_report(series, current, verdict, sentence)
-        judged.append((_urgency(report, verdict), report))
+        judged.append((_urgency(verdict), report))
     status = overall(report.status for _, report in judged)
-    for failure in judge_failures(traffic, refusals, rule=rule, alpha=alpha):
-        report = _failure_report(failure, rule)
+    for failure in judge_failures(traffic, refusals, alpha=alpha):
+        report = _failure_report(failure)
         judged.append(((report.status.rank, _FIRST + failure.failed), report))
-        if report.status.alarming and report.status.rank > status.rank:
-            status = report.status
+        if report.status.alarming:
+            status = overall((status, report.status))
     judged.sort(key=lambda pair: pair[0], reverse=True)
     found = [report for _, report in judged]
     told = [report.sentence for report in found if report.status.alarming]
@@ -207,28 +193,14 @@ def drift_report(
     )
 
 
-def overall(statuses: Iterable[DriftStatus]) -> DriftStatus:
-    """One status for many: the worst alarm, else ``ok`` if anything could be judged."""
-    found = set(statuses)
-    for status in (
-        DriftStatus.DRIFT,
-        DriftStatus.WARNING,
-        DriftStatus.OK,
-        DriftStatus.INSUFFICIENT_DATA,
-    ):
-        if status in found:
-            return status
-    return DriftStatus.NO_REFERENCE
-
-
-def _urgency(report: SeriesReport, verdict: Verdict) -> tuple[int, float]:
+def _urgency(verdict: Verdict) -> tuple[int, float]:
     contribution = 0.0
     if verdict.psi is not None and verdict.threshold:
         contribution = verdict.psi / verdict.threshold
     for test in (verdict.missing, verdict.unknown):
         if test.status.alarming and test.current is not None and test.reference is not None:
             contribution += 10 * abs(test.current - test.reference)
-    return report.status.rank, contribution
+    return verdict.status.rank, contribution
 
 
 def _series_report(
@@ -237,11 +209,11 @@ def _series_report(
     n, m = verdict.n_current, verdict.n_reference
     js = ks = None
     if series.reference is not None:
-        reference = np.asarray(series.reference, np.int64)[: series.values]
-        values = current[: series.values]
-        js = js_distance(reference, values)
+        sides = np.asarray(series.reference, np.int64)[: series.values], current[: series.values]
+        js = js_distance(*sides)
         if series.type == "numeric":
-            ks = ks_bracket(_ordered(reference), _ordered(values))
+            ks = ks_bracket(*(_ordered(side) for side in sides))
+    shown = verdict.groups[:_BINS_SHOWN] if n and m else ()
     return SeriesReport(
         feature=series.name,
         kind="prediction" if series.kind == "prediction" else "feature",
@@ -259,19 +231,17 @@ def _series_report(
         threshold_set_by=verdict.set_by,
         js=js,
         ks=ks,
-        missing=_rate(verdict.missing),
-        unknown=_rate(verdict.unknown),
+        missing=verdict.missing,
+        unknown=verdict.unknown,
         bins=[
             BinShare(bin=g.label, reference=g.reference / m, current=g.current / n, psi=g.psi)
-            for g in verdict.groups[:_BINS_SHOWN]
-        ]
-        if n and m
-        else [],
+            for g in shown
+        ],
         saturated=bool((current >= U32_MAX).any()),
     )
 
 
-def _failure_report(found: FailureTest, rule: Rule) -> SeriesReport:
+def _failure_report(found: FailureTest) -> SeriesReport:
     """Rows that failed, as one more series."""
     test = found.test
     return SeriesReport(
@@ -280,7 +250,7 @@ def _failure_report(found: FailureTest, rule: Rule) -> SeriesReport:
         type="rate",
         status=test.status,
         sentence=failure_sentence(found),
-        severity=severity_of(test.status, None, rule, (test,)),
+        severity=severity_of(test.status, None, (test,)),
         reasons=["errors"] if test.status.alarming else [],
         n_reference=found.n_reference,
         n_current=found.rows,
@@ -290,9 +260,9 @@ def _failure_report(found: FailureTest, rule: Rule) -> SeriesReport:
         threshold_set_by=None,
         js=None,
         ks=None,
-        missing=_rate(_NOT_TESTED),
-        unknown=_rate(_NOT_TESTED),
-        errors=_rate(test),
+        missing=NOT_TESTED,
+        unknown=NOT_TESTED,
+        errors=test,
         bins=[],
     )
 
@@ -300,7 +270,3 @@ def _failure_report(found: FailureTest, rule: Rule) -> SeriesReport:
 def _ordered(values: NDArray[np.int64]) -> NDArray[np.int64]:
     """Slots of a numeric series from the lowest to the highest value: the low tail comes first."""
     return np.concatenate((values[-2:-1], values[:-2], values[-1:]))
-
-
-def _rate(test: RateTest) -> Rate:
-    return Rate(reference=test.reference, current=test.current, p=test.p, status=test.status)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 
 from neuralstream_core.errors import NotFound
 from neuralstream_core.monitoring.alarms import Alarms, State
-from neuralstream_core.monitoring.decision import DEFAULT_RULE, DriftStatus, Rule
+from neuralstream_core.monitoring.decision import MIN_SAMPLES, DriftStatus
 from neuralstream_core.monitoring.drift import DriftReport, drift_report
 from neuralstream_core.monitoring.failures import Traffic, default_version, expected_refusals
 from neuralstream_core.monitoring.layout import HOUR, MINUTE, NO_VERSION, last_hours
@@ -65,14 +65,12 @@ class Evaluation:
         alarms: Alarms,
         *,
         emit: Emit,
-        rule: Rule = DEFAULT_RULE,
         clock: Clock = system_clock,
     ) -> None:
         self._registry = registry
         self._reader = reader
         self._profiles = profiles
         self._alarms = alarms
-        self._rule = rule
         self._clock = clock
         self._emit = emit
 
@@ -145,11 +143,10 @@ class Evaluation:
                 traffic=traffic,
                 refusals=refusals,
                 features=record.features,
-                rule=self._rule,
             )
             observed = report.status
             if observed is DriftStatus.NO_REFERENCE and state.recent:
-                enough = traffic.rows >= self._rule.min_samples
+                enough = traffic.rows >= MIN_SAMPLES
                 observed = DriftStatus.OK if enough else DriftStatus.INSUFFICIENT_DATA
             if observed is DriftStatus.INSUFFICIENT_DATA or observed is DriftStatus.NO_REFERENCE:
                 continue

@@ -2,8 +2,8 @@
 
 Every failed row counts, whether its request failed as a whole or it was one of a batch.
 
-**Other codes.** No error is expected, but a few are usual: all codes together may take 0.1 % of the rows
-(`Rule.usual_errors`). A code is an alarm when the exact binomial test against that share says p < α and at
+**Other codes.** No error is expected, but a few are usual: all codes together may take 0.1 % of the rows.
+A code is an alarm when the exact binomial test against that share says p < α and at
 least 1 % (warning) or 5 % (drift) of the rows failed with it. The codes are also tested together, so that
 ten codes of 0.9 % do not hide behind each other. All these are one test of the false-alarm budget: no
 code's count exceeds the count of all, so none of them can be a false alarm unless the test of all is one.
@@ -21,7 +21,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from neuralstream_core.monitoring.decision import DriftStatus, RateTest, Rule
+from neuralstream_core.monitoring.decision import MIN_SAMPLES, DriftStatus, Rate, graded
 from neuralstream_core.monitoring.statistics import binomial_greater, fisher_greater
 from neuralstream_core.registry.records import MissingPolicy
 
@@ -45,6 +45,11 @@ MISSING_FEATURES: Final = "missing_features"
 ALL_CODES: Final = "errors"
 """Name of the series of all codes but `MISSING_FEATURES` together."""
 _MAX_CODES: Final = 20
+_USUAL: Final = 0.001
+"""Share of rows whose failing is nothing unusual."""
+_WARNING: Final = 0.01
+_DRIFT: Final = 0.05
+"""Share of rows that fail beyond what is expected."""
 _CAN_BE_MISSING: Final = frozenset({"FP64", "FP32", "FP16", "BYTES"})
 
 
@@ -101,7 +106,7 @@ class FailureTest:
     failed: int
     rows: int
     n_reference: int
-    test: RateTest
+    test: Rate
 
 
 def default_version(model: ModelRecord) -> str | None:
@@ -134,38 +139,35 @@ def expected_refusals(version: VersionRecord, profile: Profile) -> Refusals:
     return Refusals(round(min(rate, 1.0) * rows), rows)
 
 
-def judge_failures(
-    traffic: Traffic, refusals: Refusals, *, rule: Rule, alpha: float
-) -> list[FailureTest]:
+def judge_failures(traffic: Traffic, refusals: Refusals, *, alpha: float) -> list[FailureTest]:
     """Each code with failed rows, the most frequent first, and all codes but missing features together.
 
     Args:
         alpha: level of each test, see `decision.alpha_for`.
     """
     n = traffic.rows
+
+    def tested(code: str, k: int, codes: int = 1, expected: Refusals = Refusals()) -> FailureTest:
+        return FailureTest(code, codes, k, n, expected.rows, _test(k, n, expected, alpha))
+
     found: list[FailureTest] = []
-    others = {code: k for code, k in traffic.failed.items() if k and code != MISSING_FEATURES}
     if k := traffic.failed.get(MISSING_FEATURES):
-        test = _test(k, n, refusals, rule, alpha)
-        found.append(FailureTest(MISSING_FEATURES, 1, k, n, refusals.rows, test))
+        found.append(tested(MISSING_FEATURES, k, expected=refusals))
+    others = {code: k for code, k in traffic.failed.items() if k and code != MISSING_FEATURES}
     for code, k in sorted(others.items(), key=lambda item: (-item[1], item[0]))[:_MAX_CODES]:
-        found.append(FailureTest(code, 1, k, n, 0, _test(k, n, Refusals(), rule, alpha)))
+        found.append(tested(code, k))
     if len(others) > 1:
-        k = sum(others.values())
-        test = _test(k, n, Refusals(), rule, alpha)
-        found.append(FailureTest(ALL_CODES, len(others), k, n, 0, test))
+        found.append(tested(ALL_CODES, sum(others.values()), len(others)))
     return found
 
 
-def _test(k: int, n: int, expected: Refusals, rule: Rule, alpha: float) -> RateTest:
+def _test(k: int, n: int, expected: Refusals, alpha: float) -> Rate:
     now = k / n
     was = expected.refused / expected.rows if expected.rows else 0.0
-    p = binomial_greater(k, n, rule.usual_errors)
+    p = binomial_greater(k, n, _USUAL)
     if expected.refused:
         p = max(p, fisher_greater(k, n, expected.refused, expected.rows))
-    if n < rule.min_samples:
-        return RateTest(was, now, p, DriftStatus.INSUFFICIENT_DATA)
-    status = DriftStatus.OK
-    if p < alpha and now - was >= rule.warn_errors:
-        status = DriftStatus.DRIFT if now - was >= rule.alert_errors else DriftStatus.WARNING
-    return RateTest(was, now, p, status)
+    status = DriftStatus.INSUFFICIENT_DATA
+    if n >= MIN_SAMPLES:
+        status = graded(now - was if p < alpha else 0.0, _WARNING, _DRIFT)
+    return Rate(reference=was, current=now, p=p, status=status)

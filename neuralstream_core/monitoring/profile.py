@@ -34,6 +34,9 @@ from neuralstream_core.errors import Invalid
 from neuralstream_core.types import Record
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from neuralstream_core.registry.records import FeatureRef, VersionRecord
 
 __all__ = [
@@ -177,6 +180,11 @@ class Profile(Record):
     def size(self) -> int:
         """Counters in all."""
         return self.rows_slot + 1
+
+    def parts(self, slots: NDArray[np.int64]) -> Iterator[tuple[Series, NDArray[np.int64]]]:
+        """Each series with its part of ``slots``, which are int64 ``(size,)``."""
+        for series, start in zip(self.series, self.offsets[:-1], strict=True):
+            yield series, slots[start : start + series.size]
 
     def to_json(self) -> bytes:
         """Canonical JSON: equal profiles have equal bytes, hence equal digests."""

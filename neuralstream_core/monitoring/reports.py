@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Final
 
 from neuralstream_core.errors import Invalid, NotFound, Unavailable
 from neuralstream_core.monitoring.alarms import Alarm
-from neuralstream_core.monitoring.decision import DEFAULT_RULE, Rule
 from neuralstream_core.monitoring.drift import (
     DriftReport,
     DriftSummaries,
@@ -80,14 +79,12 @@ class Reports:
         profiles: ProfileCache,
         alarms: Alarms,
         *,
-        rule: Rule = DEFAULT_RULE,
         clock: Clock = system_clock,
     ) -> None:
         self._registry = registry
         self._reader = reader
         self._profiles = profiles
         self._alarms = alarms
-        self._rule = rule
         self._clock = clock
 
     def drift(self, model: str, version: str | None, window: Window) -> DriftReport:
@@ -98,7 +95,7 @@ class Reports:
             raise NotFound(f"model {model} has no version", code="version_not_found")
         seen = self._read(self._registry.version(model, version), window)
         unrouted = self._unrouted(model, window) if version == default else {}
-        return self._drift(seen, window, self._alarms.get(model).get(version), unrouted)
+        return self._drift(seen, window, self._alarms.get(model, version), unrouted)
 
     def drifts(self, window: Window) -> DriftSummaries:
         """Every version with traffic in the window, in short."""
@@ -229,7 +226,6 @@ class Reports:
             traffic=traffic,
             refusals=expected_refusals(seen.record, profile),
             features=seen.record.features,
-            rule=self._rule,
             alarm=alarm,
         )
 

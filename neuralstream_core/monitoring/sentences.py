@@ -20,7 +20,7 @@ from neuralstream_core.monitoring.profile import BINS, Profile, Series
 from neuralstream_core.time import from_micros
 
 if TYPE_CHECKING:
-    from neuralstream_core.monitoring.decision import RateTest, Verdict
+    from neuralstream_core.monitoring.decision import Rate, Verdict
     from neuralstream_core.monitoring.failures import FailureTest, Traffic
 
 __all__ = ["failure_sentence", "names_of", "series_sentence", "summary_sentence"]
@@ -202,7 +202,7 @@ def _index(verdict: Verdict) -> str:
     return f"PSI {index}, {'above' if above else 'below'} {f'{limit:.{decimals}f}'.rstrip('0')}"
 
 
-def _missing(series: Series, test: RateTest, current: Sequence[int]) -> str:
+def _missing(series: Series, test: Rate, current: Sequence[int]) -> str:
     """How many rows had no value, and of which kinds where it is more than plain absence."""
     now = test.current or 0.0
     said, behind = percent(now), ""
@@ -219,7 +219,7 @@ def _missing(series: Series, test: RateTest, current: Sequence[int]) -> str:
     return text
 
 
-def _unknown(series: Series, test: RateTest, *, moments: bool) -> str:
+def _unknown(series: Series, test: Rate, *, moments: bool) -> str:
     was, now = percent_pair(test.reference or 0.0, test.current or 0.0)
     if series.type == "category":
         return f"{now} of values are categories that the baseline does not have ({was} expected)"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,7 +17,7 @@ def replay(windows):
     state, seen = State(), []
     for window in windows:
         status, recent = next_status(state, window)
-        state = replace(state, status=status, recent=recent)
+        state = State(status=status, recent=recent)
         seen.append(status)
     return seen
 
