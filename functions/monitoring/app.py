@@ -12,15 +12,13 @@ from pydantic import AwareDatetime
 
 from neuralstream_core import __version__
 from neuralstream_core.errors import Invalid, Unavailable
-from neuralstream_core.monitoring.alarms import Alarms
-from neuralstream_core.monitoring.archive import Archive
 from neuralstream_core.monitoring.baseline import Adoptions
 from neuralstream_core.monitoring.drift import DriftReport, DriftSummaries
-from neuralstream_core.monitoring.evaluation import Evaluation
+from neuralstream_core.monitoring.evaluation import Alarms, Evaluation
 from neuralstream_core.monitoring.layout import named_window, requested_window
 from neuralstream_core.monitoring.profile import ProfileCache
 from neuralstream_core.monitoring.prometheus import CONTENT_TYPE
-from neuralstream_core.monitoring.reader import CounterReader
+from neuralstream_core.monitoring.reader import Archive, CounterReader
 from neuralstream_core.monitoring.reports import Reports
 from neuralstream_core.monitoring.stats import ModelsStats, ModelStats
 from neuralstream_core.registry.artifacts import ArtifactStore

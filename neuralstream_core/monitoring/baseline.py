@@ -37,7 +37,6 @@ from neuralstream_core.errors import (
     TooLarge,
     Unavailable,
 )
-from neuralstream_core.monitoring.alarms import alarm_key
 from neuralstream_core.monitoring.binning import build_profile
 from neuralstream_core.monitoring.layout import capture_key
 from neuralstream_core.time import Clock, iso, system_clock
@@ -50,7 +49,7 @@ if TYPE_CHECKING:
     from neuralstream_core.registry.registry import Registry
     from neuralstream_core.table import Item, Table
 
-__all__ = ["MAX_REFERENCE", "Adoptions", "BaselineProfiler"]
+__all__ = ["MAX_REFERENCE", "Adoptions", "BaselineProfiler", "alarm_key"]
 
 MAX_REFERENCE: Final = 64 * 1024 * 1024
 """Bytes a referenced file may have, unpacked."""
@@ -63,8 +62,13 @@ _CODE: Final = "invalid_baseline"
 _EXTRA: Final = ("prediction", "probability")
 
 
+def alarm_key(namespace: str, model: str) -> str:
+    """Partition key of a model's alarms and adoptions."""
+    return f"DRIFT#{namespace}#{model}"
+
+
 class BaselineProfiler:
-    """A `Profiler` that makes `neuralstream_core.monitoring` profiles."""
+    """The registrar's `Profiler`."""
 
     def __init__(self, artifacts: ArtifactStore) -> None:
         self._artifacts = artifacts
@@ -83,27 +87,7 @@ class BaselineProfiler:
             )
         if baseline.reference is None:
             return baseline
-        return self._fetched(baseline.reference, features)
-
-    def profile(
-        self, baseline: Baseline, features: Sequence[FeatureRef], signature: Signature, /
-    ) -> bytes:
-        """The profile as canonical JSON.
-
-        Raises:
-            Invalid: the baseline does not fit the features, or the reference cannot be read.
-        """
-        baseline = self.fetched(baseline, features)
-        return build_profile(
-            features,
-            baseline.columns or {},
-            prediction=baseline.prediction,
-            score=baseline.probability,
-            classes=signature.classes,
-        ).to_json()
-
-    def _fetched(self, reference: str, features: Sequence[FeatureRef]) -> Baseline:
-        bucket, _, key = reference.removeprefix("s3://").partition("/")
+        bucket, _, key = baseline.reference.removeprefix("s3://").partition("/")
         if bucket != self._artifacts.bucket:
             raise _bad(f"must be in the data bucket, s3://{self._artifacts.bucket}/…")
         data = self._artifacts.read(key, _bad("there is no such object"))
@@ -124,9 +108,26 @@ class BaselineProfiler:
                 return _from_rows(_csv_rows(text, features), features)
         raise _bad("must end in .json, .jsonl or .csv, with or without .gz")
 
+    def profile(
+        self, baseline: Baseline, features: Sequence[FeatureRef], signature: Signature, /
+    ) -> bytes:
+        """The profile as canonical JSON.
+
+        Raises:
+            Invalid: the baseline does not fit the features, or the reference cannot be read.
+        """
+        baseline = self.fetched(baseline, features)
+        return build_profile(
+            features,
+            baseline.columns or {},
+            prediction=baseline.prediction,
+            score=baseline.probability,
+            classes=signature.classes,
+        ).to_json()
+
 
 class Adoptions:
-    """Requests to adopt a baseline, and what becomes of them.
+    """Requests to adopt a baseline, and their progress.
 
     Raises (every method):
         Unavailable: the table, Redis or S3 cannot be reached.

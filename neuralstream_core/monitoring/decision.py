@@ -3,12 +3,12 @@
 **Distribution.** The index is taken over about ten groups of slots. Without drift
 ``PSI / (1/n + 1/m)`` is close to χ² with B-1 degrees of freedom, so the threshold is the larger of a
 practical τ (0.1 warning, 0.2 drift) and ``χ²(1-α, B-1)·(1/n + 1/m)``. A small window can thus not raise
-an alarm by its noise alone, and a large one not by a difference nobody cares about.
+an alarm by its noise alone, nor a large one by a negligible difference.
 
 **Rates.** Missing values, and values the baseline never had (unknown categories, numbers outside its
 range), are each tested by themselves: the rate has moved by at least 2 points (warning) or 5 (drift), and
-Fisher's exact test says p < α. A baseline of 1,000 rows would itself find a few of its rows unknown if
-it had to judge them by the others (`Series.novel`), so that is what the current rate is compared with.
+Fisher's exact test says p < α. Unknown values are expected as often as the baseline's rows would be unknown
+to the rest of the baseline (`Series.novel`).
 
 **Failures.** Rows that failed are tested by error code (`failures`).
 
@@ -19,7 +19,6 @@ it had to judge them by the others (`Series.novel`), so that is what the current
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -104,31 +103,27 @@ class Rate(Record):
 NOT_TESTED: Final = Rate(reference=None, current=None, status=DriftStatus.OK)
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """The judgement of one series in one window.
+class Verdict(Record):
+    """The judgement of one series in one window; the fields that a report shows are in `drift.SeriesReport`.
 
     Attributes:
-        n_reference, n_current: present, valid values compared; at least ``needed`` must be current.
-        threshold, alert_threshold: PSI for a warning and for drift; ``set_by`` names the term that
-            was the larger one for the warning.
-        groups: largest contribution first.
-        reasons: which tests made the status.
+        needed: present, valid values that a window must have.
+        groups: largest contribution to the PSI first.
     """
 
     status: DriftStatus
+    severity: Severity = Severity.NONE
+    reasons: tuple[str, ...] = ()
     n_reference: int
     n_current: int
-    missing: Rate
-    unknown: Rate
-    severity: Severity = Severity.NONE
     needed: int = 0
     psi: float | None = None
     threshold: float | None = None
     alert_threshold: float | None = None
-    set_by: Literal["practical", "sample_size"] | None = None
-    groups: Sequence[Group] = ()
-    reasons: Sequence[str] = ()
+    threshold_set_by: Literal["practical", "sample_size"] | None = None
+    missing: Rate
+    unknown: Rate
+    groups: tuple[Group, ...] = ()
 
 
 def alpha_for(profile: Profile) -> float:
@@ -188,11 +183,11 @@ def judge(series: Series, current: NDArray[np.int64], *, alpha: float) -> Verdic
         psi=index,
         threshold=threshold,
         alert_threshold=alert,
-        set_by=set_by,
-        groups=sorted(groups, key=lambda group: -group.psi),
+        threshold_set_by=set_by,
+        groups=tuple(sorted(groups, key=lambda group: -group.psi)),
         missing=missing,
         unknown=unknown,
-        reasons=reasons,
+        reasons=tuple(reasons),
     )
 
 

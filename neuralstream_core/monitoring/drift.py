@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, Literal
 
 import numpy as np
-from pydantic import Field
+from pydantic import AwareDatetime, Field
 
-from neuralstream_core.monitoring.alarms import Alarm
 from neuralstream_core.monitoring.decision import (
     MIN_SAMPLES,
     NOT_TESTED,
@@ -39,6 +38,7 @@ if TYPE_CHECKING:
     from neuralstream_core.registry.records import FeatureRef
 
 __all__ = [
+    "Alarm",
     "DriftReport",
     "DriftSummaries",
     "DriftSummary",
@@ -97,6 +97,14 @@ class SeriesReport(Record):
     )
     bins: list[BinShare] = Field(description="the largest contributions to the PSI")
     saturated: bool = False
+
+
+class Alarm(Record):
+    """What scheduled evaluation holds of the version, with hysteresis."""
+
+    status: DriftStatus
+    since: AwareDatetime
+    evaluated: AwareDatetime | None = None
 
 
 class DriftReport(Record):
@@ -160,12 +168,12 @@ def drift_report(
     traffic = traffic or Traffic(answered)
     judged: list[tuple[tuple[int, float], SeriesReport]] = []
     needed = MIN_SAMPLES
+    times = {place for place, ref in enumerate(features) if ref.dtype == "timestamp"}
     for name, (series, current) in zip(names_of(profile), profile.parts(slots), strict=True):
         verdict = judge(series, current, alpha=alpha)
         needed = max(needed, verdict.needed)
-        timed = 0 <= series.source < len(features)
-        moments = timed and features[series.source].dtype == "timestamp"
-        sentence = series_sentence(series, name, verdict, current.tolist(), moments=moments)
+        counts, moments = current.tolist(), series.source in times
+        sentence = series_sentence(series, name, verdict, counts, moments=moments)
         report = _series_report(series, current, verdict, sentence)
         judged.append((_urgency(verdict), report))
     status = overall(report.status for _, report in judged)
@@ -212,27 +220,17 @@ def _series_report(
         sides = np.asarray(series.reference, np.int64)[: series.values], current[: series.values]
         js = js_distance(*sides)
         if series.type == "numeric":
-            ks = ks_bracket(*(_ordered(side) for side in sides))
+            ks = ks_bracket(*(np.asarray(series.ordered(side.tolist())) for side in sides))
     shown = verdict.groups[:_BINS_SHOWN] if n and m else ()
     return SeriesReport(
+        **dict(verdict),
         feature=series.name,
         kind="prediction" if series.kind == "prediction" else "feature",
         type=series.type,
         dimension=series.component,
-        status=verdict.status,
         sentence=sentence,
-        severity=verdict.severity,
-        reasons=list(verdict.reasons),
-        n_reference=m,
-        n_current=n,
-        psi=verdict.psi,
-        threshold=verdict.threshold,
-        alert_threshold=verdict.alert_threshold,
-        threshold_set_by=verdict.set_by,
         js=js,
         ks=ks,
-        missing=verdict.missing,
-        unknown=verdict.unknown,
         bins=[
             BinShare(bin=g.label, reference=g.reference / m, current=g.current / n, psi=g.psi)
             for g in shown
@@ -244,29 +242,23 @@ def _series_report(
 def _failure_report(found: FailureTest) -> SeriesReport:
     """Rows that failed, as one more series."""
     test = found.test
+    verdict = Verdict(
+        status=test.status,
+        severity=severity_of(test.status, None, (test,)),
+        reasons=("errors",) if test.status.alarming else (),
+        n_reference=found.n_reference,
+        n_current=found.rows,
+        missing=NOT_TESTED,
+        unknown=NOT_TESTED,
+    )
     return SeriesReport(
+        **dict(verdict),
         feature=found.code,
         kind="errors",
         type="rate",
-        status=test.status,
         sentence=failure_sentence(found),
-        severity=severity_of(test.status, None, (test,)),
-        reasons=["errors"] if test.status.alarming else [],
-        n_reference=found.n_reference,
-        n_current=found.rows,
-        psi=None,
-        threshold=None,
-        alert_threshold=None,
-        threshold_set_by=None,
         js=None,
         ks=None,
-        missing=NOT_TESTED,
-        unknown=NOT_TESTED,
         errors=test,
         bins=[],
     )
-
-
-def _ordered(values: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Slots of a numeric series from the lowest to the highest value: the low tail comes first."""
-    return np.concatenate((values[-2:-1], values[:-2], values[-1:]))

@@ -2,32 +2,35 @@
 
 Every failed row counts, whether its request failed as a whole or it was one of a batch.
 
-**Other codes.** No error is expected, but a few are usual: all codes together may take 0.1 % of the rows.
-A code is an alarm when the exact binomial test against that share says p < α and at
-least 1 % (warning) or 5 % (drift) of the rows failed with it. The codes are also tested together, so that
-ten codes of 0.9 % do not hide behind each other. All these are one test of the false-alarm budget: no
-code's count exceeds the count of all, so none of them can be a false alarm unless the test of all is one.
-
 **Missing features.** Refused rows are expected where the baseline has missing values: at most the sum of
 the missing shares of those features whose missing cells the version's policy refuses. That bound holds
-however the missing cells fall together, so a baseline with gaps raises no false alarm; what moved in a
-single feature is tested by that feature's own missing rate. Fisher's exact test compares the share with
-the baseline's bound, besides the test above.
+however the missing cells fall together, so a baseline with gaps raises no false alarm. Fisher's exact test
+compares the share with the baseline's bound, besides the test below.
+
+**Every code.** A code is an alarm when the exact binomial test against a usual 0.1 % of the rows says p < α
+and at least 1 % (warning) or 5 % (drift) of the rows failed with it. All other codes are also tested
+together, so that ten codes of 0.9 % do not hide behind each other. These are one test of the false-alarm
+budget: no code's count exceeds the count of all, so none can be a false alarm unless the test of all is one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
+from neuralstream_core.errors import NotFound
 from neuralstream_core.monitoring.decision import MIN_SAMPLES, DriftStatus, Rate, graded
+from neuralstream_core.monitoring.layout import NO_VERSION
 from neuralstream_core.monitoring.statistics import binomial_greater, fisher_greater
 from neuralstream_core.registry.records import MissingPolicy
 
 if TYPE_CHECKING:
     from neuralstream_core.monitoring.profile import Profile
     from neuralstream_core.registry.records import ModelRecord, VersionRecord
+    from neuralstream_core.registry.registry import Registry
 
 __all__ = [
     "ALL_CODES",
@@ -38,6 +41,7 @@ __all__ = [
     "default_version",
     "expected_refusals",
     "judge_failures",
+    "judged_versions",
 ]
 
 MISSING_FEATURES: Final = "missing_features"
@@ -53,8 +57,7 @@ _DRIFT: Final = 0.05
 _CAN_BE_MISSING: Final = frozenset({"FP64", "FP32", "FP16", "BYTES"})
 
 
-@dataclass(frozen=True, slots=True)
-class Refusals:
+class Refusals(NamedTuple):
     """How many of the baseline's ``rows`` rows the version's policy would have refused, at most."""
 
     refused: int = 0
@@ -72,7 +75,7 @@ class Traffic:
     """
 
     answered: int = 0
-    failed: dict[str, int] = field(default_factory=dict)
+    failed: Mapping[str, int] = field(default_factory=dict)
     lost: int = 0
 
     @property
@@ -89,8 +92,7 @@ class Traffic:
         """Take more rows into account."""
         self.answered += answered
         self.lost += lost
-        for code, k in failed.items():
-            self.failed[code] = self.failed.get(code, 0) + k
+        self.failed = Counter(self.failed) + Counter(failed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,21 +117,39 @@ def default_version(model: ModelRecord) -> str | None:
     return model.production_version or model.latest_version
 
 
+def judged_versions(
+    active: Iterable[tuple[str, str]], registry: Registry
+) -> dict[tuple[str, str], bool]:
+    """The versions to judge among those with traffic, and whether calls without a version count with each.
+
+    Args:
+        active: model and version, which may be `layout.NO_VERSION`.
+    """
+    found = dict.fromkeys(active, False)
+    for model in [model for model, version in found if version == NO_VERSION]:
+        del found[model, NO_VERSION]
+        with suppress(NotFound):
+            default = default_version(registry.model(model))
+            if default is not None:
+                found[model, default] = True
+    return found
+
+
 def expected_refusals(version: VersionRecord, profile: Profile) -> Refusals:
     """Rows of the baseline that could have been refused for missing cells."""
-    if version.missing is MissingPolicy.NULL and version.signature is not None:
-        inputs = version.signature.inputs
-        refusing = not all(tensor.datatype in _CAN_BE_MISSING for tensor in inputs)
-    else:
-        refusing = True
+    policy, signature = version.missing, version.signature
+    if (
+        policy is MissingPolicy.NULL
+        and signature is not None
+        and all(tensor.datatype in _CAN_BE_MISSING for tensor in signature.inputs)
+    ):
+        return Refusals()
     rate, rows = 0.0, 0
     for series in profile.series:
-        if series.kind != "feature" or series.reference is None or not refusing:
+        if series.kind != "feature" or series.reference is None:
             continue
-        if (
-            version.missing is MissingPolicy.DEFAULT
-            and version.features[series.source].default is not None
-        ):
+        default = version.features[series.source].default
+        if policy is MissingPolicy.DEFAULT and default is not None:
             continue
         total = sum(series.reference)
         if total:
@@ -147,17 +167,17 @@ def judge_failures(traffic: Traffic, refusals: Refusals, *, alpha: float) -> lis
     """
     n = traffic.rows
 
-    def tested(code: str, k: int, codes: int = 1, expected: Refusals = Refusals()) -> FailureTest:
+    def tested(code: str, k: int, codes: int, expected: Refusals) -> FailureTest:
         return FailureTest(code, codes, k, n, expected.rows, _test(k, n, expected, alpha))
 
     found: list[FailureTest] = []
     if k := traffic.failed.get(MISSING_FEATURES):
-        found.append(tested(MISSING_FEATURES, k, expected=refusals))
+        found.append(tested(MISSING_FEATURES, k, 1, refusals))
     others = {code: k for code, k in traffic.failed.items() if k and code != MISSING_FEATURES}
     for code, k in sorted(others.items(), key=lambda item: (-item[1], item[0]))[:_MAX_CODES]:
-        found.append(tested(code, k))
+        found.append(tested(code, k, 1, Refusals()))
     if len(others) > 1:
-        found.append(tested(ALL_CODES, sum(others.values()), len(others)))
+        found.append(tested(ALL_CODES, sum(others.values()), len(others), Refusals()))
     return found
 
 

@@ -74,9 +74,8 @@ def js_distance(reference: Counts, current: Counts) -> float | None:
 def ks_bracket(reference: Counts, current: Counts) -> tuple[float, float] | None:
     """Bounds of the two-sample Kolmogorov-Smirnov statistic of the values behind ordered bins.
 
-    Between two cuts the distribution functions are known only at the ends, so the statistic of the
-    raw values is at least the largest difference at a cut and at most the largest difference that
-    any order of the values inside one bin could produce.
+    The statistic of the raw values is at least the largest difference at a cut, and at most the largest
+    difference that any order of the values inside one bin could produce.
     """
     m, n = int(reference.sum()), int(current.sum())
     if not m or not n:
@@ -91,9 +90,8 @@ def ks_bracket(reference: Counts, current: Counts) -> tuple[float, float] | None
 def fisher_greater(k: int, n: int, reference_k: int, m: int) -> float:
     """One-sided exact p-value of a rate that has risen: ``k`` of ``n`` against ``reference_k`` of ``m``.
 
-    ``P(X >= k)`` of the hypergeometric distribution with the margins of the 2x2 table, as
-    ``scipy.stats.fisher_exact(…, alternative="greater")``. Exact, because rare events (one null in
-    200 against none in 10,000) are where a normal approximation raises false alarms.
+    As ``scipy.stats.fisher_exact(…, alternative="greater")``. A normal approximation would raise false
+    alarms for rare events, such as one null in 200 against none in 10,000.
     """
     total = k + reference_k
     least, top = max(0, total - m), min(n, total)
@@ -108,12 +106,8 @@ def fisher_greater(k: int, n: int, reference_k: int, m: int) -> float:
 
 
 def binomial_greater(k: int, n: int, rate: float) -> float:
-    """``P(X >= k)`` of ``n`` independent trials that each succeed with probability ``rate``, exactly, as
-    ``scipy.stats.binom.sf(k - 1, n, rate)``.
-
-    Args:
-        rate: in (0, 1).
-    """
+    """``P(X >= k)`` of ``n`` independent trials that each succeed with probability ``rate`` in (0, 1), as
+    ``scipy.stats.binom.sf(k - 1, n, rate)``."""
     if k <= 0:
         return 1.0
     if k > n:
@@ -231,8 +225,8 @@ def groups_of(series: Series, current: Counts) -> list[list[int]]:
     """Which slots are compared as one: about ten groups, decided by the baseline alone.
 
     Neighbouring bins of a continuous series join until each group holds a tenth of the baseline, and
-    the tails belong to the ends. A series of few distinct values keeps its tails apart (they are
-    other values, not more of the last bin), where there is anything in them.
+    the tails belong to the ends. The tails of a series of few distinct values are other values than those
+    of its end bins, so they are groups of their own where they are not empty.
     """
     reference = series.reference or ()
     if series.type == "boolean":

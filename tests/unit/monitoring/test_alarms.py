@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from neuralstream_core.monitoring.alarms import State, next_status
 from neuralstream_core.monitoring.decision import DriftStatus
+from neuralstream_core.monitoring.evaluation import State, next_status
 
 O, W, D = DriftStatus.OK, DriftStatus.WARNING, DriftStatus.DRIFT  # noqa: E741 - a row of them reads as a picture
 I, N = DriftStatus.INSUFFICIENT_DATA, DriftStatus.NO_REFERENCE  # noqa: E741 - the same

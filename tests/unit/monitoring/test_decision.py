@@ -146,7 +146,7 @@ def test_a_rare_category_of_the_tail_is_no_alarm():
 
 def test_the_term_that_set_the_threshold_is_named():
     small, large = compare(NORMAL, NORMAL[:210]), compare(NORMAL, NORMAL[:4000])
-    assert (small.set_by, large.set_by) == ("sample_size", "practical")
+    assert (small.threshold_set_by, large.threshold_set_by) == ("sample_size", "practical")
     assert small.threshold > 0.1 == large.threshold
     assert small.alert_threshold == 0.2
 
