@@ -51,8 +51,8 @@ __all__ = [
     "severity_of",
 ]
 
-PSI_WARNING: Final = 0.1
-PSI_DRIFT: Final = 0.2
+_PSI_WARNING: Final = 0.1
+_PSI_DRIFT: Final = 0.2
 _RATE_WARNING: Final = 0.02
 _RATE_DRIFT: Final = 0.05
 """Change of a rate."""
@@ -156,8 +156,8 @@ def judge(series: Series, current: NDArray[np.int64], *, alpha: float) -> Verdic
     if n and m:
         index = sum(group.psi for group in groups)
         noise = chi2_quantile(alpha, max(1, len(groups) - 1)) * (1 / n + 1 / m)
-        threshold, alert = max(PSI_WARNING, noise), max(PSI_DRIFT, noise)
-        set_by = "sample_size" if noise > PSI_WARNING else "practical"
+        threshold, alert = max(_PSI_WARNING, noise), max(_PSI_DRIFT, noise)
+        set_by = "sample_size" if noise > _PSI_WARNING else "practical"
         if n >= least:
             status = DriftStatus.OK
             if index > threshold:
@@ -264,6 +264,6 @@ def severity_of(status: DriftStatus, index: float | None, rates: Sequence[Rate])
         ),
         default=0.0,
     )
-    if (index or 0.0) > 5 * PSI_DRIFT or moved > 0.5:
+    if (index or 0.0) > 5 * _PSI_DRIFT or moved > 0.5:
         return Severity.EXTREME
     return Severity.MAJOR if status is DriftStatus.DRIFT else Severity.MODERATE
