@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from neuralstream_core.monitoring.announcing import Announcer, to_event_bus, to_topic
+from neuralstream_core.monitoring.announcing import Message, to_event_bus, to_topic
 from neuralstream_core.settings import TableSettings
 from neuralstream_core.table import unmarshal
 from neuralstream_lambda.logs import logger
@@ -41,20 +42,22 @@ settings = Settings.from_env(os.environ)
 @traced("announce")
 def lambda_handler(event: Mapping[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Deliver every record of a batch; answer which must come again."""
-    announcer = Announcer(
-        {
-            "bus": to_event_bus(events_client(), settings.event_bus),
-            "topic": to_topic(sns_client(), settings.alerts_topic_arn),
-        },
-        done_once(dynamodb_client(), settings.table, settings.namespace, "announcement", context),
-    )
+    targets = {
+        "bus": partial(to_event_bus, events_client(), settings.event_bus),
+        "topic": partial(to_topic, sns_client(), settings.alerts_topic_arn),
+    }
+    once = done_once(dynamodb_client(), settings.table, settings.namespace, "announcement", context)
+
+    def deliver(target: str, message: Message) -> None:
+        once(f"{target}:{message['id']}", partial(targets[target], message))
+
     failed = []
     for record in event["Records"]:
         queued = record["eventSource"] == "aws:sqs"
         name = record["messageId"] if queued else record["dynamodb"]["SequenceNumber"]
         try:
-            for target, message in _messages(record, announcer.targets):
-                if not _delivered(announcer, target, message):
+            for target, message in _messages(record, targets):
+                if not _delivered(deliver, target, message):
                     if queued:
                         failed.append(name)
                     else:
@@ -66,9 +69,7 @@ def lambda_handler(event: Mapping[str, Any], context: LambdaContext) -> dict[str
     return batch_failures(failed)
 
 
-def _messages(
-    record: Mapping[str, Any], targets: tuple[str, ...]
-) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def _messages(record: Mapping[str, Any], targets: Iterable[str]) -> Iterator[tuple[str, Message]]:
     """What to send to which target: a queued message knows its own, an outbox entry is for all."""
     if record["eventSource"] == "aws:sqs":
         body = json.loads(record["body"])
@@ -83,9 +84,10 @@ def _messages(
         yield target, message
 
 
-def _delivered(announcer: Announcer, target: str, message: Mapping[str, Any]) -> bool:
+def _delivered(deliver: Callable[[str, Message], None], target: str, message: Message) -> bool:
+    """Deliver ``message`` unless ``target`` has it already; whether it has it now."""
     try:
-        announcer.announce(target, message)
+        deliver(target, message)
     except Exception:  # noqa: BLE001 - one target's failure must not reach the other
         logger("announce").exception("not announced", extra={"target": target, "id": message["id"]})
         count_unexpected()
@@ -93,7 +95,7 @@ def _delivered(announcer: Announcer, target: str, message: Mapping[str, Any]) ->
     return True
 
 
-def _wait(target: str, message: Mapping[str, Any]) -> None:
+def _wait(target: str, message: Message) -> None:
     """Keep a message for a later delivery to one target."""
     queue_client().send_message(
         QueueUrl=settings.alert_retry_queue,

@@ -1,14 +1,5 @@
 """Monitoring: counts of what was served in fixed bins, and the statistics and alarms made of them.
 
-`binning` makes a profile from a baseline, `recorder` counts under it, `reader` and `archive` read the counts,
-`drift` and `stats` make reports of them, `evaluation` makes alarms of the reports.
+`baseline` and `binning` make a profile, `recorder` counts under it, `reader` reads the counts, `drift` and
+`stats` make reports of them (`reports` puts the routes' answers together), `evaluation` makes alarms.
 """
-
-from neuralstream_core.monitoring.observation import (
-    AnyObservation,
-    Observation,
-    Recorder,
-    RowObservation,
-)
-
-__all__ = ["AnyObservation", "Observation", "Recorder", "RowObservation"]

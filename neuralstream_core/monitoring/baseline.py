@@ -1,8 +1,19 @@
-"""Baselines to monitoring profiles: values in the request, or a file in the data bucket.
+"""Where a version's baseline comes from: the request, a file in the data bucket, or rows it serves.
 
 A reference ``s3://{data bucket}/…`` is a ``.json`` file with the same fields as the request's ``baseline``,
 or a table as ``.csv`` or ``.jsonl``, each optionally gzipped. A table's columns are features
 (``view:feature`` or the bare name), ``prediction`` and ``probability``; others are ignored.
+
+Counters over fixed bins cannot tell where the bins should lie, so rows that are served must be kept for a
+while to become a baseline. The steps of that *adoption*, each of which can be repeated:
+
+1. Someone asks for it: an item in the table (the registry's function has no way to Redis),
+   ``PK = DRIFT#{namespace}#{model}``, ``SK = ADOPT#{version}``.
+2. The scheduled evaluation opens a capture: a list in Redis with a marker as its first element.
+3. Every recorder looks once a minute whether the list of its version exists, and while it does appends
+   its rows (``RPUSHX``: nothing is stored once the list is gone).
+4. When enough rows are there, evaluation makes the profile, stores it, names it in the registry and
+   deletes the list. Values are thus in Redis only for that long, and never longer than a week.
 """
 
 from __future__ import annotations
@@ -13,26 +24,51 @@ import io
 import json
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Final
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import ValidationError
 
-from neuralstream_core.errors import Invalid, TooLarge
-from neuralstream_core.registry.artifacts import ArtifactStore
-from neuralstream_core.registry.records import FeatureRef, Signature
-from neuralstream_core.registry.registration import Baseline
+from neuralstream_core.errors import (
+    ConditionFailed,
+    Conflict,
+    Invalid,
+    NotFound,
+    TooLarge,
+    Unavailable,
+)
+from neuralstream_core.monitoring.binning import build_profile
+from neuralstream_core.monitoring.layout import capture_key
+from neuralstream_core.time import Clock, iso, system_clock
 
-__all__ = ["MAX_REFERENCE", "BaselineProfiler"]
+if TYPE_CHECKING:
+    from neuralstream_core.redis.port import RedisPort
+    from neuralstream_core.registry.artifacts import ArtifactStore
+    from neuralstream_core.registry.records import FeatureRef, Signature, VersionRecord
+    from neuralstream_core.registry.registration import Baseline
+    from neuralstream_core.registry.registry import Registry
+    from neuralstream_core.table import Item, Table
+
+__all__ = ["MAX_REFERENCE", "Adoptions", "BaselineProfiler", "alarm_key"]
 
 MAX_REFERENCE: Final = 64 * 1024 * 1024
 """Bytes a referenced file may have, unpacked."""
-
+_MIN_ROWS: Final = 200
+_MAX_ROWS: Final = 10_000
+"""Rows that can be adopted."""
+_WEEK: Final = 7 * 86400
+_PREFIX: Final = "ADOPT#"
 _CODE: Final = "invalid_baseline"
 _EXTRA: Final = ("prediction", "probability")
 
 
+def alarm_key(namespace: str, model: str) -> str:
+    """Partition key of a model's alarms and adoptions."""
+    return f"DRIFT#{namespace}#{model}"
+
+
 class BaselineProfiler:
-    """A `Profiler` that makes `neuralstream_core.monitoring` profiles."""
+    """The registrar's `Profiler`."""
 
     def __init__(self, artifacts: ArtifactStore) -> None:
         self._artifacts = artifacts
@@ -51,29 +87,7 @@ class BaselineProfiler:
             )
         if baseline.reference is None:
             return baseline
-        return self._fetched(baseline.reference, features)
-
-    def profile(
-        self, baseline: Baseline, features: Sequence[FeatureRef], signature: Signature, /
-    ) -> bytes:
-        """The profile as canonical JSON.
-
-        Raises:
-            Invalid: the baseline does not fit the features, or the reference cannot be read.
-        """
-        from neuralstream_core.monitoring.binning import build_profile
-
-        baseline = self.fetched(baseline, features)
-        return build_profile(
-            features,
-            baseline.columns or {},
-            prediction=baseline.prediction,
-            score=baseline.probability,
-            classes=signature.classes,
-        ).to_json()
-
-    def _fetched(self, reference: str, features: Sequence[FeatureRef]) -> Baseline:
-        bucket, _, key = reference.removeprefix("s3://").partition("/")
+        bucket, _, key = baseline.reference.removeprefix("s3://").partition("/")
         if bucket != self._artifacts.bucket:
             raise _bad(f"must be in the data bucket, s3://{self._artifacts.bucket}/…")
         data = self._artifacts.read(key, _bad("there is no such object"))
@@ -94,8 +108,146 @@ class BaselineProfiler:
                 return _from_rows(_csv_rows(text, features), features)
         raise _bad("must end in .json, .jsonl or .csv, with or without .gz")
 
+    def profile(
+        self, baseline: Baseline, features: Sequence[FeatureRef], signature: Signature, /
+    ) -> bytes:
+        """The profile as canonical JSON.
+
+        Raises:
+            Invalid: the baseline does not fit the features, or the reference cannot be read.
+        """
+        baseline = self.fetched(baseline, features)
+        return build_profile(
+            features,
+            baseline.columns or {},
+            prediction=baseline.prediction,
+            score=baseline.probability,
+            classes=signature.classes,
+        ).to_json()
+
+
+class Adoptions:
+    """Requests to adopt a baseline, and their progress.
+
+    Raises (every method):
+        Unavailable: the table, Redis or S3 cannot be reached.
+    """
+
+    def __init__(self, table: Table, namespace: str, clock: Clock = system_clock) -> None:
+        self._table = table
+        self._namespace = namespace
+        self._clock = clock
+
+    def request(self, version: VersionRecord, rows: int, actor: str) -> None:
+        """Ask that the next ``rows`` production rows become the baseline of ``version``.
+
+        Asking again while it is under way changes nothing.
+
+        Raises:
+            Invalid: too few or too many rows.
+            Conflict: the version has a baseline.
+        """
+        if not _MIN_ROWS <= rows <= _MAX_ROWS:
+            raise Invalid.at("production_rows", f"must be {_MIN_ROWS} to {_MAX_ROWS}")
+        if version.profile is not None:
+            raise Conflict(
+                f"{version.model} {version.version} has a baseline", code="baseline_exists"
+            )
+        item: Item = {
+            "PK": alarm_key(self._namespace, version.model),
+            "SK": _PREFIX + version.version,
+            "rows": rows,
+            "actor": actor,
+            "requested_at": iso(self._clock()),
+        }
+        with suppress(ConditionFailed):
+            self._table.put(item, condition="attribute_not_exists(PK)")
+
+    def pending(self, model: str) -> dict[str, Item]:
+        """Adoptions under way, by version."""
+        items = self._table.query_all(alarm_key(self._namespace, model), prefix=_PREFIX)
+        return {item["SK"].removeprefix(_PREFIX): item for item in items}
+
+    def run(
+        self,
+        models: Iterable[str],
+        port: RedisPort,
+        registry: Registry,
+        store: Callable[[bytes], str],
+    ) -> dict[str, int]:
+        """Open captures and finish those that are full.
+
+        Args:
+            store: keeps a profile's bytes and returns their digest.
+        """
+        opened = adopted = 0
+        for model in models:
+            for version, item in self.pending(model).items():
+                record = None
+                with suppress(NotFound):
+                    record = registry.version(model, version)
+                if record is None or record.profile is not None:
+                    self._close(model, version, port)
+                    continue
+                captured = self._captured(model, version, item["rows"], port)
+                if captured is None:
+                    opened += 1
+                elif len(captured) >= item["rows"]:
+                    self._adopt(record, captured, item["actor"], registry, store)
+                    self._close(model, version, port)
+                    adopted += 1
+        return {"captures_opened": opened, "baselines_adopted": adopted}
+
+    def _captured(
+        self, model: str, version: str, rows: int, port: RedisPort
+    ) -> Sequence[bytes] | None:
+        """The rows so far; ``None`` when the capture has only now been opened."""
+        key = capture_key(self._namespace, model, version)
+        (found,) = port.flight([(b"LRANGE", key, 0, rows)])
+        if not isinstance(found, list):
+            raise Unavailable(f"the cache refused to read a capture: {found!r}", dependency="redis")
+        if not found:
+            port.flight([(b"RPUSH", key, b"open"), (b"EXPIRE", key, _WEEK)])
+            return None
+        return [row for row in found[1:] if isinstance(row, bytes)]
+
+    @staticmethod
+    def _adopt(
+        version: VersionRecord,
+        captured: Sequence[bytes],
+        actor: str,
+        registry: Registry,
+        store: Callable[[bytes], str],
+    ) -> None:
+        from neuralstream_core.registry.issuer import Issuer
+
+        rows: list[list[Any]] = [json.loads(row) for row in captured]
+        columns = {
+            ref.label: [row[place] for row in rows] for place, ref in enumerate(version.features)
+        }
+        scores = [row[-1] for row in rows]
+        profile = build_profile(
+            version.features,
+            columns,
+            prediction=[row[-2] for row in rows],
+            score=scores if any(score is not None for score in scores) else None,
+            classes=version.signature.classes if version.signature is not None else None,
+        )
+        digest = store(profile.to_json())
+        by = Issuer(actor, f"adopt-{version.version}-{digest}")
+        registry.set_profile(version.model, version.version, digest, by)
+
+    def _close(self, model: str, version: str, port: RedisPort) -> None:
+        port.flight([(b"DEL", capture_key(self._namespace, model, version))])
+        self._table.delete(alarm_key(self._namespace, model), _PREFIX + version)
+
+
+# -- files -----------------------------------------------------------------------------------------
+
 
 def _from_json(text: str) -> Baseline:
+    from neuralstream_core.registry.registration import Baseline
+
     try:
         found = Baseline.model_validate_json(text)
     except ValidationError as error:
@@ -108,6 +260,8 @@ def _from_json(text: str) -> Baseline:
 
 
 def _from_rows(rows: Iterable[Mapping[str, Any]], features: Sequence[FeatureRef]) -> Baseline:
+    from neuralstream_core.registry.registration import Baseline
+
     wanted = {*(ref.label for ref in features), *(ref.feature for ref in features), *_EXTRA}
     columns: dict[str, list[Any]] = {}
     count = 0

@@ -7,6 +7,7 @@ values are always in one bin: a column of at most 20 distinct values has one bin
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
@@ -82,10 +83,8 @@ def build_profile(
         name, given = by_place.get(place, ("", None))
         series += _of_feature(ref, place, given, f"baseline.columns.{name}")
     for one in prediction_series(classes):
-        where, given = "baseline.probability", score
-        if one.source == PREDICTION:
-            where, given = "baseline.prediction", prediction
-        series.append(_with_reference(one, given, where, "float32"))
+        given = prediction if one.source == PREDICTION else score
+        series.append(_with_reference(one, given, f"baseline.{one.name}", "float32"))
     return Profile(series=tuple(series))
 
 
@@ -231,17 +230,16 @@ def _from_histogram(series: Series, given: Mapping[str, Any], where: str, dtype:
     categories = given.get("categories")
     if not isinstance(categories, Mapping) or not categories:
         raise _bad(where + ".categories", "must map texts to counts")
-    texts: dict[str, int] = {}
+    texts: Counter[str] = Counter()
     for text, k in categories.items():
-        key = category_text(text)
-        texts[key] = texts.get(key, 0) + _count(k, f"{where}.categories")
+        texts[category_text(text)] += _count(k, f"{where}.categories")
     if series.type == "boolean":
         if not set(texts) <= {"true", "false"}:
             raise _bad(where + ".categories", "a boolean has true and false")
-        reference = (texts.get("false", 0), texts.get("true", 0), *tail)
+        reference = (texts["false"], texts["true"], *tail)
         return series.model_copy(update={"reference": reference})
     found = _categories(series, texts)
-    top = [texts.get(text, 0) for text in found["categories"]]
+    top = [texts[text] for text in found["categories"]]
     reference = (*top, sum(texts.values()) - sum(top), 0, *tail)
     return series.model_copy(update={**found, "reference": reference})
 

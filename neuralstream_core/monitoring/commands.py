@@ -116,7 +116,7 @@ class MinuteCounters:
     Args:
         digest: of the profile under which rows are counted; empty where only failures are.
         number: the minute since the epoch.
-        adoptable: the version has no baseline, so look whether its rows are collected (`adoption`).
+        adoptable: the version has no baseline, so look whether its rows are collected (`baseline`).
     """
 
     def __init__(

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, Literal
 
 import numpy as np
-from pydantic import Field
+from pydantic import AwareDatetime, Field
 
-from neuralstream_core.monitoring.alarms import Alarm
 from neuralstream_core.monitoring.decision import (
-    DEFAULT_RULE,
+    MIN_SAMPLES,
+    NOT_TESTED,
     DriftStatus,
-    RateTest,
-    Rule,
+    Rate,
     Severity,
     Verdict,
     alpha_for,
     judge,
+    overall,
     severity_of,
 )
 from neuralstream_core.monitoring.failures import FailureTest, Refusals, Traffic, judge_failures
@@ -38,30 +38,18 @@ if TYPE_CHECKING:
     from neuralstream_core.registry.records import FeatureRef
 
 __all__ = [
+    "Alarm",
     "DriftReport",
     "DriftSummaries",
     "DriftSummary",
     "SeriesReport",
     "drift_report",
-    "overall",
 ]
 
 _BINS_SHOWN: Final = 5
 _FIRST: Final = 1e9
 """Among series of one status those of failed rows come first."""
 _NO_REFUSALS: Final = Refusals()
-_NOT_TESTED: Final = RateTest(None, None, None, DriftStatus.OK)
-
-
-class Rate(Record):
-    """A rate on both sides; ``p`` one-sided, of an exact test: Fisher's, or of failed rows the binomial."""
-
-    reference: float | None = Field(description="share in the baseline, 0 to 1")
-    current: float | None = Field(description="share in the window, 0 to 1")
-    p: float | None = Field(
-        default=None, description="probability of so large a rise by chance; null: not tested"
-    )
-    status: DriftStatus = Field(description="what the test found")
 
 
 class BinShare(Record):
@@ -119,6 +107,16 @@ class SeriesReport(Record):
     )
 
 
+class Alarm(Record):
+    """What scheduled evaluation holds of the version, with hysteresis."""
+
+    status: DriftStatus = Field(description="as it was announced last")
+    since: AwareDatetime = Field(description="when it came to be so, UTC")
+    evaluated: AwareDatetime | None = Field(
+        default=None, description="end of the last window that was evaluated, UTC"
+    )
+
+
 class DriftReport(Record):
     """Drift of one version in one window."""
 
@@ -167,7 +165,6 @@ def drift_report(
     traffic: Traffic | None = None,
     refusals: Refusals = _NO_REFUSALS,
     features: Sequence[FeatureRef] = (),
-    rule: Rule = DEFAULT_RULE,
     alarm: Alarm | None = None,
 ) -> DriftReport:
     """The report of one version.
@@ -178,28 +175,25 @@ def drift_report(
         refusals: see `failures.expected_refusals`.
         features: the version's own, which say what is a time.
     """
-    alpha = alpha_for(profile, rule)
+    alpha = alpha_for(profile)
     answered = int(slots[profile.rows_slot])
     traffic = traffic or Traffic(answered)
     judged: list[tuple[tuple[int, float], SeriesReport]] = []
-    needed = rule.min_samples
-    names = names_of(profile)
-    for series, name, start in zip(profile.series, names, profile.offsets, strict=False):
-        current = slots[start : start + series.size]
-        verdict = judge(series, current, rule=rule, alpha=alpha)
+    needed = MIN_SAMPLES
+    times = {place for place, ref in enumerate(features) if ref.dtype == "timestamp"}
+    for name, (series, current) in zip(names_of(profile), profile.parts(slots), strict=True):
+        verdict = judge(series, current, alpha=alpha)
         needed = max(needed, verdict.needed)
-        moments = 0 <= series.source < len(features) and (
-            features[series.source].dtype == "timestamp"
-        )
-        sentence = series_sentence(series, name, verdict, current.tolist(), moments=moments)
+        counts, moments = current.tolist(), series.source in times
+        sentence = series_sentence(series, name, verdict, counts, moments=moments)
         report = _series_report(series, current, verdict, sentence)
-        judged.append((_urgency(report, verdict), report))
+        judged.append((_urgency(verdict), report))
     status = overall(report.status for _, report in judged)
-    for failure in judge_failures(traffic, refusals, rule=rule, alpha=alpha):
-        report = _failure_report(failure, rule)
+    for failure in judge_failures(traffic, refusals, alpha=alpha):
+        report = _failure_report(failure)
         judged.append(((report.status.rank, _FIRST + failure.failed), report))
-        if report.status.alarming and report.status.rank > status.rank:
-            status = report.status
+        if report.status.alarming:
+            status = overall((status, report.status))
     judged.sort(key=lambda pair: pair[0], reverse=True)
     found = [report for _, report in judged]
     told = [report.sentence for report in found if report.status.alarming]
@@ -219,28 +213,14 @@ def drift_report(
     )
 
 
-def overall(statuses: Iterable[DriftStatus]) -> DriftStatus:
-    """One status for many: the worst alarm, else ``ok`` if anything could be judged."""
-    found = set(statuses)
-    for status in (
-        DriftStatus.DRIFT,
-        DriftStatus.WARNING,
-        DriftStatus.OK,
-        DriftStatus.INSUFFICIENT_DATA,
-    ):
-        if status in found:
-            return status
-    return DriftStatus.NO_REFERENCE
-
-
-def _urgency(report: SeriesReport, verdict: Verdict) -> tuple[int, float]:
+def _urgency(verdict: Verdict) -> tuple[int, float]:
     contribution = 0.0
     if verdict.psi is not None and verdict.threshold:
         contribution = verdict.psi / verdict.threshold
     for test in (verdict.missing, verdict.unknown):
         if test.status.alarming and test.current is not None and test.reference is not None:
             contribution += 10 * abs(test.current - test.reference)
-    return report.status.rank, contribution
+    return verdict.status.rank, contribution
 
 
 def _series_report(
@@ -249,70 +229,48 @@ def _series_report(
     n, m = verdict.n_current, verdict.n_reference
     js = ks = None
     if series.reference is not None:
-        reference = np.asarray(series.reference, np.int64)[: series.values]
-        values = current[: series.values]
-        js = js_distance(reference, values)
+        sides = np.asarray(series.reference, np.int64)[: series.values], current[: series.values]
+        js = js_distance(*sides)
         if series.type == "numeric":
-            ks = ks_bracket(_ordered(reference), _ordered(values))
+            ks = ks_bracket(*(np.asarray(series.ordered(side.tolist())) for side in sides))
+    shown = verdict.groups[:_BINS_SHOWN] if n and m else ()
     return SeriesReport(
+        **dict(verdict),
         feature=series.name,
         kind="prediction" if series.kind == "prediction" else "feature",
         type=series.type,
         dimension=series.component,
-        status=verdict.status,
         sentence=sentence,
-        severity=verdict.severity,
-        reasons=list(verdict.reasons),
-        n_reference=m,
-        n_current=n,
-        psi=verdict.psi,
-        threshold=verdict.threshold,
-        alert_threshold=verdict.alert_threshold,
-        threshold_set_by=verdict.set_by,
         js=js,
         ks=ks,
-        missing=_rate(verdict.missing),
-        unknown=_rate(verdict.unknown),
         bins=[
             BinShare(bin=g.label, reference=g.reference / m, current=g.current / n, psi=g.psi)
-            for g in verdict.groups[:_BINS_SHOWN]
-        ]
-        if n and m
-        else [],
+            for g in shown
+        ],
         saturated=bool((current >= U32_MAX).any()),
     )
 
 
-def _failure_report(found: FailureTest, rule: Rule) -> SeriesReport:
+def _failure_report(found: FailureTest) -> SeriesReport:
     """Rows that failed, as one more series."""
     test = found.test
+    verdict = Verdict(
+        status=test.status,
+        severity=severity_of(test.status, None, (test,)),
+        reasons=("errors",) if test.status.alarming else (),
+        n_reference=found.n_reference,
+        n_current=found.rows,
+        missing=NOT_TESTED,
+        unknown=NOT_TESTED,
+    )
     return SeriesReport(
+        **dict(verdict),
         feature=found.code,
         kind="errors",
         type="rate",
-        status=test.status,
         sentence=failure_sentence(found),
-        severity=severity_of(test.status, None, rule, (test,)),
-        reasons=["errors"] if test.status.alarming else [],
-        n_reference=found.n_reference,
-        n_current=found.rows,
-        psi=None,
-        threshold=None,
-        alert_threshold=None,
-        threshold_set_by=None,
         js=None,
         ks=None,
-        missing=_rate(_NOT_TESTED),
-        unknown=_rate(_NOT_TESTED),
-        errors=_rate(test),
+        errors=test,
         bins=[],
     )
-
-
-def _ordered(values: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Slots of a numeric series from the lowest to the highest value: the low tail comes first."""
-    return np.concatenate((values[-2:-1], values[:-2], values[-1:]))
-
-
-def _rate(test: RateTest) -> Rate:
-    return Rate(reference=test.reference, current=test.current, p=test.p, status=test.status)

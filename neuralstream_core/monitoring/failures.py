@@ -2,32 +2,35 @@
 
 Every failed row counts, whether its request failed as a whole or it was one of a batch.
 
-**Other codes.** No error is expected, but a few are usual: all codes together may take 0.1 % of the rows
-(`Rule.usual_errors`). A code is an alarm when the exact binomial test against that share says p < α and at
-least 1 % (warning) or 5 % (drift) of the rows failed with it. The codes are also tested together, so that
-ten codes of 0.9 % do not hide behind each other. All these are one test of the false-alarm budget: no
-code's count exceeds the count of all, so none of them can be a false alarm unless the test of all is one.
-
 **Missing features.** Refused rows are expected where the baseline has missing values: at most the sum of
 the missing shares of those features whose missing cells the version's policy refuses. That bound holds
-however the missing cells fall together, so a baseline with gaps raises no false alarm; what moved in a
-single feature is tested by that feature's own missing rate. Fisher's exact test compares the share with
-the baseline's bound, besides the test above.
+however the missing cells fall together, so a baseline with gaps raises no false alarm. Fisher's exact test
+compares the share with the baseline's bound, besides the test below.
+
+**Every code.** A code is an alarm when the exact binomial test against a usual 0.1 % of the rows says p < α
+and at least 1 % (warning) or 5 % (drift) of the rows failed with it. All other codes are also tested
+together, so that ten codes of 0.9 % do not hide behind each other. These are one test of the false-alarm
+budget: no code's count exceeds the count of all, so none can be a false alarm unless the test of all is one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from neuralstream_core.monitoring.decision import DriftStatus, RateTest, Rule
+from neuralstream_core.errors import NotFound
+from neuralstream_core.monitoring.decision import MIN_SAMPLES, DriftStatus, Rate, graded
+from neuralstream_core.monitoring.layout import NO_VERSION
 from neuralstream_core.monitoring.statistics import binomial_greater, fisher_greater
 from neuralstream_core.registry.records import MissingPolicy
 
 if TYPE_CHECKING:
     from neuralstream_core.monitoring.profile import Profile
     from neuralstream_core.registry.records import ModelRecord, VersionRecord
+    from neuralstream_core.registry.registry import Registry
 
 __all__ = [
     "ALL_CODES",
@@ -38,6 +41,7 @@ __all__ = [
     "default_version",
     "expected_refusals",
     "judge_failures",
+    "judged_versions",
 ]
 
 MISSING_FEATURES: Final = "missing_features"
@@ -45,11 +49,15 @@ MISSING_FEATURES: Final = "missing_features"
 ALL_CODES: Final = "errors"
 """Name of the series of all codes but `MISSING_FEATURES` together."""
 _MAX_CODES: Final = 20
+_USUAL: Final = 0.001
+"""Share of rows whose failing is nothing unusual."""
+_WARNING: Final = 0.01
+_DRIFT: Final = 0.05
+"""Share of rows that fail beyond what is expected."""
 _CAN_BE_MISSING: Final = frozenset({"FP64", "FP32", "FP16", "BYTES"})
 
 
-@dataclass(frozen=True, slots=True)
-class Refusals:
+class Refusals(NamedTuple):
     """How many of the baseline's ``rows`` rows the version's policy would have refused, at most."""
 
     refused: int = 0
@@ -67,7 +75,7 @@ class Traffic:
     """
 
     answered: int = 0
-    failed: dict[str, int] = field(default_factory=dict)
+    failed: Mapping[str, int] = field(default_factory=dict)
     lost: int = 0
 
     @property
@@ -84,8 +92,7 @@ class Traffic:
         """Take more rows into account."""
         self.answered += answered
         self.lost += lost
-        for code, k in failed.items():
-            self.failed[code] = self.failed.get(code, 0) + k
+        self.failed = Counter(self.failed) + Counter(failed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +108,7 @@ class FailureTest:
     failed: int
     rows: int
     n_reference: int
-    test: RateTest
+    test: Rate
 
 
 def default_version(model: ModelRecord) -> str | None:
@@ -110,21 +117,39 @@ def default_version(model: ModelRecord) -> str | None:
     return model.production_version or model.latest_version
 
 
+def judged_versions(
+    active: Iterable[tuple[str, str]], registry: Registry
+) -> dict[tuple[str, str], bool]:
+    """The versions to judge among those with traffic, and whether calls without a version count with each.
+
+    Args:
+        active: model and version, which may be `layout.NO_VERSION`.
+    """
+    found = dict.fromkeys(active, False)
+    for model in [model for model, version in found if version == NO_VERSION]:
+        del found[model, NO_VERSION]
+        with suppress(NotFound):
+            default = default_version(registry.model(model))
+            if default is not None:
+                found[model, default] = True
+    return found
+
+
 def expected_refusals(version: VersionRecord, profile: Profile) -> Refusals:
     """Rows of the baseline that could have been refused for missing cells."""
-    if version.missing is MissingPolicy.NULL and version.signature is not None:
-        inputs = version.signature.inputs
-        refusing = not all(tensor.datatype in _CAN_BE_MISSING for tensor in inputs)
-    else:
-        refusing = True
+    policy, signature = version.missing, version.signature
+    if (
+        policy is MissingPolicy.NULL
+        and signature is not None
+        and all(tensor.datatype in _CAN_BE_MISSING for tensor in signature.inputs)
+    ):
+        return Refusals()
     rate, rows = 0.0, 0
     for series in profile.series:
-        if series.kind != "feature" or series.reference is None or not refusing:
+        if series.kind != "feature" or series.reference is None:
             continue
-        if (
-            version.missing is MissingPolicy.DEFAULT
-            and version.features[series.source].default is not None
-        ):
+        default = version.features[series.source].default
+        if policy is MissingPolicy.DEFAULT and default is not None:
             continue
         total = sum(series.reference)
         if total:
@@ -134,38 +159,35 @@ def expected_refusals(version: VersionRecord, profile: Profile) -> Refusals:
     return Refusals(round(min(rate, 1.0) * rows), rows)
 
 
-def judge_failures(
-    traffic: Traffic, refusals: Refusals, *, rule: Rule, alpha: float
-) -> list[FailureTest]:
+def judge_failures(traffic: Traffic, refusals: Refusals, *, alpha: float) -> list[FailureTest]:
     """Each code with failed rows, the most frequent first, and all codes but missing features together.
 
     Args:
         alpha: level of each test, see `decision.alpha_for`.
     """
     n = traffic.rows
+
+    def tested(code: str, k: int, codes: int, expected: Refusals) -> FailureTest:
+        return FailureTest(code, codes, k, n, expected.rows, _test(k, n, expected, alpha))
+
     found: list[FailureTest] = []
-    others = {code: k for code, k in traffic.failed.items() if k and code != MISSING_FEATURES}
     if k := traffic.failed.get(MISSING_FEATURES):
-        test = _test(k, n, refusals, rule, alpha)
-        found.append(FailureTest(MISSING_FEATURES, 1, k, n, refusals.rows, test))
+        found.append(tested(MISSING_FEATURES, k, 1, refusals))
+    others = {code: k for code, k in traffic.failed.items() if k and code != MISSING_FEATURES}
     for code, k in sorted(others.items(), key=lambda item: (-item[1], item[0]))[:_MAX_CODES]:
-        found.append(FailureTest(code, 1, k, n, 0, _test(k, n, Refusals(), rule, alpha)))
+        found.append(tested(code, k, 1, Refusals()))
     if len(others) > 1:
-        k = sum(others.values())
-        test = _test(k, n, Refusals(), rule, alpha)
-        found.append(FailureTest(ALL_CODES, len(others), k, n, 0, test))
+        found.append(tested(ALL_CODES, sum(others.values()), len(others), Refusals()))
     return found
 
 
-def _test(k: int, n: int, expected: Refusals, rule: Rule, alpha: float) -> RateTest:
+def _test(k: int, n: int, expected: Refusals, alpha: float) -> Rate:
     now = k / n
     was = expected.refused / expected.rows if expected.rows else 0.0
-    p = binomial_greater(k, n, rule.usual_errors)
+    p = binomial_greater(k, n, _USUAL)
     if expected.refused:
         p = max(p, fisher_greater(k, n, expected.refused, expected.rows))
-    if n < rule.min_samples:
-        return RateTest(was, now, p, DriftStatus.INSUFFICIENT_DATA)
-    status = DriftStatus.OK
-    if p < alpha and now - was >= rule.warn_errors:
-        status = DriftStatus.DRIFT if now - was >= rule.alert_errors else DriftStatus.WARNING
-    return RateTest(was, now, p, status)
+    status = DriftStatus.INSUFFICIENT_DATA
+    if n >= MIN_SAMPLES:
+        status = graded(now - was if p < alpha else 0.0, _WARNING, _DRIFT)
+    return Rate(reference=was, current=now, p=p, status=status)

@@ -16,15 +16,14 @@ a scale counts in its nearest bucket. See docs/decisions/0012-latency-buckets.md
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
 from math import ceil, log2
 from typing import TYPE_CHECKING, Final
 
+import numpy as np
+
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+    from numpy.typing import ArrayLike
 
 __all__ = ["BASE", "BITS", "PARTS", "SCALES", "Scale", "mean", "quantile"]
 
@@ -69,11 +68,10 @@ class Scale:
 
     def bounds(self, bucket: int) -> tuple[float, float]:
         """Lower and upper end of a bucket, in seconds."""
-        ends = (
-            place / FINE if place <= self.fine else self.fine / FINE + (place - self.fine) / COARSE
+        lower, upper = (
+            BASE * 2 ** (min(place, self.fine) / FINE + max(place - self.fine, 0) / COARSE)
             for place in (bucket, bucket + 1)
         )
-        lower, upper = (BASE * 2**octaves for octaves in ends)
         return lower, upper
 
     def estimate(self, bucket: int) -> float:
@@ -86,21 +84,19 @@ SCALES: Final = (Scale(0, 722, 0), Scale(722, 17 * FINE, 12), Scale(722 + 556, 1
 """In the order of `PARTS`."""
 
 
-def quantile(scale: Scale, counts: Sequence[int] | NDArray[np.int64], q: float) -> float | None:
+def quantile(scale: Scale, counts: ArrayLike, q: float) -> float | None:
     """The ``q``-quantile in seconds, or ``None`` without any count.
 
     The value of rank ``⌈q·n⌉`` in the sorted sample (Hyndman and Fan 1996, type 1).
     """
-    n = sum(int(k) for k in counts)
-    if n == 0:
-        return None
-    rank = max(1, ceil(q * n))
-    upto = accumulate(int(k) for k in counts)
-    return scale.estimate(next(bucket for bucket, seen in enumerate(upto) if seen >= rank))
+    upto = np.cumsum(counts)
+    rank = max(1, ceil(q * int(upto[-1])))
+    return scale.estimate(int(np.searchsorted(upto, rank))) if upto[-1] else None
 
 
-def mean(scale: Scale, counts: Iterable[int]) -> float | None:
+def mean(scale: Scale, counts: ArrayLike) -> float | None:
     """The mean in seconds of the buckets' estimates (so within the same 1.1 %), or ``None``."""
-    present = [(int(k), scale.estimate(bucket)) for bucket, k in enumerate(counts) if k]
-    n = sum(k for k, _ in present)
-    return sum(k * seconds for k, seconds in present) / n if n else None
+    k = np.asarray(counts)
+    present = k.nonzero()[0]
+    seconds = [scale.estimate(bucket) for bucket in present.tolist()]
+    return float(np.average(seconds, weights=k[present])) if seconds else None

@@ -95,7 +95,7 @@ def index_key(namespace: str, hour: int) -> bytes:
 
 
 def capture_key(namespace: str, model: str, version: str) -> bytes:
-    """List of rows that are to become a baseline (`adoption`)."""
+    """List of rows that are to become a baseline (`baseline`)."""
     return f"{{{namespace}:m:{model}:{version}:}}c".encode()
 
 

@@ -77,7 +77,7 @@ class Observation:
         status: uint8 ``(n, len(features))``, or ``None`` when all are present.
         prediction: ``k`` labels or values.
         score: ``k`` probabilities, or ``None``.
-        timings: of the request as a whole; ``None`` for a batch job, where nobody waits.
+        timings: of the request as a whole; ``None`` for a batch job.
         requests: API calls this stands for: 1, or 0 for a further part of a call and for a job.
         errors: rows that failed, by error code.
         answered: bool ``(n,)``, which rows were answered; ``None`` when all were.
@@ -126,7 +126,7 @@ AnyObservation: TypeAlias = RowObservation | Observation
 
 
 class Recorder(Protocol):
-    """Where observations go. No method raises: a prediction must not fail for its count."""
+    """Where observations go. No method raises: a prediction must not fail because of its count."""
 
     def record(self, observation: AnyObservation) -> None:
         """Count one answered request, with one flight to Redis."""

@@ -21,19 +21,20 @@ from __future__ import annotations
 
 import hashlib
 import json
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from functools import cached_property
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property, lru_cache
 from itertools import accumulate, pairwise
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
-from cachetools import LRUCache
 from pydantic import Field, ValidationError, model_validator
 
 from neuralstream_core.errors import Invalid
 from neuralstream_core.types import Record
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from neuralstream_core.registry.records import FeatureRef, VersionRecord
 
 __all__ = [
@@ -64,9 +65,12 @@ PREDICTION: Final = -1
 SCORE: Final = -2
 """`Series.source` of a classifier's probability."""
 
+Type: TypeAlias = Literal["numeric", "boolean", "category"]
+
 _LONG_CATEGORY: Final = 128
 _MAX_KEPT: Final = 256
 _STATES: Final = ("missing", "expired", "invalid")
+_TYPES: Final[Mapping[str, Type]] = {"bool": "boolean", "string": "category"}
 
 
 class Series(Record):
@@ -75,7 +79,7 @@ class Series(Record):
     name: str
     """``view:feature``, ``view:emb[3]`` for a dimension, ``prediction`` or ``probability``."""
     kind: Literal["feature", "dimension", "prediction"]
-    type: Literal["numeric", "boolean", "category"]
+    type: Type
     source: int
     """Place in the version's features, or `PREDICTION`, or `SCORE`."""
     component: int | None = None
@@ -91,7 +95,7 @@ class Series(Record):
     """Every category of the baseline is listed, so anything else is ``unknown``."""
     novel: int = 0
     """Baseline values that would be unknown or out of range to the rest of the baseline: categories,
-    smallest and largest values seen once. New samples are compared with this number."""
+    smallest and largest values seen once."""
     reference: tuple[int, ...] | None = None
     """The baseline's count in each slot; ``None`` when the version has no baseline for it."""
 
@@ -116,7 +120,7 @@ class Series(Record):
 
     @property
     def has_states(self) -> bool:
-        """A vector's dimensions leave missing, expired and invalid to its norm."""
+        """A vector's missing, expired and invalid values are counted with its norm alone."""
         return self.kind != "dimension"
 
     @property
@@ -139,6 +143,11 @@ class Series(Record):
     def category_slot(self, text: str) -> int:
         """The slot of a category within the series."""
         return self.slots_by_category.get(text, len(self.categories) + self.closed)
+
+    def ordered(self, counts: Sequence[int]) -> list[int]:
+        """Counts of a numeric series, from those of the lowest values to those of the highest."""
+        bins = len(self.cuts) + 1
+        return [counts[bins], *counts[:bins], counts[bins + 1]]
 
     def labels(self) -> Iterator[str]:
         """What each slot means, for a person."""
@@ -171,12 +180,18 @@ class Profile(Record):
 
     @property
     def rows_slot(self) -> int:
+        """The slot that counts answered rows."""
         return self.offsets[-1]
 
     @property
     def size(self) -> int:
         """Counters in all."""
         return self.rows_slot + 1
+
+    def parts(self, slots: NDArray[np.int64]) -> Iterator[tuple[Series, NDArray[np.int64]]]:
+        """Each series with its part of ``slots``, which are int64 ``(size,)``."""
+        for series, start in zip(self.series, self.offsets[:-1], strict=True):
+            yield series, slots[start : start + series.size]
 
     def to_json(self) -> bytes:
         """Canonical JSON: equal profiles have equal bytes, hence equal digests."""
@@ -244,46 +259,33 @@ def bare_profile(
 
 def feature_series(ref: FeatureRef, place: int) -> Series:
     """The series of a feature without a baseline; of a vector, that of its norm."""
-    types: dict[str, Literal["numeric", "boolean", "category"]]
-    types = {"bool": "boolean", "string": "category"}
-    kind = types.get(ref.dtype, "numeric")
     return Series(
         name=ref.label,
         kind="feature",
-        type=kind,
+        type=_TYPES.get(ref.dtype, "numeric"),
         source=place,
         component=-1 if ref.size > 1 else None,
-        closed=kind != "category",
+        closed=ref.dtype != "string",
     )
 
 
 def prediction_series(classes: Sequence[str | int | bool] | None) -> tuple[Series, ...]:
     """Series of the prediction without a baseline: of a classifier its classes and twentieths of the
     probability, of a regressor bins between powers of four on both sides of zero."""
+
+    def series(name: str, kind: Type, source: int, **more: Any) -> Series:
+        return Series(name=name, kind="prediction", type=kind, source=source, **more)
+
     if classes is None:
         powers = [2.0**k for k in range(-10, 31, 2)]
         cuts = (*(-power for power in reversed(powers)), 0.0, *powers)
-        return (
-            Series(
-                name="prediction", kind="prediction", type="numeric", source=PREDICTION, cuts=cuts
-            ),
-        )
+        return (series("prediction", "numeric", PREDICTION, cuts=cuts),)
+    known = tuple(category_text(c) for c in classes[:MAX_CATEGORIES])
+    closed = len(classes) <= MAX_CATEGORIES
+    twentieths = tuple(k / BINS for k in range(1, BINS))
     return (
-        Series(
-            name="prediction",
-            kind="prediction",
-            type="category",
-            source=PREDICTION,
-            categories=tuple(category_text(c) for c in classes[:MAX_CATEGORIES]),
-            closed=len(classes) <= MAX_CATEGORIES,
-        ),
-        Series(
-            name="probability",
-            kind="prediction",
-            type="numeric",
-            source=SCORE,
-            cuts=tuple(k / BINS for k in range(1, BINS)),
-        ),
+        series("prediction", "category", PREDICTION, categories=known, closed=closed),
+        series("probability", "numeric", SCORE, cuts=twentieths),
     )
 
 
@@ -291,24 +293,15 @@ class ProfileCache:
     """Stored profiles by digest; immutable, so each is read once per process.
 
     Args:
-        read: the bytes of a digest (`neuralstream_core.registry.ArtifactStore.get_profile`); its
-            errors pass through.
+        read: `ArtifactStore.get_profile`; its errors pass through.
     """
 
     def __init__(self, read: Callable[[str], bytes]) -> None:
-        self._read = read
-        self._kept: LRUCache[str, Profile] = LRUCache(_MAX_KEPT)
-        self._lock = threading.Lock()
+        self._load = lru_cache(_MAX_KEPT)(lambda digest: Profile.from_json(read(digest)))
 
     def __call__(self, digest: str) -> Profile:
         """The profile ``digest``."""
-        with self._lock:
-            profile = self._kept.get(digest)
-        if profile is None:
-            profile = Profile.from_json(self._read(digest))
-            with self._lock:
-                self._kept[digest] = profile
-        return profile
+        return self._load(digest)
 
     def of(self, version: VersionRecord) -> Sequence[Profile]:
         """Every profile under which a version's rows may have been counted, the present one first.

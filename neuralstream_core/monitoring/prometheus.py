@@ -14,18 +14,17 @@ import numpy as np
 
 from neuralstream_core.monitoring.decision import DriftStatus
 from neuralstream_core.monitoring.latency import PARTS, SCALES, mean
-from neuralstream_core.monitoring.stats import cells_by_state
 
 if TYPE_CHECKING:
     from prometheus_client import Metric
 
     from neuralstream_core.monitoring.drift import DriftReport
-    from neuralstream_core.monitoring.reports import VersionCounts
+    from neuralstream_core.monitoring.stats import VersionCounts
 
-__all__ = ["CONTENT_TYPE", "LATENCY_BOUNDS", "exposition"]
+__all__ = ["CONTENT_TYPE", "exposition"]
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
-LATENCY_BOUNDS: Final = (
+_BOUNDS: Final = (
     *(0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05),
     *(0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0),
 )
@@ -42,6 +41,14 @@ _COUNTERS: Final = {
 }
 _LEVELS: Final = {DriftStatus.WARNING: 1, DriftStatus.DRIFT: 2}
 _LEVELS_TEXT: Final = "0 ok or not judged, 1 warning, 2 drift"
+_GAUGES: Final = {
+    "drift_status": f"Drift of the last hour: {_LEVELS_TEXT}.",
+    "feature_drift_status": f"By series: {_LEVELS_TEXT}.",
+    "feature_psi": "Population stability index of the last hour.",
+    "feature_missing_ratio": "Missing share of the last hour.",
+    "failed_rows_ratio": "Share of rows failed with a code.",
+    "failed_rows_status": f"Failed rows by code: {_LEVELS_TEXT}.",
+}
 
 Sample: TypeAlias = tuple[str, dict[str, str], float]
 """Suffix of the family's name, labels, value."""
@@ -96,8 +103,9 @@ def _counters(
     for key, (name, text) in _COUNTERS.items():
         yield counter(name, text, ((of, service.counters[key]) for of, service in services))
     yield counter("predictions", "Rows answered.", ((_of(v), v.counts.rows()) for v in versions))
+    errors: list[tuple[dict[str, str], Mapping[str, int]]]
     errors = [(of, service.request_errors) for of, service in services]
-    errors += [({"model": model, "version": ""}, dict(codes)) for model, codes in unrouted.items()]
+    errors += [({"model": model, "version": ""}, codes) for model, codes in unrouted.items()]
     yield counter("errors", "Failed API calls by error code.", _by_code(errors))
     yield counter(
         "row_errors",
@@ -116,7 +124,7 @@ def _counters(
         (
             ({**_of(v), "feature": name, "state": state}, int(k))
             for v in versions
-            for name, cells in cells_by_state(v.counts, v.profiles).items()
+            for name, cells in v.cells().items()
             for state, k in zip(("present", "missing", "expired", "invalid"), cells, strict=True)
         ),
     )
@@ -144,53 +152,40 @@ def _latency(seen: VersionCounts) -> Iterator[Sample]:
         total = float(counts.sum())
         labels = {**_of(seen), "part": part}
         upto = np.cumsum(counts)
-        for bound in LATENCY_BOUNDS:
+        for bound in _BOUNDS:
             yield "_bucket", {**labels, "le": repr(bound)}, float(upto[scale.bucket(bound)])
         yield "_bucket", {**labels, "le": "+Inf"}, total
-        yield "_sum", labels, (mean(scale, counts.tolist()) or 0.0) * total
+        yield "_sum", labels, (mean(scale, counts) or 0.0) * total
         yield "_count", labels, total
 
 
 def _prediction_values(seen: VersionCounts) -> Iterator[tuple[dict[str, str], int]]:
     profile = seen.profiles[0]
-    slots = seen.counts.series[profile.digest]
-    for series, start in zip(profile.series, profile.offsets, strict=False):
+    for series, slots in profile.parts(seen.counts.series[profile.digest]):
         if series.kind == "prediction":
-            for slot, label in enumerate(series.labels(), start):
-                if k := int(slots[slot]):
+            for label, k in zip(series.labels(), slots.tolist(), strict=True):
+                if k:
                     yield {**_of(seen), "series": series.name, "bin": label}, k
 
 
 def _gauges(reports: Sequence[DriftReport]) -> Iterator[Metric]:
     """The drift reports; rows that failed are series of kind ``errors``, with a code for a name."""
-    status: list[Sample] = []
-    psi: list[Sample] = []
-    missing: list[Sample] = []
-    series_status: list[Sample] = []
-    failed: list[Sample] = []
-    failed_status: list[Sample] = []
+    found: dict[str, list[Sample]] = {name: [] for name in _GAUGES}
     for report in reports:
         of = {"model": report.model, "version": report.version}
-        status.append(("", of, _LEVELS.get(report.status, 0)))
+        found["drift_status"].append(("", of, _LEVELS.get(report.status, 0)))
         for series in report.series:
             level = _LEVELS.get(series.status, 0)
             if series.errors is not None:
                 at = {**of, "code": series.feature}
-                failed.append(("", at, series.errors.current or 0.0))
-                failed_status.append(("", at, level))
+                found["failed_rows_ratio"].append(("", at, series.errors.current or 0.0))
+                found["failed_rows_status"].append(("", at, level))
                 continue
             at = {**of, "feature": series.feature}
-            series_status.append(("", at, level))
+            found["feature_drift_status"].append(("", at, level))
             if series.psi is not None:
-                psi.append(("", at, series.psi))
+                found["feature_psi"].append(("", at, series.psi))
             if series.missing.current is not None:
-                missing.append(("", at, series.missing.current))
-    for name, text, samples in (
-        ("drift_status", f"Drift of the last hour: {_LEVELS_TEXT}.", status),
-        ("feature_drift_status", f"By series: {_LEVELS_TEXT}.", series_status),
-        ("feature_psi", "Population stability index of the last hour.", psi),
-        ("feature_missing_ratio", "Missing share of the last hour.", missing),
-        ("failed_rows_ratio", "Share of rows failed with a code.", failed),
-        ("failed_rows_status", f"Failed rows by code: {_LEVELS_TEXT}.", failed_status),
-    ):
-        yield _family(name, "gauge", text, samples)
+                found["feature_missing_ratio"].append(("", at, series.missing.current))
+    for name, samples in found.items():
+        yield _family(name, "gauge", _GAUGES[name], samples)

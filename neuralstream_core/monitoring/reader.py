@@ -1,28 +1,59 @@
-"""Counters read back from Redis, and from the archive where Redis no longer has them."""
+"""Counters read back from Redis, and from the archive where Redis no longer has them.
+
+The archive is one gzipped JSON object per version and day in the data bucket:
+``monitoring/archive/{namespace}/{model}/{version}/{date}.json.gz`` holds the strings of that day's closed
+hours as Redis held them. A run rewrites whole days, and of two copies of an hour the larger stays: runs
+may repeat, overlap or come late, and a cache that has lost its memory cannot erase what was saved.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import base64
+import gzip
+import json
+import zlib
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, Protocol, TypeVar
+from datetime import date
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import numpy as np
 
 from neuralstream_core.errors import Unavailable
 from neuralstream_core.monitoring import layout
 from neuralstream_core.monitoring.latency import BITS
-from neuralstream_core.monitoring.layout import COUNTERS, COUNTERS_AT, LATENCY_BUCKETS, U32_MAX
+from neuralstream_core.monitoring.layout import (
+    COUNTERS,
+    COUNTERS_AT,
+    HOUR,
+    HOUR_SECONDS,
+    LATENCY_BUCKETS,
+    MINUTE,
+    U32_MAX,
+)
+from neuralstream_core.time import Micros, from_micros
 
 if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
     from numpy.typing import NDArray
 
     from neuralstream_core.monitoring.layout import Slice, Window
     from neuralstream_core.monitoring.profile import Profile
     from neuralstream_core.redis.port import Command, RedisPort
 
-__all__ = ["ArchivedHours", "CounterReader", "Counts", "ServiceCounts", "StoredCounters"]
+__all__ = ["Archive", "CounterReader", "Counts", "ServiceCounts", "StoredCounters"]
 
 _KEYS_PER_FLIGHT: Final = 200
+_PREFIX: Final = "monitoring/archive"
+_OVERLAP: Final = 3
+"""Closed hours that every run of the archive looks at again."""
+_GRACE: Final = 2 * MINUTE
+"""After its end an hour still gets the counts of requests that were under way."""
+_OLDEST: Final = HOUR_SECONDS // 3600 - 1
+_READERS: Final = 8
 _Item = TypeVar("_Item")
 _Answer = TypeVar("_Answer")
 
@@ -48,13 +79,6 @@ class StoredCounters:
         return requests + sum(int(slots.sum(dtype=np.int64)) for slots in strings)
 
 
-class ArchivedHours(Protocol):
-    """Hours kept outside Redis."""
-
-    def hours(self, model: str, version: str, hours: Iterable[int]) -> Mapping[int, StoredCounters]:
-        """Those of ``hours`` that were archived."""
-
-
 @dataclass(slots=True)
 class ServiceCounts:
     """What a version did, whatever its rows looked like.
@@ -69,10 +93,10 @@ class ServiceCounts:
     """
 
     latency: NDArray[np.int64] = field(default_factory=lambda: np.zeros(LATENCY_BUCKETS, np.int64))
-    counters: dict[str, int] = field(default_factory=lambda: dict.fromkeys(COUNTERS, 0))
-    request_errors: dict[str, int] = field(default_factory=dict)
-    further_rows: dict[str, int] = field(default_factory=dict)
-    row_errors: dict[str, int] = field(default_factory=dict)
+    counters: Counter[str] = field(default_factory=Counter)
+    request_errors: Counter[str] = field(default_factory=Counter)
+    further_rows: Counter[str] = field(default_factory=Counter)
+    row_errors: Counter[str] = field(default_factory=Counter)
     saturated: bool = False
 
     def add(self, stored: StoredCounters) -> None:
@@ -80,7 +104,7 @@ class ServiceCounts:
         for key, text in stored.errors.items():
             kind, _, code = key.decode().partition(":")
             into = {"r": self.request_errors, "x": self.further_rows}.get(kind, self.row_errors)
-            into[code] = into.get(code, 0) + int(text)
+            into[code] += int(text)
         if not stored.service:
             return
         data = stored.service.ljust(layout.SERVICE_BYTES, b"\0")
@@ -89,17 +113,12 @@ class ServiceCounts:
         buckets = fields @ (1 << np.arange(BITS - 1, -1, -1, dtype=np.int64))
         self.latency += buckets
         values = np.frombuffer(data, ">u4", offset=4 * COUNTERS_AT, count=len(COUNTERS)).tolist()
-        for name, value in zip(COUNTERS, values, strict=True):
-            self.counters[name] += value
+        self.counters.update(dict(zip(COUNTERS, values, strict=True)))
         self.saturated |= bool(buckets.max() == 2**BITS - 1) or max(values) == U32_MAX
 
-    def failed_rows(self) -> dict[str, int]:
+    def failed_rows(self) -> Counter[str]:
         """Rows that got no answer, by code: each of a failed call, and the failed ones of a batch."""
-        found: dict[str, int] = {}
-        for counts in (self.request_errors, self.further_rows, self.row_errors):
-            for code, k in counts.items():
-                found[code] = found.get(code, 0) + k
-        return found
+        return self.request_errors + self.further_rows + self.row_errors
 
 
 @dataclass(slots=True)
@@ -145,9 +164,7 @@ class CounterReader:
         Unavailable: Redis or the archive cannot be reached.
     """
 
-    def __init__(
-        self, port: RedisPort, namespace: str, archive: ArchivedHours | None = None
-    ) -> None:
+    def __init__(self, port: RedisPort, namespace: str, archive: Archive | None = None) -> None:
         self._port = port
         self._namespace = namespace
         self._archive = archive
@@ -173,18 +190,17 @@ class CounterReader:
         """
         stored = self.stored(model, version, [p.digest for p in profiles], window.slices)
         if self._archive is not None and not window.minutes:
-            lacking = [hour for (hour, _), found in stored.items() if not found.weight]
-            if lacking:
-                for hour, archived in self._archive.hours(model, version, lacking).items():
-                    stored[hour, None] = archived
+            lacking = {hour for (hour, _), found in stored.items() if not found.weight}
+            for hour, archived in self._archive.hours(model, version, lacking).items():
+                stored[hour, None] = archived
         return Counts.of(stored.values(), profiles)
 
     def hourly(
         self, model: str, version: str, profiles: Sequence[Profile], hours: range
     ) -> dict[int, Counts]:
         """Counts of each hour by itself, from Redis alone."""
-        slices: list[Slice] = [(hour, None) for hour in hours]
-        stored = self.stored(model, version, [p.digest for p in profiles], slices)
+        window = layout.last_hours(hours.start, hours.stop)
+        stored = self.stored(model, version, [p.digest for p in profiles], window.slices)
         return {hour: Counts.of([found], profiles) for (hour, _), found in stored.items()}
 
     def stored(
@@ -230,3 +246,124 @@ def _in_parts(
     for i in range(0, len(items), _KEYS_PER_FLIGHT):
         found += send(items[i : i + _KEYS_PER_FLIGHT])
     return found
+
+
+# -- the archive -----------------------------------------------------------------------------------
+
+
+class Archive:
+    """The archived hours of one namespace.
+
+    Raises (every method):
+        Unavailable: S3 cannot be reached (``dependency="archive"``).
+    """
+
+    def __init__(self, s3: S3Client, bucket: str, namespace: str) -> None:
+        self._s3 = s3
+        self._bucket = bucket
+        self._namespace = namespace
+
+    def hours(self, model: str, version: str, hours: Set[int]) -> Mapping[int, StoredCounters]:
+        """Those of ``hours`` that were archived."""
+        days = sorted({_day(hour) for hour in hours})
+        with ThreadPoolExecutor(_READERS) as pool:
+            found = pool.map(lambda day: self._read_day(model, version, day), days)
+        return {hour: raw for day in found for hour, raw in day.items() if hour in hours}
+
+    def run(self, reader: CounterReader, now: Micros) -> dict[str, int]:
+        """Save every closed hour since the last run; says how many versions and objects that were."""
+        closed = (now - _GRACE) // HOUR
+        first = max(closed - _OLDEST, min(self._marker(closed), closed) - _OVERLAP)
+        window = layout.last_hours(first, closed)
+        active = reader.active(window)
+        objects = 0
+        for (model, version), digests in sorted(active.items()):
+            raws = reader.stored(model, version, sorted(digests), window.slices)
+            by_day: dict[date, dict[int, StoredCounters]] = {}
+            for (hour, _), raw in raws.items():
+                if raw.weight:
+                    by_day.setdefault(_day(hour), {})[hour] = raw
+            for day, hours in by_day.items():
+                objects += self._save_day(model, version, day, hours)
+        until = json.dumps({"hour": closed}).encode()
+        self._put(f"{_PREFIX}/{self._namespace}/until.json", until)
+        return {"versions": len(active), "objects": objects, "until_hour": closed}
+
+    def _save_day(
+        self, model: str, version: str, day: date, hours: Mapping[int, StoredCounters]
+    ) -> int:
+        kept = self._read_day(model, version, day)
+        merged = dict(kept)
+        for hour, raw in hours.items():
+            if hour not in merged or raw.weight > merged[hour].weight:
+                merged[hour] = raw
+        if merged == kept:
+            return 0
+        body = {"format": 1, "hours": {str(hour): _pack(merged[hour]) for hour in sorted(merged)}}
+        self._put(self._key(model, version, day), gzip.compress(json.dumps(body).encode(), mtime=0))
+        return 1
+
+    def _read_day(self, model: str, version: str, day: date) -> dict[int, StoredCounters]:
+        data = self._get(self._key(model, version, day))
+        if data is None:
+            return {}
+        try:
+            body = json.loads(gzip.decompress(data))
+            return {int(hour): _unpack(packed) for hour, packed in body["hours"].items()}
+        except (OSError, ValueError, KeyError, TypeError, EOFError, zlib.error) as error:
+            raise Unavailable("an archived day is damaged", dependency="archive") from error
+
+    def _key(self, model: str, version: str, day: date) -> str:
+        return f"{_PREFIX}/{self._namespace}/{model}/{version}/{day.isoformat()}.json.gz"
+
+    def _marker(self, closed: int) -> int:
+        """The hour that the last run came to."""
+        data = self._get(f"{_PREFIX}/{self._namespace}/until.json")
+        return int(json.loads(data)["hour"]) if data is not None else closed - _OLDEST
+
+    def _get(self, key: str) -> bytes | None:
+        from botocore.exceptions import ClientError
+
+        with _reaching_s3():
+            try:
+                return self._s3.get_object(Bucket=self._bucket, Key=key)["Body"].read()
+            except ClientError as error:
+                if error.response.get("Error", {}).get("Code") in {"NoSuchKey", "404"}:
+                    return None
+                raise
+
+    def _put(self, key: str, data: bytes) -> None:
+        with _reaching_s3():
+            self._s3.put_object(Bucket=self._bucket, Key=key, Body=data)
+
+
+@contextmanager
+def _reaching_s3() -> Iterator[None]:
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        yield
+    except (ClientError, BotoCoreError) as error:
+        raise Unavailable(
+            f"the archive cannot be reached ({type(error).__name__})", dependency="archive"
+        ) from error
+
+
+def _day(hour: int) -> date:
+    return from_micros(hour * HOUR).date()
+
+
+def _pack(raw: StoredCounters) -> dict[str, Any]:
+    return {
+        "service": base64.b64encode(raw.service).decode(),
+        "errors": {name.decode(): int(value) for name, value in raw.errors.items()},
+        "series": {d: base64.b64encode(data).decode() for d, data in raw.series.items()},
+    }
+
+
+def _unpack(packed: Mapping[str, Any]) -> StoredCounters:
+    return StoredCounters(
+        base64.b64decode(packed["service"]),
+        {name.encode(): b"%d" % value for name, value in packed["errors"].items()},
+        {d: base64.b64decode(text) for d, text in packed["series"].items()},
+    )

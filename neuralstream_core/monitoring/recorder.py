@@ -115,7 +115,7 @@ class _Owed:
 
 
 class RedisRecorder:
-    """A `neuralstream_core.monitoring.Recorder` over Redis; may be used by several threads.
+    """An `observation.Recorder` over Redis; may be used by several threads.
 
     Args:
         port: the cache.
@@ -149,7 +149,7 @@ class RedisRecorder:
         """Requests of this process that were not recorded, ever."""
 
     def record(self, observation: AnyObservation) -> None:
-        """Count one answered request; see `neuralstream_core.monitoring.Recorder`."""
+        """Count one answered request; see `observation.Recorder`."""
         try:
             if isinstance(observation, RowObservation):
                 self._record_row(observation)
@@ -167,7 +167,7 @@ class RedisRecorder:
         rows: int = 1,
         refused: Refused | None = None,
     ) -> None:
-        """Count one failed request; see `neuralstream_core.monitoring.Recorder`."""
+        """Count one failed request; see `observation.Recorder`."""
         version = version or layout.NO_VERSION
         if code == _REDIS_DOWN:
             self._owe(model, version, _Owed(calls=1, rows=rows))

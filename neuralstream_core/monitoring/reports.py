@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from itertools import groupby
 from typing import TYPE_CHECKING, Final
 
 from neuralstream_core.errors import Invalid, NotFound, Unavailable
-from neuralstream_core.monitoring.alarms import Alarm
-from neuralstream_core.monitoring.decision import DEFAULT_RULE, Rule
 from neuralstream_core.monitoring.drift import (
+    Alarm,
     DriftReport,
     DriftSummaries,
     DriftSummary,
     drift_report,
 )
-from neuralstream_core.monitoring.failures import Traffic, default_version, expected_refusals
+from neuralstream_core.monitoring.failures import (
+    Traffic,
+    default_version,
+    expected_refusals,
+    judged_versions,
+)
 from neuralstream_core.monitoring.layout import (
     HOUR,
     MINUTE,
@@ -30,39 +35,24 @@ from neuralstream_core.monitoring.stats import (
     ModelsStats,
     ModelStats,
     SplitCheck,
+    VersionCounts,
     split_check,
     version_stats,
 )
 from neuralstream_core.time import Clock, system_clock, to_micros
 
 if TYPE_CHECKING:
-    from neuralstream_core.monitoring.alarms import Alarms
-    from neuralstream_core.monitoring.profile import Profile, ProfileCache
-    from neuralstream_core.monitoring.reader import CounterReader, Counts
+    from neuralstream_core.monitoring.evaluation import Alarms
+    from neuralstream_core.monitoring.profile import ProfileCache
+    from neuralstream_core.monitoring.reader import CounterReader, ServiceCounts
     from neuralstream_core.registry.records import ModelRecord, VersionRecord
     from neuralstream_core.registry.registry import Registry
 
-__all__ = ["MAX_VERSIONS", "Reports", "VersionCounts"]
+__all__ = ["Reports"]
 
-MAX_VERSIONS: Final = 200
+_MAX_VERSIONS: Final = 200
 """Versions in one report over all models, those with traffic first."""
 _DAY: Final = 24 * HOUR
-
-
-@dataclass(frozen=True, slots=True)
-class VersionCounts:
-    """A version with its counts, and the profiles they were read under (the present one first)."""
-
-    record: VersionRecord
-    profiles: Sequence[Profile]
-    counts: Counts
-
-
-@dataclass(slots=True)
-class _ModelCounts:
-    model: ModelRecord
-    versions: list[VersionCounts]
-    unrouted: dict[str, int] = field(default_factory=dict)
 
 
 class Reports:
@@ -80,14 +70,12 @@ class Reports:
         profiles: ProfileCache,
         alarms: Alarms,
         *,
-        rule: Rule = DEFAULT_RULE,
         clock: Clock = system_clock,
     ) -> None:
         self._registry = registry
         self._reader = reader
         self._profiles = profiles
         self._alarms = alarms
-        self._rule = rule
         self._clock = clock
 
     def drift(self, model: str, version: str | None, window: Window) -> DriftReport:
@@ -97,29 +85,18 @@ class Reports:
         if version is None:
             raise NotFound(f"model {model} has no version", code="version_not_found")
         seen = self._read(self._registry.version(model, version), window)
-        unrouted = self._unrouted(model, window) if version == default else {}
-        return self._drift(seen, window, self._alarms.get(model).get(version), unrouted)
+        unrouted = self._unrouted(model, window).failed_rows() if version == default else {}
+        return self._drift(seen, window, unrouted, self._alarms.get(model, version))
 
     def drifts(self, window: Window) -> DriftSummaries:
         """Every version with traffic in the window, in short."""
         summaries: list[DriftSummary] = []
         for (model, version), unrouted in self._judged(window).items():
-            try:
+            with suppress(NotFound):
                 seen = self._read(self._registry.version(model, version), window)
-            except NotFound:
-                continue
-            report = self._drift(seen, window, None, unrouted)
-            summaries.append(
-                DriftSummary(
-                    model=model,
-                    version=version,
-                    status=report.status,
-                    summary=report.summary,
-                    rows=report.rows,
-                    error_rate=report.error_rate,
-                    drifted=[s.feature for s in report.series if s.status.alarming],
-                )
-            )
+                report = self._drift(seen, window, unrouted)
+                drifted = [s.feature for s in report.series if s.status.alarming]
+                summaries.append(DriftSummary(**dict(report), drifted=drifted))
         summaries.sort(key=lambda s: (-s.status.rank, s.model, s.version))
         return DriftSummaries(window=window.span(), models=summaries)
 
@@ -132,15 +109,11 @@ class Reports:
     def all_stats(self, window: Window) -> ModelsStats:
         """Statistics of every model with traffic."""
         found: list[ModelStats] = []
-        by_model: dict[str, dict[str, set[str]]] = {}
-        for (model, version), digests in sorted(self._reader.active(window).items())[:MAX_VERSIONS]:
-            by_model.setdefault(model, {})[version] = digests
-        for model, versions in sorted(by_model.items()):
-            try:
+        active = sorted(self._reader.active(window).items())[:_MAX_VERSIONS]
+        for model, versions in groupby(active, key=lambda item: item[0][0]):
+            with suppress(NotFound):
                 record = self._registry.model(model)
-            except NotFound:
-                continue
-            found.append(self._stats(record, versions, window))
+                found.append(self._stats(record, {v: d for (_, v), d in versions}, window))
         return ModelsStats(models=found)
 
     def metrics(self) -> str:
@@ -151,29 +124,22 @@ class Reports:
         recent = self._judged(hour)
         versions: list[VersionCounts] = []
         drifts: list[DriftReport] = []
-        unrouted: dict[str, dict[str, int]] = {}
+        unrouted: dict[str, Mapping[str, int]] = {}
         for model, version in sorted({*self.active(today), *recent}):
             if version == NO_VERSION:
-                counts = self._reader.read(model, NO_VERSION, [], today)
-                unrouted[model] = counts.service.request_errors
+                unrouted[model] = self._unrouted(model, today).request_errors
                 continue
-            try:
+            with suppress(NotFound):
                 record = self._registry.version(model, version)
-            except NotFound:
-                continue
-            versions.append(self._read(record, today))
-            if (model, version) in recent:
-                lately = recent[model, version]
-                drifts.append(self._drift(self._read(record, hour), hour, None, lately))
+                versions.append(self._read(record, today))
+                if (model, version) in recent:
+                    lately = recent[model, version]
+                    drifts.append(self._drift(self._read(record, hour), hour, lately))
         return exposition(versions, unrouted, drifts)
 
     def active(self, window: Window) -> list[tuple[str, str]]:
-        """Versions with traffic in the window, at most `MAX_VERSIONS`."""
-        return sorted(self._reader.active(window))[:MAX_VERSIONS]
-
-    def counts(self, model: str, version: str, window: Window) -> VersionCounts:
-        """The counts of one version."""
-        return self._read(self._registry.version(model, version), window)
+        """Models and versions with traffic in the window, at most `_MAX_VERSIONS`."""
+        return sorted(self._reader.active(window))[:_MAX_VERSIONS]
 
     # -- parts -----------------------------------------------------------------------------------
 
@@ -188,101 +154,77 @@ class Reports:
         counts = self._reader.read(record.model, record.version, profiles, window)
         return VersionCounts(record, profiles, counts)
 
-    def _unrouted(self, model: str, window: Window) -> dict[str, int]:
-        """Rows that failed before a version was chosen, by code."""
-        return self._reader.read(model, NO_VERSION, [], window).service.failed_rows()
+    def _unrouted(self, model: str, window: Window) -> ServiceCounts:
+        """Calls that failed before a version was chosen."""
+        return self._reader.read(model, NO_VERSION, [], window).service
 
-    def _judged(self, window: Window) -> dict[tuple[str, str], dict[str, int]]:
+    def _judged(self, window: Window) -> dict[tuple[str, str], Mapping[str, int]]:
         """Versions with traffic, and the rows without a version that count with each of them."""
-        found: dict[tuple[str, str], dict[str, int]] = {}
-        for model, version in self.active(window):
-            if version != NO_VERSION:
-                found.setdefault((model, version), {})
-                continue
-            try:
-                default = default_version(self._registry.model(model))
-            except NotFound:
-                continue
-            if default is not None:
-                found[model, default] = self._unrouted(model, window)
-        return found
+        judged = judged_versions(self.active(window), self._registry)
+        return {
+            key: self._unrouted(key[0], window).failed_rows() if default else {}
+            for key, default in judged.items()
+        }
 
     def _drift(
         self,
         seen: VersionCounts,
         window: Window,
-        alarm: Alarm | None,
         unrouted: Mapping[str, int],
+        alarm: Alarm | None = None,
     ) -> DriftReport:
         """The report; ``unrouted`` failed before a version was chosen and count with this one."""
         profile = seen.profiles[0]
         service = seen.counts.service
-        traffic = Traffic()
-        traffic.add(seen.counts.rows(), service.failed_rows(), service.counters["lost"])
-        traffic.add(0, unrouted, 0)
+        failed = service.failed_rows() + Counter(unrouted)
         return drift_report(
             seen.record.model,
             seen.record.version,
             window,
             profile,
             seen.counts.series[profile.digest],
-            traffic=traffic,
+            traffic=Traffic(seen.counts.rows(), failed, service.counters["lost"]),
             refusals=expected_refusals(seen.record, profile),
             features=seen.record.features,
-            rule=self._rule,
             alarm=alarm,
         )
-
-    def _gather(
-        self, model: ModelRecord, versions: Mapping[str, set[str]], window: Window
-    ) -> _ModelCounts:
-        found = _ModelCounts(model, [])
-        wanted = {*versions, *(model.ab_split or ())} - {NO_VERSION}
-        if model.production_version is not None:
-            wanted.add(model.production_version)
-        for name in sorted(wanted, key=lambda v: int(v[1:])):
-            try:
-                record = self._registry.version(model.name, name)
-            except NotFound:
-                continue
-            found.versions.append(self._read(record, window, versions.get(name, ())))
-        if NO_VERSION in versions:
-            unrouted = self._reader.read(model.name, NO_VERSION, [], window)
-            found.unrouted = unrouted.service.request_errors
-        return found
 
     def _stats(
         self, model: ModelRecord, versions: Mapping[str, set[str]], window: Window
     ) -> ModelStats:
-        seen = self._gather(model, versions, window)
-        routed = {
-            v.record.version: v.counts.rows() - v.counts.service.counters["pinned"]
-            for v in seen.versions
-        }
-        total = sum(routed.values())
+        """``versions``: those with traffic, and the profiles they have counters under."""
         configured = model.ab_split or (
             {model.production_version: 1.0} if model.production_version is not None else {}
+        )
+        wanted = {*versions, *configured} - {NO_VERSION}
+        if model.production_version is not None:
+            wanted.add(model.production_version)
+        seen: list[VersionCounts] = []
+        for name in sorted(wanted, key=lambda v: int(v[1:])):
+            with suppress(NotFound):
+                record = self._registry.version(model.name, name)
+                seen.append(self._read(record, window, versions.get(name, ())))
+        total = sum(v.routed for v in seen)
+        unrouted = (
+            self._unrouted(model.name, window).request_errors if NO_VERSION in versions else {}
         )
         return ModelStats(
             model=model.name,
             window=window.span(),
             versions=[
                 version_stats(
-                    v.record.version,
-                    v.record.stage,
-                    v.counts,
-                    v.profiles,
-                    traffic_share=routed[v.record.version] / total if total else None,
+                    v,
+                    traffic_share=v.routed / total if total else None,
                     configured_share=configured.get(v.record.version, 0.0),
                 )
-                for v in seen.versions
+                for v in seen
             ],
-            unrouted=seen.unrouted,
-            split=self._split(model, seen, routed, window),
+            unrouted=unrouted,
+            split=self._split(model, seen, window),
         )
 
     def _split(
-        self, model: ModelRecord, seen: _ModelCounts, routed: dict[str, int], window: Window
+        self, model: ModelRecord, seen: Sequence[VersionCounts], window: Window
     ) -> SplitCheck | None:
         """The check over the part of the window in which this split was in force."""
         if model.ab_split is None:
@@ -300,8 +242,5 @@ class Reports:
                 if since.start >= since.end:
                     return None
             start = since.start
-            routed = {}
-            for v in seen.versions:
-                counts = self._reader.read(model.name, v.record.version, v.profiles, since)
-                routed[v.record.version] = counts.rows() - counts.service.counters["pinned"]
-        return split_check(routed, model.ab_split, start)
+            seen = [self._read(v.record, since, (p.digest for p in v.profiles)) for v in seen]
+        return split_check({v.record.version: v.routed for v in seen}, model.ab_split, start)

@@ -1,8 +1,8 @@
-"""What a report says in words: one sentence a series, and one for the whole.
+"""What a report says in words: one sentence per series, and one for the whole.
 
 A sentence claims only what the counters prove. A median is said to have moved when it lies in another
 bin than the baseline's; otherwise the sentence tells which share of the values has grown or shrunk.
-Numbers are rounded for people, the exact ones stand beside the sentence in the report.
+Numbers are rounded; the report also has the exact ones.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Sequence
-from itertools import accumulate
-from typing import TYPE_CHECKING, Final, NamedTuple
+from collections.abc import Callable, Sequence
+from itertools import accumulate, pairwise
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from neuralstream_core.monitoring.decision import DriftStatus
 from neuralstream_core.monitoring.failures import ALL_CODES, MISSING_FEATURES
@@ -20,7 +20,7 @@ from neuralstream_core.monitoring.profile import BINS, Profile, Series
 from neuralstream_core.time import from_micros
 
 if TYPE_CHECKING:
-    from neuralstream_core.monitoring.decision import RateTest, Verdict
+    from neuralstream_core.monitoring.decision import Rate, Verdict
     from neuralstream_core.monitoring.failures import FailureTest, Traffic
 
 __all__ = ["failure_sentence", "names_of", "series_sentence", "summary_sentence"]
@@ -31,8 +31,11 @@ _TOLD: Final = 3
 _LONGEST: Final = 60
 _TOLERANCE: Final = 1e-5
 _NOTHING: Final = 2e-6
-"""What is smaller than this, relative to the range's ends, is what the ends' slack leaves of a zero."""
+"""A value below this, relative to the range's ends, is a zero with rounding error."""
 _LARGE: Final = 1e12
+
+_Pair: TypeAlias = Callable[[float, float], tuple[str, str]]
+"""Writes two values, from the baseline and from the window, so that they can be told apart."""
 
 
 def names_of(profile: Profile) -> list[str]:
@@ -58,9 +61,10 @@ def series_sentence(
         current: the window's counts, ``(series.size,)``.
         moments: the numbers are microseconds since the epoch.
     """
+    pair = moment_pair if moments else number_pair
     parts: list[str] = []
     if "distribution" in verdict.reasons:
-        parts.append(f"{_movement(series, verdict, current, moments=moments)} ({_index(verdict)})")
+        parts.append(f"{_movement(series, verdict, current, pair)} ({_index(verdict)})")
     elif verdict.status is DriftStatus.NO_REFERENCE:
         parts.append("no baseline to compare with")
     elif verdict.status is DriftStatus.INSUFFICIENT_DATA:
@@ -68,26 +72,25 @@ def series_sentence(
             f"{verdict.n_current:,} values are too few to judge, {verdict.needed:,} needed"
         )
     elif not verdict.reasons:
-        parts.append(_calm(series, verdict, current, moments=moments))
+        calm = moment_pair if moments else _each
+        parts.append(f"no notable change{_median(series, current, calm)} ({_index(verdict)})")
     if verdict.missing.current:
         parts.append(_missing(series, verdict.missing, current))
     elif "missing" in verdict.reasons and verdict.missing.reference is not None:
         was = percent(verdict.missing.reference)
         parts.append(f"every row has a value ({was} had none in the baseline)")
     if "unknown" in verdict.reasons:
-        parts.append(_unknown(series, verdict.unknown, moments=moments))
+        parts.append(_unknown(series, verdict.unknown, pair))
     return f"{name}: {'; '.join(parts)}"
 
 
 def failure_sentence(found: FailureTest) -> str:
     """How many rows failed with one code, or with several."""
     was, now = percent_pair(found.test.reference or 0.0, found.failed / found.rows)
-    what = (
-        found.code
-        if found.code != ALL_CODES
-        else f"{found.codes} codes other than {MISSING_FEATURES}"
-    )
     expected = f"at most {was} expected" if found.test.reference else f"{was} expected"
+    what = found.code
+    if what == ALL_CODES:
+        what = f"{found.codes} codes other than {MISSING_FEATURES}"
     return f"errors: {now} of {found.rows:,} rows failed with {what} ({expected})"
 
 
@@ -120,36 +123,28 @@ def summary_sentence(
     return text + "."
 
 
-def _movement(series: Series, verdict: Verdict, current: Sequence[int], *, moments: bool) -> str:
-    if series.type == "numeric" and series.reference is not None:
-        before, now = median(series, series.reference), median(series, current)
-        if (
-            before is not None
-            and now is not None
-            and before.bin != now.bin
-            and abs(now.at - 0.5) >= _SHIFT
-        ):
-            was, said = _pair(before.value, now.value, moments=moments)
-            if now.bin < 0:
-                said = f"below {said}"
-            elif now.bin > len(series.cuts):
-                said = f"above {said}"
-            verb = "rose" if now.bin > before.bin else "fell"
-            of = "median norm" if series.component == -1 else "median"
-            return f"{of} {verb} from {was} to {said}"
+def _movement(series: Series, verdict: Verdict, current: Sequence[int], pair: _Pair) -> str:
+    before, now = _medians(series, current)
+    if before and now and before.bin != now.bin and abs(now.at - 0.5) >= _SHIFT:
+        was, said = pair(before.value, now.value)
+        if now.bin < 0:
+            said = f"below {said}"
+        elif now.bin > len(series.cuts):
+            said = f"above {said}"
+        verb = "rose" if now.bin > before.bin else "fell"
+        of = "median norm" if series.component == -1 else "median"
+        return f"{of} {verb} from {was} to {said}"
     group = verdict.groups[0]
-    was_share, share = group.reference / verdict.n_reference, group.current / verdict.n_current
-    slots = group.slots
-    if series.type == "boolean":
-        slots = (1,)
-        was_share = (series.reference or (0, 0))[1] / verdict.n_reference
-        share = current[1] / verdict.n_current
+    a, b, slots = group.reference, group.current, group.slots
+    if series.type == "boolean" and series.reference is not None:
+        a, b, slots = series.reference[1], current[1], (1,)
+    was_share, share = a / verdict.n_reference, b / verdict.n_current
     verb = "rose" if share > was_share else "fell"
     was, said = percent_pair(was_share, share)
-    return f"the share of {_values(series, slots, moments=moments)} {verb} from {was} to {said}"
+    return f"the share of {_values(series, slots, pair)} {verb} from {was} to {said}"
 
 
-def _values(series: Series, slots: Sequence[int], *, moments: bool) -> str:
+def _values(series: Series, slots: Sequence[int], pair: _Pair) -> str:
     """The values that are counted in some slots of one series."""
     if series.type == "boolean":
         return "true"
@@ -159,37 +154,34 @@ def _values(series: Series, slots: Sequence[int], *, moments: bool) -> str:
         text = series.categories[slots[0]]
         return f'"{text if len(text) <= _LONGEST else text[:_LONGEST] + "…"}"'
     bins = len(series.cuts) + 1
-    places = sorted(-1 if slot == bins else bins if slot == bins + 1 else slot for slot in slots)
+    places = sorted({bins: -1, bins + 1: bins}.get(slot, slot) for slot in slots)
     lower, upper = edges_of(series, places[0])[0], edges_of(series, places[-1])[1]
     values = distinct_values(series)
     if values is not None and places[0] >= 0 and places[-1] < bins:
         lower, upper = values[places[0]], values[places[-1]]
-        first, last = _pair(lower, upper, moments=moments)
+        first, last = pair(lower, upper)
         return f"values of {first}" if lower == upper else f"values from {first} to {last}"
-    if lower is None and upper is None:
-        return "all values"
-    if lower is None or upper is None:
-        end = upper if upper is not None else lower
-        side = "below" if upper is not None else "above"
-        return f"values {side} {_pair(end or 0.0, end or 0.0, moments=moments)[0]}"
-    first, last = _pair(lower, upper, moments=moments)
+    match lower, upper:
+        case None, None:
+            return "all values"
+        case None, float(end):
+            return f"values below {pair(end, end)[0]}"
+        case float(end), None:
+            return f"values above {pair(end, end)[0]}"
+    first, last = pair(lower or 0.0, upper or 0.0)
     return f"values between {first} and {last}"
 
 
-def _calm(series: Series, verdict: Verdict, current: Sequence[int], *, moments: bool) -> str:
-    text = "no notable change"
-    if series.type == "numeric" and series.reference is not None:
-        before, now = median(series, series.reference), median(series, current)
-        if before is not None and now is not None and 0 <= now.bin <= len(series.cuts):
-            said = (number(before.value), number(now.value))
-            if moments:
-                said = moment_pair(before.value, now.value)
-            text += f", median {said[1]}" + (f" after {said[0]}" if said[0] != said[1] else "")
-    return f"{text} ({_index(verdict)})"
+def _median(series: Series, current: Sequence[int], pair: _Pair) -> str:
+    before, now = _medians(series, current)
+    if not before or not now or not 0 <= now.bin <= len(series.cuts):
+        return ""
+    was, said = pair(before.value, now.value)
+    return f", median {said}" + (f" after {was}" if was != said else "")
 
 
 def _index(verdict: Verdict) -> str:
-    """The index beside the threshold it was held against."""
+    """The PSI and the threshold it was compared with, with as many decimals as tell them apart."""
     if verdict.psi is None or verdict.threshold is None or verdict.alert_threshold is None:
         return "PSI unknown"
     above = verdict.psi > verdict.threshold
@@ -202,7 +194,7 @@ def _index(verdict: Verdict) -> str:
     return f"PSI {index}, {'above' if above else 'below'} {f'{limit:.{decimals}f}'.rstrip('0')}"
 
 
-def _missing(series: Series, test: RateTest, current: Sequence[int]) -> str:
+def _missing(series: Series, test: Rate, current: Sequence[int]) -> str:
     """How many rows had no value, and of which kinds where it is more than plain absence."""
     now = test.current or 0.0
     said, behind = percent(now), ""
@@ -219,16 +211,12 @@ def _missing(series: Series, test: RateTest, current: Sequence[int]) -> str:
     return text
 
 
-def _unknown(series: Series, test: RateTest, *, moments: bool) -> str:
+def _unknown(series: Series, test: Rate, pair: _Pair) -> str:
     was, now = percent_pair(test.reference or 0.0, test.current or 0.0)
     if series.type == "category":
         return f"{now} of values are categories that the baseline does not have ({was} expected)"
-    low, high = _pair(series.low or 0.0, series.high or 0.0, moments=moments)
+    low, high = pair(series.low or 0.0, series.high or 0.0)
     return f"{now} of values are outside the baseline's range of {low} to {high} ({was} expected)"
-
-
-def _pair(before: float, now: float, *, moments: bool) -> tuple[str, str]:
-    return moment_pair(before, now) if moments else number_pair(before, now)
 
 
 # -- medians --------------------------------------------------------------------------------------
@@ -249,6 +237,13 @@ class Median(NamedTuple):
     at: float
 
 
+def _medians(series: Series, current: Sequence[int]) -> tuple[Median | None, Median | None]:
+    """Of the baseline and of the window."""
+    if series.type != "numeric" or series.reference is None:
+        return None, None
+    return median(series, series.reference), median(series, current)
+
+
 def median(series: Series, counts: Sequence[int]) -> Median | None:
     """The lower median of the values counted in ``counts``; ``None`` when there is none, or when it lies
     in a bin without an end.
@@ -258,7 +253,7 @@ def median(series: Series, counts: Sequence[int]) -> Median | None:
         counts: its slots.
     """
     bins = len(series.cuts) + 1
-    ordered = _ordered(counts, bins)
+    ordered = series.ordered(counts)
     total = sum(ordered)
     if not total:
         return None
@@ -276,7 +271,7 @@ def median(series: Series, counts: Sequence[int]) -> Median | None:
     values = distinct_values(series)
     if values is not None and 0 < found <= bins:
         value, within = values[found - 1], 0.5
-    reference = _ordered(series.reference or (), bins)
+    reference = series.ordered(series.reference or [0] * (bins + 2))
     below = sum(reference[:found]) + reference[found] * within
     return Median(found - 1, value, below / max(1, sum(reference)))
 
@@ -299,27 +294,20 @@ def distinct_values(series: Series) -> list[float] | None:
         values.append(2 * cut - values[-1])
     size = max(abs(series.low), abs(series.high))
     slack = _TOLERANCE * size
-    if abs(values[-1] - series.high) > slack:
+    bins = pairwise((series.low, *series.cuts, series.high))
+    inside = all(
+        a - slack <= value <= b + slack for value, (a, b) in zip(values, bins, strict=True)
+    )
+    if not inside or abs(values[-1] - series.high) > slack:
         return None
-    for place, value in enumerate(values):
-        lower, upper = edges_of(series, place)
-        if lower is None or upper is None or not lower - slack <= value <= upper + slack:
-            return None
     return [0.0 if abs(value) <= _NOTHING * size else value for value in values]
-
-
-def _ordered(counts: Sequence[int], bins: int) -> list[int]:
-    """From the lowest to the highest: what is below the range comes first."""
-    listed = [int(k) for k in counts[: bins + 2]] or [0] * (bins + 2)
-    return [listed[bins], *listed[:bins], listed[bins + 1]]
 
 
 # -- numbers --------------------------------------------------------------------------------------
 
 
 def percent(share: float, decimals: int | None = None) -> str:
-    """A share in percent: whole, with a decimal where that is nearly nothing or nearly all. ``0 %`` and
-    ``100 %`` are said only of exactly none and all."""
+    """A share in percent, with a decimal below 1 % and above 99 %; ``0 %`` and ``100 %`` are exact."""
     if share in (0.0, 1.0):
         return f"{share * 100:.0f} %"
     if decimals is None:
@@ -343,9 +331,9 @@ def percent_pair(before: float, now: float) -> tuple[str, str]:
     return said
 
 
-def number(value: float) -> str:
-    """Three digits, and whole numbers up to four."""
-    return _written(value, _unit(value))
+def _each(before: float, now: float) -> tuple[str, str]:
+    """Two numbers, each rounded by itself: to three digits, whole numbers up to four."""
+    return _written(before, _unit(before)), _written(now, _unit(now))
 
 
 def number_pair(before: float, now: float) -> tuple[str, str]:
@@ -362,12 +350,12 @@ def moment_pair(before: float, now: float) -> tuple[str, str]:
         moments = from_micros(round(before)), from_micros(round(now))
     except (OverflowError, ValueError, OSError):
         return number_pair(before, now)
-    forms = ("%Y-%m-%d %H:%M", "%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M:%S.%f")
-    for form in forms:
-        said = tuple(moment.strftime(form) + " UTC" for moment in moments)
-        if said[0] != said[1]:
+    was = said = ""
+    for form in ("%Y-%m-%d %H:%M", "%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M:%S.%f"):
+        was, said = (moment.strftime(f"{form} UTC") for moment in moments)
+        if was != said:
             break
-    return said[0], said[1]
+    return was, said
 
 
 def _unit(value: float) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -19,14 +20,15 @@ if TYPE_CHECKING:
 
     from neuralstream_core.monitoring.profile import Profile
     from neuralstream_core.monitoring.reader import Counts
+    from neuralstream_core.registry.records import VersionRecord
     from neuralstream_core.time import Micros
 
 __all__ = [
     "Latency",
     "ModelStats",
     "ModelsStats",
+    "VersionCounts",
     "VersionStats",
-    "cells_by_state",
     "latency_of",
     "split_check",
     "version_stats",
@@ -129,50 +131,63 @@ class ModelsStats(Record):
     models: list[ModelStats] = Field(description="one for each model")
 
 
-def version_stats(
-    version: str,
-    stage: str | None,
-    counts: Counts,
-    profiles: Sequence[Profile],
-    *,
-    traffic_share: float | None,
-    configured_share: float | None,
-) -> VersionStats:
-    """The statistics of one version.
+@dataclass(frozen=True, slots=True)
+class VersionCounts:
+    """A version with its counts, and the profiles they were read under (the present one first)."""
 
-    Args:
-        profiles: those under which ``counts`` were read.
-    """
-    service = counts.service
-    features = cells_by_state(counts, profiles)
-    cells = sum(k.sum() for k in features.values())
-    failures = sum(service.failed_rows().values())
+    record: VersionRecord
+    profiles: Sequence[Profile]
+    counts: Counts
+
+    @property
+    def routed(self) -> int:
+        """Answered rows whose version the split chose."""
+        return self.counts.rows() - self.counts.service.counters["pinned"]
+
+    def cells(self) -> dict[str, NDArray[np.int64]]:
+        """Cells by state (present, missing, expired, invalid) of every feature."""
+        found: dict[str, NDArray[np.int64]] = {}
+        for profile in self.profiles:
+            for series, slots in profile.parts(self.counts.series[profile.digest]):
+                if series.kind == "feature":
+                    kept = found.setdefault(series.name, np.zeros(4, np.int64))
+                    kept[0] += slots[: series.values].sum()
+                    kept[1:] += slots[series.missing_slot :]
+        return found
+
+
+def version_stats(
+    seen: VersionCounts, *, traffic_share: float | None, configured_share: float | None
+) -> VersionStats:
+    """The statistics of one version."""
+    counts, service = seen.counts, seen.counts.service
+    features = {name: cells for name, cells in seen.cells().items() if cells.sum()}
+    states = sum(features.values(), np.zeros(4, np.int64))
+    rates = {name: k / k.sum() for name, k in features.items()}
+    whole = states / states.sum() if features else None
+    failures = service.failed_rows().total()
+    rows = counts.rows()
     return VersionStats(
-        version=version,
-        stage=stage,
+        version=seen.record.version,
+        stage=seen.record.stage,
         requests=service.counters["requests"],
-        rows=counts.rows(),
+        rows=rows,
         failed=service.counters["failed"],
         failed_rows=service.counters["failed_rows"],
         errors=dict(sorted(service.request_errors.items())),
         row_errors=dict(sorted(service.row_errors.items())),
-        error_rate=failures / (failures + counts.rows()) if failures + counts.rows() else None,
+        error_rate=failures / (failures + rows) if failures + rows else None,
         latency_ms=latency_of(service.latency),
         cold_starts=service.counters["cold"],
         stale_routing=service.counters["stale_routing"],
         lost=service.counters["lost"],
         saturated=bool(counts.saturated),
-        predictions=_predictions(counts, profiles),
-        missing_rate=float(sum(k[1] for k in features.values()) / cells) if cells else None,
-        expired_rate=float(sum(k[2] for k in features.values()) / cells) if cells else None,
+        predictions=_predictions(seen),
+        missing_rate=None if whole is None else float(whole[1]),
+        expired_rate=None if whole is None else float(whole[2]),
         features={
-            name: FeatureQuality(
-                missing=float(k[1] / k.sum()),
-                expired=float(k[2] / k.sum()),
-                invalid=float(k[3] / k.sum()),
-            )
-            for name, k in features.items()
-            if k.sum()
+            name: FeatureQuality(missing=k[1], expired=k[2], invalid=k[3])
+            for name, k in rates.items()
         },
         traffic_share=traffic_share,
         configured_share=configured_share,
@@ -183,7 +198,7 @@ def latency_of(buckets: NDArray[np.int64]) -> dict[str, Latency]:
     """Percentiles in milliseconds of each part."""
     found: dict[str, Latency] = {}
     for part, scale in zip(PARTS, SCALES, strict=True):
-        counts = buckets[scale.first : scale.first + scale.size].tolist()
+        counts = buckets[scale.first : scale.first + scale.size]
         found[part] = Latency(
             p50=_ms(quantile(scale, counts, 0.50)),
             p95=_ms(quantile(scale, counts, 0.95)),
@@ -214,29 +229,14 @@ def split_check(
     )
 
 
-def cells_by_state(counts: Counts, profiles: Sequence[Profile]) -> dict[str, NDArray[np.int64]]:
-    """Cells by state (present, missing, expired, invalid) of every feature."""
-    found: dict[str, NDArray[np.int64]] = {}
-    for profile in profiles:
-        slots = counts.series[profile.digest]
-        for series, start in zip(profile.series, profile.offsets, strict=False):
-            if series.kind != "feature":
-                continue
-            states = slots[start + series.missing_slot : start + series.size]
-            present = slots[start : start + series.values].sum()
-            kept = found.setdefault(series.name, np.zeros(4, np.int64))
-            kept += np.concatenate(([present], states))
-    return found
-
-
-def _predictions(counts: Counts, profiles: Sequence[Profile]) -> list[PredictionStats]:
+def _predictions(seen: VersionCounts) -> list[PredictionStats]:
     """The distribution under the profile that holds most of the window's rows."""
-    profile = max(profiles, key=lambda p: int(counts.series[p.digest][-1]))
-    slots = counts.series[profile.digest]
+    counts = seen.counts.series
+    profile = max(seen.profiles, key=lambda p: int(counts[p.digest][-1]))
     found: list[PredictionStats] = []
-    for series, start in zip(profile.series, profile.offsets, strict=False):
+    for series, slots in profile.parts(counts[profile.digest]):
         if series.kind == "prediction":
-            values = slots[start : start + series.values].tolist()
+            values = slots[: series.values].tolist()
             bins = [(label, k) for label, k in zip(series.labels(), values, strict=False) if k]
             found.append(PredictionStats(series=series.name, n=sum(values), bins=bins))
     return found

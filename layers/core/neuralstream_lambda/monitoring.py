@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from functools import cache
 
-from neuralstream_core.monitoring.adoption import Adoptions
-from neuralstream_core.monitoring.alarms import Alarms
-from neuralstream_core.monitoring.archive import Archive
-from neuralstream_core.monitoring.evaluation import Evaluation
+from neuralstream_core.monitoring.baseline import Adoptions
+from neuralstream_core.monitoring.evaluation import Alarms, Evaluation
 from neuralstream_core.monitoring.layout import named_window
 from neuralstream_core.monitoring.profile import ProfileCache
-from neuralstream_core.monitoring.reader import CounterReader
+from neuralstream_core.monitoring.reader import Archive, CounterReader
 from neuralstream_core.monitoring.reports import Reports
 from neuralstream_core.registry.artifacts import ArtifactStore
 from neuralstream_core.registry.registry import Registry

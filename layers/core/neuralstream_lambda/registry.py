@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from neuralstream_core.errors import Invalid
 from neuralstream_core.features.catalog import Catalog
 from neuralstream_core.memory import function_memory
-from neuralstream_core.monitoring.adoption import Adoptions
-from neuralstream_core.monitoring.baseline import BaselineProfiler
+from neuralstream_core.monitoring.baseline import Adoptions, BaselineProfiler
 from neuralstream_core.registry.artifacts import ArtifactStore
 from neuralstream_core.registry.issuer import Issuer
 from neuralstream_core.registry.lineage import LineageAnswer, graph_of, lineage_of

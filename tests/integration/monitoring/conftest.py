@@ -8,11 +8,9 @@ from typing import Any
 
 import pytest
 
-from neuralstream_core.monitoring.alarms import Alarms
-from neuralstream_core.monitoring.archive import Archive
-from neuralstream_core.monitoring.evaluation import Evaluation
+from neuralstream_core.monitoring.evaluation import Alarms, Evaluation
 from neuralstream_core.monitoring.profile import ProfileCache
-from neuralstream_core.monitoring.reader import CounterReader
+from neuralstream_core.monitoring.reader import Archive, CounterReader
 from neuralstream_core.monitoring.recorder import RedisRecorder
 from neuralstream_core.monitoring.reports import Reports
 from neuralstream_core.registry.artifacts import ArtifactStore

@@ -13,9 +13,9 @@ from onnx import helper
 
 from neuralstream_core.errors import Invalid
 from neuralstream_core.features import ViewSpec
-from neuralstream_core.monitoring.alarms import Alarms
 from neuralstream_core.monitoring.baseline import BaselineProfiler
 from neuralstream_core.monitoring.decision import DriftStatus
+from neuralstream_core.monitoring.evaluation import Alarms
 from neuralstream_core.monitoring.layout import named_window
 from neuralstream_core.monitoring.profile import ProfileCache
 from neuralstream_core.monitoring.reader import CounterReader

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from neuralstream_core.errors import Conflict, Invalid, Unavailable
-from neuralstream_core.monitoring.adoption import Adoptions
-from neuralstream_core.monitoring.alarms import State
+from neuralstream_core.monitoring.baseline import Adoptions
 from neuralstream_core.monitoring.decision import DriftStatus
+from neuralstream_core.monitoring.evaluation import State
 from neuralstream_core.monitoring.layout import HOUR, Window, last_hours, named_window
 from tests.support.monitoring import NAMESPACE, Watched
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from neuralstream_core.monitoring.alarms import State, next_status
 from neuralstream_core.monitoring.decision import DriftStatus
+from neuralstream_core.monitoring.evaluation import State, next_status
 
 O, W, D = DriftStatus.OK, DriftStatus.WARNING, DriftStatus.DRIFT  # noqa: E741 - a row of them reads as a picture
 I, N = DriftStatus.INSUFFICIENT_DATA, DriftStatus.NO_REFERENCE  # noqa: E741 - the same
@@ -19,7 +17,7 @@ def replay(windows):
     state, seen = State(), []
     for window in windows:
         status, recent = next_status(state, window)
-        state = replace(state, status=status, recent=recent)
+        state = State(status=status, recent=recent)
         seen.append(status)
     return seen
 

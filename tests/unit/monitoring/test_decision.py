@@ -8,9 +8,9 @@ import pytest
 from benchmarks.drift_simulation import NOMINAL, SCENARIOS, alarm_rate
 from neuralstream_core.monitoring.binning import build_profile
 from neuralstream_core.monitoring.counting import count_series, read_column
-from neuralstream_core.monitoring.decision import DriftStatus, Rule, alpha_for, groups_of, judge
-from neuralstream_core.monitoring.drift import overall
+from neuralstream_core.monitoring.decision import DriftStatus, alpha_for, judge, overall
 from neuralstream_core.monitoring.profile import bare_profile
+from neuralstream_core.monitoring.statistics import groups_of
 from neuralstream_core.registry.records import FeatureRef
 
 ALPHA = 1e-4
@@ -146,7 +146,7 @@ def test_a_rare_category_of_the_tail_is_no_alarm():
 
 def test_the_term_that_set_the_threshold_is_named():
     small, large = compare(NORMAL, NORMAL[:210]), compare(NORMAL, NORMAL[:4000])
-    assert (small.set_by, large.set_by) == ("sample_size", "practical")
+    assert (small.threshold_set_by, large.threshold_set_by) == ("sample_size", "practical")
     assert small.threshold > 0.1 == large.threshold
     assert small.alert_threshold == 0.2
 
@@ -175,8 +175,8 @@ def test_groups_cover_every_bin_once(distinct):
 def test_the_budget_is_shared_by_all_tests():
     features = [FeatureRef(view="v", feature=f"f{i}", dtype="float64") for i in range(20)]
     profile = build_profile(features, {f"f{i}": NORMAL for i in range(20)})
-    assert alpha_for(profile, Rule()) == pytest.approx(1 / (720 * 62))
-    assert alpha_for(bare_profile(features, None), Rule()) <= 0.05
+    assert alpha_for(profile) == pytest.approx(1 / (720 * 62))
+    assert alpha_for(bare_profile(features, None)) <= 0.05
 
 
 def test_a_series_without_a_baseline_says_so_and_still_counts_what_is_missing():

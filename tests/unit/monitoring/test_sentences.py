@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from neuralstream_core.monitoring.binning import build_profile
 from neuralstream_core.monitoring.counting import count_series, read_column
-from neuralstream_core.monitoring.decision import DriftStatus, judge
+from neuralstream_core.monitoring.decision import DriftStatus, Rate, judge
 from neuralstream_core.monitoring.drift import drift_report
-from neuralstream_core.monitoring.failures import ALL_CODES, FailureTest, RateTest, Traffic
+from neuralstream_core.monitoring.failures import ALL_CODES, FailureTest, Traffic
 from neuralstream_core.monitoring.layout import last_hours
 from neuralstream_core.monitoring.profile import Profile, Series
 from neuralstream_core.monitoring.sentences import (
@@ -303,7 +303,7 @@ def test_a_series_without_a_baseline_still_says_what_is_missing():
 
 def test_failed_rows_are_told_with_their_code_and_what_was_expected():
     def sentence(code, codes, failed, reference):
-        test = RateTest(reference, failed / 1200, 0.0, DriftStatus.DRIFT)
+        test = Rate(reference=reference, current=failed / 1200, p=0.0, status=DriftStatus.DRIFT)
         return failure_sentence(FailureTest(code, codes, failed, 1200, 0, test))
 
     assert sentence("missing_features", 1, 400, 0.0) == (
