@@ -7,12 +7,19 @@ from typing import Annotated, TypeAlias
 
 from aws_lambda_powertools.event_handler.openapi.params import Path, Query
 
-from neuralstream_core.features.answers import BatchAnswer, RowAnswer, ViewAnswer, ViewList
+from neuralstream_core.features.answers import (
+    BatchAnswer,
+    ColumnsAnswer,
+    RowAnswer,
+    ViewAnswer,
+    ViewList,
+    columns_json,
+)
 from neuralstream_core.features.requests import BatchRequest, path_entities
 from neuralstream_core.settings import StoreSettings
 from neuralstream_lambda.access import Scope
 from neuralstream_lambda.arguments import NextToken, PathName
-from neuralstream_lambda.resolver import Resolver, needs
+from neuralstream_lambda.resolver import Resolver, Response, answers, json_response, needs
 from neuralstream_lambda.wiring import feature_store
 
 
@@ -74,12 +81,18 @@ def read(feature_view: PathName, entity_id: EntityPath, features: FeatureNames =
 @app.post(
     "/features/batch",
     tags=TAGS,
+    responses=answers(BatchAnswer | ColumnsAnswer, 200),
     **needs(Scope.FEATURES_READ, smaller_answer="ask for fewer entities or features"),
 )
-def read_batch(body: BatchRequest) -> BatchAnswer:
+def read_batch(body: BatchRequest) -> Response[BatchAnswer | ColumnsAnswer]:
     """Many entities' features in the order of the request; an unknown one is a row of NOT_FOUND."""
-    store = feature_store(settings)
-    return BatchAnswer.of(store.read_many(body.feature_view, body.entities, body.features))
+    store, view, features = feature_store(settings), body.feature_view, body.features
+    if body.layout == "rows":
+        return json_response(BatchAnswer.of(store.read_many(view, body.entities, features)))
+    times = body.event_timestamps
+    return json_response(
+        columns_json(store.read_columns(view, body.entities, features, event_times=times))
+    )
 
 
 lambda_handler = app.handler

@@ -63,9 +63,9 @@ def delete_view(name: PathName) -> Response[ViewDeletion]:
     ),
 )
 def write(body: WriteRequest) -> WriteAnswer:
-    """Write one row or many; the newest event time of each value wins."""
-    rows, where = body.given()
-    result = feature_store(settings).write(body.feature_view, rows, where=where)
+    """Write one row or many, by row or by column; the newest event time of each value wins."""
+    store = feature_store(settings)
+    (result,) = store.commit([store.prepare(body.feature_view, body.given())])
     return WriteAnswer.of(body.feature_view, result)
 
 

@@ -5,23 +5,26 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from pydantic import BaseModel, Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic_core import to_json
 from typing_extensions import TypedDict
 
 from neuralstream_core.features.entity import entity_json
-from neuralstream_core.features.rows import Entity, Row, WriteResult
+from neuralstream_core.features.reads import ManyColumns, ManyRows
+from neuralstream_core.features.rows import NEVER, CellStatus, Entity, Row, WriteResult
 from neuralstream_core.features.schema import Feature, FeatureView
-from neuralstream_core.features.store import ManyRows
 from neuralstream_core.features.values import Dtype
 from neuralstream_core.time import iso
 
 __all__ = [
     "BatchAnswer",
     "BatchRow",
+    "ColumnsAnswer",
     "RowAnswer",
     "ViewAnswer",
     "ViewDeletion",
     "ViewList",
     "WriteAnswer",
+    "columns_json",
 ]
 
 StatusMap = Annotated[
@@ -177,6 +180,69 @@ class BatchAnswer(BaseModel):
             for entity, row in zip(read.entities, read.rows, strict=True)
         ]
         return cls.model_construct(feature_view=read.view.name, results=results)
+
+
+class ColumnsAnswer(BaseModel):
+    """The same in columns: row ``i`` of every list belongs to ``entity_ids[i]``."""
+
+    feature_view: str
+    entity_ids: list[str | list[str]]
+    columns: Annotated[
+        dict[str, list[Any]],
+        Field(
+            description="the values of each feature, in the order asked for; null where there is none",
+            examples=[{"age": [41, None, None], "score": [0.5, 0.25, None]}],
+        ),
+    ]
+    status: Annotated[
+        dict[str, dict[str, list[int]]],
+        Field(
+            description="by feature, the rows that are NULL, EXPIRED or NOT_FOUND; every other cell is "
+            "present, and a feature that is present in every row is left out",
+            examples=[{"age": {"NULL": [1], "NOT_FOUND": [2]}, "score": {"NOT_FOUND": [2]}}],
+        ),
+    ]
+    event_timestamps: Annotated[
+        list[str | None] | None,
+        Field(
+            description="newest event time of each row among these features, null if there is none; "
+            "only if asked for"
+        ),
+    ] = None
+
+
+def columns_json(read: ManyColumns) -> str:
+    """The JSON of a `ColumnsAnswer`."""
+    block = read.block
+    columns: dict[str, list[Any]] = {}
+    status: dict[str, dict[str, list[int]]] = {}
+    for at, name in enumerate(block.names):
+        cells = block.columns[name].tolist()
+        if read.view.feature(name).dtype is Dtype.TIMESTAMP:
+            texts = {time: iso(time) for time in set(cells)}
+            cells = [texts[time] for time in cells]
+        codes = block.status[:, at]
+        for row in codes.nonzero()[0].tolist():
+            cells[row] = None
+        found = {
+            code.name: (codes == code).nonzero()[0].tolist()
+            for code in CellStatus
+            if code and (codes == code).any()
+        }
+        if found:
+            status[name] = found
+        columns[name] = cells
+    answer: dict[str, Any] = {
+        "feature_view": read.view.name,
+        "entity_ids": [entity_json(entity) for entity in read.entities],
+        "columns": columns,
+        "status": status,
+    }
+    if block.event_times is not None:
+        times = block.event_times.tolist()
+        known = {time: None if time == NEVER else iso(time) for time in set(times)}
+        answer["event_timestamps"] = [known[time] for time in times]
+    return to_json(answer, inf_nan_mode="null").decode()
 
 
 def _timestamps(view: FeatureView, names: tuple[str, ...]) -> list[str]:
