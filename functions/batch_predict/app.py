@@ -14,6 +14,7 @@ from aws_lambda_powertools.event_handler.openapi.params import Path, Query
 
 from neuralstream_core.schedules import ScheduleSpec
 from neuralstream_core.schedules.answers import ScheduleAnswer, ScheduleDeletion, SchedulesAnswer
+from neuralstream_core.serving.batch.columns import BatchColumns
 from neuralstream_core.serving.batch.jobs import JobPage, JobRecord
 from neuralstream_core.serving.batch.requests import BatchAnswer, BatchBody, job_spec
 from neuralstream_core.serving.inference import ending_in
@@ -41,10 +42,12 @@ Limit: TypeAlias = Annotated[int, Query(ge=1, le=100)]
 @app.post(
     "/predict/<model_name>/batch",
     tags=["batch_predict"],
-    responses=answers(BatchAnswer, 200) | answers(JobRecord, 202),
+    responses=answers(BatchAnswer | BatchColumns, 200) | answers(JobRecord, 202),
     **needs(Scope.PREDICT, smaller_body=FILES, smaller_answer=FILES),
 )
-def predict_batch(model_name: PathModel, body: BatchBody) -> Response[BatchAnswer | JobRecord]:
+def predict_batch(
+    model_name: PathModel, body: BatchBody
+) -> Response[BatchAnswer | BatchColumns | JobRecord]:
     """Predict for up to 1000 entities at once, or start a job that reads and writes files."""
     if body.entity_ids is not None:
         return json_response(predict_rows(settings, model_name, body))
