@@ -21,7 +21,8 @@ HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE.parent), str(HERE)]
 
 from _env import ensure  # noqa: E402 - after the path
-from _servers import Http, Worker, free_port, running  # noqa: E402 - after the path
+from _http import Http  # noqa: E402 - after the path
+from _servers import Worker, free_port, running  # noqa: E402 - after the path
 from _stores import Keep, store  # noqa: E402 - after the path
 
 from neuralstream_core.redis import connect  # noqa: E402 - after the path

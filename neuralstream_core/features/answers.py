@@ -27,6 +27,7 @@ __all__ = [
     "columns_json",
 ]
 
+_ABSENT = (CellStatus.NULL, CellStatus.EXPIRED, CellStatus.NOT_FOUND)
 StatusMap = Annotated[
     dict[str, str],
     Field(description="NULL, EXPIRED or NOT_FOUND, for every feature that is not present"),
@@ -216,25 +217,22 @@ def columns_json(read: ManyColumns) -> str:
     block = read.block
     columns: dict[str, list[Any]] = {}
     status: dict[str, dict[str, list[int]]] = {}
+    complete = block.complete
     for at, name in enumerate(block.names):
         cells = block.columns[name].tolist()
         if read.view.feature(name).dtype is Dtype.TIMESTAMP:
             texts = {time: iso(time) for time in set(cells)}
             cells = [texts[time] for time in cells]
-        codes = block.status[:, at]
-        for row in codes.nonzero()[0].tolist():
-            cells[row] = None
-        found = {
-            code.name: (codes == code).nonzero()[0].tolist()
-            for code in CellStatus
-            if code and (codes == code).any()
-        }
-        if found:
-            status[name] = found
+        if not complete and block.status[:, at].any():
+            codes = block.status[:, at]
+            for row in codes.nonzero()[0].tolist():
+                cells[row] = None
+            places = {code.name: (codes == code).nonzero()[0].tolist() for code in _ABSENT}
+            status[name] = {code: rows for code, rows in places.items() if rows}
         columns[name] = cells
     answer: dict[str, Any] = {
         "feature_view": read.view.name,
-        "entity_ids": [entity_json(entity) for entity in read.entities],
+        "entity_ids": read.entities,  # a composite one is a tuple, which JSON has as a list
         "columns": columns,
         "status": status,
     }

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 from pydantic import AwareDatetime, BaseModel, Field, StringConstraints, model_validator
 
 from neuralstream_core.features.entity import entity_json
+from neuralstream_core.features.requests import Layout
 from neuralstream_core.features.rows import Entity
 from neuralstream_core.serving.batch.locations import InputFormat, OutputFormat
 from neuralstream_core.serving.requests import AnyEntity
@@ -35,7 +36,7 @@ __all__ = [
     "job_spec",
 ]
 
-_ROW_FIELDS = frozenset({"entity_ids", "feature_view", "entities", "features"})
+_ROW_FIELDS = frozenset({"entity_ids", "feature_view", "entities", "features", "layout"})
 
 S3Uri = Annotated[str, Field(min_length=6, max_length=1024, description="s3://bucket/key")]
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -95,6 +96,10 @@ class BatchBody(Frozen):
         description="values that override the store or only the request can give, one list each",
     )
     version: VersionName | None = Field(default=None, description="pins a version")
+    layout: Layout = Field(
+        default="rows",
+        description="of the answer: rows: one object an entity; columns: one list a field",
+    )
     input: S3Uri | None = Field(default=None, description="a .csv, .jsonl or .parquet of entities")
     output: S3Uri | None = Field(default=None, description="folder under which the job writes")
     input_format: InputFormat | None = None
