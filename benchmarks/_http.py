@@ -8,11 +8,12 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 from _harness import ROOT  # noqa: F401 - puts the project on the path
 
-from neuralstream_local.functions import Context, load
+from neuralstream_local.functions import load
 from neuralstream_local.laptop import laptop_template
 from neuralstream_local.stack import Stack
 
@@ -79,7 +80,9 @@ class Laptop:
             "body": body.decode(),
             "isBase64Encoded": False,
         }
-        context = Context(declared, "bench", float("inf"))
+        context = SimpleNamespace(
+            aws_request_id="bench", get_remaining_time_in_millis=lambda: 30_000
+        )
 
         def call() -> dict[str, Any]:
             answer: dict[str, Any] = handle(event, context)

@@ -60,7 +60,7 @@ def columns_json(
     model: str, entities: Sequence[Entity], answered: PredictionColumns, at: Micros
 ) -> str:
     """The JSON of a `BatchColumns`."""
-    from neuralstream_core.serving.batch.output import answer_columns
+    from neuralstream_core.serving.predictions import answer_columns
 
     columns: dict[str, Any] = answer_columns(answered)
     columns["version"] = [answered.versions[place] for place in answered.version.tolist()]
