@@ -1,14 +1,18 @@
-"""Reading features: ours beside a bare MGET, on one node and on a cluster of three.
+"""Reading features: ours beside a bare MGET, on one node and on a cluster of three, and over HTTP.
 
 python benchmarks/features_read.py [--seconds 2] [--quick]
 """
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import redis
 from _harness import BareRedis, Group, Report, arguments
+from _http import laptop
 from _stores import Keep, entities, registry, rows, store, view
+from pydantic_core import from_json
 
 from neuralstream_core.features import BlockRead, ViewRead
 from neuralstream_core.redis import connect
@@ -19,11 +23,13 @@ from tests.support.redis_cluster import EmbeddedCluster
 COUNTS = (1, 10, 100, 1000)
 WIDTHS = (20, 100)
 LIMIT = "bare MGET, one node"
+ROUTE = "POST /features/batch"
 WORKLOAD = (
     "Rows of float64 features, every one written once with one event time and a TTL of a day. "
     "`bare` is one blocking socket with hiredis and nothing else; it leaves the values packed. "
     "NeuralStream answers what the engine predicts from: a column per feature and a status per cell (`rows`: "
-    "an event time per cell too)."
+    "an event time per cell too). Over HTTP: the laptop stack on one keep-alive connection, all on the same "
+    "cores; the answer is received whole, and parsed where it says so."
 )
 
 
@@ -93,7 +99,53 @@ def main() -> int:
         bare.close()
         usual.close()
         usual_cluster.close()
+    report.add(_over_http(given.seconds))
     return report.save(quick=given.quick)
+
+
+def _over_http(seconds: float) -> Group:
+    """1000 × 20 over HTTP in both layouts, beside a bare MGET of the same keys."""
+    count, width = 1000, 20
+    ids = entities(count)
+    values = {f"f{i}": [row["features"][f"f{i}"] for row in rows(ids, width)] for i in range(width)}
+    with laptop() as api:
+        api.put_view("wide", width)
+        given = {"feature_view": "wide", "entity_ids": ids}
+        api.call("POST", "/features/write", {**given, "columns": values})
+        in_rows = json.dumps(given).encode()
+        in_columns = json.dumps({**given, "layout": "columns"}).encode()
+
+        def read(body: bytes) -> bytes:
+            return api.http.request("POST", "/features/batch", body)
+
+        answer = from_json(read(in_columns))
+        assert (answer["columns"], answer["status"]) == (values, {})  # noqa: S101
+        usual = redis.Redis(port=api.stack.redis.port)
+        stored = {key.split(b":", 3)[3].decode(): key for key in usual.scan_iter("default:f:*")}
+        usual.close()
+        bare = BareRedis("127.0.0.1", api.stack.redis.port)
+        mget = (b"MGET", *[stored[entity] for entity in ids])
+        cases = {
+            LIMIT: lambda: bare.call(*mget),
+            "HTTP, columns": lambda: read(in_columns),
+            "HTTP, columns, parsed by pydantic_core": lambda: from_json(read(in_columns)),
+            "HTTP, columns, parsed by json": lambda: json.loads(read(in_columns)),
+            "HTTP, rows": lambda: read(in_rows),
+            "HTTP, rows, parsed by json": lambda: json.loads(read(in_rows)),
+            "the handler alone, columns": api.handler("FeatureReadFunction", ROUTE, in_columns),
+            "the handler alone, rows": api.handler("FeatureReadFunction", ROUTE, in_rows),
+        }
+        group = Group(
+            f"read {count} × {width} float64 over HTTP",
+            LIMIT,
+            rows=count,
+            budgets={"HTTP, columns": 6.0},
+        )
+        group.notes["bytes of the answer in columns"] = len(read(in_columns))
+        group.notes["bytes of the answer in rows"] = len(read(in_rows))
+        group.measure(cases, seconds)
+        bare.close()
+    return group
 
 
 if __name__ == "__main__":

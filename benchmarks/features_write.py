@@ -1,14 +1,17 @@
-"""Writing features: ours beside bare SETs of the same bytes, on one node and on a cluster of three.
+"""Writing features by row and by column: ours beside bare SETs, on one node, a cluster and over HTTP.
 
 python benchmarks/features_write.py [--seconds 2] [--quick]
 """
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 
+import numpy as np
 import redis
 from _harness import BareRedis, Group, Report, arguments
+from _http import laptop
 from _stores import Keep, entities, registry, rows, store, view
 
 from neuralstream_core.redis import connect
@@ -18,11 +21,13 @@ from tests.support.redis_cluster import EmbeddedCluster
 
 SIZES = ((1, 20), (100, 20), (1000, 20), (1000, 100), (10_000, 20))
 LIMIT = "bare pipelined SETs, one node"
+ROUTE = "POST /features/write"
 WORKLOAD = (
     "Rows of float64 features, each call with a newer event time, so that every cell replaces a stored "
     "one. The limit sends the same packed bytes with plain SETs: no schema, no checks, no comparison of "
     "event times. `partial` writes half of the features, whose merge with the stored other half is the "
-    "script's long way."
+    "script's long way. `lists` and `arrays` are columns of Python floats and of numpy. Over HTTP: the "
+    "laptop stack on the same cores."
 )
 
 
@@ -61,10 +66,18 @@ def main() -> int:
                     pipe.execute()
 
             keep.keeping = False
+            ids, lists = in_columns(written)
+            arrays = {feature: np.array(values) for feature, values in lists.items()}
+
+            def by_column(columns, name=name, ids=ids):
+                return single.write_columns(name, ids, columns, datetime.now(UTC).isoformat())
+
             cases = {
                 LIMIT: lambda s=sets: bare.pipeline(s),
                 "redis-py pipelined SETs, one node": lambda s=sets: by_redis_py(s),
                 "NeuralStream, one node": lambda n=name, w=written: single.write(n, now(w)),
+                "NeuralStream lists, one node": lambda c=lists, w=by_column: w(c),
+                "NeuralStream arrays, one node": lambda c=arrays, w=by_column: w(c),
                 "NeuralStream, cluster": lambda n=name, w=written: three.write(n, now(w)),
                 "NeuralStream partial, one node": lambda n=name, h=half: single.write(n, now(h)),
             }
@@ -81,7 +94,48 @@ def main() -> int:
         report.add(_bytes_of_fifty(single, bare, keep))
         bare.close()
         usual.close()
+    report.add(_over_http(given.seconds))
     return report.save(quick=given.quick)
+
+
+def in_columns(written) -> tuple[list[str], dict[str, list[float]]]:
+    """Ids and columns of rows; the values are new objects, in the order in which JSON would make them."""
+    columns = {f: [r["features"][f] for r in written] for f in written[0]["features"]}
+    return [row["entity_id"] for row in written], json.loads(json.dumps(columns))
+
+
+def _over_http(seconds: float) -> Group:
+    """10,000 × 20 over HTTP in columns, and by row as far as a body may have: half of it."""
+    count, width = 10_000, 20
+    written = rows(entities(count), width)
+    for row in written:
+        del row["event_timestamp"]
+    with laptop() as api:
+        api.put_view("wide", width)
+
+        def send(body):
+            return lambda: api.http.request("POST", "/features/write", body)
+
+        ids, columns = in_columns(written)
+        whole = json.dumps({"feature_view": "wide", "entity_ids": ids, "columns": columns}).encode()
+        halves = [
+            json.dumps({"feature_view": "wide", "rows": written[at : at + count // 2]}).encode()
+            for at in (0, count // 2)
+        ]
+        bare = BareRedis("127.0.0.1", api.stack.redis.port)
+        sets = [(b"SET", f"bench:{i}", b"x" * 200, b"PX", 86_400_000) for i in range(count)]
+        cases = {
+            LIMIT: lambda: bare.pipeline(sets),
+            "HTTP, columns": send(whole),
+            "HTTP, rows, two requests": lambda: [send(half)() for half in halves],
+            "the handler alone, columns": api.handler("FeatureWriteFunction", ROUTE, whole),
+        }
+        group = Group(f"write {count} × {width} float64 over HTTP", LIMIT, rows=count)
+        group.notes["bytes of the request in columns"] = len(whole)
+        group.notes["bytes of the requests in rows"] = sum(map(len, halves))
+        group.measure(cases, seconds)
+        bare.close()
+    return group
 
 
 def _bytes_of_fifty(online, bare, keep) -> Group:

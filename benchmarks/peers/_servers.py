@@ -14,10 +14,12 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from _http import Http
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-__all__ = ["Http", "Worker", "free_port", "running"]
+__all__ = ["Worker", "free_port", "running"]
 
 HERE = Path(__file__).parent
 
@@ -27,29 +29,6 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
-
-
-class Http:
-    """One keep-alive connection; the same client for every server that is measured."""
-
-    def __init__(self, port: int) -> None:
-        self.connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
-
-    def request(self, method: str, path: str, body: bytes | None = None) -> bytes:
-        """The body of a 2xx answer; anything else fails the run."""
-        headers = {"content-type": "application/json"}
-        try:
-            self.connection.request(method, path, body, headers)
-            answer = self.connection.getresponse()
-        except (BrokenPipeError, ConnectionResetError, http.client.RemoteDisconnected):
-            # The server ended an idle connection between two groups; the first call is warm-up.
-            self.connection.close()
-            self.connection.request(method, path, body, headers)
-            answer = self.connection.getresponse()
-        data = answer.read()
-        if answer.status >= 300:
-            raise RuntimeError(f"{method} {path}: {answer.status} {data[:500]!r}")
-        return data
 
 
 @contextlib.contextmanager

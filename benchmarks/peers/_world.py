@@ -11,7 +11,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +20,8 @@ HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE.parent), str(HERE)]
 
 from _env import ensure  # noqa: E402 - after the path
-from _servers import Http, Worker, free_port, running  # noqa: E402 - after the path
+from _http import Http, Laptop  # noqa: E402 - after the path
+from _servers import Worker, free_port, running  # noqa: E402 - after the path
 from _stores import Keep, store  # noqa: E402 - after the path
 
 from neuralstream_core.redis import connect  # noqa: E402 - after the path
@@ -100,16 +100,8 @@ class Model:
         self.rows = rows
 
 
-@dataclass
-class Ours:
+class Ours(Laptop):
     """Our laptop stack with a view of each width, a thousand entities and the model in production."""
-
-    stack: Stack
-    http: Http
-
-    def call(self, method: str, path: str, body: Any = None) -> Any:
-        data = None if body is None else json.dumps(body).encode()
-        return json.loads(self.http.request(method, path, data))
 
 
 def sdk(api: Any) -> tuple[Any, Keep]:

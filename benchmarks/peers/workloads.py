@@ -13,7 +13,7 @@ from typing import Any
 import growth
 import system
 from _harness import BareRedis, Group, Report
-from _servers import Http
+from _http import Http
 from _world import FEATURES, Model, alternate, feast, feast_server, model_server, ours, sdk, timed
 
 from neuralstream_core.features import BlockRead
@@ -62,6 +62,7 @@ def read(folder: Path, model: Model, rounds: int) -> Report:
                 )
                 report.add(group)
                 asked = json.dumps({"feature_view": f"v{width}", "entity_ids": ids}).encode()
+                in_columns = json.dumps({**json.loads(asked), "layout": "columns"}).encode()
                 names = [f"v{width}:f{i}" for i in range(width)]
                 wanted = json.dumps({"features": names, "entities": {"user": ids}}).encode()
                 group = Group(f"HTTP read, {count} × {width}", "bare MGET", rows=count)
@@ -71,6 +72,11 @@ def read(folder: Path, model: Model, rounds: int) -> Report:
                         "bare MGET": timed(lambda m=mget: bare.call(*m)),
                         "NeuralStream": timed(
                             lambda a=asked: json.loads(
+                                api.http.request("POST", "/features/batch", a)
+                            )
+                        ),
+                        "NeuralStream, columns": timed(
+                            lambda a=in_columns: json.loads(
                                 api.http.request("POST", "/features/batch", a)
                             )
                         ),
@@ -104,6 +110,9 @@ def write(folder: Path, model: Model, rounds: int) -> Report:
             {"entity_id": f"user_{i}", "features": {f"f{j}": v for j, v in enumerate(row)}}
             for i, row in enumerate(values)
         ]
+        ids = [row["entity_id"] for row in rows]
+        lists = {f"f{j}": list(column) for j, column in enumerate(zip(*values, strict=True))}
+        arrays = {name: np.array(column) for name, column in lists.items()}
         online.write("v20", rows)
         bare = BareRedis("127.0.0.1", api.stack.redis.port)
         keep.keeping = False
@@ -114,6 +123,12 @@ def write(folder: Path, model: Model, rounds: int) -> Report:
             {
                 "bare pipelined SETs": timed(lambda: bare.pipeline(sets)),
                 "NeuralStream": timed(lambda: online.write("v20", rows)),
+                "NeuralStream, columns of lists": timed(
+                    lambda: online.write_columns("v20", ids, lists)
+                ),
+                "NeuralStream, columns of arrays": timed(
+                    lambda: online.write_columns("v20", ids, arrays)
+                ),
                 "Feast": lambda: worker.call("write", rows=10_000, width=20, repeat=1)[0],
             },
             max(3, rounds // 4),

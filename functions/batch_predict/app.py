@@ -14,6 +14,7 @@ from aws_lambda_powertools.event_handler.openapi.params import Path, Query
 
 from neuralstream_core.schedules import ScheduleSpec
 from neuralstream_core.schedules.answers import ScheduleAnswer, ScheduleDeletion, SchedulesAnswer
+from neuralstream_core.serving.batch.columns import BatchColumns
 from neuralstream_core.serving.batch.jobs import JobPage, JobRecord
 from neuralstream_core.serving.batch.requests import BatchAnswer, BatchBody, job_spec
 from neuralstream_core.serving.inference import ending_in
@@ -45,17 +46,20 @@ Limit: TypeAlias = Annotated[int, Query(ge=1, le=100, description="entries of a 
 @app.post(
     "/predict/<model_name>/batch",
     tags=["batch_predict"],
-    responses=answers(BatchAnswer, {200: "a prediction or an error for each entity"})
+    responses=answers(BatchAnswer | BatchColumns, {200: "a prediction or an error for each entity"})
     | answers(JobRecord, {202: "the job was accepted; `Location` names it"}),
     **needs(Scope.PREDICT, smaller_body=FILES, smaller_answer=FILES, idempotent=True),
 )
-def predict_batch(model_name: PathModel, body: BatchBody) -> Response[BatchAnswer | JobRecord]:
+def predict_batch(
+    model_name: PathModel, body: BatchBody
+) -> Response[BatchAnswer | BatchColumns | JobRecord]:
     """Predict for many entities at once, or start a job from file to file.
 
     With `entity_ids` (at most 1000) the predictions are in the answer, in the order of the request; a row
-    that fails has an error and does not affect the others. With `input` and `output` a job is stored and
-    started: it reads entities from a file in S3 and writes its predictions below `output`; `/jobs/{job_id}`
-    tells how far it is. An `idempotency-key` is heeded for jobs only.
+    that fails has an error and does not affect the others. `layout: columns` answers one list for each
+    field. With `input` and `output` a job is stored and started: it reads entities from a file in S3 and
+    writes its predictions below `output`; `/jobs/{job_id}` tells how far it is. An `idempotency-key` is
+    heeded for jobs only.
     """
     if body.entity_ids is not None:
         return json_response(predict_rows(settings, model_name, body))

@@ -7,12 +7,19 @@ from typing import Annotated, TypeAlias
 
 from aws_lambda_powertools.event_handler.openapi.params import Path, Query
 
-from neuralstream_core.features.answers import BatchAnswer, RowAnswer, ViewAnswer, ViewList
+from neuralstream_core.features.answers import (
+    BatchAnswer,
+    ColumnsAnswer,
+    RowAnswer,
+    ViewAnswer,
+    ViewList,
+    columns_json,
+)
 from neuralstream_core.features.requests import BatchRequest, path_entities
 from neuralstream_core.settings import StoreSettings
 from neuralstream_lambda.access import Scope
 from neuralstream_lambda.arguments import NextToken, PathView
-from neuralstream_lambda.resolver import Resolver, needs
+from neuralstream_lambda.resolver import Resolver, Response, answers, json_response, needs
 from neuralstream_lambda.wiring import feature_store
 
 
@@ -84,16 +91,25 @@ def read(feature_view: PathView, entity_id: EntityPath, features: FeatureNames =
 @app.post(
     "/features/batch",
     tags=TAGS,
+    responses=answers(
+        BatchAnswer | ColumnsAnswer, {200: "a row, or a place in each column, for each entity"}
+    ),
     **needs(Scope.FEATURES_READ, smaller_answer="ask for fewer entities or features"),
 )
-def read_batch(body: BatchRequest) -> BatchAnswer:
+def read_batch(body: BatchRequest) -> Response[BatchAnswer | ColumnsAnswer]:
     """Read many entities' features.
 
     Rows are in the order of the request, duplicates kept; an unknown entity is a row of NOT_FOUND and does
-    not affect the others. At most 1000 entities.
+    not affect the others. At most 1000 entities. `layout: columns` answers one list for each feature, with
+    the statuses of the cells that are not present only.
     """
-    store = feature_store(settings)
-    return BatchAnswer.of(store.read_many(body.feature_view, body.entities, body.features))
+    store, view, features = feature_store(settings), body.feature_view, body.features
+    if body.layout == "rows":
+        return json_response(BatchAnswer.of(store.read_many(view, body.entities, features)))
+    times = body.event_timestamps
+    return json_response(
+        columns_json(store.read_columns(view, body.entities, features, event_times=times))
+    )
 
 
 lambda_handler = app.handler

@@ -78,10 +78,10 @@ def write(body: WriteRequest) -> WriteAnswer:
 
     Of each value the newest event timestamp wins, whatever the order of arrival; an older one is counted as
     stale. Features that are left out keep their values. If a row is invalid, nothing is written and each
-    place is named. At most 10,000 rows.
+    place is named. At most 10,000 rows: as `rows`, or by column as `entity_ids` and `columns`.
     """
-    rows, where = body.given()
-    result = feature_store(settings).write(body.feature_view, rows, where=where)
+    store = feature_store(settings)
+    (result,) = store.commit([store.prepare(body.feature_view, body.given())])
     return WriteAnswer.of(body.feature_view, result)
 
 

@@ -23,8 +23,9 @@ from neuralstream_core.features.rows import (
     WriteRow,
 )
 from neuralstream_core.features.schema import Feature, FeatureView, ViewSpec
-from neuralstream_core.features.store import Batch, DeleteProgress, OnlineStore
+from neuralstream_core.features.store import DeleteProgress, OnlineStore
 from neuralstream_core.features.values import Dtype, parse_time
+from neuralstream_core.features.writes import Batch, GivenColumns, GivenRows
 
 __all__ = [
     "Batch",
@@ -36,6 +37,8 @@ __all__ = [
     "Entity",
     "Feature",
     "FeatureView",
+    "GivenColumns",
+    "GivenRows",
     "OnlineStore",
     "Row",
     "ViewPage",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cached_property, lru_cache
-from typing import Final, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from neuralstream_core.features._layout import Layout, Selection
 from neuralstream_core.features._packing import Decoder, Encoder
@@ -13,6 +13,9 @@ from neuralstream_core.features.rows import Entity
 from neuralstream_core.features.schema import FeatureView
 from neuralstream_core.time import Micros
 from neuralstream_core.types import MAX_ENTITY_ID
+
+if TYPE_CHECKING:
+    from neuralstream_core.features._columns import ColumnEncoder
 
 __all__ = ["Codec"]
 
@@ -35,6 +38,12 @@ class Codec:
     @cached_property
     def encoder(self) -> Encoder:
         return Encoder(self.view, self.layout, self.prefix)
+
+    @cached_property
+    def column_encoder(self) -> ColumnEncoder:
+        from neuralstream_core.features._columns import ColumnEncoder
+
+        return ColumnEncoder(self.view, self.layout, self.prefix)
 
     def _decoder(self, features: tuple[str, ...] | None) -> Decoder:
         """The reader of ``features`` (all when ``None``).

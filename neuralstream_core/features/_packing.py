@@ -29,11 +29,20 @@ from neuralstream_core.features.values import BadValue, Dtype, checker, parse_ti
 from neuralstream_core.time import Micros
 from neuralstream_core.types import MAX_ENTITY_ID, MAX_NAME
 
-__all__ = ["MAX_FUTURE", "Decoder", "Encoder", "PackedRows"]
+__all__ = [
+    "MAX_ERRORS",
+    "MAX_FUTURE",
+    "Decoder",
+    "Encoder",
+    "PackedRows",
+    "event_time",
+    "refused",
+]
 
 MAX_FUTURE: Final = 5 * 60 * 1_000_000
 """How far ahead of the clock an event time may be, in microseconds."""
 MAX_ERRORS: Final = 100
+"""Wrong places that one error names."""
 _EXACT: Final = 2**53
 """Event times stay below this many microseconds, which a Lua number holds exactly."""
 _FIELDS: Final = frozenset({"entity_id", "features", "event_timestamp"})
@@ -126,8 +135,7 @@ class Encoder:
             if len(errors) >= MAX_ERRORS:
                 break
         if errors:
-            more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
-            raise Invalid(f"{errors[0].loc}: {errors[0].msg}{more}", errors=errors)
+            raise refused(errors)
         return packed
 
     def _add_whole(
@@ -180,7 +188,7 @@ class Encoder:
         time = now
         try:
             if row.get("event_timestamp") is not None:
-                time = _event_time(row["event_timestamp"], now)
+                time = event_time(row["event_timestamp"], now)
         except BadValue as error:
             errors.append(FieldError(f"{where}event_timestamp", str(error)))
         features = row.get("features")
@@ -236,7 +244,18 @@ class Encoder:
         return row + b"".join(strings[i] for i in layout.strings if i in strings)
 
 
-def _event_time(value: Any, now: Micros) -> Micros:
+def refused(errors: Sequence[FieldError]) -> Invalid:
+    """The error of a write with these wrong places, of which there is at least one."""
+    more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
+    return Invalid(f"{errors[0].loc}: {errors[0].msg}{more}", errors=errors)
+
+
+def event_time(value: Any, now: Micros) -> Micros:
+    """The event time that a caller gave, in microseconds.
+
+    Raises:
+        BadValue: no time, without a zone, too far in the future or out of range.
+    """
     time = parse_time(value)
     if time > now + MAX_FUTURE:
         raise BadValue("is more than 5 minutes in the future")

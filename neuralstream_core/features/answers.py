@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field, WithJsonSchema
+from pydantic import (
+    BaseModel,
+    Field,
+    WithJsonSchema,
+)
+from pydantic_core import to_json
 from typing_extensions import TypedDict
 
 from neuralstream_core.features.entity import entity_json
-from neuralstream_core.features.rows import Entity, Row, WriteResult
+from neuralstream_core.features.reads import ManyColumns, ManyRows
+from neuralstream_core.features.rows import NEVER, CellStatus, Entity, Row, WriteResult
 from neuralstream_core.features.schema import Feature, FeatureView
-from neuralstream_core.features.store import ManyRows
 from neuralstream_core.features.values import Dtype
 from neuralstream_core.time import iso
 from neuralstream_core.types import FeatureValue
@@ -18,11 +23,13 @@ from neuralstream_core.types import FeatureValue
 __all__ = [
     "BatchAnswer",
     "BatchRow",
+    "ColumnsAnswer",
     "RowAnswer",
     "ViewAnswer",
     "ViewDeletion",
     "ViewList",
     "WriteAnswer",
+    "columns_json",
 ]
 
 Values = Annotated[
@@ -34,6 +41,7 @@ EntityAnswer = Annotated[
     Field(description="as text; of a composite entity a list in the view's key order"),
 ]
 ViewName = Annotated[str, Field(description="the feature view")]
+_ABSENT = (CellStatus.NULL, CellStatus.EXPIRED, CellStatus.NOT_FOUND)
 StatusMap = Annotated[
     dict[str, Annotated[str, WithJsonSchema({"enum": ["NULL", "EXPIRED", "NOT_FOUND"]})]],
     Field(description="NULL, EXPIRED or NOT_FOUND, for every feature that is not present"),
@@ -205,6 +213,66 @@ class BatchAnswer(BaseModel):
             for entity, row in zip(read.entities, read.rows, strict=True)
         ]
         return cls.model_construct(feature_view=read.view.name, results=results)
+
+
+class ColumnsAnswer(BaseModel):
+    """The same in columns: row ``i`` of every list belongs to ``entity_ids[i]``."""
+
+    feature_view: str
+    entity_ids: list[str | list[str]]
+    columns: Annotated[
+        dict[str, list[Any]],
+        Field(
+            description="the values of each feature, in the order asked for; null where there is none",
+            examples=[{"age": [41, None, None], "score": [0.5, 0.25, None]}],
+        ),
+    ]
+    status: Annotated[
+        dict[str, dict[str, list[int]]],
+        Field(
+            description="by feature, the rows that are NULL, EXPIRED or NOT_FOUND; every other cell is "
+            "present, and a feature that is present in every row is left out",
+            examples=[{"age": {"NULL": [1], "NOT_FOUND": [2]}, "score": {"NOT_FOUND": [2]}}],
+        ),
+    ]
+    event_timestamps: Annotated[
+        list[str | None] | None,
+        Field(
+            description="newest event time of each row among these features, null if there is none; "
+            "only if asked for"
+        ),
+    ] = None
+
+
+def columns_json(read: ManyColumns) -> str:
+    """The JSON of a `ColumnsAnswer`."""
+    block = read.block
+    columns: dict[str, list[Any]] = {}
+    status: dict[str, dict[str, list[int]]] = {}
+    complete = block.complete
+    for at, name in enumerate(block.names):
+        cells = block.columns[name].tolist()
+        if read.view.feature(name).dtype is Dtype.TIMESTAMP:
+            texts = {time: iso(time) for time in set(cells)}
+            cells = [texts[time] for time in cells]
+        if not complete and block.status[:, at].any():
+            codes = block.status[:, at]
+            for row in codes.nonzero()[0].tolist():
+                cells[row] = None
+            places = {code.name: (codes == code).nonzero()[0].tolist() for code in _ABSENT}
+            status[name] = {code: rows for code, rows in places.items() if rows}
+        columns[name] = cells
+    answer: dict[str, Any] = {
+        "feature_view": read.view.name,
+        "entity_ids": read.entities,  # a composite one is a tuple, which JSON has as a list
+        "columns": columns,
+        "status": status,
+    }
+    if block.event_times is not None:
+        times = block.event_times.tolist()
+        known = {time: None if time == NEVER else iso(time) for time in set(times)}
+        answer["event_timestamps"] = [known[time] for time in times]
+    return to_json(answer, inf_nan_mode="null").decode()
 
 
 def _timestamps(view: FeatureView, names: tuple[str, ...]) -> list[str]:

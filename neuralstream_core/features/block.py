@@ -20,16 +20,16 @@ from neuralstream_core.features._layout import (
     index_width,
     unreadable,
 )
-from neuralstream_core.features.rows import CellStatus
+from neuralstream_core.features.rows import NEVER, CellStatus
 from neuralstream_core.features.values import Dtype
 from neuralstream_core.time import Micros
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Block", "build_block"]
+__all__ = ["NUMPY", "Block", "build_block"]
 
-_NUMPY: Final[dict[Dtype, np.dtype[Any]]] = {
+NUMPY: Final[dict[Dtype, np.dtype[Any]]] = {
     Dtype.FLOAT32: np.dtype("<f4"),
     Dtype.FLOAT64: np.dtype("<f8"),
     Dtype.INT64: np.dtype("<i8"),
@@ -47,11 +47,14 @@ class Block(NamedTuple):
         status: ``uint8 (n_entities, n_features)`` of `CellStatus`.
         columns: one array per feature, in its own dtype: timestamps as int64 microseconds, strings as
             objects, vectors as ``(n, size)``. Where a cell is not PRESENT: NaN, 0, False or ``None``.
+        event_times: ``int64 (n_entities,)``, the newest event time among each row's cells, `NEVER` where
+            none was ever written; ``None`` if not asked for.
     """
 
     names: tuple[str, ...]
     status: NDArray[np.uint8]
     columns: dict[str, NDArray[Any]]
+    event_times: NDArray[np.int64] | None = None
 
     @property
     def complete(self) -> bool:
@@ -135,13 +138,23 @@ class _RowBuffer:
 
     def status(self, oldest: Micros) -> NDArray[np.uint8]:
         """`CellStatus` ``(rows, cells)``; event times before ``oldest`` are EXPIRED."""
-        bitmaps = self.field(HEAD.size, "u1", 2 * self._bitmap)
-        bits = np.unpackbits(bitmaps, axis=1, bitorder="little")
-        known, null = bits[:, : self.cells], bits[:, 8 * self._bitmap :][:, : self.cells]
+        known, null = self._bits(0), self._bits(1)
         status: NDArray[np.uint8] = np.where(known, null, np.uint8(CellStatus.NOT_FOUND))
         if self.distinct.any() or self.field(self._time_at, "<i8").min() < oldest:
             status[(self.times() < oldest) & known.astype(np.bool_)] = CellStatus.EXPIRED
         return status
+
+    def newest(self, positions: Sequence[int]) -> NDArray[np.int64]:
+        """``(rows,)`` newest event time among the cells at ``positions``; `NEVER` if none is known."""
+        cells = [position for position in positions if position < self.cells]
+        times = np.where(self._bits(0)[:, cells], self.times()[:, cells], NEVER)
+        found: NDArray[np.int64] = times.max(axis=1, initial=NEVER)
+        return found
+
+    def _bits(self, which: int) -> NDArray[np.uint8]:
+        """One of the two bitmaps as 0 and 1, ``(rows, cells)``."""
+        bitmap = self.field(HEAD.size + which * self._bitmap, "u1", self._bitmap)
+        return np.unpackbits(bitmap, axis=1, count=self.cells, bitorder="little")
 
     def texts(self, layout: Layout, position: int) -> NDArray[Any]:
         """One string per row."""
@@ -163,8 +176,17 @@ class _RowBuffer:
         return found
 
 
-def build_block(selection: Selection, rows: Sequence[bytes | None], now: Micros) -> Block:
+def build_block(
+    selection: Selection,
+    rows: Sequence[bytes | None],
+    now: Micros,
+    *,
+    event_times: bool = False,
+) -> Block:
     """The block of packed ``rows`` (``None``: no such entity) as of ``now``.
+
+    Args:
+        event_times: whether the newest event time of each row is wanted.
 
     Raises:
         Unavailable: a row has an unknown format or is damaged.
@@ -187,7 +209,12 @@ def build_block(selection: Selection, rows: Sequence[bytes | None], now: Micros)
         if not complete:
             column[status[:, j] != CellStatus.PRESENT] = _absent(column.dtype)
         columns[name] = column
-    return Block(selection.names, status, columns)
+    newest: NDArray[np.int64] | None = None
+    if event_times:
+        newest = np.full(len(rows), NEVER)
+        for buffer in buffers:
+            newest[buffer.at] = buffer.newest(selection.positions)
+    return Block(selection.names, status, columns, newest)
 
 
 def _column(
@@ -195,7 +222,7 @@ def _column(
 ) -> NDArray[Any]:
     feature = layout.features[position]
     string = feature.dtype is Dtype.STRING
-    dtype = np.dtype(object) if string else _NUMPY[feature.dtype]
+    dtype = np.dtype(object) if string else NUMPY[feature.dtype]
     column = np.empty(count if feature.size is None else (count, feature.size), dtype)
     for buffer in buffers:
         if position < buffer.cells:

@@ -14,7 +14,8 @@ from pydantic import ValidationError
 from neuralstream_core.errors import Invalid, NeuralStreamError, NotFound
 from neuralstream_core.features.requests import WriteRequest
 from neuralstream_core.features.rows import WriteResult
-from neuralstream_core.features.store import Batch, OnlineStore
+from neuralstream_core.features.store import OnlineStore
+from neuralstream_core.features.writes import Batch
 from neuralstream_core.validation import from_validation
 
 __all__ = ["Failure", "Ingested", "Message", "ingest"]
@@ -48,8 +49,7 @@ def ingest(store: OnlineStore, messages: Sequence[Message]) -> Ingested:
     for message in messages:
         try:
             request = _parse(message.body)
-            rows, where = request.given()
-            ready.append((message, store.prepare(request.feature_view, rows, where=where)))
+            ready.append((message, store.prepare(request.feature_view, request.given())))
         except NeuralStreamError as error:
             failures.append(Failure(message.id, error))
     results: list[WriteResult] = []

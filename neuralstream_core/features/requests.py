@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Annotated, Any, Final, Self
+from collections.abc import Callable
+from typing import Annotated, Any, Final, Literal, Self, TypeAlias
 
 from pydantic import Field, WithJsonSchema, model_validator
 
 from neuralstream_core.errors import FieldError, Invalid
 from neuralstream_core.features.entity import parse_entity, parse_path
 from neuralstream_core.features.rows import Entity
-from neuralstream_core.features.schema import FeatureView
+from neuralstream_core.features.schema import MAX_FEATURES, FeatureView
 from neuralstream_core.features.values import BadValue
+from neuralstream_core.features.writes import Given, GivenColumns, GivenRows
 from neuralstream_core.types import MAX_BATCH, MAX_ENTITY_ID, VALUE_SCHEMA, Frozen, Name
 
 __all__ = [
     "MAX_ROWS",
     "BatchRequest",
+    "Layout",
     "WriteRequest",
     "path_entities",
 ]
@@ -45,14 +47,39 @@ _VALUES: Final = {
     "additionalProperties": VALUE_SCHEMA,
     "description": "value by feature name; null sets NULL; a feature left out keeps its value",
 }
+_TIME: Final = {"type": "string", "format": "date-time"}
 _MOMENT: Final = {
-    "anyOf": [{"type": "string", "format": "date-time"}, {"type": "null"}],
+    "anyOf": [_TIME, {"type": "null"}],
     "description": "when the values became true, ISO 8601 with a zone, at most 5 minutes ahead;"
     " now when absent",
 }
+_MOMENTS: Final = {
+    "anyOf": [
+        _TIME,
+        {"type": "array", "items": {"anyOf": [_TIME, {"type": "null"}]}},
+        {"type": "null"},
+    ],
+    "description": "when the values became true, ISO 8601 with a zone, at most 5 minutes ahead; now when "
+    "absent. With columns also a list of one for each entity",
+}
 EntityForm = Annotated[Any, WithJsonSchema(_ENTITY)]
 Values = Annotated[Any, WithJsonSchema(_VALUES)]
-Moment = Annotated[Any, WithJsonSchema(_MOMENT)]
+Moments = Annotated[Any, WithJsonSchema(_MOMENTS)]
+Columns = Annotated[
+    dict[str, Any],
+    Field(max_length=MAX_FEATURES),
+    WithJsonSchema(
+        {
+            "type": "object",
+            "minProperties": 1,
+            "additionalProperties": {"type": "array", "items": VALUE_SCHEMA},
+            "description": "by feature, a value for each entity of entity_ids; null sets NULL; a feature "
+            "left out keeps its values",
+            "examples": [{"age": [41, None], "score": [0.5, 0.25]}],
+        }
+    ),
+]
+Layout: TypeAlias = Literal["rows", "columns"]
 RowForm = Annotated[
     Any,
     WithJsonSchema(
@@ -72,37 +99,56 @@ RowForm = Annotated[
 
 
 class WriteRequest(Frozen):
-    """One row (``entity_id``, ``features``) or many (``rows``) of one view.
+    """One row (``entity_id``, ``features``) or many of one view, as ``rows`` or in columns
+    (``entity_ids``, ``columns``).
 
-    The rows themselves are checked against the view when they are packed, in one pass.
+    The values themselves are checked against the view when they are packed, in one pass.
     """
 
     feature_view: Name
     entity_id: EntityForm = None
     features: Values = None
-    event_timestamp: Moment = None
+    event_timestamp: Moments = None
     rows: Annotated[list[RowForm], Field(min_length=1, max_length=MAX_ROWS)] | None = Field(
         default=None, description=f"many rows in place of one, at most {MAX_ROWS}"
     )
+    layout: Layout | None = Field(
+        default=None, description="columns demands entity_ids and columns, rows refuses them"
+    )
+    entity_ids: Annotated[list[EntityForm], Field(min_length=1, max_length=MAX_ROWS)] | None = (
+        Field(default=None, description=f"with columns: one for each row, at most {MAX_ROWS}")
+    )
+    columns: Columns | None = None
 
     @model_validator(mode="after")
     def _one_form(self) -> Self:
-        single = self.model_fields_set & {"entity_id", "features", "event_timestamp"}
+        given = self.model_fields_set - {"feature_view", "layout"}
+        by_column = given & {"entity_ids", "columns"}
+        if by_column or self.layout == "columns":
+            if self.layout == "rows":
+                raise ValueError(f"layout rows and {min(by_column)} do not go together")
+            if self.entity_ids is None or self.columns is None:
+                raise ValueError("layout columns needs entity_ids and columns")
+            if other := given - {"entity_ids", "columns", "event_timestamp"}:
+                raise ValueError(f"give entity_ids and columns or {', '.join(sorted(other))}")
+            return self
+        single = given & {"entity_id", "features", "event_timestamp"}
         if self.rows is not None and single:
             raise ValueError(f"give rows or {', '.join(sorted(single))}, not both")
-        if self.rows is None and not {"entity_id", "features"} <= self.model_fields_set:
+        if self.rows is None and not {"entity_id", "features"} <= given:
             raise ValueError("give entity_id and features, or rows")
         return self
 
-    def given(self) -> tuple[Sequence[Mapping[str, Any]], str]:
-        """The rows, and the place of row ``{}`` in this request: ``rows`` and ``where`` of
-        `neuralstream_core.features.store.OnlineStore.write`."""
+    def given(self) -> Given:
+        """The rows as `neuralstream_core.features.store.OnlineStore.prepare` takes them."""
+        if self.entity_ids is not None and self.columns is not None:
+            return GivenColumns(self.entity_ids, self.columns, self.event_timestamp)
         if self.rows is not None:
-            return self.rows, "rows.{}."
+            return GivenRows(self.rows)
         row = {"entity_id": self.entity_id, "features": self.features}
         if self.event_timestamp is not None:
             row["event_timestamp"] = self.event_timestamp
-        return [row], ""
+        return GivenRows([row], where="")
 
 
 class BatchRequest(Frozen):
@@ -114,6 +160,13 @@ class BatchRequest(Frozen):
     )
     features: Annotated[list[Name], Field(min_length=1, max_length=1000)] | None = Field(
         default=None, description="names of the features to read; all when left out"
+    )
+    layout: Layout = Field(
+        default="rows", description="rows: one object an entity; columns: one list a feature"
+    )
+    event_timestamps: bool = Field(
+        default=False,
+        description="whether an answer in columns holds the event time of each row, as rows always do",
     )
 
     def entities(self, view: FeatureView) -> list[Entity]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from enum import IntEnum
-from typing import Any, NamedTuple, NotRequired, TypeAlias, TypedDict
+from typing import Any, Final, NamedTuple, NotRequired, TypeAlias, TypedDict
 
 from neuralstream_core.time import Micros
 
 __all__ = [
+    "NEVER",
     "BlockRead",
     "CellStatus",
     "Entity",
@@ -18,6 +19,9 @@ __all__ = [
     "WriteResult",
     "WriteRow",
 ]
+
+NEVER: Final = -(2**63)
+"""Stands in an array of event times for cells that were never written."""
 
 Entity: TypeAlias = "str | tuple[str, ...]"
 """An entity id; a tuple in the view's key order for a composite entity."""

@@ -12,7 +12,7 @@ Keys of namespace ``ns``, whose only characters outside of an entity id are lett
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain, repeat
 from threading import Lock
 from time import monotonic
@@ -20,23 +20,30 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from cachetools import LRUCache
 
-from neuralstream_core.errors import Invalid, NotFound, Unavailable
+from neuralstream_core.errors import Invalid, Unavailable
 from neuralstream_core.features._codec import Codec
-from neuralstream_core.features._layout import ROW_TOO_LARGE
-from neuralstream_core.features._merge import ALL_STALE, MERGE, TOO_LARGE
-from neuralstream_core.features._packing import PackedRows
+from neuralstream_core.features._merge import MERGE
 from neuralstream_core.features.catalog import Catalog
+from neuralstream_core.features.reads import Entities, ManyColumns, ManyRows
 from neuralstream_core.features.rows import BlockRead, Entity, Row, ViewRead, WriteResult
 from neuralstream_core.features.schema import FeatureView
-from neuralstream_core.redis.port import FLIGHT, ReplyError
-from neuralstream_core.time import Clock
+from neuralstream_core.features.writes import (
+    Batch,
+    Given,
+    GivenColumns,
+    GivenRows,
+    count_of,
+    result_of,
+)
+from neuralstream_core.redis.port import FLIGHT
+from neuralstream_core.time import Clock, Micros
 
 if TYPE_CHECKING:
     from neuralstream_core.features._packing import Decoder
     from neuralstream_core.features.block import Block
-    from neuralstream_core.redis.port import Call, RedisPort, Reply
+    from neuralstream_core.redis.port import Call, RedisPort
 
-__all__ = ["DEFAULT_RETENTION_SECONDS", "Batch", "DeleteProgress", "ManyRows", "OnlineStore"]
+__all__ = ["DEFAULT_RETENTION_SECONDS", "DeleteProgress", "OnlineStore"]
 
 DEFAULT_RETENTION_SECONDS: Final = 400 * 86_400
 """How long a row of a view without a TTL stays after its last write."""
@@ -47,40 +54,14 @@ _CELLS_A_FLIGHT: Final = 40_000
 """Cells one flight of writes may merge: about 50 ms of a server's time at worst."""
 
 
-class Batch(NamedTuple):
-    """Rows of one view, checked and packed, nothing sent yet."""
+class _Packed(NamedTuple):
+    """Rows as they are stored, and what reads them as of ``now``."""
 
     codec: Codec
-    packed: PackedRows
-    source: Sequence[Mapping[str, Any]]
-    where: str
-
-
-class ManyRows(NamedTuple):
-    """Rows of one view.
-
-    Attributes:
-        view: as it was read.
-        entities: whose rows.
-        rows: in the order of ``entities``; ``None`` for one never written.
-        missing: a row of NOT_FOUND, which stands for such an entity.
-    """
-
-    view: FeatureView
+    decoder: Decoder
     entities: Sequence[Entity]
-    rows: list[Row | None]
-    missing: Row
-
-    @property
-    def only(self) -> Row:
-        """The row of a read of one entity.
-
-        Raises:
-            NotFound: it was never written.
-        """
-        if (row := self.rows[0]) is None:
-            raise NotFound(f"view {self.view.name} has no such entity", code="entity_not_found")
-        return row
+    rows: list[bytes | None]
+    now: Micros
 
 
 class DeleteProgress(NamedTuple):
@@ -141,26 +122,40 @@ class OnlineStore:
             Invalid: names every wrong place, such as ``rows.3.features.age``, behind ``where`` formatted
                 with the row's number.
         """
-        return self.commit([self.prepare(view, rows, where=where)])[0]
+        return self.commit([self.prepare(view, GivenRows(rows, where))])[0]
 
-    def prepare(
-        self, view: str, rows: Sequence[Mapping[str, Any]], *, where: str = "rows.{}."
-    ) -> Batch:
-        """Check and pack ``rows``; `commit` sends them.
+    def write_columns(
+        self,
+        view: str,
+        entity_ids: Sequence[Any],
+        columns: Mapping[str, Any],
+        event_timestamp: Any = None,
+    ) -> WriteResult:
+        """The same for rows of the same features, one list a feature: see `GivenColumns`.
 
         Raises:
-            Invalid: names every wrong place, each behind ``where`` formatted with the row's number.
+            Invalid: names every wrong place, such as ``columns.age[3]``.
+        """
+        return self.commit(
+            [self.prepare(view, GivenColumns(entity_ids, columns, event_timestamp))]
+        )[0]
+
+    def prepare(self, view: str, given: Given) -> Batch:
+        """Check and pack rows; `commit` sends them.
+
+        Raises:
+            Invalid: names every wrong place.
         """
         codec = self._codec(view)
         try:
-            packed = codec.encoder.encode(rows, self._clock(), where=where)
+            packed = given.pack(codec, self._clock())
         except Invalid:
             newer = self._latest(view)
             if newer is codec:
                 raise
             codec = newer  # another process has added a feature since this one looked
-            packed = codec.encoder.encode(rows, self._clock(), where=where)
-        return Batch(codec, packed, rows, where)
+            packed = given.pack(codec, self._clock())
+        return Batch(codec, packed, given)
 
     def commit(self, batches: Sequence[Batch]) -> list[WriteResult]:
         """Send prepared rows, all in one flight; one result a batch.
@@ -180,7 +175,7 @@ class OnlineStore:
         dead = {
             generation
             for generation, reply in zip(generations, replies[-len(generations) :], strict=True)
-            if _count(reply)
+            if count_of(reply)
         }
         results: list[WriteResult] = []
         at = 0
@@ -189,7 +184,7 @@ class OnlineStore:
             if batch.codec.view.generation in dead:
                 results.append(self._rewrite(batch))
             else:
-                results.append(_result(batch, replies[at:end]))
+                results.append(result_of(batch, replies[at:end]))
             at = end
         return results
 
@@ -209,8 +204,7 @@ class OnlineStore:
             raise Unavailable(
                 f"view {batch.codec.view.name} is being deleted", dependency="registry"
             )
-        again = self.prepare(batch.codec.view.name, batch.source, where=batch.where)
-        return self.commit([again])[0]
+        return self.commit([self.prepare(batch.codec.view.name, batch.given)])[0]
 
     # --- reading -------------------------------------------------------------------------------
 
@@ -226,7 +220,7 @@ class OnlineStore:
     def read_many(
         self,
         view: str,
-        entities: Sequence[Entity] | Callable[[FeatureView], Sequence[Entity]],
+        entities: Entities,
         features: Sequence[str] | None = None,
     ) -> ManyRows:
         """Rows of one view in the order of ``entities``, which may depend on the view.
@@ -237,37 +231,62 @@ class OnlineStore:
         Raises:
             Invalid: an unknown feature, or an entity of the wrong form.
         """
+        found = self._read_packed(view, entities, features)
+        codec, decoder, now = found.codec, found.decoder, found.now
+        rows = [None if row is None else decoder.decode(row, now) for row in found.rows]
+        return ManyRows(codec.view, found.entities, rows, decoder.missing)
+
+    def read_columns(
+        self,
+        view: str,
+        entities: Entities,
+        features: Sequence[str] | None = None,
+        *,
+        event_times: bool = False,
+    ) -> ManyColumns:
+        """The same in columns.
+
+        Args:
+            event_times: whether the newest event time of each row is answered too.
+
+        Raises:
+            Invalid: as `read_many`.
+        """
+        from neuralstream_core.features.block import build_block
+
+        found = self._read_packed(view, entities, features)
+        selection = found.decoder.selection
+        block = build_block(selection, found.rows, found.now, event_times=event_times)
+        return ManyColumns(found.codec.view, found.entities, block)
+
+    def _read_packed(
+        self, view: str, entities: Entities, features: Sequence[str] | None
+    ) -> _Packed:
+        """The stored rows of one view, and what reads them."""
         wanted = None if features is None else tuple(features)
         codec = self._codec(view)
         refused: Invalid | None = None
         try:
-            found = self._read_many(codec, entities, wanted)
+            found = self._fetch(codec, entities, wanted)
             if any(row is not None for row in found.rows):
                 return found
         except Invalid as error:
             refused = error
         newer = self._latest(view)
         if newer is not codec:
-            return self._read_many(newer, entities, wanted)
+            return self._fetch(newer, entities, wanted)
         if refused is not None:
             raise refused
         return found
 
-    def _read_many(
-        self,
-        codec: Codec,
-        entities: Sequence[Entity] | Callable[[FeatureView], Sequence[Entity]],
-        features: tuple[str, ...] | None,
-    ) -> ManyRows:
+    def _fetch(self, codec: Codec, entities: Entities, features: tuple[str, ...] | None) -> _Packed:
         decoder = codec.decoder(features)
         wanted = entities(codec.view) if callable(entities) else entities
         keys = codec.keys(wanted)
         now = self._clock()
-        decode = decoder.decode
-        found = self._port.mget(keys)
-        codec.check(wanted, found)
-        rows = [None if row is None else decode(row, now) for row in found]
-        return ManyRows(codec.view, wanted, rows, decoder.missing)
+        rows = self._port.mget(keys)
+        codec.check(wanted, rows)
+        return _Packed(codec, decoder, wanted, rows, now)
 
     def read_rows(self, reads: Sequence[ViewRead]) -> list[Row]:
         """One entity per read, any number of views, one flight: the real-time way.
@@ -319,7 +338,7 @@ class OnlineStore:
             cursor, keys = self._port.scan(deletion.cursor, prefix + b"*", _SCAN_COUNT)
             own = [key for key in keys if key.startswith(prefix)]
             removed = sum(
-                map(_count, self._port.flight([(b"UNLINK", key) for key in own])) if own else ()
+                map(count_of, self._port.flight([(b"UNLINK", key) for key in own])) if own else ()
             )
             deletion = deletion._replace(cursor=cursor, removed=deletion.removed + removed)
             if cursor is None:
@@ -354,29 +373,3 @@ class OnlineStore:
 
     def _tombstone(self, generation: str) -> bytes:
         return f"{self._namespace}:g:{generation}".encode()
-
-
-def _count(reply: Reply) -> int:
-    if isinstance(reply, int):
-        return reply
-    code = reply.code if isinstance(reply, ReplyError) else type(reply).__name__
-    raise Unavailable(f"Redis refused a command ({code})", dependency="redis")
-
-
-def _result(batch: Batch, replies: Sequence[Reply]) -> WriteResult:
-    written = batch.packed.cells
-    cells = sum(written)
-    if not any(replies):
-        return WriteResult(len(written), 0, cells, 0)
-    stale_rows = stale_cells = 0
-    for i, (many, reply) in enumerate(zip(written, replies, strict=True)):
-        count = _count(reply)
-        if count == TOO_LARGE:
-            loc = f"{batch.where.format(i)}features"
-            raise Invalid.at(loc, ROW_TOO_LARGE, code="row_too_large")
-        if count == ALL_STALE:
-            stale_rows += 1
-            cells -= many
-        else:
-            stale_cells += count
-    return WriteResult(len(written) - stale_rows, stale_rows, cells - stale_cells, stale_cells)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from neuralstream_core.registry.registry import Registry
+from neuralstream_core.serving.batch.columns import columns_json
 from neuralstream_core.serving.batch.jobs import Jobs
 from neuralstream_core.serving.batch.locations import Buckets, Objects
 from neuralstream_core.serving.batch.requests import BatchBody, batch_json
@@ -60,7 +61,8 @@ def predict_rows(settings: BatchSettings, model: str, body: BatchBody) -> str:
         version=body.version,
         started=started,
     )
-    return batch_json(model, entities, columns, system_clock())
+    answer = columns_json if body.layout == "columns" else batch_json
+    return answer(model, entities, columns, system_clock())
 
 
 @cache

@@ -14,6 +14,7 @@ from pydantic import (
 )
 
 from neuralstream_core.features.entity import entity_json
+from neuralstream_core.features.requests import Layout
 from neuralstream_core.features.rows import Entity
 from neuralstream_core.serving.batch.locations import InputFormat, OutputFormat
 from neuralstream_core.serving.requests import AnyEntity
@@ -44,7 +45,7 @@ __all__ = [
     "job_spec",
 ]
 
-_ROW_FIELDS = frozenset({"entity_ids", "feature_view", "entities", "features"})
+_ROW_FIELDS = frozenset({"entity_ids", "feature_view", "entities", "features", "layout"})
 
 S3Uri = Annotated[str, Field(min_length=6, max_length=1024, description="s3://bucket/key")]
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -113,6 +114,10 @@ class BatchBody(Frozen):
     )
     version: VersionName | None = Field(
         default=None, description="answers in place of production and its split"
+    )
+    layout: Layout = Field(
+        default="rows",
+        description="of the answer: rows: one object an entity; columns: one list a field",
     )
     input: S3Uri | None = Field(
         default=None,

@@ -76,10 +76,80 @@ def test_a_batch_shares_out_a_split_as_single_predictions_do(
         assert row["prediction"] == (3.0 * i + 1 if row["version"] == "v1" else -1.0)
 
 
+def as_rows(answer: Any) -> list[dict[str, Any]]:
+    """An answer in columns as the rows of the other layout."""
+    columns = answer["columns"]
+    errors = {
+        row: {"code": error["code"], "detail": error["detail"]}
+        for error in answer["errors"]
+        for row in error["rows"]
+    }
+    rows: list[dict[str, Any]] = []
+    for at, entity in enumerate(answer["entity_ids"]):
+        row = {"entity_id": entity}
+        for name, cells in columns.items():
+            if isinstance(cells, dict):
+                named = {n: values[at] for n, values in cells.items() if values[at] is not None}
+                if named:
+                    row[name] = named
+            elif cells[at] is not None:
+                row[name] = cells[at]
+        if at in errors:
+            row["error"] = errors[at]
+        rows.append(row)
+    return rows
+
+
+def test_columns_hold_what_the_rows_hold(job_house: JobHouse, function: Function) -> None:
+    """Two versions of different answers, classes, several outputs, failed rows and values of the caller."""
+    job_house.users(50)
+    ids = [f"u{i}" for i in range(40)] + ["nobody", "u1", "no one"]
+    job_house.register(
+        "sum",
+        linear([[1.0, 0.0], [0.0, 1.0], [0.0, 0.0]], [0.0, 0.0, 0.5], classes=["x", "y", "z"]),
+        ["user:a", "user:b"],
+    )
+    job_house.registry.set_split("sum", {"v1": 0.5, "v2": 0.5}, by())
+    job_house.serve("two", linear([[1.0, 0.0], [0.0, 1.0]]), ["user:a", "user:b"])
+    bodies: list[tuple[str, dict[str, Any]]] = [
+        ("sum", {"entity_ids": ids}),
+        ("sum", {"entity_ids": ids, "features": {"a": [1.5, None, "x"] + [2] * (len(ids) - 3)}}),
+        ("two", {"entity_ids": ids}),
+        ("sum", {"entity_ids": ["nobody"]}),
+        ("sum", {"entity_ids": []}),
+    ]
+    for model, body in bodies:
+        status, by_row = function.batch(model, body)
+        assert status == 200
+        status, answer = function.batch(model, {**body, "layout": "columns"})
+        assert status == 200
+        assert as_rows(answer) == by_row["predictions"]
+        for name in ("model", "count", "failed"):
+            assert answer[name] == by_row[name]
+        assert set(answer) == {
+            "model", "entity_ids", "columns", "errors", "count", "failed", "latency_ms", "timestamp",
+        }  # fmt: skip
+
+
+def test_rows_that_fail_for_one_reason_share_it_in_columns(
+    job_house: JobHouse, function: Function
+) -> None:
+    job_house.users()
+    ids = ["u2", "nobody", "u0", "no one"]
+    _, answer = function.batch("sum", {"entity_ids": ids, "layout": "columns"})
+    assert answer["columns"]["version"] == ["v1"] * 4
+    assert answer["columns"]["prediction"] == [7.0, None, 1.0, None]
+    (error,) = answer["errors"]
+    assert (error["code"], error["rows"]) == ("missing_features", [1, 3])
+    assert "user:a" in error["detail"]
+
+
 @pytest.mark.parametrize(
     ("body", "status", "loc"),
     [
         ({"entity_ids": ["u"] * 1001}, 413, None),
+        ({"entity_ids": ["u1"], "layout": "cells"}, 422, "layout"),
+        ({"input": "s3://b/a.csv", "output": "s3://b/", "layout": "columns"}, 422, "body"),
         ({}, 422, "body"),
         ({"entity_ids": ["u1"], "input": "s3://b/a.csv"}, 422, "body"),
         ({"entity_ids": ["u1"], "features": {"a": [1.0, 2.0]}}, 422, "body"),

@@ -52,11 +52,29 @@ def test_every_command_of_a_page_is_answered_and_none_is_refused(printed, page):
 
 
 def test_a_row_that_was_written_is_read_and_one_that_was_not_is_a_row_of_not_found(printed):
-    *_, (_, one), (_, many) = printed["docs/features.md"]
+    *_, (_, one), (_, many), _, _ = printed["docs/features.md"]
     assert one["features"] == {"orders": 1, "spent": None}
     assert one["status"] == {"spent": "NOT_FOUND"}
     assert [row["entity_id"] for row in many["results"]] == ["c1", "c2", "c3"]
     assert set(many["results"][2]["status"].values()) == {"NOT_FOUND"}
+
+
+def test_columns_are_answered_as_the_page_shows(printed):
+    *_, (_, written), (_, columns) = printed["docs/features.md"]
+    assert (written["written"], written["stale"]) == (2, 0)
+    (shown,) = [
+        json.loads(block)
+        for block in re.findall(
+            r"^```json\n(.*?)^```$",
+            (ROOT / "docs/features.md").read_text(),
+            re.DOTALL | re.MULTILINE,
+        )
+    ]
+    one, other, none = columns.pop("event_timestamps")
+    assert one == other
+    assert none is None
+    del shown["event_timestamps"]
+    assert columns == shown
 
 
 def test_the_second_version_is_promoted_and_taken_back(printed):

@@ -1,0 +1,116 @@
+"""Rows on their way into the store: as a caller gave them, packed, and what became of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+from neuralstream_core.errors import Invalid, Unavailable
+from neuralstream_core.features._layout import ROW_TOO_LARGE
+from neuralstream_core.features._merge import ALL_STALE, TOO_LARGE
+from neuralstream_core.features.rows import WriteResult
+from neuralstream_core.redis.port import ReplyError
+
+if TYPE_CHECKING:
+    from neuralstream_core.features._codec import Codec
+    from neuralstream_core.features._packing import PackedRows
+    from neuralstream_core.redis.port import Reply
+    from neuralstream_core.time import Micros
+
+__all__ = ["Batch", "Given", "GivenColumns", "GivenRows", "count_of", "result_of"]
+
+
+class Given(Protocol):
+    """Rows of one view in one of the forms that a caller may choose."""
+
+    def pack(self, codec: Codec, now: Micros) -> PackedRows:
+        """All rows packed; those without an event time are of ``now``.
+
+        Raises:
+            Invalid: names every wrong place.
+        """
+
+    def place(self, row: int) -> str:
+        """Where the values of a row stand in what the caller gave."""
+
+
+class GivenRows(NamedTuple):
+    """One mapping a row.
+
+    Attributes:
+        rows: each as `neuralstream_core.features.WriteRow`.
+        where: prefix of each place, formatted with the row's number.
+    """
+
+    rows: Sequence[Mapping[str, Any]]
+    where: str = "rows.{}."
+
+    def pack(self, codec: Codec, now: Micros) -> PackedRows:
+        return codec.encoder.encode(self.rows, now, where=self.where)
+
+    def place(self, row: int) -> str:
+        return f"{self.where.format(row)}features"
+
+
+class GivenColumns(NamedTuple):
+    """One list a feature.
+
+    Attributes:
+        entity_ids: of ``n`` rows.
+        columns: ``n`` values by feature, a list or a numpy array each; ``None`` sets NULL.
+        event_timestamp: one for all rows, or a list of ``n``; now where ``None``.
+    """
+
+    entity_ids: Sequence[Any]
+    columns: Mapping[str, Any]
+    event_timestamp: Any = None
+
+    def pack(self, codec: Codec, now: Micros) -> PackedRows:
+        return codec.column_encoder.encode(self.entity_ids, self.columns, self.event_timestamp, now)
+
+    def place(self, row: int) -> str:
+        return f"entity_ids.{row}"
+
+
+class Batch(NamedTuple):
+    """Rows of one view, checked and packed, nothing sent yet."""
+
+    codec: Codec
+    packed: PackedRows
+    given: Given
+
+
+def count_of(reply: Reply) -> int:
+    """The number that Redis answered.
+
+    Raises:
+        Unavailable: it refused the command.
+    """
+    if isinstance(reply, int):
+        return reply
+    code = reply.code if isinstance(reply, ReplyError) else type(reply).__name__
+    raise Unavailable(f"Redis refused a command ({code})", dependency="redis")
+
+
+def result_of(batch: Batch, replies: Sequence[Reply]) -> WriteResult:
+    """What became of ``batch``, by the merge script's reply to each row.
+
+    Raises:
+        Invalid: a merged row would be too large; it was not stored.
+        Unavailable: Redis refused a command.
+    """
+    written = batch.packed.cells
+    cells = sum(written)
+    if not any(replies):
+        return WriteResult(len(written), 0, cells, 0)
+    stale_rows = stale_cells = 0
+    for i, (many, reply) in enumerate(zip(written, replies, strict=True)):
+        count = count_of(reply)
+        if count == TOO_LARGE:
+            raise Invalid.at(batch.given.place(i), ROW_TOO_LARGE, code="row_too_large")
+        if count == ALL_STALE:
+            stale_rows += 1
+            cells -= many
+        else:
+            stale_cells += count
+    return WriteResult(len(written) - stale_rows, stale_rows, cells - stale_cells, stale_cells)

@@ -1,0 +1,92 @@
+"""The answer in columns to a batch request for rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import chain
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import BaseModel, Field
+from pydantic_core import to_json
+
+from neuralstream_core.features.entity import entity_json
+from neuralstream_core.features.rows import Entity
+from neuralstream_core.time import Micros, iso
+from neuralstream_core.types import UtcTime
+
+if TYPE_CHECKING:
+    from neuralstream_core.serving.predictions import PredictionColumns
+
+__all__ = ["BatchColumns", "BatchErrors", "PredictedColumns", "columns_json"]
+
+Numbers = list[float | None]
+
+
+class PredictedColumns(BaseModel):
+    """The fields of a row's prediction, each as a list: null where a row has no such value, and left out
+    where none has."""
+
+    version: list[str]
+    prediction: list[Any]
+    probability: Numbers | None = None
+    probabilities: dict[str, Numbers] | None = Field(default=None, description="by class")
+    score: Numbers | None = None
+    scores: dict[str, Numbers] | None = Field(default=None, description="by class or cluster")
+    outputs: dict[str, list[Any]] | None = Field(default=None, description="by output name")
+
+
+class BatchErrors(BaseModel):
+    """Rows without a prediction that share one reason."""
+
+    code: str
+    detail: str
+    rows: Annotated[list[int], Field(description="positions in entity_ids", examples=[[1, 4]])]
+
+
+class BatchColumns(BaseModel):
+    """Predictions in columns: row ``i`` of every list belongs to ``entity_ids[i]``."""
+
+    model: str
+    entity_ids: list[str | list[str]]
+    columns: PredictedColumns
+    errors: list[BatchErrors]
+    count: int
+    failed: int
+    latency_ms: float
+    timestamp: UtcTime
+
+
+def columns_json(
+    model: str, entities: Sequence[Entity], answered: PredictionColumns, at: Micros
+) -> str:
+    """The JSON of a `BatchColumns`."""
+    from neuralstream_core.serving.predictions import answer_columns
+
+    columns: dict[str, Any] = answer_columns(answered)
+    columns["version"] = [answered.versions[place] for place in answered.version.tolist()]
+    for name in ("probabilities", "scores", "outputs"):
+        if name in columns:
+            columns[name] = _by_name(columns[name])
+    reasons: dict[tuple[str, str], list[int]] = {}
+    for row in sorted(answered.errors):
+        reasons.setdefault(answered.errors[row], []).append(row)
+    answer = {
+        "model": model,
+        "entity_ids": [entity_json(entity) for entity in entities],
+        "columns": columns,
+        "errors": [
+            {"code": code, "detail": detail, "rows": rows}
+            for (code, detail), rows in reasons.items()
+        ],
+        "count": len(entities),
+        "failed": len(answered.errors),
+        "latency_ms": round(answered.seconds[0] * 1000, 3),
+        "timestamp": iso(at),
+    }
+    return to_json(answer, inf_nan_mode="null").decode()
+
+
+def _by_name(rows: Sequence[Mapping[str, Any] | None]) -> dict[str, list[Any]]:
+    """A list for each name that occurs in ``rows``."""
+    names = dict.fromkeys(chain.from_iterable(row for row in rows if row))
+    return {name: [row.get(name) if row else None for row in rows] for name in names}
