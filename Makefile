@@ -22,7 +22,7 @@ export PYTHONPATH := $(CURDIR):$(CURDIR)/layers/core
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .PHONY: help run test coverage test-redis-8 test-pythons test-bundle bundle template redis lint typecheck openapi examples page site \
-	lock bench bench-peers clean venv-local venv-dev
+	client lock bench bench-peers clean venv-local venv-dev
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## ?/\t/' | expand -t 14
@@ -69,6 +69,9 @@ typecheck: venv-dev  ## mypy, strict
 
 openapi: venv-local  ## write functions/console/openapi.json from the routes (CHECK=1: only compare)
 	$(PY) -m neuralstream_local.openapi $(if $(CHECK),--check)
+
+client: venv-dev  ## write the client's answers and its blocking half (CHECK=1: only compare)
+	$(PY) -m neuralstream_local.client_code $(if $(CHECK),--check)
 
 examples: venv-dev  ## make the flights' prepared files (CHECK=1: only compare)
 	$(PY) -m examples.flights.prepare $(if $(CHECK),--check)

@@ -1,0 +1,48 @@
+"""The client's generated code is what the OpenAPI document and the asynchronous modules say."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import pytest
+
+from neuralstream_local import client_code
+
+CLIENT = Path(__file__).parents[3] / "neuralstream_client"
+
+
+def test_the_committed_answers_and_the_blocking_half_are_what_would_be_generated():
+    assert client_code.main(["--check"]) == 0
+
+
+def test_the_blocking_half_waits_for_nothing():
+    for path in (CLIENT / "_sync").glob("*.py"):
+        found = {type(node) for node in ast.walk(ast.parse(path.read_text()))}
+        assert not found & {ast.AsyncFunctionDef, ast.Await, ast.AsyncFor, ast.AsyncWith}, path
+        assert "async" not in path.read_text().lower().replace("neuralstream_client._async", ""), (
+            path
+        )
+
+
+@pytest.mark.parametrize(
+    "absent", ["neuralstream_core", "numpy", "pandas", "polars", "pyarrow", "yaml", "boto3"]
+)
+def test_importing_the_client_imports_nothing_that_its_core_does_not_need(absent):
+    program = f"import sys, neuralstream_client; sys.exit({absent!r} in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+def test_an_answer_of_a_newer_stack_is_read():
+    from neuralstream_client.answers import Place, Tensor
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        place = Place.model_validate({"loc": "rows.0", "msg": "wrong", "hint": "new"})
+    assert place.model_extra == {"hint": "new"}
+    assert (
+        Tensor.model_validate({"name": "x", "datatype": "BF16", "shape": [-1]}).datatype == "BF16"
+    )
