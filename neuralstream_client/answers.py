@@ -131,22 +131,6 @@ else:
     VersionStatus: TypeAlias = str
 
 
-class Alarm(Answer):
-    """What scheduled evaluation holds of the version, with hysteresis."""
-
-    status: DriftStatus
-    since: datetime
-    evaluated: datetime | None = None
-
-
-class Artifact(Answer):
-    """The bytes of a version."""
-
-    digest: str
-    format: Format
-    size: int
-
-
 class BatchPrediction(Answer):
     """One row of the answer: a prediction or an error."""
 
@@ -189,40 +173,11 @@ class Checked(Answer):
     digest: str | None = None
 
 
-class DriftReport(Answer):
-    """Drift of one version in one window."""
+class Span(Answer):
+    """``[start, end)``; start is a whole minute or hour."""
 
-    model: str
-    version: str
-    window: Span
-    status: DriftStatus
-    summary: str
-    rows: int
-    failed: int
-    error_rate: float | None
-    lost: int
-    alpha: float
-    series: list[SeriesReport]
-    alarm: Alarm | None = None
-
-
-class DriftSummaries(Answer):
-    """Versions with traffic in the window, the most urgent first."""
-
-    window: Span
-    models: list[DriftSummary]
-
-
-class DriftSummary(Answer):
-    """One version in the list of all."""
-
-    model: str
-    version: str
-    status: DriftStatus
-    summary: str
-    rows: int
-    error_rate: float | None
-    drifted: list[str]
+    start: datetime
+    end: datetime
 
 
 class Edge(Answer):
@@ -231,23 +186,6 @@ class Edge(Answer):
     source: str
     target: str
     kind: str
-
-
-class EventRecord(Answer):
-    """One entry of a model's audit trail: who did what, when and why, and the state it
-    left.
-    """
-
-    revision: int
-    kind: EventKind
-    version: str | None = None
-    at: datetime
-    actor: str
-    reason: str | None = None
-    stages: dict[str, Any] = Field(default_factory=dict)
-    production_version: str | None = None
-    ab_split: dict[str, Any] | None = None
-    data: dict[str, Any] = Field(default_factory=dict)
 
 
 class Failure(Answer):
@@ -281,13 +219,6 @@ class FeatureRef(Answer):
     default: Any = None
 
 
-class FeaturesBatchAnswer(Answer):
-    """Rows in the order of the request, duplicates kept."""
-
-    feature_view: str
-    results: list[BatchRow]
-
-
 class Footprint(Answer):
     """What loading and running a model took when it was validated, in a process of its own.
     ``loaded`` and ``run`` are bytes: kept once it is loaded, and on top of that at the
@@ -308,11 +239,11 @@ class Gate(Answer):
     max: float | None = None
 
 
-class Graph(Answer):
-    """Each node once, however many versions share it."""
+class Node(Answer):
+    """The answer schema ``Node``."""
 
-    nodes: list[Node]
-    edges: list[Edge]
+    id: str
+    kind: str
 
 
 class Health(Answer):
@@ -323,44 +254,13 @@ class Health(Answer):
     version: str
 
 
-class InferAnswer(Answer):
-    """An inference response."""
+class OutputTensor(Answer):
+    """The answer schema ``OutputTensor``."""
 
-    model_name: str
-    model_version: str
-    id: str | None = None
-    outputs: list[OutputTensor]
-
-
-class JobPage(Answer):
-    """Jobs, newest first."""
-
-    jobs: list[JobRecord]
-    next_token: str | None = None
-
-
-class JobRecord(Answer):
-    """One job as stored and answered."""
-
-    job_id: str
-    model: str
-    status: JobStatus
-    input: str
-    input_format: str | None
-    output: str
-    output_format: str
-    version: str | None = None
-    max_failed_fraction: float
-    allow_empty: bool = False
-    progress: Progress | None = None
-    outcome: JobResult | None = None
-    failure: Failure | None = None
-    created_at: datetime
-    created_by: str
-    started_at: datetime | None = None
-    finished_at: datetime | None = None
-    schedule: str | None = None
-    scheduled_time: datetime | None = None
+    name: str
+    shape: list[int]
+    datatype: str
+    data: list[Any]
 
 
 class JobResult(Answer):
@@ -374,6 +274,15 @@ class JobResult(Answer):
     reasons: dict[str, int] = Field(default_factory=dict)
 
 
+class Progress(Answer):
+    """Chunks and rows that are done."""
+
+    chunks: int = 0
+    chunks_done: int = 0
+    rows: int = 0
+    failed: int = 0
+
+
 class Latency(Answer):
     """Milliseconds; percentiles within 1.1 %."""
 
@@ -383,49 +292,18 @@ class Latency(Answer):
     mean: float | None
 
 
-class LineageAnswer(Answer):
-    """``GET /models/{name}/lineage``: both lists in order of time, each with its own next
-    page.
-    """
-
-    model: str
-    versions: list[VersionLineage]
-    events: list[EventRecord]
-    graph: Graph
-    next_token: str | None = None
-    next_events_token: str | None = None
-
-
 class Live(Answer):
     """The answer schema ``Live``."""
 
     live: bool
 
 
-class ModelAnswer(Answer):
-    """A model."""
+class TensorMetadata(Answer):
+    """The answer schema ``TensorMetadata``."""
 
     name: str
-    latest_version: str | None
-    production_version: str | None
-    ab_split: dict[str, Any] | None
-    history: list[str]
-    require: dict[str, Gate]
-    revision: int
-    description: str
-    tags: dict[str, str]
-    created_at: datetime
-    updated_at: datetime
-
-
-class ModelMetadata(Answer):
-    """What a model takes and gives."""
-
-    name: str
-    versions: list[str]
-    platform: str
-    inputs: list[TensorMetadata]
-    outputs: list[TensorMetadata]
+    datatype: str
+    shape: list[int]
 
 
 class ModelReady(Answer):
@@ -435,27 +313,16 @@ class ModelReady(Answer):
     ready: bool
 
 
-class ModelStats(Answer):
-    """What a model did in a window."""
+class SplitCheck(Answer):
+    """Observed traffic against the split: Pearson's χ² (sample-ratio mismatch). It takes
+    rows as independent; few entities with very many requests each can make it too strict.
+    """
 
-    model: str
-    window: Span
-    versions: list[VersionStats]
-    unrouted: dict[str, int]
-    split: SplitCheck | None
-
-
-class ModelsAnswer(Answer):
-    """The answer schema ``ModelsAnswer``."""
-
-    models: list[ModelAnswer]
-    next_token: str | None
-
-
-class ModelsStats(Answer):
-    """All models with traffic in the window."""
-
-    models: list[ModelStats]
+    start: datetime
+    n: int
+    chi2: float
+    p: float
+    mismatch: bool
 
 
 class NextRun(Answer):
@@ -464,22 +331,6 @@ class NextRun(Answer):
     scheduled_time: datetime
     input: str
     output: str
-
-
-class Node(Answer):
-    """The answer schema ``Node``."""
-
-    id: str
-    kind: str
-
-
-class OutputTensor(Answer):
-    """The answer schema ``OutputTensor``."""
-
-    name: str
-    shape: list[int]
-    datatype: str
-    data: list[Any]
 
 
 class Place(Answer):
@@ -514,37 +365,6 @@ class PredictionStats(Answer):
     bins: list[list[Any]]
 
 
-class Problem(Answer):
-    """RFC 9457 problem details."""
-
-    type: str
-    title: str
-    status: int
-    detail: str
-    code: str
-    errors: list[Place] = Field(default_factory=list)
-
-
-class Progress(Answer):
-    """Chunks and rows that are done."""
-
-    chunks: int = 0
-    chunks_done: int = 0
-    rows: int = 0
-    failed: int = 0
-
-
-class Rate(Answer):
-    """A rate on both sides; ``p`` one-sided, of an exact test: Fisher's, or of failed rows
-    the binomial.
-    """
-
-    reference: float | None
-    current: float | None
-    p: float | None = None
-    status: DriftStatus
-
-
 class Ready(Answer):
     """The answer schema ``Ready``."""
 
@@ -561,6 +381,203 @@ class RowAnswer(Answer):
     event_timestamp: str | None
 
 
+class RunEvents(Answer):
+    """``GET /models/{name}/lineage?format=openlineage``: versions and events of one page as
+    run events.
+    """
+
+    events: list[dict[str, Any]]
+    next_token: str | None = None
+    next_events_token: str | None = None
+
+
+class ScheduleDeletion(Answer):
+    """A schedule that was deleted; it starts nothing from now on."""
+
+    name: str
+    status: str = "deleted"
+
+
+class Server(Answer):
+    """The answer schema ``Server``."""
+
+    name: str
+    version: str
+    extensions: list[str]
+
+
+class Tensor(Answer):
+    """A named input or output; ``shape`` has ``-1`` where the size is free (the batch
+    axis).
+    """
+
+    name: str
+    datatype: str
+    shape: list[int]
+
+
+class SplitAnswer(Answer):
+    """How traffic is shared; ``split`` is null when all goes to the production version."""
+
+    model: str
+    split: dict[str, Any] | None
+    production_version: str | None
+
+
+class UploadAnswer(Answer):
+    """Send the artifact: this method, this address, exactly these headers, the bytes as
+    body.
+    """
+
+    method: str
+    url: str
+    headers: dict[str, str]
+    expires_at: datetime
+
+
+class ViewUse(Answer):
+    """A feature view as a version uses it."""
+
+    view: str
+    schema_version: int
+    features: list[str]
+
+
+class ViewDeletion(Answer):
+    """``deleting``: rows remain, repeat the request."""
+
+    name: str
+    status: str
+    rows_removed: int
+
+
+ViewList: TypeAlias = dict[str, Any]
+
+
+WriteAnswer: TypeAlias = dict[str, Any]
+
+
+class Alarm(Answer):
+    """What scheduled evaluation holds of the version, with hysteresis."""
+
+    status: DriftStatus
+    since: datetime
+    evaluated: datetime | None = None
+
+
+class DriftSummary(Answer):
+    """One version in the list of all."""
+
+    model: str
+    version: str
+    status: DriftStatus
+    summary: str
+    rows: int
+    error_rate: float | None
+    drifted: list[str]
+
+
+class Rate(Answer):
+    """A rate on both sides; ``p`` one-sided, of an exact test: Fisher's, or of failed rows
+    the binomial.
+    """
+
+    reference: float | None
+    current: float | None
+    p: float | None = None
+    status: DriftStatus
+
+
+class Artifact(Answer):
+    """The bytes of a version."""
+
+    digest: str
+    format: Format
+    size: int
+
+
+class ServingBatchAnswer(Answer):
+    """Predictions in the order of ``entity_ids``."""
+
+    model: str
+    predictions: list[BatchPrediction]
+    count: int
+    failed: int
+    latency_ms: float
+    timestamp: datetime
+
+
+class FeaturesBatchAnswer(Answer):
+    """Rows in the order of the request, duplicates kept."""
+
+    feature_view: str
+    results: list[BatchRow]
+
+
+class EventRecord(Answer):
+    """One entry of a model's audit trail: who did what, when and why, and the state it
+    left.
+    """
+
+    revision: int
+    kind: EventKind
+    version: str | None = None
+    at: datetime
+    actor: str
+    reason: str | None = None
+    stages: dict[str, Any] = Field(default_factory=dict)
+    production_version: str | None = None
+    ab_split: dict[str, Any] | None = None
+    data: dict[str, Any] = Field(default_factory=dict)
+
+
+class ViewAnswer(Answer):
+    """A feature view."""
+
+    name: str
+    entity: str | list[str]
+    features: list[FeatureAnswer]
+    ttl_seconds: int | None
+    description: str
+    owner: str
+    tags: dict[str, str]
+    schema_version: int
+    created_at: str
+    updated_at: str
+
+
+class ModelAnswer(Answer):
+    """A model."""
+
+    name: str
+    latest_version: str | None
+    production_version: str | None
+    ab_split: dict[str, Any] | None
+    history: list[str]
+    require: dict[str, Gate]
+    revision: int
+    description: str
+    tags: dict[str, str]
+    created_at: datetime
+    updated_at: datetime
+
+
+class Graph(Answer):
+    """Each node once, however many versions share it."""
+
+    nodes: list[Node]
+    edges: list[Edge]
+
+
+class InferAnswer(Answer):
+    """An inference response."""
+
+    model_name: str
+    model_version: str
+    id: str | None = None
+    outputs: list[OutputTensor]
+
+
 class RunAnswer(Answer):
     """One run that took place, and its job."""
 
@@ -572,14 +589,146 @@ class RunAnswer(Answer):
     finished_at: datetime | None = None
 
 
-class RunEvents(Answer):
-    """``GET /models/{name}/lineage?format=openlineage``: versions and events of one page as
-    run events.
-    """
+class JobRecord(Answer):
+    """One job as stored and answered."""
 
-    events: list[dict[str, Any]]
-    next_token: str | None = None
-    next_events_token: str | None = None
+    job_id: str
+    model: str
+    status: JobStatus
+    input: str
+    input_format: str | None
+    output: str
+    output_format: str
+    version: str | None = None
+    max_failed_fraction: float
+    allow_empty: bool = False
+    progress: Progress = Field(default_factory=Progress)
+    outcome: JobResult | None = None
+    failure: Failure | None = None
+    created_at: datetime
+    created_by: str
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    schedule: str | None = None
+    scheduled_time: datetime | None = None
+
+
+class ModelMetadata(Answer):
+    """What a model takes and gives."""
+
+    name: str
+    versions: list[str]
+    platform: str
+    inputs: list[TensorMetadata]
+    outputs: list[TensorMetadata]
+
+
+class Problem(Answer):
+    """RFC 9457 problem details."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    errors: list[Place] = Field(default_factory=list)
+
+
+class VersionStats(Answer):
+    """What one version did."""
+
+    version: str
+    stage: str | None
+    requests: int
+    rows: int
+    failed: int
+    failed_rows: int
+    errors: dict[str, int]
+    row_errors: dict[str, int]
+    error_rate: float | None
+    latency_ms: dict[str, Latency]
+    cold_starts: int
+    stale_routing: int
+    lost: int
+    saturated: bool
+    predictions: list[PredictionStats]
+    missing_rate: float | None
+    expired_rate: float | None
+    features: dict[str, FeatureQuality]
+    traffic_share: float | None
+    configured_share: float | None
+
+
+class Signature(Answer):
+    """What the loaded model takes and gives, recorded when it was validated."""
+
+    kind: str
+    inputs: list[Tensor]
+    outputs: list[Tensor]
+    classes: list[str | int | bool] | None = None
+    scores: str | None = None
+    names: list[str] = Field(default_factory=list)
+    footprint: Footprint | None = None
+    zipmap_inputs: dict[str, str] | None = None
+
+
+class DriftSummaries(Answer):
+    """Versions with traffic in the window, the most urgent first."""
+
+    window: Span
+    models: list[DriftSummary]
+
+
+class SeriesReport(Answer):
+    """One distribution of one version in one window, or the rows that failed with one code."""
+
+    feature: str
+    kind: str
+    type: str
+    dimension: int | None = None
+    status: DriftStatus
+    sentence: str
+    severity: Severity
+    reasons: list[str]
+    n_reference: int
+    n_current: int
+    psi: float | None
+    threshold: float | None
+    alert_threshold: float | None
+    threshold_set_by: str | None
+    js: float | None
+    ks: list[Any] | None
+    missing: Rate
+    unknown: Rate
+    errors: Rate | None = None
+    bins: list[BinShare]
+    saturated: bool = False
+
+
+class VersionLineage(Answer):
+    """What one version was made from."""
+
+    version: str
+    status: VersionStatus
+    stage: Stage
+    created_at: datetime
+    created_by: str
+    artifact: Artifact
+    datasets: list[dict[str, Any]] = Field(default_factory=list)
+    code: dict[str, Any] | None = None
+    run_id: str | None = None
+    parents: list[str] = Field(default_factory=list)
+    feature_views: list[ViewUse] = Field(default_factory=list)
+    params: dict[str, Any] = Field(default_factory=dict)
+    metrics: dict[str, float] = Field(default_factory=dict)
+    further: dict[str, Any] = Field(default_factory=dict)
+
+
+class ModelsAnswer(Answer):
+    """The answer schema ``ModelsAnswer``."""
+
+    models: list[ModelAnswer]
+    next_token: str | None
 
 
 class ScheduleAnswer(Answer):
@@ -610,132 +759,21 @@ class ScheduleAnswer(Answer):
     updated_by: str
 
 
-class ScheduleDeletion(Answer):
-    """A schedule that was deleted; it starts nothing from now on."""
+class JobPage(Answer):
+    """Jobs, newest first."""
 
-    name: str
-    status: str = "deleted"
-
-
-class SchedulesAnswer(Answer):
-    """Schedules by name."""
-
-    schedules: list[ScheduleAnswer]
+    jobs: list[JobRecord]
     next_token: str | None = None
 
 
-class SeriesReport(Answer):
-    """One distribution of one version in one window, or the rows that failed with one code."""
-
-    feature: str
-    kind: str
-    type: str
-    dimension: int | None = None
-    status: DriftStatus
-    sentence: str
-    severity: Severity
-    reasons: list[str]
-    n_reference: int
-    n_current: int
-    psi: float | None
-    threshold: float | None
-    alert_threshold: float | None
-    threshold_set_by: str | None
-    js: float | None
-    ks: list[Any] | None
-    missing: Rate
-    unknown: Rate
-    errors: Rate | None = None
-    bins: list[BinShare]
-    saturated: bool = False
-
-
-class Server(Answer):
-    """The answer schema ``Server``."""
-
-    name: str
-    version: str
-    extensions: list[str]
-
-
-class ServingBatchAnswer(Answer):
-    """Predictions in the order of ``entity_ids``."""
+class ModelStats(Answer):
+    """What a model did in a window."""
 
     model: str
-    predictions: list[BatchPrediction]
-    count: int
-    failed: int
-    latency_ms: float
-    timestamp: datetime
-
-
-class Signature(Answer):
-    """What the loaded model takes and gives, recorded when it was validated."""
-
-    kind: str
-    inputs: list[Tensor]
-    outputs: list[Tensor]
-    classes: list[str | int | bool] | None = None
-    scores: str | None = None
-    names: list[str] = Field(default_factory=list)
-    footprint: Footprint | None = None
-    zipmap_inputs: dict[str, str] | None = None
-
-
-class Span(Answer):
-    """``[start, end)``; start is a whole minute or hour."""
-
-    start: datetime
-    end: datetime
-
-
-class SplitAnswer(Answer):
-    """How traffic is shared; ``split`` is null when all goes to the production version."""
-
-    model: str
-    split: dict[str, Any] | None
-    production_version: str | None
-
-
-class SplitCheck(Answer):
-    """Observed traffic against the split: Pearson's χ² (sample-ratio mismatch). It takes
-    rows as independent; few entities with very many requests each can make it too strict.
-    """
-
-    start: datetime
-    n: int
-    chi2: float
-    p: float
-    mismatch: bool
-
-
-class Tensor(Answer):
-    """A named input or output; ``shape`` has ``-1`` where the size is free (the batch
-    axis).
-    """
-
-    name: str
-    datatype: str
-    shape: list[int]
-
-
-class TensorMetadata(Answer):
-    """The answer schema ``TensorMetadata``."""
-
-    name: str
-    datatype: str
-    shape: list[int]
-
-
-class UploadAnswer(Answer):
-    """Send the artifact: this method, this address, exactly these headers, the bytes as
-    body.
-    """
-
-    method: str
-    url: str
-    headers: dict[str, str]
-    expires_at: datetime
+    window: Span
+    versions: list[VersionStats]
+    unrouted: dict[str, int]
+    split: SplitCheck | None
 
 
 class VersionAnswer(Answer):
@@ -766,48 +804,47 @@ class VersionAnswer(Answer):
     upload: UploadAnswer | None = None
 
 
-class VersionLineage(Answer):
-    """What one version was made from."""
+class DriftReport(Answer):
+    """Drift of one version in one window."""
 
+    model: str
     version: str
-    status: VersionStatus
-    stage: Stage
-    created_at: datetime
-    created_by: str
-    artifact: Artifact
-    datasets: list[dict[str, Any]] = Field(default_factory=list)
-    code: dict[str, Any] | None = None
-    run_id: str | None = None
-    parents: list[str] = Field(default_factory=list)
-    feature_views: list[ViewUse] = Field(default_factory=list)
-    params: dict[str, Any] = Field(default_factory=dict)
-    metrics: dict[str, float] = Field(default_factory=dict)
-    further: dict[str, Any] = Field(default_factory=dict)
-
-
-class VersionStats(Answer):
-    """What one version did."""
-
-    version: str
-    stage: str | None
-    requests: int
+    window: Span
+    status: DriftStatus
+    summary: str
     rows: int
     failed: int
-    failed_rows: int
-    errors: dict[str, int]
-    row_errors: dict[str, int]
     error_rate: float | None
-    latency_ms: dict[str, Latency]
-    cold_starts: int
-    stale_routing: int
     lost: int
-    saturated: bool
-    predictions: list[PredictionStats]
-    missing_rate: float | None
-    expired_rate: float | None
-    features: dict[str, FeatureQuality]
-    traffic_share: float | None
-    configured_share: float | None
+    alpha: float
+    series: list[SeriesReport]
+    alarm: Alarm | None = None
+
+
+class LineageAnswer(Answer):
+    """``GET /models/{name}/lineage``: both lists in order of time, each with its own next
+    page.
+    """
+
+    model: str
+    versions: list[VersionLineage]
+    events: list[EventRecord]
+    graph: Graph
+    next_token: str | None = None
+    next_events_token: str | None = None
+
+
+class SchedulesAnswer(Answer):
+    """Schedules by name."""
+
+    schedules: list[ScheduleAnswer]
+    next_token: str | None = None
+
+
+class ModelsStats(Answer):
+    """All models with traffic in the window."""
+
+    models: list[ModelStats]
 
 
 class VersionsAnswer(Answer):
@@ -816,40 +853,3 @@ class VersionsAnswer(Answer):
     model: str
     versions: list[VersionAnswer]
     next_token: str | None
-
-
-class ViewAnswer(Answer):
-    """A feature view."""
-
-    name: str
-    entity: str | list[str]
-    features: list[FeatureAnswer]
-    ttl_seconds: int | None
-    description: str
-    owner: str
-    tags: dict[str, str]
-    schema_version: int
-    created_at: str
-    updated_at: str
-
-
-class ViewDeletion(Answer):
-    """``deleting``: rows remain, repeat the request."""
-
-    name: str
-    status: str
-    rows_removed: int
-
-
-ViewList: TypeAlias = dict[str, Any]
-
-
-class ViewUse(Answer):
-    """A feature view as a version uses it."""
-
-    view: str
-    schema_version: int
-    features: list[str]
-
-
-WriteAnswer: TypeAlias = dict[str, Any]

@@ -46,6 +46,7 @@ _BY_CODE: Final = {
     "idempotency_key_reused": "use a new idempotency_key for a different request.",
     "idempotency_conflict": "use a new idempotency_key for a different job.",
     "job_not_found": "a key sees its own jobs; compare the id with ns.jobs.list().",
+    "object_not_found": "check the location; a job reads what is there when it starts.",
     "empty_input": "check the input's location, or pass allow_empty=True.",
     "bucket_not_allowed": "use a location below jobs/ in the stack's bucket, or the stack's JobBucket.",
     "prefix_reserved": "use a location below jobs/, other than jobs/_work/.",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import textwrap
+from graphlib import TopologicalSorter
 from typing import Any, Final
 
 from neuralstream_local.openapi import TARGET
@@ -58,9 +59,9 @@ def render_answers() -> str:
         known = [f"    {n}: TypeAlias = {_literal(schemas[n]['enum'])}" for n in enumerations]
         any_text = [f"    {n}: TypeAlias = str" for n in enumerations]
         text += "\n".join(["if TYPE_CHECKING:", *known, "else:", *any_text]) + "\n"
-    for name in names:
+    for name in _ordered(names, schemas):
         if name not in enumerations:
-            text += "\n\n" + _class(name, schemas[name])
+            text += "\n\n" + _class(name, schemas)
     return text
 
 
@@ -79,6 +80,12 @@ def _answered(document: Any, schemas: Any) -> set[str]:
     return found
 
 
+def _ordered(names: list[str], schemas: Any) -> list[str]:
+    """The names, each after those that it refers to."""
+    needs = {name: sorted(_references(schemas[name])) for name in names}
+    return list(TopologicalSorter(needs).static_order())
+
+
 def _references(node: Any) -> set[str]:
     if isinstance(node, dict):
         own = {_name(node["$ref"])} if isinstance(node.get("$ref"), str) else set()
@@ -92,7 +99,8 @@ def _name(reference: str) -> str:
     return reference.rsplit("/", 1)[-1]
 
 
-def _class(name: str, schema: Any) -> str:
+def _class(name: str, schemas: Any) -> str:
+    schema = schemas[name]
     if not schema.get("properties"):
         return f"{name}: TypeAlias = {_type(schema)}\n"
     said = " ".join(schema.get("description", "").split()) or f"The answer schema ``{name}``."
@@ -102,18 +110,22 @@ def _class(name: str, schema: Any) -> str:
         docstring += "\n    "
     required = set(schema.get("required", ()))
     fields = [
-        f"    {field}: {_type(inner)}{_default(field, inner, required)}"
+        f"    {field}: {_type(inner)}{_default(field, inner, required, schemas)}"
         for field, inner in schema["properties"].items()
     ]
     return f'class {name}(Answer):\n{docstring}"""\n\n' + "\n".join(fields) + "\n"
 
 
-def _default(field: str, schema: Any, required: set[str]) -> str:
+def _default(field: str, schema: Any, required: set[str], schemas: Any) -> str:
     if field in required:
         return ""
     default = schema.get("default")
     if default in ([], {}):
         return f" = Field(default_factory={type(default).__name__})"
+    if "default" not in schema and (reference := schema.get("$ref")):
+        name = _name(reference)
+        if schemas[name].get("properties") and not schemas[name].get("required"):
+            return f" = Field(default_factory={name})"
     if "default" not in schema and schema.get("type") == "array":
         return " = Field(default_factory=list)"
     if "default" not in schema and schema.get("type") == "object":

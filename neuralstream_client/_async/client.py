@@ -9,7 +9,10 @@ from typing import Any, Self
 import httpx
 
 from neuralstream_client._async.features import AsyncFeatures
+from neuralstream_client._async.jobs import AsyncJobs
 from neuralstream_client._async.models import AsyncModels
+from neuralstream_client._async.monitoring import AsyncMonitoring
+from neuralstream_client._async.schedules import AsyncSchedules
 from neuralstream_client._async.transport import AsyncTransport
 from neuralstream_client.answers import Health, PredictAnswer
 from neuralstream_client.call import Call, path
@@ -60,6 +63,9 @@ class AsyncNeuralStream:
         self._transport = transport
         self.features = AsyncFeatures(transport)
         self.models = AsyncModels(transport)
+        self.jobs = AsyncJobs(transport)
+        self.schedules = AsyncSchedules(transport)
+        self.monitoring = AsyncMonitoring(transport)
 
     @property
     def url(self) -> str:

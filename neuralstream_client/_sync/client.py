@@ -9,7 +9,10 @@ from typing import Any, Self
 import httpx
 
 from neuralstream_client._sync.features import Features
+from neuralstream_client._sync.jobs import Jobs
 from neuralstream_client._sync.models import Models
+from neuralstream_client._sync.monitoring import Monitoring
+from neuralstream_client._sync.schedules import Schedules
 from neuralstream_client._sync.transport import Transport
 from neuralstream_client.answers import Health, PredictAnswer
 from neuralstream_client.call import Call, path
@@ -60,6 +63,9 @@ class NeuralStream:
         self._transport = transport
         self.features = Features(transport)
         self.models = Models(transport)
+        self.jobs = Jobs(transport)
+        self.schedules = Schedules(transport)
+        self.monitoring = Monitoring(transport)
 
     @property
     def url(self) -> str:
