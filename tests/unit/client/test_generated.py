@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
+import tomllib
 import warnings
 from pathlib import Path
 
@@ -46,3 +48,21 @@ def test_an_answer_of_a_newer_stack_is_read():
     assert (
         Tensor.model_validate({"name": "x", "datatype": "BF16", "shape": [-1]}).datatype == "BF16"
     )
+
+
+def test_the_client_has_the_version_of_the_distribution():
+    from neuralstream_client import __version__
+
+    project = tomllib.loads((CLIENT.parent / "pyproject.toml").read_text())["project"]
+    assert project["version"] == __version__
+
+
+def test_an_extra_that_the_client_asks_for_can_be_installed():
+    project = tomllib.loads((CLIENT.parent / "pyproject.toml").read_text())["project"]
+    asked = {
+        name
+        for path in CLIENT.rglob("*.py")
+        for name in re.findall(r'\bextra\("[\w.]+", "(\w+)"\)', path.read_text())
+    }
+    assert asked >= {"pandas", "polars", "arrow", "yaml", "command"}
+    assert asked <= project["optional-dependencies"].keys()
