@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["cure_of"]
+__all__ = ["CURES", "cure_of"]
 
-_BY_CODE: Final = {
+CURES: Final = {
     "unknown_key": "set NEURALSTREAM_API_KEY, or api_key=…, to a key of this stack that is not revoked.",
     "missing_scope": "use a key that has the scope which the detail names.",
     "invalid_token": "start again at the first page: a page token belongs to one list and its filters.",
@@ -76,4 +76,4 @@ _BY_STATUS: Final = {
 
 def cure_of(code: str, status: int) -> str:
     """One sentence for a person; empty if there is none."""
-    return _BY_CODE.get(code) or _BY_STATUS.get(status, "")
+    return CURES.get(code) or _BY_STATUS.get(status, "")

@@ -127,8 +127,8 @@ def _values(column: Any, start: int, stop: int) -> list[Any]:
 
 def _pandas_values(series: Any) -> list[Any]:
     if series.dtype.kind in _NUMPY_ONLY and not hasattr(series.dtype, "na_value"):
-        values = series.tolist()
-        return _without_nan(values) if series.dtype.kind == "f" else values
+        values: list[Any] = series.tolist()
+        return _without_nan(values) if series.hasnans else values
     present = series.notna().tolist()
     values = series.astype(object).tolist()
     return [plain(value) if here else None for value, here in zip(values, present, strict=True)]

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 import subprocess
 import sys
 import tomllib
 import warnings
+from operator import attrgetter
 from pathlib import Path
 
 import pytest
 
+from neuralstream_client import NeuralStream, cures
 from neuralstream_local import client_code
 
 CLIENT = Path(__file__).parents[3] / "neuralstream_client"
@@ -66,3 +69,30 @@ def test_an_extra_that_the_client_asks_for_can_be_installed():
     }
     assert asked >= {"pandas", "polars", "arrow", "yaml", "command"}
     assert asked <= project["optional-dependencies"].keys()
+
+
+def test_the_client_calls_every_route_but_those_of_other_protocols_and_no_other():
+    document = json.loads((CLIENT.parent / "functions/console/openapi.json").read_text())
+    declared = {re.sub(r"\{[^}]+\}", "{}", path) for path in document["paths"]}
+    source = "".join(path.read_text() for path in (CLIENT / "_async").glob("*.py"))
+    called = set(re.findall(r'"(/[a-z][a-z{}/-]*)"', source)) & declared
+    written = set(re.findall(r'"(/[a-z][a-z{}/-]*)"', source))
+    commands = {
+        f"/models/{{}}/versions/{{}}/{name}" for name in ("complete", "archive", "baseline")
+    }
+    assert written <= declared
+    others = {"/docs", "/openapi.json", "/monitoring/metrics"} | {p for p in declared if "/v2" in p}
+    one_entity = {"/features/{}/{}"}
+    assert declared - others - one_entity == called | commands
+
+
+def test_a_cure_is_for_a_code_that_the_stack_has_and_names_methods_of_the_client():
+    root = CLIENT.parent
+    folders = ("neuralstream_core", "layers/core", "functions")
+    source = "".join(p.read_text() for folder in folders for p in (root / folder).rglob("*.py"))
+    client = NeuralStream("http://stack")
+    for code, cure in cures.CURES.items():
+        assert f'"{code}"' in source, code
+        for path in re.findall(r"\bns\.([\w.]+)\(", cure):
+            assert callable(attrgetter(path)(client)), cure
+    client.close()
