@@ -9,12 +9,22 @@ from typing import Any, Final
 
 from neuralstream_client.call import encoded
 from neuralstream_client.tables import ABSENT
-from neuralstream_client.writing import Chunk
+from neuralstream_client.writing import MAX_ROWS, Chunk, WritePlan
 
-__all__ = ["MAX_WRITE_BYTES", "ReadPart", "read_body", "read_part", "refused_row", "write_body"]
+__all__ = [
+    "MAX_WRITE_BYTES",
+    "ReadPart",
+    "read_body",
+    "read_part",
+    "refused_row",
+    "rows_per_request",
+    "write_body",
+]
 
 MAX_WRITE_BYTES: Final = 3_000_000
 """A write of this size always fits; a larger one depends on how its characters are escaped."""
+
+_SAMPLE: Final = 100
 
 _PLACE: Final = re.compile(r"^(?:body\.)?rows\.(\d+)\.?(?:features\.)?(.*)$")
 
@@ -51,6 +61,15 @@ def write_body(view: str, chunk: Chunk) -> bytes:
         for row, moment in zip(rows, chunk.event_timestamps, strict=True):
             row["event_timestamp"] = moment
     return encoded({"feature_view": view, "rows": rows})
+
+
+def rows_per_request(view: str, plan: WritePlan) -> int:
+    """How many rows fit into one request, judged by the first hundred."""
+    sample = next(plan.chunks(_SAMPLE), None)
+    if sample is None:
+        return MAX_ROWS
+    fitting = MAX_WRITE_BYTES * len(sample.rows) // len(write_body(view, sample))
+    return max(1, min(MAX_ROWS, fitting * 9 // 10))
 
 
 def refused_row(loc: str) -> tuple[int, str] | None:

@@ -22,9 +22,10 @@ from neuralstream_client.wire import (
     read_body,
     read_part,
     refused_row,
+    rows_per_request,
     write_body,
 )
-from neuralstream_client.writing import MAX_ROWS, Chunk, RowFailure, WritePlan, WriteReport
+from neuralstream_client.writing import Chunk, RowFailure, WritePlan, WriteReport
 
 __all__ = ["Features"]
 
@@ -119,7 +120,7 @@ class Features:
         )
         report = WriteReport(declared.name, plan.table.length)
         with reporting(progress, f"writing {declared.name}") as advance:
-            for chunk in plan.chunks(MAX_ROWS):
+            for chunk in plan.chunks(rows_per_request(declared.name, plan)):
                 try:
                     report = self._write_chunk(chunk, report, on_invalid == "skip", advance)
                 except NeuralStreamError as error:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
+import numpy as np
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 
 from neuralstream_client import AsyncNeuralStream, FeatureView, NeuralStream
 from neuralstream_client.errors import Conflict, Invalid, NotFound, RowsRefused, Unauthenticated
@@ -119,3 +121,28 @@ def test_another_timeout_uses_the_same_connections_and_closes_none(ns, name):
     with ns.with_options(timeout=7, retries=0) as patient:
         patient.features.apply({"name": name, "entity": "id", "features": {"n": "int64"}})
     assert ns.features.get(name).name == name
+
+
+def test_an_artifact_that_is_too_large_for_a_request_is_uploaded_and_served(ns, name, tmp_path):
+    hidden = 500_000
+    weights = numpy_helper.from_array(np.full((1, hidden), 2.0, np.float32), "weights")
+    graph = helper.make_graph(
+        [
+            helper.make_node("MatMul", ["x", "weights"], ["wide"]),
+            helper.make_node("ReduceMax", ["wide"], ["y"], axes=[1], keepdims=1),
+        ],
+        "wide",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [None, 1])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [None, 1])],
+        [weights, numpy_helper.from_array(np.zeros(700_000, np.float32), "unused")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)])
+    model.ir_version = 8
+    path = tmp_path / "model.onnx"
+    path.write_bytes(model.SerializeToString())
+    assert path.stat().st_size > 4 * 1024 * 1024
+    registration = {"format": "onnx", "features": ["request:x"], "kind": "regressor"}
+    version = ns.models.register(name, registration, path)
+    assert (version.status, version.size) == ("READY", path.stat().st_size)
+    ns.models.promote(name, "v1")
+    assert ns.predict(name, features={"x": 1.5}).prediction == pytest.approx(3.0)
