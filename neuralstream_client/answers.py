@@ -18,10 +18,13 @@ __all__ = [
     "BatchRow",
     "BinShare",
     "Checked",
+    "Code",
+    "Dataset",
     "DriftReport",
     "DriftStatus",
     "DriftSummaries",
     "DriftSummary",
+    "Dtype",
     "Edge",
     "EventKind",
     "EventRecord",
@@ -36,11 +39,13 @@ __all__ = [
     "Graph",
     "Health",
     "InferAnswer",
+    "Job",
     "JobPage",
     "JobRecord",
     "JobResult",
     "JobStatus",
     "Latency",
+    "Lineage",
     "LineageAnswer",
     "Live",
     "MissingPolicy",
@@ -61,7 +66,10 @@ __all__ = [
     "Rate",
     "Ready",
     "RowAnswer",
+    "Run",
     "RunAnswer",
+    "RunDataset",
+    "RunEvent",
     "RunEvents",
     "ScheduleAnswer",
     "ScheduleDeletion",
@@ -99,6 +107,7 @@ class Answer(BaseModel):
 
 if TYPE_CHECKING:
     DriftStatus: TypeAlias = Literal["no_reference", "insufficient_data", "ok", "warning", "drift"]
+    Dtype: TypeAlias = Literal["float32", "float64", "int64", "bool", "string", "timestamp"]
     EventKind: TypeAlias = Literal[
         "registered",
         "ready",
@@ -122,6 +131,7 @@ if TYPE_CHECKING:
     VersionStatus: TypeAlias = Literal["PENDING_UPLOAD", "READY", "REJECTED"]
 else:
     DriftStatus: TypeAlias = str
+    Dtype: TypeAlias = str
     EventKind: TypeAlias = str
     Format: TypeAlias = str
     JobStatus: TypeAlias = str
@@ -136,20 +146,20 @@ class BatchPrediction(Answer):
 
     entity_id: str | list[str]
     version: str
-    prediction: Any = None
+    prediction: int | float | str | bool | list[int | float | str | bool] | None = None
     probability: float | None = None
     probabilities: dict[str, float] | None = None
     score: float | None = None
     scores: dict[str, float] | None = None
-    outputs: dict[str, Any] | None = None
-    error: dict[str, str] | None = None
+    outputs: dict[str, int | float | bool | str | list[float] | None] | None = None
+    error: dict[str, Any] | None = None
 
 
 class BatchRow(Answer):
     """One entity's features."""
 
     entity_id: str | list[str]
-    features: dict[str, Any]
+    features: dict[str, int | float | bool | str | list[float] | None]
     status: dict[str, str]
     event_timestamp: str | None
 
@@ -173,6 +183,24 @@ class Checked(Answer):
     digest: str | None = None
 
 
+class Code(Answer):
+    """Training code, as far as it is known."""
+
+    repo: str | None = None
+    commit: str | None = None
+    path: str | None = None
+
+
+class Dataset(Answer):
+    """Training data."""
+
+    name: str
+    digest: str | None = None
+    uri: str | None = None
+    start: datetime | None = None
+    end: datetime | None = None
+
+
 class Span(Answer):
     """``[start, end)``; start is a whole minute or hour."""
 
@@ -188,14 +216,20 @@ class Edge(Answer):
     kind: str
 
 
+class Gate(Answer):
+    """Bounds a metric must keep for its version to be promoted to production; both
+    inclusive.
+    """
+
+    min: float | None = None
+    max: float | None = None
+
+
 class Failure(Answer):
     """Why a job failed."""
 
     code: str
     detail: str
-
-
-FeatureAnswer: TypeAlias = dict[str, Any]
 
 
 class FeatureQuality(Answer):
@@ -216,7 +250,7 @@ class FeatureRef(Answer):
     feature: str
     dtype: str = "float64"
     size: int = 1
-    default: Any = None
+    default: int | float | bool | str | list[float] | None = None
 
 
 class Footprint(Answer):
@@ -230,24 +264,15 @@ class Footprint(Answer):
     load_seconds: float
 
 
-class Gate(Answer):
-    """Bounds a metric must keep for its version to be promoted to production; both
-    inclusive.
-    """
-
-    min: float | None = None
-    max: float | None = None
-
-
 class Node(Answer):
-    """The answer schema ``Node``."""
+    """A version, or something a version was made from."""
 
     id: str
     kind: str
 
 
 class Health(Answer):
-    """The answer schema ``Health``."""
+    """Whether the parts answer that requests need."""
 
     status: str
     checks: dict[str, str]
@@ -255,12 +280,20 @@ class Health(Answer):
 
 
 class OutputTensor(Answer):
-    """The answer schema ``OutputTensor``."""
+    """One output of the model."""
 
     name: str
     shape: list[int]
     datatype: str
-    data: list[Any]
+    data: list[int | float | bool | str | list[Any] | None]
+
+
+class Job(Answer):
+    """What runs: ``{model}.train`` or ``{model}.predict``."""
+
+    namespace: str
+    name: str
+    facets: dict[str, Any] = Field(default_factory=dict)
 
 
 class JobResult(Answer):
@@ -293,13 +326,13 @@ class Latency(Answer):
 
 
 class Live(Answer):
-    """The answer schema ``Live``."""
+    """That the function runs."""
 
     live: bool
 
 
 class TensorMetadata(Answer):
-    """The answer schema ``TensorMetadata``."""
+    """An input or output of a model."""
 
     name: str
     datatype: str
@@ -307,7 +340,7 @@ class TensorMetadata(Answer):
 
 
 class ModelReady(Answer):
-    """The answer schema ``ModelReady``."""
+    """That a version is loaded."""
 
     name: str
     ready: bool
@@ -346,14 +379,14 @@ class PredictAnswer(Answer):
     model: str
     version: str
     entity_id: str | list[str] | None
-    prediction: Any
+    prediction: int | float | str | bool | list[int | float | str | bool] | None
     probability: float | None = None
     probabilities: dict[str, float] | None = None
     score: float | None = None
     scores: dict[str, float] | None = None
-    outputs: dict[str, Any] | None = None
+    outputs: dict[str, int | float | bool | str | list[float] | None] | None = None
     latency_ms: float
-    features: dict[str, Any] | None = None
+    features: dict[str, int | float | bool | str | list[float] | None] | None = None
     timestamp: datetime
 
 
@@ -366,7 +399,7 @@ class PredictionStats(Answer):
 
 
 class Ready(Answer):
-    """The answer schema ``Ready``."""
+    """That predictions can be served."""
 
     ready: bool
 
@@ -376,19 +409,24 @@ class RowAnswer(Answer):
 
     feature_view: str
     entity_id: str | list[str]
-    features: dict[str, Any]
+    features: dict[str, int | float | bool | str | list[float] | None]
     status: dict[str, str]
     event_timestamp: str | None
 
 
-class RunEvents(Answer):
-    """``GET /models/{name}/lineage?format=openlineage``: versions and events of one page as
-    run events.
-    """
+class Run(Answer):
+    """A training run or a batch job."""
 
-    events: list[dict[str, Any]]
-    next_token: str | None = None
-    next_events_token: str | None = None
+    runId: str
+    facets: dict[str, Any] = Field(default_factory=dict)
+
+
+class RunDataset(Answer):
+    """Data, a feature view or a model version that a run reads or writes."""
+
+    namespace: str
+    name: str
+    facets: dict[str, Any] = Field(default_factory=dict)
 
 
 class ScheduleDeletion(Answer):
@@ -399,7 +437,7 @@ class ScheduleDeletion(Answer):
 
 
 class Server(Answer):
-    """The answer schema ``Server``."""
+    """What serves."""
 
     name: str
     version: str
@@ -451,10 +489,13 @@ class ViewDeletion(Answer):
     rows_removed: int
 
 
-ViewList: TypeAlias = dict[str, Any]
+class WriteAnswer(Answer):
+    """What became of the rows: ``written + stale`` is their number."""
 
-
-WriteAnswer: TypeAlias = dict[str, Any]
+    feature_view: str
+    written: int
+    stale: int
+    stale_cells: int | None = None
 
 
 class Alarm(Answer):
@@ -514,36 +555,23 @@ class FeaturesBatchAnswer(Answer):
     results: list[BatchRow]
 
 
-class EventRecord(Answer):
-    """One entry of a model's audit trail: who did what, when and why, and the state it
-    left.
-    """
+class Lineage(Answer):
+    """What a version was made from. Further fields are kept as they are."""
 
-    revision: int
-    kind: EventKind
-    version: str | None = None
-    at: datetime
-    actor: str
-    reason: str | None = None
-    stages: dict[str, Any] = Field(default_factory=dict)
-    production_version: str | None = None
-    ab_split: dict[str, Any] | None = None
-    data: dict[str, Any] = Field(default_factory=dict)
+    dataset: Dataset | list[Dataset] | None = None
+    code: Code | None = None
+    run_id: str | None = None
+    parents: list[str] = Field(default_factory=list)
 
 
-class ViewAnswer(Answer):
-    """A feature view."""
+class FeatureAnswer(Answer):
+    """One column of a view."""
 
     name: str
-    entity: str | list[str]
-    features: list[FeatureAnswer]
-    ttl_seconds: int | None
-    description: str
-    owner: str
-    tags: dict[str, str]
-    schema_version: int
-    created_at: str
-    updated_at: str
+    dtype: Dtype
+    shape: list[int] | None = None
+    description: str | None = None
+    default: int | float | bool | str | list[float] | None = None
 
 
 class ModelAnswer(Answer):
@@ -560,6 +588,23 @@ class ModelAnswer(Answer):
     tags: dict[str, str]
     created_at: datetime
     updated_at: datetime
+
+
+class EventRecord(Answer):
+    """One entry of a model's audit trail: who did what, when and why, and the state it
+    left.
+    """
+
+    revision: int
+    kind: EventKind
+    version: str | None = None
+    at: datetime
+    actor: str
+    reason: str | None = None
+    stages: dict[str, Any] = Field(default_factory=dict)
+    production_version: str | None = None
+    ab_split: dict[str, Any] | None = None
+    data: dict[str, Any] = Field(default_factory=dict)
 
 
 class Graph(Answer):
@@ -659,6 +704,19 @@ class VersionStats(Answer):
     configured_share: float | None
 
 
+class RunEvent(Answer):
+    """A RunEvent of OpenLineage 2-0-2."""
+
+    eventTime: datetime
+    eventType: str
+    producer: str
+    schemaURL: str
+    run: Run
+    job: Job
+    inputs: list[RunDataset]
+    outputs: list[RunDataset]
+
+
 class Signature(Answer):
     """What the loaded model takes and gives, recorded when it was validated."""
 
@@ -724,8 +782,23 @@ class VersionLineage(Answer):
     further: dict[str, Any] = Field(default_factory=dict)
 
 
+class ViewAnswer(Answer):
+    """A feature view."""
+
+    name: str
+    entity: str | list[str]
+    features: list[FeatureAnswer]
+    ttl_seconds: int | None
+    description: str
+    owner: str
+    tags: dict[str, str]
+    schema_version: int
+    created_at: str
+    updated_at: str
+
+
 class ModelsAnswer(Answer):
-    """The answer schema ``ModelsAnswer``."""
+    """One page of models."""
 
     models: list[ModelAnswer]
     next_token: str | None
@@ -776,6 +849,14 @@ class ModelStats(Answer):
     split: SplitCheck | None
 
 
+class RunEvents(Answer):
+    """With ``format=openlineage``: the versions and events of one page as run events."""
+
+    events: list[RunEvent]
+    next_token: str | None = None
+    next_events_token: str | None = None
+
+
 class VersionAnswer(Answer):
     """A version; ``upload`` is there while its artifact is awaited."""
 
@@ -796,7 +877,7 @@ class VersionAnswer(Answer):
     profile: str | None
     metrics: dict[str, float]
     params: dict[str, Any]
-    lineage: dict[str, Any]
+    lineage: Lineage
     description: str
     tags: dict[str, str]
     created_at: datetime
@@ -822,8 +903,8 @@ class DriftReport(Answer):
 
 
 class LineageAnswer(Answer):
-    """``GET /models/{name}/lineage``: both lists in order of time, each with its own next
-    page.
+    """What versions were made from and what happened, in order of time, each list with its
+    own next page.
     """
 
     model: str
@@ -832,6 +913,13 @@ class LineageAnswer(Answer):
     graph: Graph
     next_token: str | None = None
     next_events_token: str | None = None
+
+
+class ViewList(Answer):
+    """One page of views; ``next_token`` asks for the next one."""
+
+    views: list[ViewAnswer]
+    next_token: str | None = None
 
 
 class SchedulesAnswer(Answer):
@@ -848,7 +936,7 @@ class ModelsStats(Answer):
 
 
 class VersionsAnswer(Answer):
-    """The answer schema ``VersionsAnswer``."""
+    """One page of versions."""
 
     model: str
     versions: list[VersionAnswer]

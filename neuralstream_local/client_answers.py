@@ -144,7 +144,10 @@ def _type(schema: Any) -> str:
         return _name(schema["$ref"])
     for union in ("anyOf", "oneOf"):
         if union in schema:
-            return " | ".join(dict.fromkeys(_type(member) for member in schema[union]))
+            members = list(dict.fromkeys(_type(member) for member in schema[union]))
+            if "float" in members and "str" in members:  # a label: whole numbers stay whole
+                members.insert(0, "int")
+            return " | ".join(members)
     if "const" in schema:
         return "str" if isinstance(schema["const"], str) else "Any"
     if "enum" in schema:
