@@ -22,7 +22,7 @@ export PYTHONPATH := $(CURDIR):$(CURDIR)/layers/core
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .PHONY: help run test coverage test-redis-8 test-pythons test-bundle bundle template redis lint typecheck openapi examples page site \
-	lock bench bench-peers clean venv-local venv-dev
+	client wheel test-wheel lock bench bench-peers clean venv-local venv-dev
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## ?/\t/' | expand -t 14
@@ -60,6 +60,12 @@ template: bundle  ## sam validate --lint, and checkov on the transformed templat
 test-bundle: venv-dev redis bundle  ## run the built functions under the Lambda runtime emulator (Python 3.12)
 	@$(PY) -m pytest tests/bundle -p no:randomly $(ARGS)  # one story, told in order
 
+wheel: venv-dev  ## build the Python client's wheel into dist/
+	@rm -rf dist && $(PY) -m uv build --quiet --wheel --out-dir dist
+
+test-wheel: wheel redis  ## install the wheel into a bare environment and use it against a running stack
+	@$(PY) tests/wheel.py dist/*.whl
+
 lint: venv-dev  ## ruff: style and mistakes
 	$(PY) -m ruff format --check .
 	$(PY) -m ruff check .
@@ -69,6 +75,9 @@ typecheck: venv-dev  ## mypy, strict
 
 openapi: venv-local  ## write functions/console/openapi.json from the routes (CHECK=1: only compare)
 	$(PY) -m neuralstream_local.openapi $(if $(CHECK),--check)
+
+client: venv-dev  ## write the client's answers and its blocking half (CHECK=1: only compare)
+	$(PY) -m neuralstream_local.client_code $(if $(CHECK),--check)
 
 examples: venv-dev  ## make the flights' prepared files (CHECK=1: only compare)
 	$(PY) -m examples.flights.prepare $(if $(CHECK),--check)
@@ -99,7 +108,7 @@ bench-peers: venv-dev redis  ## the same work on other products; installs them f
 	$(MAKE) -C benchmarks peers; over=$$?; $(MAKE) page && exit $$over
 
 clean:  ## remove the environment, logs and caches
-	rm -rf .venv .venv-bundle .venv-checkov .venv.lock .run .aws-sam .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-bundle .venv-checkov .venv.lock .run dist .aws-sam .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 venv-local:

@@ -32,7 +32,7 @@ rendered by `python benchmarks/render.py`. Cases in which a peer is faster are l
 """
 
 ORDER = (
-    "features_read", "features_write", "predict", "monitoring_recorder", "batch", "cold_start",
+    "features_read", "features_write", "predict", "monitoring_recorder", "batch", "client", "cold_start",
     "peers_read", "peers_write", "peers_predict", "peers_throughput", "peers_batch", "peers_drift",
     "peers_footprint", "peers_growth",
 )  # fmt: skip

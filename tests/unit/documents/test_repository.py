@@ -73,6 +73,8 @@ def test_every_file_ends_as_the_hooks_want_it():
                     json.loads(text)
 
 
-@pytest.mark.parametrize("package", ["neuralstream_core", "layers/core/neuralstream_lambda"])
+@pytest.mark.parametrize(
+    "package", ["neuralstream_client", "neuralstream_core", "layers/core/neuralstream_lambda"]
+)
 def test_a_package_that_is_typed_says_so(package):
     assert (ROOT / package / "py.typed").is_file()

@@ -1,0 +1,188 @@
+"""The asynchronous client of one NeuralStream stack."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+
+from neuralstream_client._async.features import AsyncFeatures
+from neuralstream_client._async.jobs import AsyncJobs
+from neuralstream_client._async.models import AsyncModels
+from neuralstream_client._async.monitoring import AsyncMonitoring
+from neuralstream_client._async.schedules import AsyncSchedules
+from neuralstream_client._async.transport import AsyncTransport
+from neuralstream_client.answers import Health, PredictAnswer
+from neuralstream_client.call import Call, path
+from neuralstream_client.predictions import MAX_PREDICTIONS, PredictionTable, RowsToPredict
+from neuralstream_client.progress import Progress, reporting
+from neuralstream_client.retries import Retries
+from neuralstream_client.settings import Settings
+from neuralstream_client.tables import TableLike
+
+__all__ = ["AsyncNeuralStream"]
+
+
+class AsyncNeuralStream:
+    """The asynchronous client of one stack.
+
+    Keep one and use it for all calls, so that connections are reused.
+
+    ::
+
+        async with AsyncNeuralStream() as ns:
+            answer = await ns.predict("churn_model", "user_123")
+
+    Args:
+        url: of the stack; ``NEURALSTREAM_URL`` when not given.
+        api_key: ``NEURALSTREAM_API_KEY`` when not given.
+        timeout: of one attempt in seconds, or httpx's own.
+        retries: how often a call that is safe to repeat is sent again, or `Retries`.
+        http: a client of httpx to use; it is not closed with this one.
+
+    Raises:
+        ConfigurationError: no address of a stack is given.
+    """
+
+    def __init__(
+        self,
+        url: str | None = None,
+        api_key: str | None = None,
+        *,
+        timeout: float | httpx.Timeout | None = None,
+        retries: int | Retries | None = None,
+        http: httpx.AsyncClient | None = None,
+    ) -> None:
+        settings = Settings.of(url, api_key, timeout=timeout, retries=retries)
+        self._owned = http is None
+        self._use(AsyncTransport(settings, http or httpx.AsyncClient()))
+
+    def _use(self, transport: AsyncTransport) -> None:
+        self._transport = transport
+        self.features = AsyncFeatures(transport)
+        self.models = AsyncModels(transport)
+        self.jobs = AsyncJobs(transport)
+        self.schedules = AsyncSchedules(transport)
+        self.monitoring = AsyncMonitoring(transport)
+
+    @property
+    def url(self) -> str:
+        """Address of the stack."""
+        return self._transport.settings.url
+
+    def with_options(
+        self,
+        *,
+        timeout: float | httpx.Timeout | None = None,
+        retries: int | Retries | None = None,
+    ) -> Self:
+        """A client over the same connections with another timeout (seconds) or other retries.
+
+        ``ns.with_options(timeout=2, retries=0).predict(…)``. Closing it closes nothing.
+        """
+        other = object.__new__(type(self))
+        other._owned = False
+        settings = self._transport.settings.with_options(timeout=timeout, retries=retries)
+        other._use(AsyncTransport(settings, self._transport.http))
+        return other
+
+    async def predict(
+        self,
+        model: str,
+        entity_id: Any = None,
+        *,
+        features: Mapping[str, Any] | None = None,
+        feature_view: str | None = None,
+        entities: Mapping[str, Any] | None = None,
+        version: str | None = None,
+        return_features: bool = False,
+    ) -> PredictAnswer:
+        """One prediction.
+
+        Args:
+            model: the model.
+            entity_id: text or a whole number; for a composite entity a list, or a dict by key. May be left
+                out if ``features`` has every input.
+            features: values of the request, and values that replace the store's.
+            feature_view: the view that ``entity_id`` belongs to.
+            entities: further entity keys by name.
+            version: pins a version.
+            return_features: also answer what the model saw.
+
+        Raises:
+            Invalid: features are missing, or of the wrong type.
+            Conflict: nothing is in production.
+        """
+        body = {
+            "entity_id": entity_id,
+            "features": features,
+            "feature_view": feature_view,
+            "entities": entities,
+            "version": version,
+            "return_features": return_features or None,
+        }
+        given = {name: value for name, value in body.items() if value is not None}
+        call = Call.of("POST", path("/predict/{}", model), body=given, repeatable=True)
+        return await self._transport.fetch(PredictAnswer, call)
+
+    async def predict_many(
+        self,
+        model: str,
+        data: TableLike,
+        *,
+        entity_id: str | Sequence[str] | None = None,
+        entities: Sequence[str] = (),
+        features: Sequence[str] | None = None,
+        feature_view: str | None = None,
+        version: str | None = None,
+        progress: Progress = False,
+    ) -> PredictionTable:
+        """Predictions for many entities; a row that fails has its error and does not affect the others.
+
+        Args:
+            model: the model.
+            data: a list of entity ids, or a table with a column of them and of values for the request.
+            entity_id: that column, or the columns of a composite entity; ``entity_id`` when not given.
+            entities: columns of further entity keys.
+            features: columns to send; all others when not given.
+            feature_view: the view that the entity ids belong to.
+            version: pins a version.
+            progress: see `neuralstream_client.progress.Progress`.
+
+        Raises:
+            DataError: a column is missing.
+            Invalid: the request is wrong as a whole.
+        """
+        wanted = RowsToPredict(data, entity_id=entity_id, entities=entities, features=features)
+        options = {"feature_view": feature_view, "version": version}
+        rows: list[dict[str, Any]] = []
+        total = wanted.table.length
+        with reporting(progress, f"predicting {model}") as advance:
+            for start in range(0, total, MAX_PREDICTIONS):
+                body = wanted.body(start, min(total, start + MAX_PREDICTIONS), options)
+                call = Call.of("POST", path("/predict/{}/batch", model), body=body, repeatable=True)
+                rows += (await self._transport.send(call))["predictions"]
+                advance(len(rows), total)
+        return PredictionTable(model, rows)
+
+    async def health(self) -> Health:
+        """Whether the stack and what it depends on answer."""
+        return await self._transport.fetch(Health, Call.of("GET", "/health"))
+
+    async def aclose(self) -> None:
+        """Close the connections, unless they belong to someone else."""
+        if self._owned:
+            await self._transport.http.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()

@@ -1,0 +1,156 @@
+"""``ns.jobs``: batch predictions from files to files."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from time import monotonic
+from typing import Final, Literal, TypeAlias
+
+import anyio
+
+from neuralstream_client._async.transport import AsyncTransport
+from neuralstream_client.answers import JobRecord
+from neuralstream_client.call import Call, path
+from neuralstream_client.errors import JobFailed, WaitTimeout
+from neuralstream_client.progress import Progress, reporting
+
+__all__ = ["AsyncJobs", "InputFormat", "OutputFormat"]
+
+InputFormat: TypeAlias = Literal["csv", "jsonl", "parquet"]
+OutputFormat: TypeAlias = Literal["jsonl", "parquet"]
+
+_DONE: Final = frozenset({"SUCCEEDED", "FAILED"})
+_FIRST_SECONDS: Final = 0.2
+"""Before a job is asked for the second time; half as long again each time, up to ``poll_seconds``."""
+
+
+class AsyncJobs:
+    """Batch prediction jobs. A key sees its own jobs; with the scope ``monitoring``, all."""
+
+    def __init__(self, transport: AsyncTransport) -> None:
+        self._transport = transport
+
+    async def submit(
+        self,
+        model: str,
+        *,
+        input: str,  # noqa: A002 - the name of the API's field
+        output: str,
+        input_format: InputFormat | None = None,
+        output_format: OutputFormat | None = None,
+        version: str | None = None,
+        max_failed_fraction: float | None = None,
+        allow_empty: bool = False,
+        idempotency_key: str | None = None,
+    ) -> JobRecord:
+        """Start a job and return at once.
+
+        Args:
+            model: the model.
+            input: ``s3://bucket/key`` of a CSV, JSONL or Parquet file of entities.
+            output: ``s3://bucket/folder/`` under which the job writes.
+            input_format: when the extension of the input does not say.
+            output_format: ``jsonl`` when not given.
+            version: pins a version.
+            max_failed_fraction: it fails when more than this share of its rows failed; 0.01 if not given.
+            allow_empty: an input without rows is no failure.
+            idempotency_key: submitted again with the same one, it stays one job; a new one when not given.
+
+        Raises:
+            Invalid: a location or another field is wrong.
+            NotFound: there is no such model or version.
+        """
+        body = {
+            "input": input,
+            "output": output,
+            "input_format": input_format,
+            "output_format": output_format,
+            "version": version,
+            "max_failed_fraction": max_failed_fraction,
+            "allow_empty": allow_empty or None,
+        }
+        given = {name: value for name, value in body.items() if value is not None}
+        call = Call.once(
+            "POST", path("/predict/{}/batch", model), body=given, idempotency_key=idempotency_key
+        )
+        return await self._transport.fetch(JobRecord, call)
+
+    async def get(self, job_id: str) -> JobRecord:
+        """One job with its progress.
+
+        Raises:
+            NotFound: there is none of this id among the key's jobs.
+        """
+        return await self._transport.fetch(JobRecord, Call.of("GET", path("/jobs/{}", job_id)))
+
+    def list(self, *, page_size: int = 50) -> AsyncIterator[JobRecord]:
+        """All jobs, the newest first."""
+        return self._transport.pages("/jobs", "jobs", JobRecord, {"limit": page_size})
+
+    async def wait(
+        self,
+        job: JobRecord | str,
+        *,
+        timeout: float | None = None,  # noqa: ASYNC109 - of the job, which goes on
+        poll_seconds: float = 5.0,
+        progress: Progress = False,
+    ) -> JobRecord:
+        """Wait until a job is done.
+
+        Args:
+            job: the job, or its id.
+            timeout: seconds to wait at most; no limit when not given.
+            poll_seconds: the longest pause between two looks at it.
+            progress: see `neuralstream_client.progress.Progress`; counts chunks of the input.
+
+        Raises:
+            JobFailed: it ended as FAILED.
+            WaitTimeout: it is not done in time; it goes on.
+        """
+        job_id = job if isinstance(job, str) else job.job_id
+        end = None if timeout is None else monotonic() + timeout
+        pause = min(_FIRST_SECONDS, poll_seconds)
+        with reporting(progress, f"job {job_id}") as advance:
+            while True:
+                record = await self.get(job_id)
+                if record.progress.chunks:
+                    advance(record.progress.chunks_done, record.progress.chunks)
+                if record.status in _DONE:
+                    break
+                if end is not None and monotonic() + pause > end:
+                    raise WaitTimeout(f"{job_id} is {record.status} after {timeout} s; it goes on")
+                await anyio.sleep(pause)
+                pause = min(poll_seconds, pause * 1.5)
+        if record.status == "FAILED":
+            raise JobFailed(record)
+        return record
+
+    async def run(
+        self,
+        model: str,
+        *,
+        input: str,  # noqa: A002 - the name of the API's field
+        output: str,
+        input_format: InputFormat | None = None,
+        output_format: OutputFormat | None = None,
+        version: str | None = None,
+        max_failed_fraction: float | None = None,
+        allow_empty: bool = False,
+        idempotency_key: str | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109 - of the job, which goes on
+        poll_seconds: float = 5.0,
+        progress: Progress = False,
+    ) -> JobRecord:
+        """Start a job and wait until it is done; arguments and errors are those of `submit` and `wait`."""
+        job = await self.submit(
+            model,
+            input=input,
+            output=output,
+            input_format=input_format,
+            output_format=output_format,
+            version=version,
+            max_failed_fraction=max_failed_fraction,
+            allow_empty=allow_empty,
+            idempotency_key=idempotency_key,
+        )
+        return await self.wait(job, timeout=timeout, poll_seconds=poll_seconds, progress=progress)

@@ -1,0 +1,307 @@
+"""``ns.models``: models, versions, promotion, splits and lineage."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from neuralstream_client._async.transport import AsyncTransport
+from neuralstream_client.answers import (
+    LineageAnswer,
+    ModelAnswer,
+    SplitAnswer,
+    Stage,
+    VersionAnswer,
+)
+from neuralstream_client.call import Call, path
+from neuralstream_client.errors import DataError
+from neuralstream_client.lineage import joined
+
+__all__ = ["AsyncModels"]
+
+_INLINE_BYTES: Final = 4 * 1024 * 1024
+"""A larger artifact is uploaded to the store instead of being sent in the registration."""
+_MODEL: Final = "/models/{}"
+_VERSION: Final = "/models/{}/versions/{}"
+
+
+class AsyncModels:
+    """The model registry.
+
+    Commands take an ``idempotency_key``: sent again with the same one, a command is carried out once. Each
+    call makes its own, so retries are safe; give one to make a call of another process safe to repeat too.
+    """
+
+    def __init__(self, transport: AsyncTransport) -> None:
+        self._transport = transport
+
+    def list(self, *, tag: str | None = None, page_size: int = 50) -> AsyncIterator[ModelAnswer]:
+        """All models by name.
+
+        Args:
+            tag: only those with this tag, ``key`` or ``key:value``.
+            page_size: models per request.
+        """
+        query = {"limit": page_size, "tag": tag}
+        return self._transport.pages("/models", "models", ModelAnswer, query)
+
+    async def get(self, model: str) -> ModelAnswer:
+        """One model: its production version, split and history.
+
+        Raises:
+            NotFound: there is none of this name.
+        """
+        return await self._transport.fetch(ModelAnswer, Call.of("GET", path(_MODEL, model)))
+
+    def versions(
+        self,
+        model: str,
+        *,
+        stage: Stage | None = None,
+        tag: str | None = None,
+        page_size: int = 50,
+    ) -> AsyncIterator[VersionAnswer]:
+        """Versions of a model, the newest first.
+
+        Args:
+            model: the model.
+            stage: only those of this stage.
+            tag: only those with this tag, ``key`` or ``key:value``.
+            page_size: versions per request.
+        """
+        query = {"limit": page_size, "stage": stage, "tag": tag}
+        return self._transport.pages(
+            path("/models/{}/versions", model), "versions", VersionAnswer, query
+        )
+
+    async def version(self, model: str, version: str) -> VersionAnswer:
+        """One version.
+
+        Raises:
+            NotFound: there is no such model or version.
+        """
+        call = Call.of("GET", path(_VERSION, model, version))
+        return await self._transport.fetch(VersionAnswer, call)
+
+    async def register(
+        self,
+        model: str,
+        registration: Mapping[str, Any],
+        artifact: bytes | str | Path | None = None,
+        *,
+        idempotency_key: str | None = None,
+    ) -> VersionAnswer:
+        """Register a version; its artifact is inspected, loaded and run before it is READY.
+
+        Args:
+            model: the model; created by its first version.
+            registration: ``format``, ``features`` and all else that ``POST /models/{name}/versions`` takes.
+            artifact: the model file, or its path; sent inline if small, else uploaded. ``None`` if the
+                registration has it.
+            idempotency_key: see the class.
+
+        Raises:
+            DataError: the artifact cannot be read.
+            Invalid: the registration or the artifact was refused.
+        """
+        content = _content(artifact)
+        body = dict(registration)
+        if content is not None and len(content) <= _INLINE_BYTES:
+            body["artifact_base64"] = base64.b64encode(content).decode()
+        elif content is not None:
+            digest = hashlib.sha256(content).hexdigest()
+            body["artifact"] = {"sha256": digest, "size": len(content)}
+        call = Call.once(
+            "POST", path("/models/{}/versions", model), body=body, idempotency_key=idempotency_key
+        )
+        registered = await self._transport.fetch(VersionAnswer, call)
+        upload = registered.upload
+        if content is None or upload is None:
+            return registered
+        await self._transport.upload(upload.url, upload.headers, content)
+        return await self.complete(model, registered.version)
+
+    async def complete(self, model: str, version: str) -> VersionAnswer:
+        """Validate an uploaded artifact; the version is READY or REJECTED afterwards.
+
+        Raises:
+            Invalid: the artifact was not uploaded, or was refused.
+        """
+        return await self._version_command("complete", model, version, None)
+
+    async def edit(
+        self,
+        model: str,
+        *,
+        description: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        require: Mapping[str, Any] | None = None,
+    ) -> ModelAnswer:
+        """Edit a model.
+
+        Args:
+            model: the model.
+            description: for people.
+            tags: replace the model's tags.
+            require: promotion gates, such as ``{"auc": {"min": 0.8}}``.
+        """
+        body = _given(description=description, tags=tags, require=require)
+        call = Call.once("PATCH", path(_MODEL, model), body=body)
+        return await self._transport.fetch(ModelAnswer, call)
+
+    async def edit_version(
+        self,
+        model: str,
+        version: str,
+        *,
+        description: str | None = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> VersionAnswer:
+        """Edit a version's description and tags."""
+        body = _given(description=description, tags=tags)
+        call = Call.once("PATCH", path(_VERSION, model, version), body=body)
+        return await self._transport.fetch(VersionAnswer, call)
+
+    async def promote(
+        self,
+        model: str,
+        version: str,
+        *,
+        stage: Literal["production", "staging"] = "production",
+        reason: str | None = None,
+        expected_production: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> ModelAnswer:
+        """Put a version into production, or take an archived one back to staging.
+
+        Args:
+            model: the model.
+            version: the version.
+            stage: ``staging`` takes an archived version back.
+            reason: recorded in the model's events.
+            expected_production: refuse unless this version is in production.
+            idempotency_key: see the class.
+
+        Raises:
+            Conflict: the version is not READY, a promotion gate is not met, or production is another.
+        """
+        body = _given(reason=reason, expected_production=expected_production, stage=stage)
+        call = Call.once(
+            "POST",
+            path("/models/{}/promote/{}", model, version),
+            body=body,
+            idempotency_key=idempotency_key,
+        )
+        return await self._transport.fetch(ModelAnswer, call)
+
+    async def rollback(
+        self,
+        model: str,
+        *,
+        reason: str | None = None,
+        expected_production: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> ModelAnswer:
+        """Return to the former production version.
+
+        Raises:
+            Conflict: there is none, or production is not the expected version.
+        """
+        body = _given(reason=reason, expected_production=expected_production)
+        call = Call.once(
+            "POST", path("/models/{}/rollback", model), body=body, idempotency_key=idempotency_key
+        )
+        return await self._transport.fetch(ModelAnswer, call)
+
+    async def archive(
+        self, model: str, version: str, *, reason: str | None = None
+    ) -> VersionAnswer:
+        """Archive a version that serves no traffic.
+
+        Raises:
+            Conflict: it is in production or in a split.
+        """
+        return await self._version_command("archive", model, version, _given(reason=reason))
+
+    async def split(
+        self, model: str, weights: Mapping[str, float], *, reason: str | None = None
+    ) -> SplitAnswer:
+        """Divide the traffic over versions; an entity keeps its version as far as possible.
+
+        Args:
+            model: the model.
+            weights: by version, with a sum of 1.
+            reason: recorded in the model's events.
+        """
+        body = {"split": dict(weights), **_given(reason=reason)}
+        call = Call.once("POST", path("/models/{}/ab-split", model), body=body)
+        return await self._transport.fetch(SplitAnswer, call)
+
+    async def get_split(self, model: str) -> SplitAnswer:
+        """How the traffic is divided."""
+        call = Call.of("GET", path("/models/{}/ab-split", model))
+        return await self._transport.fetch(SplitAnswer, call)
+
+    async def end_split(self, model: str) -> SplitAnswer:
+        """Send all traffic to the production version again.
+
+        Raises:
+            Conflict: there is no split.
+        """
+        call = Call.once("DELETE", path("/models/{}/ab-split", model))
+        return await self._transport.fetch(SplitAnswer, call)
+
+    async def adopt_baseline(
+        self, model: str, version: str, baseline: Mapping[str, Any]
+    ) -> VersionAnswer:
+        """Give a version its baseline for drift reports.
+
+        Args:
+            model: the model.
+            version: the version.
+            baseline: ``columns``, ``prediction``, ``probability``, or ``reference``, or ``production_rows``.
+        """
+        return await self._version_command("baseline", model, version, dict(baseline))
+
+    async def lineage(self, model: str) -> LineageAnswer:
+        """What each version was made from and what happened since, with all pages joined.
+
+        ``graph`` has nodes (versions, datasets, code, views, artifacts) and the edges between them.
+        """
+        pages: list[LineageAnswer] = []
+        versions: str | None = None
+        events: str | None = None
+        while not pages or versions or events:
+            query = {"next_token": versions, "next_events_token": events}
+            call = Call.of("GET", path("/models/{}/lineage", model), query=query)
+            page = await self._transport.fetch(LineageAnswer, call)
+            if pages and versions is None:
+                page = page.model_copy(update={"versions": [], "next_token": None})
+            if pages and events is None:
+                page = page.model_copy(update={"events": [], "next_events_token": None})
+            pages.append(page)
+            versions, events = page.next_token, page.next_events_token
+        return joined(pages)
+
+    async def _version_command(
+        self, command: str, model: str, version: str, body: Mapping[str, Any] | None
+    ) -> VersionAnswer:
+        call = Call.once("POST", f"{path(_VERSION, model, version)}/{command}", body=body)
+        return await self._transport.fetch(VersionAnswer, call)
+
+
+def _given(**fields: Any) -> dict[str, Any]:
+    """Fields that have a value."""
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def _content(artifact: bytes | str | Path | None) -> bytes | None:
+    if artifact is None or isinstance(artifact, bytes):
+        return artifact
+    try:
+        return Path(artifact).read_bytes()
+    except OSError as error:
+        raise DataError(f"the artifact cannot be read: {error}") from error

@@ -1,0 +1,263 @@
+"""``ns.features``: feature views, and rows written and read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from neuralstream_client._sync.transport import Transport
+from neuralstream_client.answers import ViewAnswer, ViewDeletion
+from neuralstream_client.call import Call, path
+from neuralstream_client.errors import ApiError, Invalid, NeuralStreamError, RowsRefused
+from neuralstream_client.progress import Advance, Progress, reporting
+from neuralstream_client.reading import MAX_ENTITIES, FeatureTable, entity_list, grouped
+from neuralstream_client.tables import TableLike
+from neuralstream_client.views import FeatureView, ViewLike, views_of
+from neuralstream_client.wire import (
+    MAX_WRITE_BYTES,
+    ReadPart,
+    read_body,
+    read_part,
+    refused_row,
+    rows_per_request,
+    write_body,
+)
+from neuralstream_client.writing import Chunk, RowFailure, WritePlan, WriteReport
+
+__all__ = ["Features"]
+
+_VIEW: Final = "/features/views/{}"
+
+
+class Features:
+    """Feature views and their rows."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+        self._known: dict[str, FeatureView] = {}
+
+    def apply(self, view: ViewLike | Sequence[ViewLike] | str | Path) -> tuple[ViewAnswer, ...]:
+        """Create feature views, or add features to them. Applying a view again changes nothing.
+
+        Args:
+            view: a `FeatureView`, a dict, a list of them, or the path of a YAML or JSON file.
+
+        Raises:
+            Conflict: a view exists and differs in more than added features.
+            DataError: a view is wrong, or the file cannot be read.
+        """
+        made = []
+        for declared in views_of(view):
+            call = Call.of("PUT", path(_VIEW, declared.name), body=declared.body)
+            answer = self._transport.fetch(ViewAnswer, call)
+            self._known[answer.name] = FeatureView.of(answer)
+            made.append(answer)
+        return tuple(made)
+
+    def list(self, *, page_size: int = 100) -> Iterator[ViewAnswer]:
+        """All feature views by name."""
+        query = {"limit": page_size}
+        return self._transport.pages("/features/views", "views", ViewAnswer, query)
+
+    def get(self, name: str) -> ViewAnswer:
+        """One feature view.
+
+        Raises:
+            NotFound: there is none of this name.
+        """
+        return self._transport.fetch(ViewAnswer, Call.of("GET", path(_VIEW, name)))
+
+    def delete(self, name: str) -> ViewDeletion:
+        """Delete a feature view and all its rows.
+
+        Raises:
+            Conflict: a model version reads it.
+            NotFound: there is none of this name.
+        """
+        self._known.pop(name, None)
+        removed = 0
+        while True:
+            call = Call.of("DELETE", path(_VIEW, name))
+            answer = self._transport.fetch(ViewDeletion, call)
+            removed += answer.rows_removed
+            if answer.status == "deleted":
+                return answer.model_copy(update={"rows_removed": removed})
+
+    def write(
+        self,
+        data: TableLike,
+        *,
+        view: str | FeatureView,
+        entity: str | Sequence[str] | None = None,
+        event_timestamp: str | None = None,
+        features: Sequence[str] | None = None,
+        on_invalid: Literal["raise", "skip"] = "raise",
+        progress: Progress = False,
+    ) -> WriteReport:
+        """Write a table; the newest event time of each value wins, so writing a row again is safe.
+
+        Args:
+            data: a list of dicts (a feature that a row leaves out keeps its value), a dict of columns, or a
+                pandas, polars or Arrow table. Missing values and NaN are written as NULL.
+            view: its name; or the `FeatureView`, which saves looking it up.
+            entity: column, or columns, of entity ids; the names of the view's keys when not given.
+            event_timestamp: column of event times, with a time zone; the time of each request when not given.
+            features: columns to write; all others when not given.
+            on_invalid: ``skip`` writes the other rows and lists the refused ones in the report.
+            progress: see `neuralstream_client.progress.Progress`.
+
+        Raises:
+            DataError: a column is missing, or no feature of the view; nothing was written.
+            RowsRefused: rows are wrong; its ``report`` names them. Rows of earlier requests were written.
+            ApiError: the stack refused otherwise; a note says how many rows had been written.
+        """
+        declared = view if isinstance(view, FeatureView) else self._view(view)
+        plan = WritePlan(
+            declared, data, entity=entity, event_timestamp=event_timestamp, features=features
+        )
+        report = WriteReport(declared.name, plan.table.length)
+        with reporting(progress, f"writing {declared.name}") as advance:
+            for chunk in plan.chunks(rows_per_request(declared.name, plan)):
+                try:
+                    report = self._write_chunk(chunk, report, on_invalid == "skip", advance)
+                except NeuralStreamError as error:
+                    if not isinstance(error, RowsRefused):
+                        error.add_note(f"{report.written} rows had been written before")
+                    raise
+        return report
+
+    def read(
+        self,
+        ids: Any,
+        features: Sequence[str] | None = None,
+        *,
+        view: str | None = None,
+        progress: Progress = False,
+    ) -> FeatureTable:
+        """Features of entities, in the order of ``ids``; an unknown entity is a row of NOT_FOUND.
+
+        Args:
+            ids: one id, a list, or a column of a frame; for a composite entity tuples or dicts by key.
+            features: ``view:feature``, of one view or several; or bare names with ``view``.
+            view: all its features are read when ``features`` is not given.
+            progress: see `neuralstream_client.progress.Progress`.
+
+        Raises:
+            DataError: it is not clear which view is meant.
+            Invalid: an id or a feature is wrong.
+            NotFound: there is no such view.
+        """
+        wanted = entity_list(ids)
+        groups = grouped(features, view)
+        keys: tuple[str, ...] = ()
+        table = FeatureTable((), wanted, {}, {}, {}, {})
+        columns, status, times = table.columns, table.status, table.event_timestamps
+        dtypes: dict[str, str] = {}
+        vectors: set[str] = set()
+        done = 0
+        with reporting(progress, "reading features") as advance:
+            for name, (names, qualified) in groups.items():
+                declared = self._view(name, names)
+                keys = keys or declared.keys
+                kinds = {f.name: f for f in declared.features}
+                shown = {n: f"{name}:{n}" if qualified else n for n in names or kinds}
+                dtypes |= {shown[n]: kinds[n].dtype for n in shown if n in kinds}
+                vectors |= {shown[n] for n in shown if n in kinds and kinds[n].shape}
+                for label in shown.values():
+                    columns[label] = []
+                times[name] = []
+                for start in range(0, len(wanted), MAX_ENTITIES):
+                    part = self._read_part(name, wanted[start : start + MAX_ENTITIES], [*shown])
+                    for n, label in shown.items():
+                        columns[label] += part.columns[n]
+                        cells = status.setdefault(label, {})
+                        cells |= {start + i: s for i, s in part.status.get(n, {}).items()}
+                    times[name] += [_moment(text) for text in part.event_timestamps]
+                    done += len(part.entity_ids)
+                    advance(done, len(wanted) * len(groups))
+        for label, dtype in dtypes.items():
+            if dtype == "timestamp":
+                columns[label] = [_moment(text) for text in columns[label]]
+        return replace(
+            table,
+            keys=keys,
+            status={label: cells for label, cells in status.items() if cells},
+            dtypes=dtypes,
+            vectors=frozenset(vectors),
+        )
+
+    def _read_part(self, view: str, ids: Sequence[Any], names: Sequence[str]) -> ReadPart:
+        body = read_body(view, ids, names)
+        call = Call.of("POST", "/features/batch", body=body, repeatable=True)
+        return read_part(self._transport.send(call))
+
+    def _write_chunk(
+        self, chunk: Chunk, report: WriteReport, skip: bool, advance: Advance
+    ) -> WriteReport:
+        """Write a chunk, in several requests if it is too large for one, or rows of it are refused."""
+        if chunk.failures:
+            report = _refused(report, chunk.failures, skip)
+            chunk = chunk.without({failure.row for failure in chunk.failures})
+        waiting = [chunk]
+        while waiting:
+            part = waiting.pop()
+            if not part.rows:
+                continue
+            body = write_body(report.view, part)
+            if len(body) > MAX_WRITE_BYTES and len(part.rows) > 1:
+                middle = len(part.rows) // 2
+                waiting += [part.part(middle, len(part.rows)), part.part(0, middle)]
+                continue
+            call = Call.of("POST", "/features/write", body=body, repeatable=True)
+            try:
+                answer = self._transport.send(call)
+            except Invalid as error:
+                failures = _failures(error, part)
+                if not failures:
+                    raise
+                report = _refused(report, failures, skip, error)
+                waiting.append(part.without({failure.row for failure in failures}))
+                continue
+            report = replace(
+                report,
+                written=report.written + answer["written"],
+                stale=report.stale + answer["stale"],
+                stale_cells=report.stale_cells + (answer.get("stale_cells") or 0),
+                requests=report.requests + 1,
+            )
+            advance(report.written + report.stale + report.refused, report.rows)
+        return report
+
+    def _view(self, name: str, features: Sequence[str] | None = None) -> FeatureView:
+        """The declared view; looked up again when it lacks a feature that is asked for."""
+        known = self._known.get(name)
+        if known is None or features is None or not set(features) <= known.dtypes.keys():
+            known = self._known[name] = FeatureView.of(self.get(name))
+        return known
+
+
+def _refused(
+    report: WriteReport, failures: Sequence[RowFailure], skip: bool, cause: ApiError | None = None
+) -> WriteReport:
+    ordered = sorted([*report.failures, *failures], key=lambda failure: failure.row)
+    report = replace(report, failures=tuple(ordered))
+    if not skip:
+        raise RowsRefused(report) from cause
+    return report
+
+
+def _failures(error: Invalid, part: Chunk) -> list[RowFailure]:
+    """Refused rows of a request, with their numbers in the table."""
+    found = []
+    for place in error.places:
+        if (named := refused_row(place.loc)) is not None:
+            row, what = named
+            found.append(RowFailure(part.rows[row], what, place.msg))
+    return found
+
+
+def _moment(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text)

@@ -1,0 +1,96 @@
+"""``ns.monitoring``: drift reports and statistics of predictions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Literal, TypeAlias
+
+from neuralstream_client._sync.transport import Transport
+from neuralstream_client.answers import DriftSummaries, ModelsStats, ModelStats
+from neuralstream_client.call import Call
+from neuralstream_client.drift import Drift
+
+__all__ = ["Monitoring", "Window"]
+
+Window: TypeAlias = Literal["15m", "1h", "24h", "7d"]
+
+
+class Monitoring:
+    """Reports over a window: the last ``window``, or ``start`` to ``end``; the last hour when not given."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    def drift(
+        self,
+        model: str,
+        version: str | None = None,
+        *,
+        window: Window | None = None,
+        start: datetime | None = None,
+        end: datetime | None = None,
+    ) -> Drift:
+        """Drift of a version against its baseline.
+
+        Args:
+            model: the model.
+            version: the one in production, else the latest, when not given.
+            window: up to now.
+            start: with a time zone, instead of ``window``.
+            end: now when not given.
+
+        Raises:
+            NotFound: there is no such model or version.
+        """
+        query = {"model": model, "version": version, **_window(window, start, end)}
+        return self._transport.fetch(Drift, Call.of("GET", "/monitoring/drift", query=query))
+
+    def drifts(
+        self,
+        *,
+        window: Window | None = None,
+        start: datetime | None = None,
+        end: datetime | None = None,
+    ) -> DriftSummaries:
+        """Drift of every version that has traffic, in short."""
+        call = Call.of("GET", "/monitoring/drift", query=_window(window, start, end))
+        return self._transport.fetch(DriftSummaries, call)
+
+    def stats(
+        self,
+        model: str,
+        *,
+        window: Window | None = None,
+        start: datetime | None = None,
+        end: datetime | None = None,
+    ) -> ModelStats:
+        """Requests, errors, latencies and predictions of a model by version.
+
+        Raises:
+            NotFound: there is no such model.
+        """
+        query = {"model": model, **_window(window, start, end)}
+        call = Call.of("GET", "/monitoring/stats", query=query)
+        return self._transport.fetch(ModelStats, call)
+
+    def all_stats(
+        self,
+        *,
+        window: Window | None = None,
+        start: datetime | None = None,
+        end: datetime | None = None,
+    ) -> ModelsStats:
+        """The statistics of every model that has traffic."""
+        call = Call.of("GET", "/monitoring/stats", query=_window(window, start, end))
+        return self._transport.fetch(ModelsStats, call)
+
+
+def _window(
+    window: Window | None, start: datetime | None, end: datetime | None
+) -> Mapping[str, Any]:
+    return {
+        "window": window,
+        "start": None if start is None else start.isoformat(),
+        "end": None if end is None else end.isoformat(),
+    }

@@ -1,0 +1,943 @@
+"""What the server answers: one class for each schema of the OpenAPI document.
+
+Made by ``make client``; do not edit.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Field
+
+__all__ = [
+    "Alarm",
+    "Answer",
+    "Artifact",
+    "BatchPrediction",
+    "BatchRow",
+    "BinShare",
+    "Checked",
+    "Code",
+    "Dataset",
+    "DriftReport",
+    "DriftStatus",
+    "DriftSummaries",
+    "DriftSummary",
+    "Dtype",
+    "Edge",
+    "EventKind",
+    "EventRecord",
+    "Failure",
+    "FeatureAnswer",
+    "FeatureQuality",
+    "FeatureRef",
+    "FeaturesBatchAnswer",
+    "Footprint",
+    "Format",
+    "Gate",
+    "Graph",
+    "Health",
+    "InferAnswer",
+    "Job",
+    "JobPage",
+    "JobRecord",
+    "JobResult",
+    "JobStatus",
+    "Latency",
+    "Lineage",
+    "LineageAnswer",
+    "Live",
+    "MissingPolicy",
+    "ModelAnswer",
+    "ModelMetadata",
+    "ModelReady",
+    "ModelStats",
+    "ModelsAnswer",
+    "ModelsStats",
+    "NextRun",
+    "Node",
+    "OutputTensor",
+    "Place",
+    "PredictAnswer",
+    "PredictionStats",
+    "Problem",
+    "Progress",
+    "Rate",
+    "Ready",
+    "RowAnswer",
+    "Run",
+    "RunAnswer",
+    "RunDataset",
+    "RunEvent",
+    "RunEvents",
+    "ScheduleAnswer",
+    "ScheduleDeletion",
+    "SchedulesAnswer",
+    "SeriesReport",
+    "Server",
+    "ServingBatchAnswer",
+    "Severity",
+    "Signature",
+    "Span",
+    "SplitAnswer",
+    "SplitCheck",
+    "Stage",
+    "Tensor",
+    "TensorMetadata",
+    "UploadAnswer",
+    "VersionAnswer",
+    "VersionLineage",
+    "VersionStats",
+    "VersionStatus",
+    "VersionsAnswer",
+    "ViewAnswer",
+    "ViewDeletion",
+    "ViewList",
+    "ViewUse",
+    "WriteAnswer",
+]
+
+
+class Answer(BaseModel):
+    """Base of all answers; fields that this release does not know are kept in ``model_extra``."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", defer_build=True)
+
+
+if TYPE_CHECKING:
+    DriftStatus: TypeAlias = Literal["no_reference", "insufficient_data", "ok", "warning", "drift"]
+    Dtype: TypeAlias = Literal["float32", "float64", "int64", "bool", "string", "timestamp"]
+    EventKind: TypeAlias = Literal[
+        "registered",
+        "ready",
+        "rejected",
+        "promoted",
+        "rolled_back",
+        "archived",
+        "restored",
+        "split_set",
+        "split_ended",
+        "baseline_adopted",
+        "edited",
+        "batch_finished",
+        "batch_failed",
+    ]
+    Format: TypeAlias = Literal["onnx", "linear"]
+    JobStatus: TypeAlias = Literal["PENDING", "RUNNING", "SUCCEEDED", "FAILED"]
+    MissingPolicy: TypeAlias = Literal["error", "null", "default"]
+    Severity: TypeAlias = Literal["none", "moderate", "major", "extreme"]
+    Stage: TypeAlias = Literal["staging", "production", "archived"]
+    VersionStatus: TypeAlias = Literal["PENDING_UPLOAD", "READY", "REJECTED"]
+else:
+    DriftStatus: TypeAlias = str
+    Dtype: TypeAlias = str
+    EventKind: TypeAlias = str
+    Format: TypeAlias = str
+    JobStatus: TypeAlias = str
+    MissingPolicy: TypeAlias = str
+    Severity: TypeAlias = str
+    Stage: TypeAlias = str
+    VersionStatus: TypeAlias = str
+
+
+class BatchPrediction(Answer):
+    """One row of the answer: a prediction or an error."""
+
+    entity_id: str | list[str]
+    version: str
+    prediction: int | float | str | bool | list[int | float | str | bool] | None = None
+    probability: float | None = None
+    probabilities: dict[str, float] | None = None
+    score: float | None = None
+    scores: dict[str, float] | None = None
+    outputs: dict[str, int | float | bool | str | list[float] | None] | None = None
+    error: dict[str, Any] | None = None
+
+
+class BatchRow(Answer):
+    """One entity's features."""
+
+    entity_id: str | list[str]
+    features: dict[str, int | float | bool | str | list[float] | None]
+    status: dict[str, str]
+    event_timestamp: str | None
+
+
+class BinShare(Answer):
+    """A group of values: its share on both sides and its part of the PSI."""
+
+    bin: str
+    reference: float
+    current: float
+    psi: float
+
+
+class Checked(Answer):
+    """That a version reproduced the caller's own answers before it became READY."""
+
+    rows: int
+    tolerance: float
+    max_difference: float
+    ties: int = 0
+    digest: str | None = None
+
+
+class Code(Answer):
+    """Training code, as far as it is known."""
+
+    repo: str | None = None
+    commit: str | None = None
+    path: str | None = None
+
+
+class Dataset(Answer):
+    """Training data."""
+
+    name: str
+    digest: str | None = None
+    uri: str | None = None
+    start: datetime | None = None
+    end: datetime | None = None
+
+
+class Span(Answer):
+    """``[start, end)``; start is a whole minute or hour."""
+
+    start: datetime
+    end: datetime
+
+
+class Edge(Answer):
+    """``source`` was made with ``target``."""
+
+    source: str
+    target: str
+    kind: str
+
+
+class Gate(Answer):
+    """Bounds a metric must keep for its version to be promoted to production; both
+    inclusive.
+    """
+
+    min: float | None = None
+    max: float | None = None
+
+
+class Failure(Answer):
+    """Why a job failed."""
+
+    code: str
+    detail: str
+
+
+class FeatureQuality(Answer):
+    """Shares of a feature's cells, those of refused rows included."""
+
+    missing: float
+    expired: float
+    invalid: float
+
+
+class FeatureRef(Answer):
+    """One model input: ``view:feature``, or a request-time value ``request:name`` without a
+    view. ``dtype`` and ``size`` (elements of a vector; 1 for a scalar) are those of the
+    view's schema when the version was registered.
+    """
+
+    view: str | None
+    feature: str
+    dtype: str = "float64"
+    size: int = 1
+    default: int | float | bool | str | list[float] | None = None
+
+
+class Footprint(Answer):
+    """What loading and running a model took when it was validated, in a process of its own.
+    ``loaded`` and ``run`` are bytes: kept once it is loaded, and on top of that at the
+    height of a run on the sample rows. ``load_seconds`` is processor time.
+    """
+
+    loaded: int
+    run: int
+    load_seconds: float
+
+
+class Node(Answer):
+    """A version, or something a version was made from."""
+
+    id: str
+    kind: str
+
+
+class Health(Answer):
+    """Whether the parts answer that requests need."""
+
+    status: str
+    checks: dict[str, str]
+    version: str
+
+
+class OutputTensor(Answer):
+    """One output of the model."""
+
+    name: str
+    shape: list[int]
+    datatype: str
+    data: list[int | float | bool | str | list[Any] | None]
+
+
+class Job(Answer):
+    """What runs: ``{model}.train`` or ``{model}.predict``."""
+
+    namespace: str
+    name: str
+    facets: dict[str, Any] = Field(default_factory=dict)
+
+
+class JobResult(Answer):
+    """Counts and files of a finished job."""
+
+    manifest: str | None = None
+    rows: int
+    failed: int
+    versions: dict[str, Any] = Field(default_factory=dict)
+    errors: list[str] = Field(default_factory=list)
+    reasons: dict[str, int] = Field(default_factory=dict)
+
+
+class Progress(Answer):
+    """Chunks and rows that are done."""
+
+    chunks: int = 0
+    chunks_done: int = 0
+    rows: int = 0
+    failed: int = 0
+
+
+class Latency(Answer):
+    """Milliseconds; percentiles within 1.1 %."""
+
+    p50: float | None
+    p95: float | None
+    p99: float | None
+    mean: float | None
+
+
+class Live(Answer):
+    """That the function runs."""
+
+    live: bool
+
+
+class TensorMetadata(Answer):
+    """An input or output of a model."""
+
+    name: str
+    datatype: str
+    shape: list[int]
+
+
+class ModelReady(Answer):
+    """That a version is loaded."""
+
+    name: str
+    ready: bool
+
+
+class SplitCheck(Answer):
+    """Observed traffic against the split: Pearson's χ² (sample-ratio mismatch). It takes
+    rows as independent; few entities with very many requests each can make it too strict.
+    """
+
+    start: datetime
+    n: int
+    chi2: float
+    p: float
+    mismatch: bool
+
+
+class NextRun(Answer):
+    """The run to come, its locations filled in."""
+
+    scheduled_time: datetime
+    input: str
+    output: str
+
+
+class Place(Answer):
+    """One place of the request that is wrong."""
+
+    loc: str
+    msg: str
+
+
+class PredictAnswer(Answer):
+    """One prediction."""
+
+    model: str
+    version: str
+    entity_id: str | list[str] | None
+    prediction: int | float | str | bool | list[int | float | str | bool] | None
+    probability: float | None = None
+    probabilities: dict[str, float] | None = None
+    score: float | None = None
+    scores: dict[str, float] | None = None
+    outputs: dict[str, int | float | bool | str | list[float] | None] | None = None
+    latency_ms: float
+    features: dict[str, int | float | bool | str | list[float] | None] | None = None
+    timestamp: datetime
+
+
+class PredictionStats(Answer):
+    """How predictions, or a classifier's probabilities, are distributed."""
+
+    series: str
+    n: int
+    bins: list[list[Any]]
+
+
+class Ready(Answer):
+    """That predictions can be served."""
+
+    ready: bool
+
+
+class RowAnswer(Answer):
+    """One entity's features of one view."""
+
+    feature_view: str
+    entity_id: str | list[str]
+    features: dict[str, int | float | bool | str | list[float] | None]
+    status: dict[str, str]
+    event_timestamp: str | None
+
+
+class Run(Answer):
+    """A training run or a batch job."""
+
+    runId: str
+    facets: dict[str, Any] = Field(default_factory=dict)
+
+
+class RunDataset(Answer):
+    """Data, a feature view or a model version that a run reads or writes."""
+
+    namespace: str
+    name: str
+    facets: dict[str, Any] = Field(default_factory=dict)
+
+
+class ScheduleDeletion(Answer):
+    """A schedule that was deleted; it starts nothing from now on."""
+
+    name: str
+    status: str = "deleted"
+
+
+class Server(Answer):
+    """What serves."""
+
+    name: str
+    version: str
+    extensions: list[str]
+
+
+class Tensor(Answer):
+    """A named input or output; ``shape`` has ``-1`` where the size is free (the batch
+    axis).
+    """
+
+    name: str
+    datatype: str
+    shape: list[int]
+
+
+class SplitAnswer(Answer):
+    """How traffic is shared; ``split`` is null when all goes to the production version."""
+
+    model: str
+    split: dict[str, Any] | None
+    production_version: str | None
+
+
+class UploadAnswer(Answer):
+    """Send the artifact: this method, this address, exactly these headers, the bytes as
+    body.
+    """
+
+    method: str
+    url: str
+    headers: dict[str, str]
+    expires_at: datetime
+
+
+class ViewUse(Answer):
+    """A feature view as a version uses it."""
+
+    view: str
+    schema_version: int
+    features: list[str]
+
+
+class ViewDeletion(Answer):
+    """``deleting``: rows remain, repeat the request."""
+
+    name: str
+    status: str
+    rows_removed: int
+
+
+class WriteAnswer(Answer):
+    """What became of the rows: ``written + stale`` is their number."""
+
+    feature_view: str
+    written: int
+    stale: int
+    stale_cells: int | None = None
+
+
+class Alarm(Answer):
+    """What scheduled evaluation holds of the version, with hysteresis."""
+
+    status: DriftStatus
+    since: datetime
+    evaluated: datetime | None = None
+
+
+class DriftSummary(Answer):
+    """One version in the list of all."""
+
+    model: str
+    version: str
+    status: DriftStatus
+    summary: str
+    rows: int
+    error_rate: float | None
+    drifted: list[str]
+
+
+class Rate(Answer):
+    """A rate on both sides; ``p`` one-sided, of an exact test: Fisher's, or of failed rows
+    the binomial.
+    """
+
+    reference: float | None
+    current: float | None
+    p: float | None = None
+    status: DriftStatus
+
+
+class Artifact(Answer):
+    """The bytes of a version."""
+
+    digest: str
+    format: Format
+    size: int
+
+
+class ServingBatchAnswer(Answer):
+    """Predictions in the order of ``entity_ids``."""
+
+    model: str
+    predictions: list[BatchPrediction]
+    count: int
+    failed: int
+    latency_ms: float
+    timestamp: datetime
+
+
+class FeaturesBatchAnswer(Answer):
+    """Rows in the order of the request, duplicates kept."""
+
+    feature_view: str
+    results: list[BatchRow]
+
+
+class Lineage(Answer):
+    """What a version was made from. Further fields are kept as they are."""
+
+    dataset: Dataset | list[Dataset] | None = None
+    code: Code | None = None
+    run_id: str | None = None
+    parents: list[str] = Field(default_factory=list)
+
+
+class FeatureAnswer(Answer):
+    """One column of a view."""
+
+    name: str
+    dtype: Dtype
+    shape: list[int] | None = None
+    description: str | None = None
+    default: int | float | bool | str | list[float] | None = None
+
+
+class ModelAnswer(Answer):
+    """A model."""
+
+    name: str
+    latest_version: str | None
+    production_version: str | None
+    ab_split: dict[str, Any] | None
+    history: list[str]
+    require: dict[str, Gate]
+    revision: int
+    description: str
+    tags: dict[str, str]
+    created_at: datetime
+    updated_at: datetime
+
+
+class EventRecord(Answer):
+    """One entry of a model's audit trail: who did what, when and why, and the state it
+    left.
+    """
+
+    revision: int
+    kind: EventKind
+    version: str | None = None
+    at: datetime
+    actor: str
+    reason: str | None = None
+    stages: dict[str, Any] = Field(default_factory=dict)
+    production_version: str | None = None
+    ab_split: dict[str, Any] | None = None
+    data: dict[str, Any] = Field(default_factory=dict)
+
+
+class Graph(Answer):
+    """Each node once, however many versions share it."""
+
+    nodes: list[Node]
+    edges: list[Edge]
+
+
+class InferAnswer(Answer):
+    """An inference response."""
+
+    model_name: str
+    model_version: str
+    id: str | None = None
+    outputs: list[OutputTensor]
+
+
+class RunAnswer(Answer):
+    """One run that took place, and its job."""
+
+    scheduled_time: datetime
+    job_id: str
+    status: JobStatus
+    failure: Failure | None = None
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+
+
+class JobRecord(Answer):
+    """One job as stored and answered."""
+
+    job_id: str
+    model: str
+    status: JobStatus
+    input: str
+    input_format: str | None
+    output: str
+    output_format: str
+    version: str | None = None
+    max_failed_fraction: float
+    allow_empty: bool = False
+    progress: Progress = Field(default_factory=Progress)
+    outcome: JobResult | None = None
+    failure: Failure | None = None
+    created_at: datetime
+    created_by: str
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    schedule: str | None = None
+    scheduled_time: datetime | None = None
+
+
+class ModelMetadata(Answer):
+    """What a model takes and gives."""
+
+    name: str
+    versions: list[str]
+    platform: str
+    inputs: list[TensorMetadata]
+    outputs: list[TensorMetadata]
+
+
+class Problem(Answer):
+    """RFC 9457 problem details."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    errors: list[Place] = Field(default_factory=list)
+
+
+class VersionStats(Answer):
+    """What one version did."""
+
+    version: str
+    stage: str | None
+    requests: int
+    rows: int
+    failed: int
+    failed_rows: int
+    errors: dict[str, int]
+    row_errors: dict[str, int]
+    error_rate: float | None
+    latency_ms: dict[str, Latency]
+    cold_starts: int
+    stale_routing: int
+    lost: int
+    saturated: bool
+    predictions: list[PredictionStats]
+    missing_rate: float | None
+    expired_rate: float | None
+    features: dict[str, FeatureQuality]
+    traffic_share: float | None
+    configured_share: float | None
+
+
+class RunEvent(Answer):
+    """A RunEvent of OpenLineage 2-0-2."""
+
+    eventTime: datetime
+    eventType: str
+    producer: str
+    schemaURL: str
+    run: Run
+    job: Job
+    inputs: list[RunDataset]
+    outputs: list[RunDataset]
+
+
+class Signature(Answer):
+    """What the loaded model takes and gives, recorded when it was validated."""
+
+    kind: str
+    inputs: list[Tensor]
+    outputs: list[Tensor]
+    classes: list[str | int | bool] | None = None
+    scores: str | None = None
+    names: list[str] = Field(default_factory=list)
+    footprint: Footprint | None = None
+    zipmap_inputs: dict[str, str] | None = None
+
+
+class DriftSummaries(Answer):
+    """Versions with traffic in the window, the most urgent first."""
+
+    window: Span
+    models: list[DriftSummary]
+
+
+class SeriesReport(Answer):
+    """One distribution of one version in one window, or the rows that failed with one code."""
+
+    feature: str
+    kind: str
+    type: str
+    dimension: int | None = None
+    status: DriftStatus
+    sentence: str
+    severity: Severity
+    reasons: list[str]
+    n_reference: int
+    n_current: int
+    psi: float | None
+    threshold: float | None
+    alert_threshold: float | None
+    threshold_set_by: str | None
+    js: float | None
+    ks: list[Any] | None
+    missing: Rate
+    unknown: Rate
+    errors: Rate | None = None
+    bins: list[BinShare]
+    saturated: bool = False
+
+
+class VersionLineage(Answer):
+    """What one version was made from."""
+
+    version: str
+    status: VersionStatus
+    stage: Stage
+    created_at: datetime
+    created_by: str
+    artifact: Artifact
+    datasets: list[dict[str, Any]] = Field(default_factory=list)
+    code: dict[str, Any] | None = None
+    run_id: str | None = None
+    parents: list[str] = Field(default_factory=list)
+    feature_views: list[ViewUse] = Field(default_factory=list)
+    params: dict[str, Any] = Field(default_factory=dict)
+    metrics: dict[str, float] = Field(default_factory=dict)
+    further: dict[str, Any] = Field(default_factory=dict)
+
+
+class ViewAnswer(Answer):
+    """A feature view."""
+
+    name: str
+    entity: str | list[str]
+    features: list[FeatureAnswer]
+    ttl_seconds: int | None
+    description: str
+    owner: str
+    tags: dict[str, str]
+    schema_version: int
+    created_at: str
+    updated_at: str
+
+
+class ModelsAnswer(Answer):
+    """One page of models."""
+
+    models: list[ModelAnswer]
+    next_token: str | None
+
+
+class ScheduleAnswer(Answer):
+    """A schedule with its last and next run."""
+
+    model: str
+    input: str
+    output: str
+    input_format: str | None = None
+    output_format: str = "jsonl"
+    version: str | None = None
+    max_failed_fraction: float = 0.01
+    allow_empty: bool = False
+    name: str
+    expression: str
+    timezone: str
+    enabled: bool
+    description: str | None = None
+    revision: int
+    state: str
+    refusal: str | None = None
+    next_run: NextRun | None = None
+    last_run: RunAnswer | None = None
+    runs: list[RunAnswer] = Field(default_factory=list)
+    created_at: datetime
+    created_by: str
+    updated_at: datetime
+    updated_by: str
+
+
+class JobPage(Answer):
+    """Jobs, newest first."""
+
+    jobs: list[JobRecord]
+    next_token: str | None = None
+
+
+class ModelStats(Answer):
+    """What a model did in a window."""
+
+    model: str
+    window: Span
+    versions: list[VersionStats]
+    unrouted: dict[str, int]
+    split: SplitCheck | None
+
+
+class RunEvents(Answer):
+    """With ``format=openlineage``: the versions and events of one page as run events."""
+
+    events: list[RunEvent]
+    next_token: str | None = None
+    next_events_token: str | None = None
+
+
+class VersionAnswer(Answer):
+    """A version; ``upload`` is there while its artifact is awaited."""
+
+    model: str
+    version: str
+    status: VersionStatus
+    stage: Stage
+    reason: str | None
+    format: Format
+    digest: str
+    size: int
+    features: list[str]
+    inputs: list[FeatureRef]
+    feature_views: dict[str, Any]
+    missing: MissingPolicy
+    signature: Signature | None
+    check: Checked | None
+    profile: str | None
+    metrics: dict[str, float]
+    params: dict[str, Any]
+    lineage: Lineage
+    description: str
+    tags: dict[str, str]
+    created_at: datetime
+    created_by: str
+    upload: UploadAnswer | None = None
+
+
+class DriftReport(Answer):
+    """Drift of one version in one window."""
+
+    model: str
+    version: str
+    window: Span
+    status: DriftStatus
+    summary: str
+    rows: int
+    failed: int
+    error_rate: float | None
+    lost: int
+    alpha: float
+    series: list[SeriesReport]
+    alarm: Alarm | None = None
+
+
+class LineageAnswer(Answer):
+    """What versions were made from and what happened, in order of time, each list with its
+    own next page.
+    """
+
+    model: str
+    versions: list[VersionLineage]
+    events: list[EventRecord]
+    graph: Graph
+    next_token: str | None = None
+    next_events_token: str | None = None
+
+
+class ViewList(Answer):
+    """One page of views; ``next_token`` asks for the next one."""
+
+    views: list[ViewAnswer]
+    next_token: str | None = None
+
+
+class SchedulesAnswer(Answer):
+    """Schedules by name."""
+
+    schedules: list[ScheduleAnswer]
+    next_token: str | None = None
+
+
+class ModelsStats(Answer):
+    """All models with traffic in the window."""
+
+    models: list[ModelStats]
+
+
+class VersionsAnswer(Answer):
+    """One page of versions."""
+
+    model: str
+    versions: list[VersionAnswer]
+    next_token: str | None

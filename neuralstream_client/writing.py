@@ -1,0 +1,218 @@
+"""What is written: a table cut into chunks, each checked where a wrong value is known before it is sent."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final
+
+from neuralstream_client.errors import DataError
+from neuralstream_client.tables import ABSENT, Table, TableLike, table_of
+from neuralstream_client.views import FeatureView
+
+__all__ = ["MAX_ROWS", "Chunk", "RowFailure", "WritePlan", "WriteReport"]
+
+MAX_ROWS: Final = 10_000
+"""Rows that one request may have."""
+
+
+@dataclass(frozen=True, slots=True)
+class RowFailure:
+    """One place of a table that was refused.
+
+    Args:
+        row: number of the row in the table, from 0.
+        place: what is wrong: a feature, ``entity_id`` or ``event_timestamp``.
+        message: why.
+    """
+
+    row: int
+    place: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"row {self.row}, {self.place}: {self.message}"
+
+
+@dataclass(frozen=True, slots=True)
+class WriteReport:
+    """What became of a table's rows; ``written + stale + refused`` is their number if all were sent.
+
+    Args:
+        view: the feature view.
+        rows: of the table.
+        written: rows of which at least one value was stored.
+        stale: rows all of whose values are older than the stored ones.
+        stale_cells: older values in written rows, which were not stored.
+        requests: sent.
+        failures: the refused places, in the order of the rows.
+    """
+
+    view: str
+    rows: int
+    written: int = 0
+    stale: int = 0
+    stale_cells: int = 0
+    requests: int = 0
+    failures: tuple[RowFailure, ...] = ()
+
+    @property
+    def refused(self) -> int:
+        """Number of rows that were refused."""
+        return len({failure.row for failure in self.failures})
+
+    @property
+    def ok(self) -> bool:
+        """Whether no row was refused."""
+        return not self.failures
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Rows of one request, in columns.
+
+    Args:
+        rows: their numbers in the table.
+        entity_ids: text, whole numbers, or lists of them for a composite entity.
+        columns: values by feature; `ABSENT` where a row leaves a feature alone.
+        event_timestamps: by row, or ``None`` for the time of the request.
+        failures: rows that cannot be sent.
+    """
+
+    rows: Sequence[int]
+    entity_ids: list[Any]
+    columns: dict[str, list[Any]]
+    event_timestamps: list[Any] | None
+    failures: list[RowFailure] = field(default_factory=list)
+
+    def without(self, refused: set[int]) -> Chunk:
+        """The same without rows of these numbers."""
+        kept = [i for i, row in enumerate(self.rows) if row not in refused]
+        times = self.event_timestamps
+        return Chunk(
+            [self.rows[i] for i in kept],
+            [self.entity_ids[i] for i in kept],
+            {name: [values[i] for i in kept] for name, values in self.columns.items()},
+            None if times is None else [times[i] for i in kept],
+        )
+
+    def part(self, start: int, stop: int) -> Chunk:
+        """Rows ``start`` to ``stop`` of this chunk."""
+        times = self.event_timestamps
+        return Chunk(
+            self.rows[start:stop],
+            self.entity_ids[start:stop],
+            {name: values[start:stop] for name, values in self.columns.items()},
+            None if times is None else times[start:stop],
+        )
+
+
+class WritePlan:
+    """Which column of a table is what.
+
+    Args:
+        view: the declared view.
+        given: the table.
+        entity: the column, or columns, of entity ids; the names of the view's keys when not given.
+        event_timestamp: the column of event times; the time of each request when not given.
+        features: the columns to write; all others when not given.
+
+    Raises:
+        DataError: a column is missing, or no feature of the view.
+    """
+
+    def __init__(
+        self,
+        view: FeatureView,
+        given: TableLike,
+        *,
+        entity: str | Sequence[str] | None = None,
+        event_timestamp: str | None = None,
+        features: Sequence[str] | None = None,
+    ) -> None:
+        self.view = view
+        self.table: Table = table_of(given)
+        names = self.table.names if self.table.length else ()
+        self.keys = [entity] if isinstance(entity, str) else list(entity or view.keys)
+        self.event_timestamp = event_timestamp
+        if len(self.keys) != len(view.keys):
+            raise DataError(f"{view.name} has the entity keys {list(view.keys)}, not {self.keys}")
+        own = [*self.keys, *([event_timestamp] if event_timestamp else [])]
+        self.features = [n for n in names if n not in own] if features is None else list(features)
+        if names and (absent := [name for name in (*own, *self.features) if name not in names]):
+            raise DataError(f"there is no column {absent[0]!r}; the columns are {list(names)}")
+        if unknown := [name for name in self.features if name not in view.dtypes]:
+            raise DataError(
+                f"{view.name} has no feature {unknown[0]!r}; its features are {list(view.dtypes)}. Add it "
+                "to the view with ns.features.apply(…), or choose the columns with features=[…]"
+            )
+
+    def chunks(self, size: int) -> Iterator[Chunk]:
+        """The table in chunks of at most ``size`` rows."""
+        for start in range(0, self.table.length, size):
+            yield self._chunk(start, min(self.table.length, start + size))
+
+    def _chunk(self, start: int, stop: int) -> Chunk:
+        failures: list[RowFailure] = []
+        keys = [self.table.column(key, start, stop) for key in self.keys]
+        for key, values in zip(self.keys, keys, strict=True):
+            failures += [
+                RowFailure(
+                    start + i, key, f"{_said(value)} is no entity id: text or a whole number is"
+                )
+                for i, value in enumerate(values)
+                if type(value) is not str and type(value) is not int
+            ]
+        ids = keys[0] if len(keys) == 1 else [list(parts) for parts in zip(*keys, strict=True)]
+        times: list[Any] | None = None
+        if self.event_timestamp is not None:
+            times = self.table.column(self.event_timestamp, start, stop)
+            failures += [
+                RowFailure(start + i, self.event_timestamp, "has no event time")
+                for i, value in enumerate(times)
+                if value is None or value is ABSENT
+            ]
+            failures += _without_zone(self.event_timestamp, times, start)
+        columns = {}
+        for name in self.features:
+            values = self.table.column(name, start, stop)
+            columns[name], wrong = _fitted(name, self.view.dtypes[name], values, start)
+            failures += wrong
+        return Chunk(range(start, stop), ids, columns, times, failures)
+
+
+def _fitted(
+    name: str, dtype: str, values: list[Any], start: int
+) -> tuple[list[Any], list[RowFailure]]:
+    """Values of a feature as its dtype has them, and those that JSON cannot have.
+
+    A frame keeps whole numbers with missing ones among them as floats: they become whole again.
+    """
+    if dtype == "int64":
+        fitted = [
+            int(value) if type(value) is float and value.is_integer() else value for value in values
+        ]
+        return fitted, []
+    if dtype == "timestamp":
+        return values, _without_zone(name, values, start)
+    if dtype != "string" and (math.inf in values or -math.inf in values):
+        return values, [
+            RowFailure(start + i, name, f"{value} is not finite")
+            for i, value in enumerate(values)
+            if value in {math.inf, -math.inf}
+        ]
+    return values, []
+
+
+def _without_zone(name: str, values: list[Any], start: int) -> list[RowFailure]:
+    return [
+        RowFailure(start + i, name, f"{value} has no time zone; in pandas: .dt.tz_localize('UTC')")
+        for i, value in enumerate(values)
+        if isinstance(value, datetime) and value.tzinfo is None
+    ]
+
+
+def _said(value: Any) -> str:
+    return "an absent value" if value is ABSENT else repr(value)[:80]

@@ -1,0 +1,98 @@
+"""The client's generated code is what the OpenAPI document and the asynchronous modules say."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import subprocess
+import sys
+import tomllib
+import warnings
+from operator import attrgetter
+from pathlib import Path
+
+import pytest
+
+from neuralstream_client import NeuralStream, cures
+from neuralstream_local import client_code
+
+CLIENT = Path(__file__).parents[3] / "neuralstream_client"
+
+
+def test_the_committed_answers_and_the_blocking_half_are_what_would_be_generated():
+    assert client_code.main(["--check"]) == 0
+
+
+def test_the_blocking_half_waits_for_nothing():
+    for path in (CLIENT / "_sync").glob("*.py"):
+        found = {type(node) for node in ast.walk(ast.parse(path.read_text()))}
+        assert not found & {ast.AsyncFunctionDef, ast.Await, ast.AsyncFor, ast.AsyncWith}, path
+        assert "async" not in path.read_text().lower().replace("neuralstream_client._async", ""), (
+            path
+        )
+
+
+@pytest.mark.parametrize(
+    "absent", ["neuralstream_core", "numpy", "pandas", "polars", "pyarrow", "yaml", "boto3"]
+)
+def test_importing_the_client_imports_nothing_that_its_core_does_not_need(absent):
+    program = f"import sys, neuralstream_client; sys.exit({absent!r} in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+def test_an_answer_of_a_newer_stack_is_read():
+    from neuralstream_client.answers import Place, Tensor
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        place = Place.model_validate({"loc": "rows.0", "msg": "wrong", "hint": "new"})
+    assert place.model_extra == {"hint": "new"}
+    assert (
+        Tensor.model_validate({"name": "x", "datatype": "BF16", "shape": [-1]}).datatype == "BF16"
+    )
+
+
+def test_the_client_has_the_version_of_the_distribution():
+    from neuralstream_client import __version__
+
+    project = tomllib.loads((CLIENT.parent / "pyproject.toml").read_text())["project"]
+    assert project["version"] == __version__
+
+
+def test_an_extra_that_the_client_asks_for_can_be_installed():
+    project = tomllib.loads((CLIENT.parent / "pyproject.toml").read_text())["project"]
+    asked = {
+        name
+        for path in CLIENT.rglob("*.py")
+        for name in re.findall(r'\bextra\("[\w.]+", "(\w+)"\)', path.read_text())
+    }
+    assert asked >= {"pandas", "polars", "arrow", "yaml", "command"}
+    assert asked <= project["optional-dependencies"].keys()
+
+
+def test_the_client_calls_every_route_but_those_of_other_protocols_and_no_other():
+    document = json.loads((CLIENT.parent / "functions/console/openapi.json").read_text())
+    declared = {re.sub(r"\{[^}]+\}", "{}", path) for path in document["paths"]}
+    source = "".join(path.read_text() for path in (CLIENT / "_async").glob("*.py"))
+    called = set(re.findall(r'"(/[a-z][a-z{}/-]*)"', source)) & declared
+    written = set(re.findall(r'"(/[a-z][a-z{}/-]*)"', source))
+    commands = {
+        f"/models/{{}}/versions/{{}}/{name}" for name in ("complete", "archive", "baseline")
+    }
+    assert written <= declared
+    others = {"/docs", "/openapi.json", "/monitoring/metrics"} | {p for p in declared if "/v2" in p}
+    one_entity = {"/features/{}/{}"}
+    assert declared - others - one_entity == called | commands
+
+
+def test_a_cure_is_for_a_code_that_the_stack_has_and_names_methods_of_the_client():
+    root = CLIENT.parent
+    folders = ("neuralstream_core", "layers/core", "functions")
+    source = "".join(p.read_text() for folder in folders for p in (root / folder).rglob("*.py"))
+    client = NeuralStream("http://stack")
+    for code, cure in cures.CURES.items():
+        assert f'"{code}"' in source, code
+        for path in re.findall(r"\bns\.([\w.]+)\(", cure):
+            assert callable(attrgetter(path)(client)), cure
+    client.close()
