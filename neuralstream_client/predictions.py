@@ -3,34 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Final
+from dataclasses import dataclass, replace
+from typing import Any, Final, Self
 
-from neuralstream_client.call import encoded
 from neuralstream_client.errors import DataError
 from neuralstream_client.extras import extra
 from neuralstream_client.reading import entity_list
 from neuralstream_client.tables import ABSENT, Table, TableLike, table_of
+from neuralstream_client.wire import PredictedPart, RowError, predict_body
 
-__all__ = ["MAX_PREDICTIONS", "PredictionTable", "RowError", "RowsToPredict"]
+__all__ = ["MAX_PREDICTIONS", "PredictionTable", "RowsToPredict"]
 
 MAX_PREDICTIONS: Final = 1000
 """Entities that one request may name."""
-
-
-@dataclass(frozen=True, slots=True)
-class RowError:
-    """Why one row has no prediction.
-
-    Args:
-        row: number in the table, from 0.
-        code: such as ``missing_features``.
-        detail: one sentence.
-    """
-
-    row: int
-    code: str
-    detail: str
 
 
 class RowsToPredict:
@@ -60,31 +45,32 @@ class RowsToPredict:
             raise DataError(
                 f"say which column has the entity ids: entity_id='…', one of {list(names)}"
             )
-        self._keys = (
-            [entity_id or "entity_id"] if not _several(entity_id) else list(entity_id or ())
-        )
+        given = entity_id or "entity_id"
+        self._keys = [given] if isinstance(given, str) else list(given)
         self._entities = list(entities)
         used = [*self._keys, *self._entities]
         self._features = [n for n in names if n not in used] if features is None else list(features)
         if absent := [n for n in (*used, *self._features) if n not in names and self.table.length]:
             raise DataError(f"there is no column {absent[0]!r}; the columns are {list(names)}")
 
+    @property
+    def entity_ids(self) -> list[Any]:
+        """Of all rows."""
+        return self._ids(0, self.table.length)
+
+    def _ids(self, start: int, stop: int) -> list[Any]:
+        keys = [self.table.column(key, start, stop) for key in self._keys]
+        return keys[0] if len(keys) == 1 else [list(parts) for parts in zip(*keys, strict=True)]
+
     def body(self, start: int, stop: int, options: Mapping[str, Any]) -> bytes:
         """Body of ``POST /predict/{model}/batch`` for some of the rows."""
         columns = {
             name: [None if v is ABSENT else v for v in self.table.column(name, start, stop)]
-            for name in (*self._keys, *self._entities, *self._features)
+            for name in (*self._entities, *self._features)
         }
-        keys = [columns[key] for key in self._keys]
-        body: dict[str, Any] = {
-            "entity_ids": keys[0] if len(keys) == 1 else [list(p) for p in zip(*keys, strict=True)],
-            **{name: value for name, value in options.items() if value is not None},
-        }
-        if self._entities:
-            body["entities"] = {name: columns[name] for name in self._entities}
-        if self._features:
-            body["features"] = {name: columns[name] for name in self._features}
-        return encoded(body)
+        entities = {name: columns[name] for name in self._entities}
+        features = {name: columns[name] for name in self._features}
+        return predict_body(self._ids(start, stop), entities, features, options)
 
 
 def _is_table(data: Any) -> bool:
@@ -94,24 +80,40 @@ def _is_table(data: Any) -> bool:
     return isinstance(data, Mapping) or hasattr(data, "columns")
 
 
-def _several(entity_id: str | Sequence[str] | None) -> bool:
-    return entity_id is not None and not isinstance(entity_id, str)
-
-
 @dataclass(frozen=True, slots=True)
 class PredictionTable:
     """Predictions in the order they were asked for.
 
     Args:
         model: the model.
-        rows: as the stack answers each (`neuralstream_client.answers.BatchPrediction` has the fields).
+        entity_ids: as they were given.
+        fields: values by field: ``version``, ``prediction`` and what the model's family has beside it, such
+            as ``probability`` or ``probabilities.yes``; ``None`` where a row has none.
+        failures: rows without a prediction.
     """
 
     model: str
-    rows: list[dict[str, Any]]
+    entity_ids: list[Any]
+    fields: dict[str, list[Any]]
+    failures: list[RowError]
+
+    @classmethod
+    def of(cls, model: str, entity_ids: list[Any], parts: Sequence[PredictedPart]) -> Self:
+        """The parts of consecutive requests as one table."""
+        names = dict.fromkeys(name for part in parts for name in part.columns)
+        fields: dict[str, list[Any]] = {name: [] for name in names}
+        failures: list[RowError] = []
+        start = 0
+        for part in parts:
+            count = len(part.columns["version"])
+            for name in names:
+                fields[name] += part.columns.get(name) or [None] * count
+            failures += [replace(error, row=start + error.row) for error in part.errors]
+            start += count
+        return cls(model, entity_ids, fields, sorted(failures, key=lambda error: error.row))
 
     def __len__(self) -> int:
-        return len(self.rows)
+        return len(self.entity_ids)
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         return iter(self.rows)
@@ -119,25 +121,23 @@ class PredictionTable:
     @property
     def predictions(self) -> list[Any]:
         """The predictions alone; ``None`` where a row failed."""
-        return [row.get("prediction") for row in self.rows]
-
-    @property
-    def failures(self) -> list[RowError]:
-        """Rows without a prediction."""
-        return [
-            RowError(i, row["error"].get("code", ""), row["error"].get("detail", ""))
-            for i, row in enumerate(self.rows)
-            if row.get("error")
-        ]
+        return self.fields.get("prediction", [])
 
     @property
     def columns(self) -> dict[str, list[Any]]:
-        """One column for each field that a row has; an error is its code."""
-        names = list(dict.fromkeys(name for row in self.rows for name in row))
-        made = {name: [row.get(name) for row in self.rows] for name in names}
-        if "error" in made:
-            made["error"] = [error.get("code") if error else None for error in made["error"]]
-        return made
+        """``entity_id``, the fields, and ``error`` with the code of each failure, if there is one."""
+        columns = {"entity_id": self.entity_ids, **self.fields}
+        if self.failures:
+            columns["error"] = [None] * len(self)
+            for failure in self.failures:
+                columns["error"][failure.row] = failure.code
+        return columns
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        """One dict of all columns for each entity."""
+        columns = self.columns
+        return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
     def to_pandas(self) -> Any:
         """A pandas frame.

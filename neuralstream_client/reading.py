@@ -34,7 +34,7 @@ class FeatureTable:
         entity_ids: as they were given, so that the table joins with the one they came from.
         columns: values by feature; ``None`` where there is none. Timestamps are datetimes in UTC.
         status: by feature, for each row whose value is not present: NULL, EXPIRED or NOT_FOUND.
-        event_timestamps: by view, the newest event time of each row among its features.
+        event_timestamps: by view, the newest event time of each row among its features; if asked for.
         dtypes: by feature.
         vectors: features whose values are lists.
     """

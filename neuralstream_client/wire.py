@@ -13,7 +13,11 @@ from neuralstream_client.writing import MAX_ROWS, Chunk, WritePlan
 
 __all__ = [
     "MAX_WRITE_BYTES",
+    "PredictedPart",
     "ReadPart",
+    "RowError",
+    "predict_body",
+    "predicted_part",
     "read_body",
     "read_part",
     "refused_row",
@@ -26,7 +30,9 @@ MAX_WRITE_BYTES: Final = 3_000_000
 
 _SAMPLE: Final = 100
 
-_PLACE: Final = re.compile(r"^(?:body\.)?rows\.(\d+)\.?(?:features\.)?(.*)$")
+_OF_A_ROW: Final = re.compile(r"^(?:body\.)?rows\.(\d+)\.?(?:features\.)?(.*)$")
+_OF_A_COLUMN: Final = re.compile(r"^(?:body\.)?columns\.([^\[]+)\[(\d+)\]")
+_OF_A_LIST: Final = re.compile(r"^(?:body\.)?(entity_id|event_timestamp)s?\.(\d+)\b")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,33 +40,74 @@ class ReadPart:
     """Features of some entities of one view.
 
     Args:
-        entity_ids: as the stack writes them.
         columns: values by feature.
         status: by feature, the status of each row whose value is not present.
-        event_timestamps: newest event time of each row among these features, ISO 8601.
+        event_timestamps: newest event time of each row among these features, ISO 8601, if asked for.
     """
 
-    entity_ids: list[Any]
     columns: dict[str, list[Any]]
     status: dict[str, dict[int, str]]
     event_timestamps: list[str | None]
 
 
+@dataclass(frozen=True, slots=True)
+class RowError:
+    """Why one row has no prediction.
+
+    Args:
+        row: its number, from 0.
+        code: such as ``missing_features``.
+        detail: one sentence.
+    """
+
+    row: int
+    code: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class PredictedPart:
+    """Predictions for some entities.
+
+    Args:
+        columns: values by field; of ``probabilities``, ``scores`` and ``outputs`` one for each name,
+            such as ``probabilities.yes``.
+        errors: rows without a prediction.
+    """
+
+    columns: dict[str, list[Any]]
+    errors: list[RowError]
+
+
 def write_body(view: str, chunk: Chunk) -> bytes:
-    """Body of ``POST /features/write``."""
+    """Body of ``POST /features/write``: columns, or rows where one leaves a feature out."""
+    if any(ABSENT in values for values in chunk.columns.values()):
+        return encoded({"feature_view": view, "rows": _rows(chunk)})
+    body = {
+        "feature_view": view,
+        "layout": "columns",
+        "entity_ids": chunk.entity_ids,
+        "columns": chunk.columns,
+    }
+    if chunk.event_timestamps is not None:
+        body["event_timestamp"] = chunk.event_timestamps
+    return encoded(body)
+
+
+def _rows(chunk: Chunk) -> list[dict[str, Any]]:
     names = list(chunk.columns)
     cells = zip(*chunk.columns.values(), strict=True)
     rows: list[dict[str, Any]] = [
-        {"entity_id": entity_id, "features": dict(zip(names, values, strict=True))}
+        {
+            "entity_id": entity_id,
+            "features": {n: v for n, v in zip(names, values, strict=True) if v is not ABSENT},
+        }
         for entity_id, values in zip(chunk.entity_ids, cells, strict=True)
     ]
-    if any(ABSENT in values for values in chunk.columns.values()):
-        for row in rows:
-            row["features"] = {k: v for k, v in row["features"].items() if v is not ABSENT}
     if chunk.event_timestamps is not None:
         for row, moment in zip(rows, chunk.event_timestamps, strict=True):
             row["event_timestamp"] = moment
-    return encoded({"feature_view": view, "rows": rows})
+    return rows
 
 
 def rows_per_request(view: str, plan: WritePlan) -> int:
@@ -74,14 +121,27 @@ def rows_per_request(view: str, plan: WritePlan) -> int:
 
 def refused_row(loc: str) -> tuple[int, str] | None:
     """Row of the request, from 0, and what of it is wrong; ``None`` if the place names no row."""
-    if (found := _PLACE.match(loc)) is None:
-        return None
-    return int(found[1]), found[2] or "row"
+    if found := _OF_A_ROW.match(loc):
+        return int(found[1]), found[2] or "row"
+    if found := _OF_A_COLUMN.match(loc) or _OF_A_LIST.match(loc):
+        return int(found[2]), found[1]
+    return None
 
 
-def read_body(view: str, entity_ids: Sequence[Any], features: Sequence[str] | None) -> bytes:
+def read_body(
+    view: str,
+    entity_ids: Sequence[Any],
+    features: Sequence[str] | None,
+    *,
+    event_timestamps: bool = False,
+) -> bytes:
     """Body of ``POST /features/batch``."""
-    body: dict[str, Any] = {"feature_view": view, "entity_ids": entity_ids}
+    body: dict[str, Any] = {
+        "feature_view": view,
+        "entity_ids": entity_ids,
+        "layout": "columns",
+        "event_timestamps": event_timestamps,
+    }
     if features is not None:
         body["features"] = features
     return encoded(body)
@@ -89,15 +149,43 @@ def read_body(view: str, entity_ids: Sequence[Any], features: Sequence[str] | No
 
 def read_part(answer: Mapping[str, Any]) -> ReadPart:
     """The answer of ``POST /features/batch``."""
-    results: Sequence[Mapping[str, Any]] = answer["results"]
-    names = list(results[0]["features"]) if results else []
-    status: dict[str, dict[int, str]] = {name: {} for name in names}
-    for row, result in enumerate(results):
-        for name, said in result["status"].items():
-            status[name][row] = said
-    return ReadPart(
-        [result["entity_id"] for result in results],
-        {name: [result["features"][name] for result in results] for name in names},
-        {name: cells for name, cells in status.items() if cells},
-        [result["event_timestamp"] for result in results],
-    )
+    status = {
+        name: {row: said for said, rows in cells.items() for row in rows}
+        for name, cells in answer["status"].items()
+    }
+    return ReadPart(answer["columns"], status, answer.get("event_timestamps") or [])
+
+
+def predict_body(
+    entity_ids: Sequence[Any],
+    entities: Mapping[str, Sequence[Any]],
+    features: Mapping[str, Sequence[Any]],
+    options: Mapping[str, Any],
+) -> bytes:
+    """Body of ``POST /predict/{model}/batch`` for rows; options that are ``None`` are left out."""
+    body: dict[str, Any] = {
+        "entity_ids": entity_ids,
+        "layout": "columns",
+        **{name: value for name, value in options.items() if value is not None},
+    }
+    if entities:
+        body["entities"] = entities
+    if features:
+        body["features"] = features
+    return encoded(body)
+
+
+def predicted_part(answer: Mapping[str, Any]) -> PredictedPart:
+    """The answer of ``POST /predict/{model}/batch`` for rows."""
+    columns: dict[str, list[Any]] = {}
+    for name, values in answer["columns"].items():
+        if isinstance(values, dict):
+            columns |= {f"{name}.{inner}": of for inner, of in values.items()}
+        elif values is not None:
+            columns[name] = values
+    errors = [
+        RowError(row, found["code"], found["detail"])
+        for found in answer["errors"]
+        for row in found["rows"]
+    ]
+    return PredictedPart(columns, errors)

@@ -137,6 +137,7 @@ class AsyncFeatures:
         features: Sequence[str] | None = None,
         *,
         view: str | None = None,
+        event_timestamps: bool = False,
         progress: Progress = False,
     ) -> FeatureTable:
         """Features of entities, in the order of ``ids``; an unknown entity is a row of NOT_FOUND.
@@ -145,6 +146,7 @@ class AsyncFeatures:
             ids: one id, a list, or a column of a frame; for a composite entity tuples or dicts by key.
             features: ``view:feature``, of one view or several; or bare names with ``view``.
             view: all its features are read when ``features`` is not given.
+            event_timestamps: whether the table has them.
             progress: see `neuralstream_client.progress.Progress`.
 
         Raises:
@@ -170,17 +172,19 @@ class AsyncFeatures:
                 vectors |= {shown[n] for n in shown if n in kinds and kinds[n].shape}
                 for label in shown.values():
                     columns[label] = []
-                times[name] = []
+                if event_timestamps:
+                    times[name] = []
                 for start in range(0, len(wanted), MAX_ENTITIES):
                     part = await self._read_part(
-                        name, wanted[start : start + MAX_ENTITIES], [*shown]
+                        name, wanted[start : start + MAX_ENTITIES], [*shown], event_timestamps
                     )
                     for n, label in shown.items():
                         columns[label] += part.columns[n]
                         cells = status.setdefault(label, {})
                         cells |= {start + i: s for i, s in part.status.get(n, {}).items()}
-                    times[name] += [_moment(text) for text in part.event_timestamps]
-                    done += len(part.entity_ids)
+                    if event_timestamps:
+                        times[name] += [_moment(text) for text in part.event_timestamps]
+                    done += min(MAX_ENTITIES, len(wanted) - start)
                     advance(done, len(wanted) * len(groups))
         for label, dtype in dtypes.items():
             if dtype == "timestamp":
@@ -193,8 +197,10 @@ class AsyncFeatures:
             vectors=frozenset(vectors),
         )
 
-    async def _read_part(self, view: str, ids: Sequence[Any], names: Sequence[str]) -> ReadPart:
-        body = read_body(view, ids, names)
+    async def _read_part(
+        self, view: str, ids: Sequence[Any], names: Sequence[str], event_timestamps: bool
+    ) -> ReadPart:
+        body = read_body(view, ids, names, event_timestamps=event_timestamps)
         call = Call.of("POST", "/features/batch", body=body, repeatable=True)
         return read_part(await self._transport.send(call))
 

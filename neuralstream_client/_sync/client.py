@@ -21,6 +21,7 @@ from neuralstream_client.progress import Progress, reporting
 from neuralstream_client.retries import Retries
 from neuralstream_client.settings import Settings
 from neuralstream_client.tables import TableLike
+from neuralstream_client.wire import PredictedPart, predicted_part
 
 __all__ = ["NeuralStream"]
 
@@ -157,15 +158,15 @@ class NeuralStream:
         """
         wanted = RowsToPredict(data, entity_id=entity_id, entities=entities, features=features)
         options = {"feature_view": feature_view, "version": version}
-        rows: list[dict[str, Any]] = []
+        parts: list[PredictedPart] = []
         total = wanted.table.length
         with reporting(progress, f"predicting {model}") as advance:
             for start in range(0, total, MAX_PREDICTIONS):
                 body = wanted.body(start, min(total, start + MAX_PREDICTIONS), options)
                 call = Call.of("POST", path("/predict/{}/batch", model), body=body, repeatable=True)
-                rows += (self._transport.send(call))["predictions"]
-                advance(len(rows), total)
-        return PredictionTable(model, rows)
+                parts.append(predicted_part(self._transport.send(call)))
+                advance(min(total, start + MAX_PREDICTIONS), total)
+        return PredictionTable.of(model, wanted.entity_ids, parts)
 
     def health(self) -> Health:
         """Whether the stack and what it depends on answer."""

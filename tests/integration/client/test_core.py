@@ -61,7 +61,7 @@ def test_many_predictions_keep_the_order_of_their_rows_and_name_each_failure(ns,
     ]
     ns.features.write(rows, view=view)
     table = ns.predict_many(model, [*range(1500), "nobody"])
-    assert [row["entity_id"] for row in table.rows[:2]] == ["0", "1"]
+    assert table.entity_ids[:2] == [0, 1]
     assert len(table) == 1501
     (failure,) = table.failures
     assert (failure.row, failure.code) == (1500, "missing_features")

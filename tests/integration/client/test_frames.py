@@ -84,7 +84,7 @@ def test_event_times_of_a_frame_decide_which_value_stays(ns, name):
     assert ns.features.write(new, view=name, event_timestamp="at").written == 2
     report = ns.features.write(old, view=name, event_timestamp="at")
     assert (report.written, report.stale) == (0, 2)
-    table = ns.features.read(["a", "b"], [f"{name}:n"])
+    table = ns.features.read(["a", "b"], [f"{name}:n"], event_timestamps=True)
     assert table.columns == {f"{name}:n": [2, 2]}
     assert table.event_timestamps == {name: [MOMENT, MOMENT]}
 
