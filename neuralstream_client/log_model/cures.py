@@ -1,0 +1,52 @@
+"""What to do about a model whose export is not the model, by family."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from neuralstream_client.log_model.sources import Source
+
+__all__ = ["cure_of", "known_cure"]
+
+_BY_FAMILY: Final = {
+    "CalibratedClassifierCV": (
+        "the converter computes isotonic calibration otherwise than scikit-learn: calibrate with "
+        "method='sigmoid'"
+    ),
+    "QuadraticDiscriminantAnalysis": (
+        "the converter's answer has another shape than the model's: use LinearDiscriminantAnalysis or "
+        "GaussianNB"
+    ),
+    "LGBM": (
+        "the trees have thresholds that float32 does not tell apart: train on float32 columns, or on "
+        "rounded ones"
+    ),
+    "HistGradientBoosting": (
+        "the trees have thresholds that float32 does not tell apart: train on float32 columns, or on "
+        "rounded ones"
+    ),
+    "XGB": (
+        "XGBoost takes a zero of a sparse matrix for a missing value: give the encoder before it "
+        "sparse_output=False and train again"
+    ),
+    "CatBoost": (
+        "CatBoost's exporter leaves out how it treats some values: train on numbers without categories, "
+        "and impute missing ones before"
+    ),
+}
+_OTHER: Final = (
+    "give tolerance= if these differences do not matter for this model, or export it to ONNX yourself and "
+    "give the file with reference="
+)
+
+
+def known_cure(source: Source) -> str | None:
+    """What is known to help models of this family."""
+    family = source.family.removeprefix("Pipeline of ")
+    return next((cure for name, cure in _BY_FAMILY.items() if family.startswith(name)), None)
+
+
+def cure_of(source: Source) -> str:
+    """One sentence for a person whose model is refused."""
+    known = known_cure(source)
+    return _OTHER if known is None else f"{known}; or {_OTHER}"

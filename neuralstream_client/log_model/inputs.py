@@ -1,0 +1,139 @@
+"""The columns of ``X`` as the features that a version lists, in the model's order."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from neuralstream_client.log_model.errors import LogModelError
+from neuralstream_client.log_model.names import feature_names
+from neuralstream_client.log_model.table import Table
+
+__all__ = ["Features", "Mapped", "aligned", "mapped"]
+
+Features = Sequence[str] | Mapping[str, str]
+"""``view:feature`` for each column in order, or by column."""
+
+_MOST: Final = 500
+
+
+@dataclass(frozen=True)
+class Mapped:
+    """The rows, and what their columns are called.
+
+    Attributes:
+        labels: ``view:feature`` or ``request:name`` for each column.
+        renamed: feature → column, of the columns that are called otherwise.
+    """
+
+    table: Table
+    labels: tuple[str, ...]
+    renamed: dict[str, str]
+
+    @property
+    def listed(self) -> list[Any]:
+        """The ``features`` of a registration."""
+        return [
+            {"feature": label, "dtype": column.dtype} if label.startswith("request:") else label
+            for label, column in zip(self.labels, self.table.columns, strict=True)
+        ]
+
+
+def aligned(model: Any, table: Table) -> Table:
+    """The columns in the order in which the model was fitted.
+
+    Raises:
+        LogModelError: columns are missing, or there are others.
+    """
+    known = getattr(model, "feature_names_in_", None)
+    if known is None and type(model).__name__.startswith("CatBoost") and table.form != "array":
+        known = model.feature_names_
+    if known is not None and [str(name) for name in known] == _unnamed(len(known)):
+        known = None
+    count = getattr(model, "n_features_in_", None)
+    if known is None:
+        if count is not None and int(count) != len(table.columns):
+            raise LogModelError(
+                f"the model was fitted with {count} columns, X has {len(table.columns)}"
+            )
+        return table
+    names = [str(name) for name in known]
+    if table.form == "array":
+        if len(names) != len(table.columns):
+            raise LogModelError(
+                f"the model was fitted with {len(names)} columns, X has {len(table.columns)}"
+            )
+        pairs = zip(names, table.columns, strict=True)
+        return Table(tuple(replace(column, name=name) for name, column in pairs), "pandas")
+    by_name = {column.name: column for column in table.columns}
+    missing = [name for name in names if name not in by_name]
+    further = [name for name in by_name if name not in names]
+    if missing or further:
+        raise LogModelError(
+            "X has not the columns that the model was fitted with: "
+            f"missing {missing[:10] or 'none'}, not known to the model {further[:10] or 'none'}"
+        )
+    return replace(table, columns=tuple(by_name[name] for name in names))
+
+
+def _unnamed(count: int) -> list[str]:
+    """What LightGBM calls the columns of an array."""
+    return [f"Column_{place}" for place in range(count)]
+
+
+def mapped(
+    table: Table,
+    features: Features | None,
+    view: str | None,
+    dtypes: Mapping[str, str] | None,
+) -> Mapped:
+    """Which feature each column is.
+
+    Args:
+        features: for columns that are named here; a list names all, in order.
+        view: the view of the other columns; without one they are sent with each request.
+        dtypes: types of features by ``view:feature``, as their views declare them.
+
+    Raises:
+        LogModelError: names or types do not fit.
+    """
+    columns = table.names
+    if len(columns) > _MOST:
+        raise LogModelError(f"X has {len(columns)} columns; a version has at most {_MOST} features")
+    if features is None:
+        features = {}
+    elif not isinstance(features, Mapping):
+        if len(features) != len(columns):
+            raise LogModelError(f"features lists {len(features)} features for {len(columns)} columns")
+        features = dict(zip(columns, features, strict=True))
+    for column in features:
+        if column not in columns:
+            raise LogModelError(f"features names the column {column!r}, which X does not have")
+    rest = [column for column in columns if column not in features]
+    named = dict(zip(rest, feature_names(rest), strict=True))
+    labels = [
+        _label(features[column]) if column in features else f"{view or 'request'}:{named[column]}"
+        for column in columns
+    ]
+    twice = sorted({label for label in labels if labels.count(label) > 1})
+    if twice:
+        raise LogModelError(f"two columns are the feature {twice[0]}")
+    renamed = {
+        label: column
+        for label, column in zip(labels, columns, strict=True)
+        if label.partition(":")[2] != column
+    }
+    if dtypes is not None:
+        own = [column.dtype for column in table.columns]
+        table = table.typed(
+            [dtypes.get(label, dtype) for label, dtype in zip(labels, own, strict=True)]
+        )
+    return Mapped(table, tuple(labels), renamed)
+
+
+def _label(feature: str) -> str:
+    view, colon, name = feature.partition(":")
+    if not (view and colon and name):
+        raise LogModelError(f"the feature {feature!r} is not of the form view:feature")
+    return feature
