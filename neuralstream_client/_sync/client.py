@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import httpx
 
 from neuralstream_client._sync.features import Features
 from neuralstream_client._sync.jobs import Jobs
+from neuralstream_client._sync.model_logging import ModelLogger
 from neuralstream_client._sync.models import Models
 from neuralstream_client._sync.monitoring import Monitoring
 from neuralstream_client._sync.schedules import Schedules
@@ -22,6 +23,9 @@ from neuralstream_client.retries import Retries
 from neuralstream_client.settings import Settings
 from neuralstream_client.tables import TableLike
 from neuralstream_client.wire import PredictedPart, predicted_part
+
+if TYPE_CHECKING:
+    from neuralstream_client.log_model import Logged
 
 __all__ = ["NeuralStream"]
 
@@ -167,6 +171,59 @@ class NeuralStream:
                 parts.append(predicted_part(self._transport.send(call)))
                 advance(min(total, start + MAX_PREDICTIONS), total)
         return PredictionTable.of(model, wanted.entity_ids, parts)
+
+    def log_model(
+        self,
+        name: str,
+        model: Any,
+        X: Any,  # noqa: N803 - the name that every library has for it
+        y: Any = None,
+        *,
+        promote: bool = False,
+        split: float | None = None,
+        reason: str | None = None,
+        idempotency_key: str | None = None,
+        **options: Any,
+    ) -> Logged:
+        """Convert a fitted model, prove that what is served will be the model, and register it.
+
+        Converting takes seconds of processor time and blocks.
+
+        ::
+
+            ns.log_model("churn", pipeline, X, y, view="user_features", promote=True)
+
+        Args:
+            name: of the model in the registry; created by its first version.
+            model: fitted, of scikit-learn, LightGBM, XGBoost, CatBoost or torch; or ONNX as bytes, a
+                ``ModelProto`` or a path; or ``coef``, ``intercept`` and ``classes`` of a linear model.
+            X: rows of the training data: a pandas or polars frame, or an array.
+            y: the labels of these rows.
+            promote: put the version into production.
+            split: the share of the traffic that it gets beside the versions in production, such as 0.1.
+            reason: of the promotion or split, for the model's events.
+            idempotency_key: of the registration.
+            options: see `neuralstream_client.log_model.Options`: ``view``, ``features``, ``missing``,
+                ``reference``, ``classes``, ``tolerance``, ``metrics``, ``tags`` and others.
+
+        Raises:
+            LogModelError: the columns do not fit the model or its features.
+            ConversionError: the model has no export.
+            ParityError: the export is not the model; names the worst rows. Nothing was uploaded.
+            Invalid: the stack refused the version, with its reason.
+            Conflict: a gate of the promotion is not met, or nothing is in production to share traffic with.
+        """
+        logger = ModelLogger(self.features, self.models)
+        logged: Logged = logger.log(
+            name,
+            (model, X, y),
+            options,
+            promote=promote,
+            split=split,
+            reason=reason,
+            idempotency_key=idempotency_key,
+        )
+        return logged
 
     def health(self) -> Health:
         """Whether the stack and what it depends on answer."""

@@ -16,14 +16,14 @@ from neuralstream_client.answers import (
     Stage,
     VersionAnswer,
 )
-from neuralstream_client.call import Call, path
+from neuralstream_client.call import Call, encoded, path
 from neuralstream_client.errors import DataError
 from neuralstream_client.lineage import joined
 
 __all__ = ["Models"]
 
 _INLINE_BYTES: Final = 4 * 1024 * 1024
-"""A larger artifact is uploaded to the store instead of being sent in the registration."""
+"""If an artifact and the rest of its registration are larger together, it is uploaded to the store."""
 _MODEL: Final = "/models/{}"
 _VERSION: Final = "/models/{}/versions/{}"
 
@@ -109,7 +109,7 @@ class Models:
         """
         content = _content(artifact)
         body = dict(registration)
-        if content is not None and len(content) <= _INLINE_BYTES:
+        if content is not None and len(content) + len(encoded(body)) <= _INLINE_BYTES:
             body["artifact_base64"] = base64.b64encode(content).decode()
         elif content is not None:
             digest = hashlib.sha256(content).hexdigest()

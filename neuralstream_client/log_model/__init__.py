@@ -8,15 +8,19 @@ from neuralstream_client.log_model.errors import (
     ParityError,
     WorstRow,
 )
-from neuralstream_client.log_model.prepare import Options, Prepared, Report, prepare
+from neuralstream_client.log_model.logged import Logged
+from neuralstream_client.log_model.options import Options, views_of
+from neuralstream_client.log_model.prepare import Prepared, Report, prepare
 
 __all__ = [
     "ConversionError",
     "LogModelError",
+    "Logged",
     "Options",
     "ParityError",
     "Prepared",
     "Report",
     "WorstRow",
     "prepare",
+    "views_of",
 ]

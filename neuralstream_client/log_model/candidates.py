@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final, Literal
 
@@ -11,6 +10,7 @@ import numpy as np
 from neuralstream_client.log_model.converters import Inputs, Precision, to_graph
 from neuralstream_client.log_model.errors import ConversionError
 from neuralstream_client.log_model.graph import named_inputs, thresholds
+from neuralstream_client.log_model.linear import packed
 from neuralstream_client.log_model.preparing import has_columns
 from neuralstream_client.log_model.served import Artifact
 from neuralstream_client.log_model.sources import Source
@@ -18,7 +18,9 @@ from neuralstream_client.log_model.table import Table
 
 __all__ = ["candidates"]
 
-_LINEAR: Final = frozenset({"LinearRegression", "Ridge", "Lasso", "ElasticNet", "LogisticRegression"})
+_LINEAR: Final = frozenset(
+    {"LinearRegression", "Ridge", "Lasso", "ElasticNet", "LogisticRegression"}
+)
 _DOUBLE: Final = ("LGBM", "HistGradientBoosting")
 _WIDE: Final = "input"
 
@@ -45,7 +47,9 @@ def candidates(
         yield lambda: _arrays(source)
     if wanted == "linear":
         if not plain:
-            raise ConversionError(f"{source.family} is no plain linear model: leave out format='linear'")
+            raise ConversionError(
+                f"{source.family} is no plain linear model: leave out format='linear'"
+            )
         return
     last = source.family.removeprefix("Pipeline of ")
     double = last.startswith(_DOUBLE) or source.family == "lightgbm Booster"
@@ -61,14 +65,10 @@ def _arrays(source: Source) -> Artifact:
     arrays = {"coef": model.coef_, "intercept": model.intercept_}
     if source.classes is not None:
         arrays["classes"] = np.array(list(source.classes))
-    file = io.BytesIO()
-    np.savez(file, **{name: np.asarray(value) for name, value in arrays.items()})
-    return Artifact("linear", file.getvalue(), "coefficients as arrays")
+    return Artifact("linear", packed(arrays), "coefficients as arrays")
 
 
-def _onnx(
-    source: Source, table: Table, features: Sequence[str], precision: Precision
-) -> Artifact:
+def _onnx(source: Source, table: Table, features: Sequence[str], precision: Precision) -> Artifact:
     texts = [column.text for column in table.columns]
     apart = has_columns(source.model) and (table.form != "array" or any(texts))
     if not apart and any(texts) and not all(texts):
@@ -104,5 +104,3 @@ def _bare(features: Sequence[str]) -> list[str]:
 
 def _full(features: Sequence[str]) -> list[str]:
     return [feature.replace(":", "__", 1) for feature in features]
-
-

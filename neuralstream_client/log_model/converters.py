@@ -21,7 +21,11 @@ from neuralstream_client.log_model.graph import (
     missing_branches,
     without_zipmap,
 )
-from neuralstream_client.log_model.preparing import imputed_values, plain_attributes, ready_for_export
+from neuralstream_client.log_model.preparing import (
+    imputed_values,
+    plain_attributes,
+    ready_for_export,
+)
 from neuralstream_client.log_model.sources import library_of
 
 if TYPE_CHECKING:
@@ -95,7 +99,7 @@ def _sklearn(model: Any, inputs: Inputs, precision: Precision) -> ModelProto:
 
     plain_attributes()
     splits = exact_splits(model) if precision == "float64" else None
-    trees = hasattr(model, "tree_") or hasattr(model, "estimators_") and _casts(model)
+    trees = hasattr(model, "tree_") or (hasattr(model, "estimators_") and _casts(model))
     number = (
         DoubleTensorType
         if precision == "float64" and splits is None and not trees
@@ -107,7 +111,7 @@ def _sklearn(model: Any, inputs: Inputs, precision: Precision) -> ModelProto:
     ]
     classifies = hasattr(model, "predict_proba") and hasattr(model, "classes_")
     options = {id(model): {"zipmap": False}} if classifies else {}
-    graph = to_onnx(model, initial_types=types, options=options, target_opset=_OPSET)
+    graph: ModelProto = to_onnx(model, initial_types=types, options=options, target_opset=_OPSET)
     if splits is not None:
         double_trees(graph, splits)
     if number is DoubleTensorType:
@@ -130,7 +134,7 @@ def _flat(estimators: Any) -> list[Any]:
 def _lightgbm(model: Any, inputs: Inputs, precision: Precision) -> ModelProto:
     from onnxmltools import convert_lightgbm
 
-    graph = convert_lightgbm(
+    graph: ModelProto = convert_lightgbm(
         model, initial_types=_floats(inputs), zipmap=False, target_opset=_BOOSTING_OPSET
     )
     splits = exact_splits(model) if precision == "float64" else None
@@ -146,7 +150,10 @@ def _xgboost(model: Any, inputs: Inputs, precision: Precision) -> ModelProto:  #
     model = copy.deepcopy(model)
     booster = model.get_booster() if hasattr(model, "get_booster") else model
     booster.feature_names = booster.feature_types = None  # the converter wants f0, f1, …
-    return convert_xgboost(model, initial_types=_floats(inputs), target_opset=_BOOSTING_OPSET)
+    graph: ModelProto = convert_xgboost(
+        model, initial_types=_floats(inputs), target_opset=_BOOSTING_OPSET
+    )
+    return graph
 
 
 def _catboost(model: Any, inputs: Inputs, precision: Precision) -> ModelProto:  # noqa: ARG001

@@ -26,14 +26,19 @@ _CHECK_CELLS: Final = 20_000
 _BASELINE_ROWS: Final = 2000
 _BASELINE_CELLS: Final = 100_000
 _PACKAGES: Final = ("numpy", "scikit-learn", "skl2onnx", "onnxmltools", "onnx", "onnxruntime")
-_OWN: Final = {"lightgbm": "lightgbm", "xgboost": "xgboost", "catboost": "catboost", "torch": "torch"}
+_OWN: Final = {
+    "lightgbm": "lightgbm",
+    "xgboost": "xgboost",
+    "catboost": "catboost",
+    "torch": "torch",
+}
 _GIT_SECONDS: Final = 5
 
 
 def check_of(proof: Proof, source: Source, labels: Sequence[str]) -> dict[str, Any] | None:
     """Rows of each kind with the model's own answers, which the stored artifact must reproduce.
 
-    Rows with another label (in a tie) and rows without a finite answer are left out. ``None`` if none is left.
+    Rows with another label (in a tie) and rows without a finite answer are left out; ``None`` if all are.
     """
     columns: dict[str, list[Any]] = {label: [] for label in labels}
     prediction: list[Any] = []
@@ -49,7 +54,9 @@ def check_of(proof: Proof, source: Source, labels: Sequence[str]) -> dict[str, A
                     columns[label].append(column.cell(row))
                 want, have = question.expected.prediction[row], got.prediction[row]
                 # Another writing of the same label is sent as it is served.
-                prediction.append(_plain(have if question.expected.prediction.dtype == object else want))
+                prediction.append(
+                    _plain(have if question.expected.prediction.dtype == object else want)
+                )
                 if question.expected.prediction.dtype.kind == "f":
                     largest = max(largest, _relative(want, have))
                 if proof.rule.scores and question.expected.numbers is not None:
@@ -67,7 +74,9 @@ def check_of(proof: Proof, source: Source, labels: Sequence[str]) -> dict[str, A
     return {"inputs": columns, "expected": expected, "tolerance": tolerance}
 
 
-def baseline_of(table: Table, answers: Answers, source: Source, labels: Sequence[str]) -> dict[str, Any]:
+def baseline_of(
+    table: Table, answers: Answers, source: Source, labels: Sequence[str]
+) -> dict[str, Any]:
     """Values of the training data and the model's answers to them, which drift is measured against.
 
     Args:
@@ -82,16 +91,16 @@ def baseline_of(table: Table, answers: Answers, source: Source, labels: Sequence
     baseline: dict[str, Any] = {"columns": columns}
     if answers.prediction.ndim == 1:
         baseline["prediction"] = [_rounded(_plain(one)) for one in answers.prediction[rows]]
-    if source.kind == "classifier" and source.meaning in ("probability", "logits"):
-        if answers.numbers is not None and source.classes is not None:
-            chosen = answers.numbers[rows]
-            place = {label: at for at, label in enumerate(source.classes)}
-            at = (
-                np.full(len(rows), chosen.shape[1] - 1)
-                if chosen.shape[1] <= 2
-                else np.array([place[label] for label in answers.prediction[rows]])
-            )
-            baseline["probability"] = [float(f"{p:.6g}") for p in chosen[np.arange(len(rows)), at]]
+    probable = source.kind == "classifier" and source.meaning in ("probability", "logits")
+    if probable and answers.numbers is not None and source.classes is not None:
+        chosen = answers.numbers[rows]
+        place = {label: at for at, label in enumerate(source.classes)}
+        at = (
+            np.full(len(rows), chosen.shape[1] - 1)
+            if chosen.shape[1] <= 2
+            else np.array([place[label] for label in answers.prediction[rows]])
+        )
+        baseline["probability"] = [float(f"{p:.6g}") for p in chosen[np.arange(len(rows)), at]]
     return baseline
 
 
@@ -206,8 +215,8 @@ def _bytes(values: Any) -> bytes:
 
 def _git(folder: Path, *args: str) -> str | None:
     try:
-        done = subprocess.run(
-            ["git", *args],
+        done = subprocess.run(  # noqa: S603 - fixed arguments
+            ["git", *args],  # noqa: S607 - the caller's own git
             cwd=folder,
             capture_output=True,
             text=True,

@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from neuralstream_client.errors import NeuralStreamError
+
 __all__ = ["ConversionError", "LogModelError", "ParityError", "WorstRow"]
 
 
-class LogModelError(Exception):
+class LogModelError(NeuralStreamError):
     """A model cannot be served as it is; the message says what to change."""
 
 

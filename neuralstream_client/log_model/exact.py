@@ -22,7 +22,9 @@ def exact_splits(model: Any) -> list[Splits] | None:
     if hasattr(model, "booster_"):
         model = model.booster_
     if hasattr(model, "dump_model") and hasattr(model, "num_model_per_iteration"):
-        trees = [list(_lightgbm(tree["tree_structure"])) for tree in model.dump_model()["tree_info"]]
+        trees = [
+            list(_lightgbm(tree["tree_structure"])) for tree in model.dump_model()["tree_info"]
+        ]
     elif type(model).__name__.startswith("HistGradientBoosting"):
         trees = _histogram(model)
     else:

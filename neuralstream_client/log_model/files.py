@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import numpy as np
 
 from neuralstream_client.log_model.answers import Answers, Kind, Meaning, labels_of
 from neuralstream_client.log_model.errors import LogModelError
+from neuralstream_client.log_model.linear import packed, unpacked
 from neuralstream_client.log_model.served import Artifact, Served, labelled
 from neuralstream_client.log_model.sources import Declared, Source, read_numbers
 
@@ -31,9 +31,7 @@ def artifact_of(model: Any) -> Artifact:
         LogModelError: there is no such file.
     """
     if isinstance(model, Mapping):
-        file = io.BytesIO()
-        np.savez(file, **{name: np.asarray(value) for name, value in model.items()})
-        return Artifact("linear", file.getvalue(), "arrays")
+        return Artifact("linear", packed(model), "arrays")
     if isinstance(model, str | Path):
         path = Path(model)
         if not path.is_file():
@@ -111,8 +109,8 @@ def _given(
 def _classes(artifact: Artifact) -> tuple[Any, ...] | None:
     """The labels that the artifact itself names."""
     if artifact.format == "linear":
-        with np.load(io.BytesIO(artifact.data), allow_pickle=False) as file:
-            return tuple(labels_of(file["classes"])) if "classes" in file.files else None
+        arrays = unpacked(artifact.data)
+        return tuple(labels_of(arrays["classes"])) if "classes" in arrays else None
     from onnx import helper
 
     for node in reversed(_parsed(artifact.data).graph.node):

@@ -170,7 +170,9 @@ def double_imputers(model: ModelProto, values: Iterable[float]) -> None:
         fill = np.array([exact.get(value, value) for value in floats], np.float64)
         model.graph.initializer.append(numpy_helper.from_array(fill, f"{name}/fill"))
         absent = helper.make_node("IsNaN", [node.input[0]], [f"{name}/absent"])
-        filled = helper.make_node("Where", [f"{name}/absent", f"{name}/fill", node.input[0]], [name])
+        filled = helper.make_node(
+            "Where", [f"{name}/absent", f"{name}/fill", node.input[0]], [name]
+        )
         nodes += [absent, filled]
     del model.graph.node[:]
     model.graph.node.extend(nodes)
@@ -208,9 +210,7 @@ def thresholds(model: ModelProto) -> Iterator[tuple[str, int, float]]:
         if node.op_type in ("Identity", "Cast") and node.input[0] in direct:
             direct[node.output[0]] = direct[node.input[0]]
         if node.op_type in _TREES and node.input[0] in direct:
-            given: dict[str, Any] = {
-                a.name: helper.get_attribute_value(a) for a in node.attribute
-            }
+            given: dict[str, Any] = {a.name: helper.get_attribute_value(a) for a in node.attribute}
             values = given.get("nodes_values")
             if values is None:
                 from onnx import numpy_helper

@@ -105,7 +105,9 @@ def mapped(
         features = {}
     elif not isinstance(features, Mapping):
         if len(features) != len(columns):
-            raise LogModelError(f"features lists {len(features)} features for {len(columns)} columns")
+            raise LogModelError(
+                f"features lists {len(features)} features for {len(columns)} columns"
+            )
         features = dict(zip(columns, features, strict=True))
     for column in features:
         if column not in columns:

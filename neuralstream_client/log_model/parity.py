@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -63,7 +62,7 @@ def asked(source: Source, rows: Table) -> tuple[Answers | None, NDArray[np.intp]
     """The model's own answers, and the rows it has one for: it may refuse a value that others do not."""
     try:
         return source.answer(rows.source() if source.own else rows), np.arange(len(rows))
-    except Exception:  # whatever a library raises for a value that it does not take
+    except Exception:  # noqa: BLE001 - whatever a library raises for a value that it does not take
         if len(rows) == 1:
             return None, np.arange(0)
     half = len(rows) // 2
@@ -101,7 +100,9 @@ def orders_labels(served: Answers, classes: tuple[Any, ...] | None) -> bool:
     return bool(told == served.prediction[clear].tolist())
 
 
-def compare(served: Served, source: Source, probe: Probe, expected: Answers, rule: Rule) -> Compared:
+def compare(
+    served: Served, source: Source, probe: Probe, expected: Answers, rule: Rule
+) -> Compared:
     """Compare the served answers for a probe with the model's own.
 
     Raises:
@@ -150,13 +151,14 @@ def _predictions(
         wide = expected.prediction.reshape(len(expected.prediction), -1)
         return _apart(wide, got.prediction.reshape(wide.shape), rule.tolerance, rule.scale[0]), 0
     differ = np.array(
-        [one != other for one, other in zip(expected.prediction, got.prediction, strict=True)], np.bool_
+        [one != other for one, other in zip(expected.prediction, got.prediction, strict=True)],
+        np.bool_,
     )
     tied = _tied(source, expected.numbers, rule)
     return np.where(differ & ~tied, np.inf, 0.0), int((differ & tied).sum())
 
 
-def _numbers(source: Source, expected: Any, got: Any, rule: Rule) -> NDArray[np.float64]:
+def _numbers(source: Source, expected: Any, got: Any, rule: Rule) -> Any:
     if got is None:
         raise ConversionError("the export answers labels without the numbers that the model gives")
     if source.meaning == "probability" or source.meaning == "logits":
@@ -176,9 +178,7 @@ def _same_width(expected: Any, got: Any, tolerance: float, scale: float | None) 
     return _apart(expected, got, tolerance, scale)
 
 
-def _apart(
-    expected: Any, got: Any, tolerance: float, scale: float | None
-) -> NDArray[np.float64]:
+def _apart(expected: Any, got: Any, tolerance: float, scale: float | None) -> NDArray[np.float64]:
     """The largest difference of each row in units of the tolerance; infinite where only one is finite."""
     with np.errstate(invalid="ignore", over="ignore"):
         unit = 1.0 if scale is None else np.maximum(np.abs(expected), scale or 1.0)
@@ -189,7 +189,7 @@ def _apart(
     return made
 
 
-def _tied(source: Source, numbers: Any, rule: Rule) -> NDArray[np.bool_] | bool:
+def _tied(source: Source, numbers: Any, rule: Rule) -> Any:
     """Rows whose label rounding may decide: the model's two best classes are equal within the tolerance."""
     if numbers is None:
         return np.bool_(False)
@@ -212,4 +212,3 @@ def _told(answers: Answers, row: int) -> Any:
     if answers.numbers is None:
         return plain
     return [plain, *answers.numbers[row].tolist()]
-

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings as python_warnings
-from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -22,56 +21,14 @@ from neuralstream_client.log_model.described import (
 )
 from neuralstream_client.log_model.errors import ConversionError, ParityError
 from neuralstream_client.log_model.files import artifact_of, is_file, source_of_file
-from neuralstream_client.log_model.inputs import Features, Mapped, aligned, mapped
+from neuralstream_client.log_model.inputs import Mapped, aligned, mapped
+from neuralstream_client.log_model.options import Options
 from neuralstream_client.log_model.proving import Missing, Proof, Questions, groups, prove
-from neuralstream_client.log_model.served import Artifact, Served
+from neuralstream_client.log_model.served import Served
 from neuralstream_client.log_model.sources import Declared, Source, source_of
 from neuralstream_client.log_model.table import read_table
 
-__all__ = ["Options", "Prepared", "Report", "prepare"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Options:
-    """How a model is logged; all fields are optional.
-
-    Attributes:
-        features: where the columns come from: ``view:feature`` for each column in order, or by column.
-        view: the feature view of the columns that ``features`` does not name; without one they are values
-            that each request sends.
-        dtypes: types of the features by ``view:feature``.
-        reference: for a model given as a file: a function that answers rows as the model does.
-        kind, classes, outputs, scores: what a model does not tell itself, as in a registration.
-        format: ``onnx`` or ``linear``; the more exact one that the model has, unless given.
-        missing: what serving does with a missing value; ``null`` if the model takes them, else ``error``.
-        tolerance: the largest difference between the model and its export: absolute for probabilities,
-            relative to the larger of the expected number and the size of the model's numbers otherwise.
-        on_mismatch: ``refuse`` raises `ParityError`; ``warn`` warns and goes on.
-        metrics, params, description, tags: as in a registration.
-        lineage: further entries; they replace those that are found out.
-        dataset: name of the training data.
-        training_set: id of the training set that ``X`` comes from.
-    """
-
-    features: Features | None = None
-    view: str | None = None
-    dtypes: Mapping[str, str] | None = None
-    reference: Callable[[Any], Any] | None = None
-    kind: Literal["classifier", "regressor", "anomaly", "clusterer", "embedding"] | None = None
-    classes: Sequence[Any] | None = None
-    outputs: Sequence[str] | None = None
-    scores: Literal["probability", "logits", "score"] | None = None
-    format: Literal["onnx", "linear"] | None = None
-    missing: Missing | None = None
-    tolerance: float = 1e-5
-    on_mismatch: Literal["refuse", "warn"] = "refuse"
-    metrics: Mapping[str, float] | None = None
-    params: Mapping[str, Any] | None = None
-    lineage: Mapping[str, Any] | None = None
-    dataset: str = "training data"
-    training_set: str | None = None
-    description: str = ""
-    tags: Mapping[str, str] | None = None
+__all__ = ["Prepared", "Report", "prepare"]
 
 
 @dataclass(frozen=True)
@@ -229,7 +186,9 @@ def _body(
     body: dict[str, Any] = {
         "features": columns.listed,
         "missing": proof.missing,
-        "metrics": dict(_metrics(source, columns, y) if options.metrics is None else options.metrics),
+        "metrics": dict(
+            _metrics(source, columns, y) if options.metrics is None else options.metrics
+        ),
         "params": params | dict(options.params or {}),
         "lineage": lineage | dict(options.lineage or {}),
         "baseline": baseline_of(whole.probe.rows, whole.expected, source, columns.labels),
@@ -253,10 +212,12 @@ def _metrics(source: Source, columns: Mapped, y: Any) -> dict[str, float]:
         return {}
     try:
         answers = source.answer(rows.source() if source.own else rows)
-    except Exception:  # a row that the model does not take; metrics are not worth failing for
+    except Exception:  # noqa: BLE001 - a row that the model does not take; metrics are not worth failing for
         return {}
     if source.kind == "classifier":
-        hits = [one == other for one, other in zip(answers.prediction, wanted.reshape(-1), strict=True)]
+        hits = [
+            one == other for one, other in zip(answers.prediction, wanted.reshape(-1), strict=True)
+        ]
         return {"train_accuracy": float(np.mean(hits))}
     error = answers.prediction - wanted.reshape(answers.prediction.shape)
     return {"train_rmse": float(np.sqrt(np.mean(error**2)))}

@@ -50,8 +50,7 @@ def imputed_values(model: Any) -> list[float]:
     found: list[float] = []
     for part in _parts(model):
         for value in getattr(part, "statistics_", ()) if "Imputer" in type(part).__name__ else ():
-            if isinstance(value, float | np.floating):
-                found.append(float(value))
+            found += [float(value)] if isinstance(value, float | np.floating) else []
     return found
 
 

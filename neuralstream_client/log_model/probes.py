@@ -13,7 +13,7 @@ from neuralstream_client.log_model.table import Column, Table, concatenated
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Probe", "data_rows", "extreme_rows", "null_rows", "spread", "split_rows"]
+__all__ = ["Probe", "data_rows", "extreme_rows", "null_rows", "split_rows", "spread"]
 
 _DATA: Final = 2000
 _SPLITS: Final = 400
@@ -75,7 +75,9 @@ def extreme_rows(table: Table) -> list[Probe]:
             continue
         low, high = float(known.min()), float(known.max())
         size = max(abs(low), abs(high), 1.0)
-        probes.append(_varied("range", base, at, [low, high, 0.0, -size, 10.0 * size, -10.0 * size]))
+        probes.append(
+            _varied("range", base, at, [low, high, 0.0, -size, 10.0 * size, -10.0 * size])
+        )
         far = [2.0**31, -(2.0**31)]
         if column.dtype != "int64":
             far += [1e30, -1e30, _LARGEST, -_LARGEST]

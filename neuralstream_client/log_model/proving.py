@@ -89,7 +89,7 @@ class Questions:
         run = self._source.answer
         try:
             answers = run(everything.source() if self._source.own else everything)
-        except Exception:  # whatever a library raises for a value that it does not take
+        except Exception:  # noqa: BLE001 - whatever a library raises for a value that it does not take
             return [self._asked(probe) for probe in probes]
         found: list[Question | None] = []
         at = 0

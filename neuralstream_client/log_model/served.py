@@ -1,4 +1,4 @@
-"""An artifact as the service runs it: values bound to its inputs in the same way, outputs read in the same way.
+"""An artifact as the service runs it: its inputs are filled and its outputs read in the same way.
 
 Kept equal to the service by the tests that serve every family and compare.
 """
@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 
-from neuralstream_client.log_model.answers import Answers, labels_of, sigmoid, softmax
+from neuralstream_client.log_model.answers import Answers, labels_of
 from neuralstream_client.log_model.errors import ConversionError
+from neuralstream_client.log_model.linear import linear_run
 from neuralstream_client.log_model.sources import Source, read_numbers
 from neuralstream_client.log_model.table import Table
 
@@ -69,12 +70,14 @@ class Served:
     def __init__(self, artifact: Artifact, features: Sequence[str], table: Table) -> None:
         self.artifact = artifact
         if artifact.format == "linear":
-            self._run = _linear(artifact.data)
-            self.inputs = (_Input("input", np.float64, tuple(range(len(features)))),)
+            self._run = linear_run(artifact.data)
+            self.inputs: tuple[_Input, ...] = (
+                _Input("input", np.float64, tuple(range(len(features)))),
+            )
             return
         session = _session(artifact.data)
         self._names = [out.name for out in session.get_outputs()]
-        self._run = lambda given: session.run(None, given)
+        self._run = lambda given: list(session.run(None, given))
         self.inputs = _bound(session.get_inputs(), features, table)
 
     def feature_of(self, name: str, place: int) -> int:
@@ -119,7 +122,10 @@ class Served:
 
 def labelled(artifact: Artifact) -> bool:
     """Whether an ONNX artifact answers labels, so that it is a classifier by itself."""
-    return any(out.type in ("tensor(int64)", "tensor(string)") for out in _session(artifact.data).get_outputs())
+    return any(
+        out.type in ("tensor(int64)", "tensor(string)")
+        for out in _session(artifact.data).get_outputs()
+    )
 
 
 def _session(data: bytes) -> Any:
@@ -139,7 +145,9 @@ def _bound(nodes: Sequence[Any], features: Sequence[str], table: Table) -> tuple
     """By name if every input is named like one feature, else the features in order."""
     unknown = [node.type for node in nodes if node.type not in _TYPES]
     if unknown:
-        raise ConversionError(f"the model has an input of the type {unknown[0]}, which is not served")
+        raise ConversionError(
+            f"the model has an input of the type {unknown[0]}, which is not served"
+        )
     bare = [feature.partition(":")[2] for feature in features]
     places: dict[str, set[int]] = {}
     for at, feature in enumerate(features):
@@ -202,26 +210,3 @@ def _read(outputs: list[NDArray[Any]], source: Source) -> Answers:
         return Answers(labels_of(first), beside)
     wide = np.concatenate([out.reshape(len(out), -1) for out in outputs], axis=1)
     return read_numbers(wide, source.kind, source.meaning, source.classes)
-
-
-def _linear(data: bytes) -> Any:
-    """One matrix product in double precision."""
-    import io
-
-    with np.load(io.BytesIO(data), allow_pickle=False) as file:
-        arrays = {name: file[name] for name in file.files}
-    coef = np.atleast_2d(arrays["coef"]).astype(np.float64)
-    intercept = np.atleast_1d(arrays.get("intercept", np.zeros(1))).astype(np.float64)
-    classes = arrays.get("classes")
-
-    def run(given: dict[str, NDArray[Any]]) -> list[NDArray[Any]]:
-        scores = given["input"] @ coef.T + intercept
-        if classes is None:
-            return [scores]
-        if scores.shape[1] == 1:
-            positive = sigmoid(scores[:, 0])
-            picked = (scores[:, 0] > 0).astype(np.intp)
-            return [classes[picked].astype(object), np.column_stack([1.0 - positive, positive])]
-        return [classes[scores.argmax(axis=1)].astype(object), softmax(scores)]
-
-    return run

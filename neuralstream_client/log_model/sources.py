@@ -88,7 +88,7 @@ def source_of(model: Any, declared: Declared) -> Source:
     if library == "torch":
         return _torch(model, declared)
     if type(model).__name__ == "Booster":
-        return _booster(model, library, declared)
+        return _booster(model, library)
     return _estimator(model, library, declared)
 
 
@@ -100,11 +100,25 @@ def _estimator(model: Any, library: str, declared: Declared) -> Source:
     if kind == "embedding":
         body = {"kind": kind, **outputs}
         return Source(
-            model, name, library, kind, None, None, lambda X: Answers(_numbers(model.transform(X))), body
+            model,
+            name,
+            library,
+            kind,
+            None,
+            None,
+            lambda rows: Answers(_numbers(model.transform(rows))),
+            body,
         )
     if kind == "regressor":
         return Source(
-            model, name, library, kind, None, None, lambda X: Answers(_numbers(model.predict(X))), outputs
+            model,
+            name,
+            library,
+            kind,
+            None,
+            None,
+            lambda rows: Answers(_numbers(model.predict(rows))),
+            outputs,
         )
     meaning, numbers = _beside(model, kind)
 
@@ -159,7 +173,7 @@ def _beside(model: Any, kind: Kind) -> tuple[Meaning | None, Callable[[Any], Any
     return None, None
 
 
-def _booster(model: Any, library: str, declared: Declared) -> Source:
+def _booster(model: Any, library: str) -> Source:
     """A LightGBM or XGBoost model of the native API, which answers probabilities instead of labels."""
     name = f"{library} Booster"
     if library == "lightgbm":
@@ -179,7 +193,13 @@ def _booster(model: Any, library: str, declared: Declared) -> Source:
     binary = objective in ("binary", "binary:logistic", "cross_entropy")
     if not binary and not objective.startswith("multi"):
         return Source(
-            model, name, library, "regressor", None, None, lambda X: Answers(_numbers(predict(X)))
+            model,
+            name,
+            library,
+            "regressor",
+            None,
+            None,
+            lambda rows: Answers(_numbers(predict(rows))),
         )
     if objective == "multi:softmax":
         raise LogModelError(
@@ -194,7 +214,7 @@ def _booster(model: Any, library: str, declared: Declared) -> Source:
         "classifier",
         "probability",
         classes,
-        lambda X: _of_probabilities(predict(X), classes),
+        lambda rows: _of_probabilities(predict(rows), classes),
     )
 
 

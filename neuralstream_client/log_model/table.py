@@ -45,7 +45,8 @@ class Column:
     def missing(self) -> NDArray[np.bool_]:
         if self.text:
             return np.array([value is None for value in self.values], np.bool_)
-        return np.isnan(self.values)
+        missing: NDArray[np.bool_] = np.isnan(self.values)
+        return missing
 
     def cell(self, row: int) -> Any:
         """A value as it is sent in JSON; ``None`` for a missing one."""
@@ -112,7 +113,9 @@ class Table:
         if self.form == "pandas":
             import pandas as pd
 
-            return pd.DataFrame({c.name: pd.Series(_held(c), dtype=_dtype(c)) for c in self.columns})
+            return pd.DataFrame(
+                {c.name: pd.Series(_held(c), dtype=_dtype(c)) for c in self.columns}
+            )
         if self.form == "polars":
             import polars as pl
 

@@ -1,0 +1,79 @@
+"""``ns.log_model``: a fitted model to a version that serves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from neuralstream_client._async.features import AsyncFeatures
+from neuralstream_client._async.models import AsyncModels
+from neuralstream_client.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from neuralstream_client.log_model import Logged
+
+__all__ = ["AsyncModelLogger"]
+
+
+class AsyncModelLogger:
+    """Registers fitted models."""
+
+    def __init__(self, features: AsyncFeatures, models: AsyncModels) -> None:
+        self._features = features
+        self._models = models
+
+    async def log(
+        self,
+        name: str,
+        trained: tuple[Any, Any, Any],
+        options: Mapping[str, Any],
+        *,
+        promote: bool,
+        split: float | None,
+        reason: str | None,
+        idempotency_key: str | None,
+    ) -> Logged:
+        """See `AsyncNeuralStream.log_model`.
+
+        Args:
+            trained: the model, its rows and their labels.
+            options: fields of `neuralstream_client.log_model.Options`.
+        """
+        from neuralstream_client.log_model import Logged, Options, prepare, views_of
+
+        if promote and split is not None:
+            raise ConfigurationError("promote gives a version all traffic, split a share: give one")
+        if split is not None and not 0.0 < split < 1.0:
+            raise ConfigurationError("split is a share between 0 and 1")
+        shares = None if split is None else await self._shares(name)
+        model, rows, labels = trained
+        chosen = Options(**options)
+        if chosen.dtypes is None:
+            dtypes: dict[str, str] = {}
+            for view in views_of(chosen):
+                declared = await self._features.get(view)
+                dtypes |= {f"{view}:{one['name']}": one["dtype"] for one in declared.features}
+            chosen = chosen.with_dtypes(dtypes)
+        prepared = prepare(model, rows, labels, chosen)
+        record = await self._models.register(
+            name, prepared.body, prepared.artifact, idempotency_key=idempotency_key
+        )
+        version = record.version
+        if promote:
+            await self._models.promote(name, version, reason=reason)
+            record = await self._models.version(name, version)
+        if split is not None and shares is not None:
+            weights = {other: share * (1.0 - split) for other, share in shares.items()}
+            await self._models.split(name, {**weights, version: split}, reason=reason)
+        return Logged(name, version, record, prepared.report)
+
+    async def _shares(self, name: str) -> dict[str, float]:
+        """How the traffic is divided now."""
+        model = await self._models.get(name)
+        if model.ab_split:
+            return dict(model.ab_split)
+        if model.production_version is None:
+            raise ConfigurationError(
+                f"nothing of {name} is in production to share the traffic with: give promote=True"
+            )
+        return {model.production_version: 1.0}
