@@ -61,10 +61,10 @@ def check_of(proof: Proof, source: Source, labels: Sequence[str]) -> dict[str, A
                     largest = max(largest, _relative(want, have))
                 if proof.rule.scores and question.expected.numbers is not None:
                     numbers.append(_beside(question.expected.numbers[row], source))
-                    if source.meaning == "score" and got.numbers is not None:
-                        width = question.expected.numbers.shape[1]
-                        beside = got.numbers[row][-width:]
-                        largest = max(largest, _relative(question.expected.numbers[row], beside))
+                    if got.numbers is not None:
+                        width = min(question.expected.numbers.shape[1], got.numbers.shape[1])
+                        wanted = question.expected.numbers[row][-width:]
+                        largest = max(largest, _relative(wanted, got.numbers[row][-width:]))
     if not prediction:
         return None
     expected: dict[str, Any] = {"prediction": prediction}

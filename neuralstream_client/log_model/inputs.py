@@ -67,6 +67,8 @@ def aligned(model: Any, table: Table) -> Table:
         pairs = zip(names, table.columns, strict=True)
         return Table(tuple(replace(column, name=name) for name, column in pairs), "pandas")
     by_name = {column.name: column for column in table.columns}
+    if type(model).__name__.startswith("LGBM"):
+        by_name = {name.replace(" ", "_"): column for name, column in by_name.items()}
     missing = [name for name in names if name not in by_name]
     further = [name for name in by_name if name not in names]
     if missing or further:

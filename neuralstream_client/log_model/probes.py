@@ -62,7 +62,8 @@ def null_rows(table: Table) -> list[Probe]:
 def extreme_rows(table: Table) -> list[Probe]:
     """Rows with one value at the ends of its column's range and beyond, at zero, or negative.
 
-    ``far`` has numbers up to the largest of float32, ``unseen`` a text that the data does not have.
+    ``far`` has numbers from ten times the range to the largest of float32, ``unseen`` a text that the
+    data does not have.
     """
     base = table.take(spread(len(table), _BASES))
     probes: list[Probe] = []
@@ -75,10 +76,8 @@ def extreme_rows(table: Table) -> list[Probe]:
             continue
         low, high = float(known.min()), float(known.max())
         size = max(abs(low), abs(high), 1.0)
-        probes.append(
-            _varied("range", base, at, [low, high, 0.0, -size, 10.0 * size, -10.0 * size])
-        )
-        far = [2.0**31, -(2.0**31)]
+        probes.append(_varied("range", base, at, [low, high, 0.0, -size]))
+        far = [10.0 * size, -10.0 * size, 2.0**31, -(2.0**31)]
         if column.dtype != "int64":
             far += [1e30, -1e30, _LARGEST, -_LARGEST]
         probes.append(_varied("far", base, at, far))
