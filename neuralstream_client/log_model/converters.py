@@ -57,7 +57,7 @@ def to_graph(model: Any, inputs: Inputs, precision: Precision) -> ModelProto:
     except ImportError as error:
         raise ConversionError(
             f"{error.name or error} is not installed, which converts models to ONNX: "
-            "pip install 'neuralstream[models]'"
+            f"pip install 'neuralstream[{library_of(model)}]'"
         ) from error
     except Exception as error:  # the converters' exceptions share no base but Exception
         why = " ".join(str(error).split())[:300]

@@ -119,14 +119,12 @@ def test_values_at_a_threshold_take_the_branch_that_the_library_takes() -> None:
     assert prepared.report.made_by.endswith("float64")
 
 
-def test_a_forest_that_takes_missing_values_serves_them_and_one_that_does_not_refuses_them() -> (
+def test_missing_values_are_served_where_the_model_takes_them_and_refused_where_it_does_not() -> (
     None
 ):
     made, _ = fitted("RandomForestClassifier, missing values")
     assert prepare(made.model, made.X).body["missing"] == "null"
-    tree = DecisionTreeClassifier(max_depth=3, random_state=0).fit(X, BINARY)
-    prepared = prepare(tree, X)
-    assert prepared.body["missing"] == "error"
+    assert prepare(LOGISTIC, X).body["missing"] == "error"
 
 
 def test_missing_text_is_served_as_the_category_that_was_trained_for_it() -> None:
