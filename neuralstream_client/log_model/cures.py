@@ -18,12 +18,12 @@ _BY_FAMILY: Final = {
         "GaussianNB"
     ),
     "LGBM": (
-        "the trees have thresholds that float32 does not tell apart: train on float32 columns, or on "
-        "rounded ones"
+        "the trees have thresholds that float32 does not tell apart: declare the features as float64, "
+        "or train on columns rounded to float32"
     ),
     "HistGradientBoosting": (
-        "the trees have thresholds that float32 does not tell apart: train on float32 columns, or on "
-        "rounded ones"
+        "the trees have thresholds that float32 does not tell apart: declare the features as float64, "
+        "or train on columns rounded to float32"
     ),
     "XGB": (
         "XGBoost takes a zero of a sparse matrix for a missing value: give the encoder before it "

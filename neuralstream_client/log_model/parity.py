@@ -122,7 +122,7 @@ def compare(
         sizes = np.maximum(sizes, numbers)
         largest = np.maximum(largest, np.where(np.isfinite(numbers), numbers, 0.0))
     bad = np.flatnonzero(sizes > 1.0)
-    ranked = bad[np.argsort(-sizes[bad], kind="stable")][:_NAMED]
+    ranked = _distinct(probe.rows, bad[np.argsort(-sizes[bad], kind="stable")])
     worst = tuple(
         WorstRow(
             probe.group,
@@ -141,6 +141,16 @@ def compare(
         len(bad),
         worst,
     )
+
+
+def _distinct(rows: Table, ranked: NDArray[np.intp]) -> list[int]:
+    """The first rows that are not equal to one before."""
+    found: dict[str, int] = {}
+    for row in ranked.tolist():
+        found.setdefault(repr(rows.row(row)), row)
+        if len(found) == _NAMED:
+            break
+    return list(found.values())
 
 
 def _predictions(

@@ -131,8 +131,8 @@ class Proof:
 
     @property
     def worst(self) -> list[WorstRow]:
-        rows = [row for one in self.found for row in one.worst]
-        return sorted(rows, key=lambda row: -row.difference)[:5]
+        rows = {repr(row.inputs): row for one in reversed(self.found) for row in one.worst}
+        return sorted(rows.values(), key=lambda row: -row.difference)[:5]
 
 
 def prove(

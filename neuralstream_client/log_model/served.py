@@ -15,7 +15,7 @@ from neuralstream_client.log_model.answers import Answers, labels_of
 from neuralstream_client.log_model.errors import ConversionError
 from neuralstream_client.log_model.linear import linear_run
 from neuralstream_client.log_model.sources import Source, read_numbers
-from neuralstream_client.log_model.table import Table
+from neuralstream_client.log_model.table import Column, Table
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -111,13 +111,16 @@ class Served:
             tensor = np.empty((len(table), len(columns)), one.dtype)
             with np.errstate(over="ignore", invalid="ignore"):
                 for at, column in enumerate(columns):
-                    tensor[:, at] = (
-                        ["" if value is None else value for value in column.values]
-                        if column.text
-                        else column.values
-                    )
+                    tensor[:, at] = _stored(column)
             given[one.name] = tensor.reshape(len(table), *one.shape) if one.shape else tensor
         return given
+
+
+def _stored(column: Column) -> Any:
+    """The values as the store keeps them: a feature of float32 rounds them before any model sees them."""
+    if column.text:
+        return ["" if value is None else value for value in column.values]
+    return column.values.astype(np.float32) if column.dtype == "float32" else column.values
 
 
 def labelled(artifact: Artifact) -> bool:

@@ -105,18 +105,23 @@ def test_a_difference_within_the_tolerance_that_is_given_is_accepted() -> None:
     assert loose.body["check"]["tolerance"] >= 0.1
 
 
-def test_values_at_a_threshold_take_the_branch_that_the_library_takes() -> None:
+def test_thresholds_that_float32_does_not_tell_apart_are_served_from_float64_features_only() -> (
+    None
+):
     import lightgbm
 
-    # Two values that float32 does not tell apart, and a threshold between them.
-    low, high = 0.1, np.nextafter(0.1, 1.0)
-    rows = np.array([[low], [high]] * 60)
+    low, high = 0.1, 0.1 + 1e-9  # the same number in float32
+    rows = pd.DataFrame({"rate": [low, high] * 60})
     params = {"min_child_samples": 1, "n_estimators": 5, "verbose": -1, "n_jobs": 1}
-    model = lightgbm.LGBMRegressor(**params, min_data_in_bin=1).fit(rows, rows[:, 0] > low)
-    model.predict(rows)
-    prepared = prepare(model, rows)
+    model = lightgbm.LGBMRegressor(**params, min_data_in_bin=1).fit(rows, rows["rate"] > low)
+    exact = Options(view="v", dtypes={"v:rate": "float64"})
+    prepared = prepare(model, rows, options=exact)
     assert prepared.report.failed == 0
-    assert prepared.report.made_by.endswith("float64")
+    assert prepared.report.rows["thresholds"] > 0
+    with pytest.raises(ParityError, match="declare the features as float64") as refusal:
+        prepare(model, rows, options=Options(view="v", dtypes={"v:rate": "float32"}))
+    worst = [row.inputs["rate"] for row in refusal.value.rows]
+    assert len(set(worst)) == len(worst)
 
 
 def test_missing_values_are_served_where_the_model_takes_them_and_refused_where_it_does_not() -> (
