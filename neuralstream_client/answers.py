@@ -14,11 +14,14 @@ __all__ = [
     "Alarm",
     "Answer",
     "Artifact",
+    "BatchColumns",
+    "BatchErrors",
     "BatchPrediction",
     "BatchRow",
     "BinShare",
     "Checked",
     "Code",
+    "ColumnsAnswer",
     "Dataset",
     "DriftReport",
     "DriftStatus",
@@ -60,6 +63,7 @@ __all__ = [
     "OutputTensor",
     "Place",
     "PredictAnswer",
+    "PredictedColumns",
     "PredictionStats",
     "Problem",
     "Progress",
@@ -141,6 +145,28 @@ else:
     VersionStatus: TypeAlias = str
 
 
+class BatchErrors(Answer):
+    """Rows without a prediction that share one reason."""
+
+    code: str
+    detail: str
+    rows: list[int]
+
+
+class PredictedColumns(Answer):
+    """The fields of a row's prediction, each as a list: null where a row has no such value,
+    and left out where none has.
+    """
+
+    version: list[str]
+    prediction: list[int | float | str | bool | list[int | float | str | bool] | None]
+    probability: list[float | None] | None = None
+    probabilities: dict[str, list[float | None]] | None = None
+    score: list[float | None] | None = None
+    scores: dict[str, list[float | None]] | None = None
+    outputs: dict[str, list[int | float | bool | str | list[float] | None]] | None = None
+
+
 class BatchPrediction(Answer):
     """One row of the answer: a prediction or an error."""
 
@@ -189,6 +215,16 @@ class Code(Answer):
     repo: str | None = None
     commit: str | None = None
     path: str | None = None
+
+
+class ColumnsAnswer(Answer):
+    """The same in columns: row ``i`` of every list belongs to ``entity_ids[i]``."""
+
+    feature_view: str
+    entity_ids: list[str | list[str]]
+    columns: dict[str, list[int | float | bool | str | list[float] | None]]
+    status: dict[str, dict[str, list[int]]]
+    event_timestamps: list[str | None] | None = None
 
 
 class Dataset(Answer):
@@ -535,6 +571,19 @@ class Artifact(Answer):
     digest: str
     format: Format
     size: int
+
+
+class BatchColumns(Answer):
+    """Predictions in columns: row ``i`` of every list belongs to ``entity_ids[i]``."""
+
+    model: str
+    entity_ids: list[str | list[str]]
+    columns: PredictedColumns
+    errors: list[BatchErrors]
+    count: int
+    failed: int
+    latency_ms: float
+    timestamp: datetime
 
 
 class ServingBatchAnswer(Answer):

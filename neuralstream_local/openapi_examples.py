@@ -80,6 +80,11 @@ _ROWS: Final = {
         },
     ],
 }
+_COLUMNS: Final = {
+    "feature_view": "carrier_history",
+    "entity_ids": ["EV", "UA", "B6"],
+    "columns": {"flights_24h": [151, 163, None], "delayed_rate_24h": [0.21, 0.17, None]},
+}
 _INLINE: Final = {
     "format": "onnx",
     "artifact_base64": base64.b64encode(_ARTIFACT).decode(),
@@ -124,7 +129,13 @@ EXAMPLES: Final[Mapping[str, Example]] = {
     "put_view": Example(_VIEW, {"view": ("two features of an airport", _PUT_VIEW)}),
     "get_view": Example({"name": "weather"}),
     "delete_view": Example(_VIEW, after=("put_view",)),
-    "write": Example(bodies={"row": ("one row, true now", _ONE_ROW), "rows": ("many rows", _ROWS)}),
+    "write": Example(
+        bodies={
+            "row": ("one row, true now", _ONE_ROW),
+            "rows": ("many rows", _ROWS),
+            "columns": ("many rows by column", _COLUMNS),
+        }
+    ),
     "read": Example(
         {"feature_view": "weather", "entity_id": "JFK", "features": "temp,wind_speed,wind_gust"}
     ),
@@ -133,7 +144,16 @@ EXAMPLES: Final[Mapping[str, Example]] = {
             "airports": (
                 "three airports, one of them unknown",
                 {"feature_view": "weather", "entity_ids": ["JFK", "EWR", "XXX"]},
-            )
+            ),
+            "columns": (
+                "the same by column",
+                {
+                    "feature_view": "weather",
+                    "entity_ids": ["JFK", "EWR", "XXX"],
+                    "features": ["temp", "wind_gust"],
+                    "layout": "columns",
+                },
+            ),
         }
     ),
     "list_models": Example(),
@@ -200,6 +220,10 @@ EXAMPLES: Final[Mapping[str, Example]] = {
         {"model_name": "weather_delay", "idempotency-key": _JOB_KEY},
         {
             "rows": ("three airports at once", {"entity_ids": ["JFK", "LGA", "EWR"]}),
+            "columns": (
+                "the same, answered by column",
+                {"entity_ids": ["JFK", "LGA", "EWR"], "layout": "columns"},
+            ),
             "job": ("a job from file to file", _JOB),
         },
     ),

@@ -52,7 +52,7 @@ class AsyncModelLogger:
             dtypes: dict[str, str] = {}
             for view in views_of(chosen):
                 declared = await self._features.get(view)
-                dtypes |= {f"{view}:{one['name']}": one["dtype"] for one in declared.features}
+                dtypes |= {f"{view}:{one.name}": one.dtype for one in declared.features}
             chosen = chosen.with_dtypes(dtypes)
         prepared = prepare(model, rows, labels, chosen)
         record = await self._models.register(

@@ -52,7 +52,7 @@ class ModelLogger:
             dtypes: dict[str, str] = {}
             for view in views_of(chosen):
                 declared = self._features.get(view)
-                dtypes |= {f"{view}:{one['name']}": one["dtype"] for one in declared.features}
+                dtypes |= {f"{view}:{one.name}": one.dtype for one in declared.features}
             chosen = chosen.with_dtypes(dtypes)
         prepared = prepare(model, rows, labels, chosen)
         record = self._models.register(

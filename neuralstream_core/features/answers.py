@@ -218,10 +218,10 @@ class BatchAnswer(BaseModel):
 class ColumnsAnswer(BaseModel):
     """The same in columns: row ``i`` of every list belongs to ``entity_ids[i]``."""
 
-    feature_view: str
-    entity_ids: list[str | list[str]]
+    feature_view: ViewName
+    entity_ids: list[EntityAnswer] = Field(description="in the order of the request")
     columns: Annotated[
-        dict[str, list[Any]],
+        dict[str, list[FeatureValue]],
         Field(
             description="the values of each feature, in the order asked for; null where there is none",
             examples=[{"age": [41, None, None], "score": [0.5, 0.25, None]}],

@@ -118,7 +118,7 @@ class WriteRequest(Frozen):
     entity_ids: Annotated[list[EntityForm], Field(min_length=1, max_length=MAX_ROWS)] | None = (
         Field(default=None, description=f"with columns: one for each row, at most {MAX_ROWS}")
     )
-    columns: Columns | None = None
+    columns: Columns | None = Field(default=None, description="the values of entity_ids by feature")
 
     @model_validator(mode="after")
     def _one_form(self) -> Self:

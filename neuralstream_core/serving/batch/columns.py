@@ -12,7 +12,7 @@ from pydantic_core import to_json
 from neuralstream_core.features.entity import entity_json
 from neuralstream_core.features.rows import Entity
 from neuralstream_core.time import Micros, iso
-from neuralstream_core.types import UtcTime
+from neuralstream_core.types import FeatureValue, PredictionValue, UtcTime
 
 if TYPE_CHECKING:
     from neuralstream_core.serving.predictions import PredictionColumns
@@ -26,34 +26,42 @@ class PredictedColumns(BaseModel):
     """The fields of a row's prediction, each as a list: null where a row has no such value, and left out
     where none has."""
 
-    version: list[str]
-    prediction: list[Any]
-    probability: Numbers | None = None
+    version: list[str] = Field(description="the version that answered each row")
+    prediction: list[PredictionValue] = Field(
+        description="a label, a number, or a list when the model has several outputs"
+    )
+    probability: Numbers | None = Field(
+        default=None, description="binary: of the positive class, otherwise of the predicted one"
+    )
     probabilities: dict[str, Numbers] | None = Field(default=None, description="by class")
-    score: Numbers | None = None
+    score: Numbers | None = Field(
+        default=None, description="of the positive or predicted class; no probability"
+    )
     scores: dict[str, Numbers] | None = Field(default=None, description="by class or cluster")
-    outputs: dict[str, list[Any]] | None = Field(default=None, description="by output name")
+    outputs: dict[str, list[FeatureValue]] | None = Field(
+        default=None, description="by output name, of a model with several outputs"
+    )
 
 
 class BatchErrors(BaseModel):
     """Rows without a prediction that share one reason."""
 
-    code: str
-    detail: str
+    code: str = Field(description="the kind of failure")
+    detail: str = Field(description="what is wrong, in words")
     rows: Annotated[list[int], Field(description="positions in entity_ids", examples=[[1, 4]])]
 
 
 class BatchColumns(BaseModel):
     """Predictions in columns: row ``i`` of every list belongs to ``entity_ids[i]``."""
 
-    model: str
-    entity_ids: list[str | list[str]]
-    columns: PredictedColumns
-    errors: list[BatchErrors]
-    count: int
-    failed: int
-    latency_ms: float
-    timestamp: UtcTime
+    model: str = Field(description="the model")
+    entity_ids: list[str | list[str]] = Field(description="as text, in the order of the request")
+    columns: PredictedColumns = Field(description="one list for each field of a prediction")
+    errors: list[BatchErrors] = Field(description="why rows have no prediction, each reason once")
+    count: int = Field(description="entities of the request")
+    failed: int = Field(description="those that have an error in place of a prediction")
+    latency_ms: float = Field(description="milliseconds in the function for all of them")
+    timestamp: UtcTime = Field(description="when the predictions were made, UTC")
 
 
 def columns_json(
