@@ -1,17 +1,4 @@
-"""Every error NeuralStream raises on purpose.
-
-::
-
-    NeuralStreamError
-    ├── Invalid              what the caller sent cannot be accepted; ``errors`` names each place
-    │   └── ArtifactRejected     a model artifact failed inspection, loading or its trial run
-    ├── NotFound             a named thing does not exist
-    ├── Conflict             the request contradicts the present state
-    │   └── ConditionFailed      a conditional write lost a race (callers retry or turn it into Conflict)
-    ├── TooLarge             a size limit is exceeded
-    ├── Unauthenticated      no valid credential
-    ├── Forbidden            a valid credential without the needed scope
-    └── Unavailable          a dependency (Redis, DynamoDB, S3, …) is down or too slow; retry later
+"""Every error NeuralStream raises on purpose, all of them kinds of `NeuralStreamError`.
 
 ``code`` is stable and machine-readable; ``detail`` is one sentence for a person. The mapping to HTTP
 lives in one place, ``neuralstream_lambda.problems``.
@@ -63,7 +50,7 @@ class NeuralStreamError(Exception):
 
 
 class Invalid(NeuralStreamError):
-    """The request is well delivered but wrong; nothing was changed."""
+    """The request cannot be accepted; ``errors`` names each place that is wrong. Nothing was changed."""
 
     code = "invalid"
 
@@ -98,17 +85,9 @@ class Conflict(NeuralStreamError):
 
 
 class ConditionFailed(Conflict):
-    """A conditional write did not hold.
-
-    ``reasons`` holds one entry per item of the transaction: DynamoDB's cancellation code
-    (``"None"`` for the items whose condition held).
-    """
+    """The condition of a write did not hold; callers retry or turn it into another `Conflict`."""
 
     code = "condition_failed"
-
-    def __init__(self, detail: str, *, reasons: Sequence[str] = ()) -> None:
-        super().__init__(detail)
-        self.reasons = tuple(reasons)
 
 
 class TooLarge(NeuralStreamError):
@@ -130,7 +109,7 @@ class Forbidden(NeuralStreamError):
 
 
 class Unavailable(NeuralStreamError):
-    """A dependency is down or too slow.
+    """A dependency is down or too slow; the request can be sent again later.
 
     Args:
         dependency: ``"redis"``, ``"registry"``, ``"artifacts"``, …

@@ -46,11 +46,6 @@ class BaseSettings(pydantic_settings.BaseSettings):
         return (init_settings,)
 
     @classmethod
-    def variables(cls) -> frozenset[str]:
-        """The environment variables this model reads."""
-        return frozenset(PREFIX + name.upper() for name in cls.model_fields)
-
-    @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> Self:
         """Read and check the settings.
 

@@ -9,7 +9,7 @@ Every item has string keys ``PK`` and ``SK``; items that are listed also carry `
 ``JOB#{ns}#{id}``         `neuralstream_core.serving.batch`
 ``SCHEDULE#{ns}#{name}``  `neuralstream_core.schedules`
 ``DRIFT#{ns}#{name}``     `neuralstream_core.monitoring`
-``DONE#{ns}#{what}``      ``neuralstream_lambda.once``
+``DONE#{ns}#{what}``      ``neuralstream_lambda.redelivery``
 ========================  ==========================================
 
 Numbers go in as ``int`` or ``float``; DynamoDB keeps no difference, so ``1.0`` comes out as ``1``.
@@ -21,8 +21,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Mapping, Sequence
-from decimal import Context, Decimal
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict, Unpack
 
 from neuralstream_core.errors import ConditionFailed, Invalid, TooLarge, Unavailable
 
@@ -33,7 +32,6 @@ __all__ = ["Item", "Page", "Table", "marshal", "unmarshal"]
 
 Item: TypeAlias = dict[str, Any]
 
-_DECIMAL = Context(prec=38)
 _UNPROCESSED_ROUNDS = 5
 _RETRYABLE_REASONS = frozenset(
     {"TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"}
@@ -49,10 +47,8 @@ def marshal(value: Any) -> dict[str, Any]:
             return {"BOOL": value}
         case str():
             return {"S": value}
-        case int():
+        case int() | float():
             return {"N": str(value)}
-        case float():
-            return {"N": str(_DECIMAL.create_decimal(repr(value)))}
         case bytes():
             return {"B": value}
         case set() | frozenset():
@@ -72,14 +68,7 @@ def unmarshal(attribute: Mapping[str, Any]) -> Any:
         case "NULL":
             return None
         case "N":
-            number = Decimal(value)
-            return (
-                int(number)
-                if number == number.to_integral_value()
-                and "." not in value
-                and "E" not in value.upper()
-                else float(number)
-            )
+            return int(value) if value.removeprefix("-").isdigit() else float(value)
         case "M":
             return {k: unmarshal(v) for k, v in value.items()}
         case "L":
@@ -88,6 +77,20 @@ def unmarshal(attribute: Mapping[str, Any]) -> Any:
             return set(value)
         case _:
             return value
+
+
+class Condition(TypedDict, total=False):
+    """On what a write depends.
+
+    Attributes:
+        condition: DynamoDB's condition expression.
+        values: what the names with ``:`` in the expressions stand for.
+        names: what the names with ``#`` stand for: attributes whose own names are reserved words.
+    """
+
+    condition: str
+    values: Item
+    names: Mapping[str, str]
 
 
 class Page(list[Item]):
@@ -145,7 +148,6 @@ class Table:
         limit: int | None = None,
         token: str | None = None,
         newest_first: bool = False,
-        consistent: bool = True,
     ) -> Page:
         """Items below one partition key whose sort key starts with ``prefix``, one page of them."""
         name_pk, name_sk = ("GSI1PK", "GSI1SK") if index else ("PK", "SK")
@@ -154,7 +156,7 @@ class Table:
             "ExpressionAttributeNames": {"#pk": name_pk},
             "ExpressionAttributeValues": {":pk": {"S": pk}},
             "ScanIndexForward": not newest_first,
-            "ConsistentRead": consistent and not index,
+            "ConsistentRead": not index,
         }
         if prefix:
             request["KeyConditionExpression"] += " AND begins_with(#sk, :prefix)"
@@ -182,131 +184,35 @@ class Table:
             if (token := page.next_token) is None:
                 return items
 
-    def put(
-        self,
-        item: Item,
-        *,
-        condition: str | None = None,
-        values: Item | None = None,
-        names: Mapping[str, str] | None = None,
-    ) -> None:
-        """Write one whole item, if ``condition`` holds."""
-        self._call(
-            "put_item",
-            **self.put_action(item, condition=condition, values=values, names=names)["Put"],
-        )
+    def put(self, item: Item, **condition: Unpack[Condition]) -> None:
+        """Write one whole item."""
+        self._call("put_item", **self.put_action(item, **condition)["Put"])
 
-    def update(
-        self,
-        pk: str,
-        sk: str,
-        expression: str,
-        *,
-        values: Item | None = None,
-        names: Mapping[str, str] | None = None,
-        condition: str | None = None,
-    ) -> Item:
+    def update(self, pk: str, sk: str, expression: str, **condition: Unpack[Condition]) -> Item:
         """Update one item and return it as it is afterwards."""
-        action = self.update_action(
-            pk, sk, expression, values=values, names=names, condition=condition
-        )["Update"]
+        action = self.update_action(pk, sk, expression, **condition)["Update"]
         answer = self._call("update_item", **action, ReturnValues="ALL_NEW")
         return _unmarshal_item(answer["Attributes"])
 
-    def delete(
-        self,
-        pk: str,
-        sk: str,
-        *,
-        condition: str | None = None,
-        values: Item | None = None,
-        names: Mapping[str, str] | None = None,
-    ) -> None:
+    def delete(self, pk: str, sk: str, **condition: Unpack[Condition]) -> None:
         """Delete one item; deleting what is not there is fine unless ``condition`` says otherwise."""
-        self._call(
-            "delete_item",
-            **self.delete_action(pk, sk, condition=condition, values=values, names=names)["Delete"],
-        )
+        self._call("delete_item", Key=_key(pk, sk), **_conditional(condition))
 
-    def transact(self, actions: Sequence[dict[str, Any]], *, token: str | None = None) -> None:
-        """All ``actions`` or none (at most 100), built by the ``*_action`` methods.
+    def transact(self, actions: Sequence[dict[str, Any]]) -> None:
+        """All ``actions`` or none (at most 100), built by the ``*_action`` methods."""
+        self._call("transact_write_items", table=False, TransactItems=list(actions))
 
-        Args:
-            token: client request token (at most 36 characters): the same call twice applies once.
-        """
-        request: dict[str, Any] = {"TransactItems": list(actions)}
-        if token is not None:
-            request["ClientRequestToken"] = token
-        self._call("transact_write_items", table=False, **request)
-
-    def put_action(
-        self,
-        item: Item,
-        *,
-        condition: str | None = None,
-        values: Item | None = None,
-        names: Mapping[str, str] | None = None,
-    ) -> dict[str, Any]:
+    def put_action(self, item: Item, **condition: Unpack[Condition]) -> dict[str, Any]:
         """A transaction's ``Put``."""
-        return {
-            "Put": self._action(
-                {"Item": {k: marshal(v) for k, v in item.items()}}, condition, values, names
-            )
-        }
+        stored = {name: marshal(value) for name, value in item.items()}
+        return {"Put": {"TableName": self.name, "Item": stored, **_conditional(condition)}}
 
     def update_action(
-        self,
-        pk: str,
-        sk: str,
-        expression: str,
-        *,
-        values: Item | None = None,
-        names: Mapping[str, str] | None = None,
-        condition: str | None = None,
+        self, pk: str, sk: str, expression: str, **condition: Unpack[Condition]
     ) -> dict[str, Any]:
         """A transaction's ``Update``."""
-        body = {"Key": _key(pk, sk), "UpdateExpression": expression}
-        return {"Update": self._action(body, condition, values, names)}
-
-    def delete_action(
-        self,
-        pk: str,
-        sk: str,
-        *,
-        condition: str | None = None,
-        values: Item | None = None,
-        names: Mapping[str, str] | None = None,
-    ) -> dict[str, Any]:
-        """A transaction's ``Delete``."""
-        return {"Delete": self._action({"Key": _key(pk, sk)}, condition, values, names)}
-
-    def check_action(
-        self,
-        pk: str,
-        sk: str,
-        condition: str,
-        *,
-        values: Item | None = None,
-        names: Mapping[str, str] | None = None,
-    ) -> dict[str, Any]:
-        """A transaction's ``ConditionCheck``."""
-        return {"ConditionCheck": self._action({"Key": _key(pk, sk)}, condition, values, names)}
-
-    def _action(
-        self,
-        body: dict[str, Any],
-        condition: str | None,
-        values: Item | None,
-        names: Mapping[str, str] | None,
-    ) -> dict[str, Any]:
-        action = {"TableName": self.name, **body}
-        if condition is not None:
-            action["ConditionExpression"] = condition
-        if values:
-            action["ExpressionAttributeValues"] = {k: marshal(v) for k, v in values.items()}
-        if names:
-            action["ExpressionAttributeNames"] = dict(names)
-        return action
+        update = {"Key": _key(pk, sk), "UpdateExpression": expression, **_conditional(condition)}
+        return {"Update": {"TableName": self.name, **update}}
 
     def _call(self, operation: str, *, table: bool = True, **request: Any) -> dict[str, Any]:
         from botocore.exceptions import BotoCoreError, ClientError
@@ -325,19 +231,29 @@ class Table:
         return answer
 
 
+def _conditional(given: Condition) -> dict[str, Any]:
+    """The parts of a request that say on what a write depends."""
+    request: dict[str, Any] = {}
+    if condition := given.get("condition"):
+        request["ConditionExpression"] = condition
+    if values := given.get("values"):
+        request["ExpressionAttributeValues"] = {k: marshal(v) for k, v in values.items()}
+    if names := given.get("names"):
+        request["ExpressionAttributeNames"] = names
+    return request
+
+
 def _translate(response: Mapping[str, Any]) -> Exception:
     code = response.get("Error", {}).get("Code", "")
     if code == "ConditionalCheckFailedException":
-        return ConditionFailed(
-            "the condition of a write did not hold", reasons=["ConditionalCheckFailed"]
-        )
+        return ConditionFailed("the condition of a write did not hold")
     if code == "TransactionCanceledException":
         cancelled = response.get("CancellationReasons", [])
         reasons = [r.get("Code", "None") for r in cancelled]
         if any("Item size" in (r.get("Message") or "") for r in cancelled):
             return _too_large()
         if "ConditionalCheckFailed" in reasons:
-            return ConditionFailed("a condition of a transaction did not hold", reasons=reasons)
+            return ConditionFailed("a condition of a transaction did not hold")
         if _RETRYABLE_REASONS.intersection(reasons):
             return Unavailable("the registry table is busy", dependency="registry")
     if code == "ValidationException":

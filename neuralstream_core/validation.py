@@ -1,8 +1,8 @@
-"""What pydantic found wrong with a request, as a designed error: places of the request, no library terms.
+"""Pydantic's validation errors as designed errors, which name places of the request in its own terms.
 
-Pydantic names the branch of a union (``entity_id.function-before[…].0``) and of a dictionary's keys
-(``tags.a b.[key]``) within a place. Such parts mean nothing to a caller. They are found by following the
-place through the request itself: what is neither a key nor an index there is none of its parts.
+Within a place, pydantic also names the branch of a union (``entity_id.function-before[…].0``) and the key of
+a dictionary (``tags.a b.[key]``), which a caller does not know. These parts are found by following the place
+through the request: what is neither a key nor an index there is left out.
 """
 
 from __future__ import annotations

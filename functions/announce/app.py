@@ -19,8 +19,7 @@ from neuralstream_core.settings import TableSettings
 from neuralstream_core.table import unmarshal
 from neuralstream_lambda.logs import logger
 from neuralstream_lambda.metrics import count_unexpected
-from neuralstream_lambda.once import done_once
-from neuralstream_lambda.redelivery import batch_failures
+from neuralstream_lambda.redelivery import batch_failures, done_once
 from neuralstream_lambda.tracing import traced
 from neuralstream_lambda.wiring import dynamodb_client, events_client, queue_client, sns_client
 

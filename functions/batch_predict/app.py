@@ -12,17 +12,24 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 from aws_lambda_powertools.event_handler.openapi.params import Path, Query
 
-from neuralstream_core.schedules import ScheduleSpec
 from neuralstream_core.schedules.answers import ScheduleAnswer, ScheduleDeletion, SchedulesAnswer
+from neuralstream_core.schedules.records import ScheduleSpec
 from neuralstream_core.serving.batch.columns import BatchColumns
 from neuralstream_core.serving.batch.jobs import JobPage, JobRecord
 from neuralstream_core.serving.batch.requests import BatchAnswer, BatchBody, job_spec
 from neuralstream_core.serving.inference import ending_in
 from neuralstream_core.types import Name
-from neuralstream_lambda import schedules
 from neuralstream_lambda.access import Scope
 from neuralstream_lambda.arguments import NextToken, PathModel
-from neuralstream_lambda.batch import BatchSettings, jobs, predict_rows, submission, tasks
+from neuralstream_lambda.batch import (
+    BatchSettings,
+    jobs,
+    predict_rows,
+    scheduling,
+    submission,
+    tasks,
+)
+from neuralstream_lambda.logs import logger
 from neuralstream_lambda.resolver import Resolver, Response, answers, json_response, needs
 from neuralstream_lambda.tracing import traced
 
@@ -107,8 +114,11 @@ def put_schedule(name: PathSchedule, body: ScheduleSpec) -> Response[ScheduleAns
     locations become the scheduled time in its time zone. To replace another key's schedule needs the scope
     `models:write` as well.
     """
-    schedule, created = schedules.put(settings, name, body, app.caller)
-    return json_response(schedule, 201 if created else 200)
+    schedule, created = scheduling(settings).put(
+        name, body, app.caller.principal, any_owner=_any_owner()
+    )
+    answer = scheduling(settings).answer(schedule, app.caller.jobs_of)
+    return json_response(answer, 201 if created else 200)
 
 
 @app.get("/schedules", tags=SCHEDULES, **needs(Scope.PREDICT))
@@ -117,7 +127,7 @@ def list_schedules(limit: Limit = 50, next_token: NextToken = None) -> Schedules
 
     Each with its last and next run; a run's job only if the caller may see it.
     """
-    return schedules.listed(settings, limit, next_token, app.caller)
+    return scheduling(settings).list(app.caller.jobs_of, limit=limit, token=next_token)
 
 
 @app.get("/schedules/<name>", tags=SCHEDULES, **needs(Scope.PREDICT))
@@ -126,7 +136,8 @@ def get_schedule(name: PathSchedule) -> ScheduleAnswer:
 
     With its next run and its last ten runs; only those whose jobs the caller may see.
     """
-    return schedules.get(settings, name, app.caller)
+    schedule = scheduling(settings).schedules.get(name)
+    return scheduling(settings).answer(schedule, app.caller.jobs_of)
 
 
 @app.delete("/schedules/<name>", tags=SCHEDULES, **needs(Scope.PREDICT))
@@ -136,8 +147,13 @@ def delete_schedule(name: PathSchedule) -> ScheduleDeletion:
     It starts nothing from now on; its jobs stay. Another key's schedule needs the scope `models:write` as
     well.
     """
-    schedules.delete(settings, name, app.caller)
+    scheduling(settings).schedules.delete(name, app.caller.principal, any_owner=_any_owner())
     return ScheduleDeletion(name=name)
+
+
+def _any_owner() -> bool:
+    """Whether the caller may change schedules that somebody else created."""
+    return Scope.MODELS_WRITE in app.caller.scopes
 
 
 def lambda_handler(event: Mapping[str, Any], context: LambdaContext) -> dict[str, Any]:
@@ -145,7 +161,11 @@ def lambda_handler(event: Mapping[str, Any], context: LambdaContext) -> dict[str
     if "routeKey" in event:
         with ending_in(_seconds_left(context)):
             return app.handler(event, context)
-    return schedules.start(settings, event)
+    job = scheduling(settings).start(event)
+    if job is None:
+        logger("batch_predict").info("schedule is off", extra={"schedule": event["schedule"]})
+        return {"job_id": None, "status": "SKIPPED"}
+    return {"job_id": job.job_id, "status": job.status}
 
 
 @traced("batch_task")

@@ -12,24 +12,32 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from neuralstream_core.settings import TableSettings
 from neuralstream_core.table import unmarshal
+from neuralstream_core.time import system_clock
 from neuralstream_lambda.logs import logger
 from neuralstream_lambda.metrics import count_unexpected
 from neuralstream_lambda.redelivery import batch_failures
-from neuralstream_lambda.schedule_dispatch import ScheduleSettings, reconcile
 from neuralstream_lambda.tracing import traced
-from neuralstream_lambda.wiring import states_client
+from neuralstream_lambda.wiring import scheduler_client, states_client, table
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
+    from neuralstream_core.schedules.reconciler import Reconciler
 
-class Settings(ScheduleSettings):
-    """Whom to call."""
+
+class Settings(TableSettings):
+    """Whom to call, and what schedules call in turn."""
 
     state_machine_arn: str
+    schedule_group: str
+    schedule_role_arn: str
+    schedule_target_arn: str
+    failure_queue_arn: str
 
 
 settings = Settings.from_env(os.environ)
@@ -88,7 +96,22 @@ def _start_job(message: Mapping[str, Any]) -> None:
 
 def _schedule_changed(message: Mapping[str, Any]) -> None:
     """The message only names the schedule: what is written is what the table says now."""
-    reconcile(settings, message["schedule"])
+    _reconciler().reconcile(message["schedule"])
+
+
+@cache
+def _reconciler() -> Reconciler:
+    from neuralstream_core.schedules.reconciler import Reconciler, Target
+    from neuralstream_core.schedules.store import Schedules
+
+    target = Target(
+        group=settings.schedule_group,
+        function_arn=settings.schedule_target_arn,
+        role_arn=settings.schedule_role_arn,
+        failures_arn=settings.failure_queue_arn,
+    )
+    schedules = Schedules(table(settings), settings.namespace, system_clock)
+    return Reconciler(scheduler_client(), schedules, target, system_clock)
 
 
 _KINDS: Mapping[str, Callable[[Mapping[str, Any]], None]] = {

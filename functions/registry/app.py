@@ -104,7 +104,8 @@ def register(name: PathModel, body: Registration) -> a.VersionAnswer:
     announced (`artifact`) makes a version that is PENDING_UPLOAD: send the file as `upload` says, then call
     `complete`. The version gets the next number and the stage staging; a model not known yet is created.
     """
-    return a.VersionAnswer.of_registered(registrar(settings).register(name, body, issuer(app)))
+    done = registrar(settings).register(name, body, issuer(app))
+    return a.VersionAnswer.of(done.version, done.upload)
 
 
 @app.get("/models/<name>/versions", tags=TAGS, **LISTS)
@@ -140,8 +141,8 @@ def edit_version(name: PathModel, version: PathVersion, body: r.VersionEdit) -> 
 
     What is left out stays; everything else of a version never changes.
     """
-    registry(settings).edit_version(name, version, body, issuer(app))
-    return a.VersionAnswer.of(registry(settings).version(name, version))
+    changed = registry(settings).edit_version(name, version, body, issuer(app))
+    return a.VersionAnswer.of(changed)
 
 
 @app.post("/models/<name>/versions/<version>/complete", tags=TAGS, **needs(Scope.MODELS_WRITE))
@@ -164,8 +165,8 @@ def archive(
     is answered with 409. Promotion brings an archived version back.
     """
     reason = (body or r.ArchiveRequest()).reason
-    registry(settings).archive(name, version, issuer(app), reason=reason)
-    return a.VersionAnswer.of(registry(settings).version(name, version))
+    archived = registry(settings).archive(name, version, issuer(app), reason=reason)
+    return a.VersionAnswer.of(archived)
 
 
 @app.post(

@@ -8,23 +8,21 @@ The first allocation is cumulative in numeric version order. A later one is made
 a version that shrinks gives up its highest buckets, those that grow share them out in version order.
 So an entity moves only out of a version that shrank into one that grew, and the moved share is exactly
 half the sum of the weight changes, which is the least possible. No function of the weights alone can do
-that for three versions: between (½,½,0), (½,0,½) and (0,½,½) each pair must share half of the buckets,
-on which the three would have to agree in contradictory ways. That is why the allocation is stored with
-the model. Without a stored one the cumulative order is used, which is already minimal for two versions.
+that for three versions, so the allocation is stored with the model. Without a stored one the cumulative
+order is used, which is already minimal for two versions.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Final, TypeAlias
+from itertools import groupby
+from typing import Final, TypeAlias
 
 import numpy as np
 
 from neuralstream_core.features.rows import Entity
-
-if TYPE_CHECKING:
-    from neuralstream_core.registry.records import ModelRecord
+from neuralstream_core.registry.records import ModelRecord, number_of
 
 __all__ = [
     "BUCKETS",
@@ -62,7 +60,7 @@ def allocate(weights: Mapping[str, float], previous: Allocation | None = None) -
         ValueError: no weight, too many versions, or a weight below zero.
     """
     wanted = _counts(weights)
-    order = sorted(wanted, key=_number)
+    order = sorted(wanted, key=number_of)
     owner = np.full(BUCKETS, -1, dtype=np.int16)
     if previous is not None:
         at = 0
@@ -79,12 +77,7 @@ def allocate(weights: Mapping[str, float], previous: Allocation | None = None) -
         more = wanted[version] - int(np.count_nonzero(owner == index))
         owner[free[given : given + more]] = index
         given += more
-    edges = np.flatnonzero(np.diff(owner)) + 1
-    starts = np.concatenate(([0], edges))
-    lengths = np.diff(np.concatenate((starts, [BUCKETS])))
-    return tuple(
-        (order[owner[start]], int(length)) for start, length in zip(starts, lengths, strict=True)
-    )
+    return tuple((order[index], len(list(run))) for index, run in groupby(owner.tolist()))
 
 
 def _counts(weights: Mapping[str, float]) -> dict[str, int]:
@@ -95,17 +88,10 @@ def _counts(weights: Mapping[str, float]) -> dict[str, int]:
     # rounded to a millionth of a bucket, so that 0.1 + 0.2 and 0.3 give the same counts
     exact = {version: round(weight / total * BUCKETS, 6) for version, weight in weights.items()}
     counts = {version: int(share) for version, share in exact.items()}
-    by_remainder = sorted(
-        exact, key=lambda version: (counts[version] - exact[version], _number(version))
-    )
+    by_remainder = sorted(exact, key=lambda v: (counts[v] - exact[v], number_of(v)))
     for version in by_remainder[: BUCKETS - sum(counts.values())]:
         counts[version] += 1
     return counts
-
-
-def _number(version: str) -> tuple[int, str]:
-    digits = version[1:]
-    return (int(digits), version) if digits.isdigit() else (0, version)
 
 
 class Assigner:
@@ -115,7 +101,7 @@ class Assigner:
 
     def __init__(self, model: str, salt: str, allocation: Allocation) -> None:
         self.versions: tuple[str, ...] = tuple(
-            sorted({version for version, count in allocation if count}, key=_number)
+            sorted({version for version, count in allocation if count}, key=number_of)
         )
         self._only = self.versions[0] if len(self.versions) == 1 else None
         self._table = b"".join(

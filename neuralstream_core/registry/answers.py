@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import AwareDatetime, Field
 
+from neuralstream_core.registry.artifacts import Upload
 from neuralstream_core.registry.lineage import Lineage
 from neuralstream_core.registry.records import (
     Checked,
@@ -20,7 +21,6 @@ from neuralstream_core.registry.records import (
     VersionRecord,
     VersionStatus,
 )
-from neuralstream_core.registry.registrar import Registered
 from neuralstream_core.registry.registry import Listing
 from neuralstream_core.types import NEXT_PAGE, Name, Record, SchemaOf, VersionName
 
@@ -90,12 +90,9 @@ class SplitAnswer(Record):
         )
 
 
-class UploadAnswer(Record):
+class UploadAnswer(Upload):
     """Send the artifact: this method, this address, exactly these headers, the bytes as body."""
 
-    method: str = Field(description="`PUT`")
-    url: str = Field(description="presigned address in S3; it needs no API key")
-    headers: dict[str, str] = Field(description="to be sent exactly so: the signature covers them")
     expires_at: AwareDatetime = Field(
         description="until when the artifact is awaited, UTC; later the version is REJECTED"
     )
@@ -145,29 +142,19 @@ class VersionAnswer(Record):
     )
 
     @classmethod
-    def of(cls, version: VersionRecord) -> VersionAnswer:
+    def of(cls, version: VersionRecord, upload: Upload | None = None) -> VersionAnswer:
+        """The answer for a version; ``upload`` is how its artifact is awaited."""
         views = {name: held.schema_version for name, held in version.feature_views.items()}
+        awaited = upload and {**upload.model_dump(), "expires_at": version.upload_expires_at}
         return cls.model_validate(
             {
                 **version.model_dump(exclude={"features", "feature_views"}),
                 "features": [ref.label for ref in version.features],
                 "inputs": version.features,
                 "feature_views": views,
+                "upload": awaited,
             }
         )
-
-    @classmethod
-    def of_registered(cls, registered: Registered) -> VersionAnswer:
-        answer, upload = cls.of(registered.version), registered.upload
-        if upload is None or registered.version.upload_expires_at is None:
-            return answer
-        told = UploadAnswer(
-            method=upload.method,
-            url=upload.url,
-            headers=dict(upload.headers),
-            expires_at=registered.version.upload_expires_at,
-        )
-        return answer.model_copy(update={"upload": told})
 
 
 class VersionsAnswer(Record):

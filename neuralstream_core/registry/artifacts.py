@@ -14,11 +14,14 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, TypeVar
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
+
+from pydantic import Field
 
 from neuralstream_core.errors import Conflict, TooLarge, Unavailable
+from neuralstream_core.types import Record
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -32,19 +35,17 @@ UPLOAD_SECONDS: Final = 3600
 """How long an upload address works."""
 
 _BINARY: Final = "application/octet-stream"
+_JSON: Final = "application/json"
 _MISSING: Final = frozenset({"404", "NoSuchKey", "NotFound", "403", "AccessDenied"})
 """S3 says AccessDenied for a key that is not there to whoever may not list the bucket, as no function may."""
 
-T = TypeVar("T")
 
+class Upload(Record):
+    """How to send an artifact: ``method`` to ``url`` with exactly ``headers`` and the bytes as body."""
 
-@dataclass(frozen=True, slots=True)
-class Upload:
-    """How to upload an artifact: ``method`` to ``url`` with exactly ``headers`` and the bytes as body."""
-
-    method: str
-    url: str
-    headers: Mapping[str, str]
+    method: str = Field(description="`PUT`")
+    url: str = Field(description="presigned address in S3; it needs no API key")
+    headers: dict[str, str] = Field(description="to be sent exactly so: the signature covers them")
 
 
 class ArtifactStore:
@@ -55,8 +56,7 @@ class ArtifactStore:
     """
 
     def __init__(self, s3: S3Client, bucket: str) -> None:
-        self._s3 = s3
-        self._bucket = bucket
+        self._s3, self.bucket = s3, bucket
 
     def get(self, digest: str) -> bytes:
         """The artifact, its SHA-256 verified."""
@@ -64,9 +64,7 @@ class ArtifactStore:
 
     def put(self, data: bytes) -> str:
         """Store an artifact and return its digest; storing it again changes nothing."""
-        digest = hashlib.sha256(data).hexdigest()
-        self._put(f"artifacts/sha256/{digest}", data, digest, _BINARY)
-        return digest
+        return self._put_by_digest("artifacts/sha256/{}", data, _BINARY)
 
     def get_profile(self, digest: str) -> bytes:
         """The JSON of a monitoring profile, its SHA-256 verified."""
@@ -74,15 +72,11 @@ class ArtifactStore:
 
     def put_profile(self, data: bytes) -> str:
         """Store a monitoring profile and return its digest."""
-        digest = hashlib.sha256(data).hexdigest()
-        self._put(f"profiles/{digest}.json", data, digest, "application/json")
-        return digest
+        return self._put_by_digest("profiles/{}.json", data, _JSON)
 
     def put_check(self, data: bytes) -> str:
         """Store a version's check and return its digest."""
-        digest = hashlib.sha256(data).hexdigest()
-        self._put(f"profiles/checks/{digest}.json", data, digest, "application/json")
-        return digest
+        return self._put_by_digest("profiles/checks/{}.json", data, _JSON)
 
     def presign(self, key: str, digest: str, size: int) -> Upload:
         """An address that takes exactly these bytes for `UPLOAD_SECONDS`, computed without I/O.
@@ -93,7 +87,7 @@ class ArtifactStore:
         url = self._s3.generate_presigned_url(
             "put_object",
             Params={
-                "Bucket": self._bucket,
+                "Bucket": self.bucket,
                 "Key": key,
                 "ContentLength": size,
                 "ContentType": _BINARY,
@@ -106,11 +100,11 @@ class ArtifactStore:
             "content-type": _BINARY,
             "x-amz-checksum-sha256": checksum,
         }
-        return Upload("PUT", url, headers)
+        return Upload(method="PUT", url=url, headers=headers)
 
     def put_upload(self, key: str, data: bytes) -> None:
         """Keep something beside an upload until that is completed."""
-        self._put(key, data, hashlib.sha256(data).hexdigest(), "application/json")
+        self._put(key, data, hashlib.sha256(data).hexdigest(), _JSON)
 
     def uploaded(self, key: str) -> bytes:
         """What was uploaded under ``key``.
@@ -119,21 +113,12 @@ class ArtifactStore:
             Conflict: nothing was.
             TooLarge: more than `MAX_ARTIFACT`.
         """
-        return self._read(
+        return self.read(
             key, Conflict("the artifact has not been uploaded yet", code="upload_missing")
         )
 
-    def read(self, key: str, missing: Exception) -> bytes:
-        """Any object of the data bucket of at most `MAX_ARTIFACT` bytes; ``missing`` is raised for none."""
-        return self._read(key, missing)
-
-    @property
-    def bucket(self) -> str:
-        """The data bucket's name."""
-        return self._bucket
-
     def _verified(self, key: str, digest: str) -> bytes:
-        data = self._read(
+        data = self.read(
             key, Unavailable(f"the stored object {key} is missing", dependency="artifacts")
         )
         if hashlib.sha256(data).hexdigest() != digest:
@@ -143,44 +128,51 @@ class ArtifactStore:
             )
         return data
 
-    def _read(self, key: str, missing: Exception) -> bytes:
-        def call() -> bytes:
-            answer = self._s3.get_object(Bucket=self._bucket, Key=key)
+    def read(self, key: str, missing: Exception) -> bytes:
+        """Any object of the data bucket of at most `MAX_ARTIFACT` bytes; ``missing`` is raised for none."""
+
+        with _guarded(missing):
+            answer = self._s3.get_object(Bucket=self.bucket, Key=key)
             with answer["Body"] as body:
                 if answer["ContentLength"] > MAX_ARTIFACT:
                     raise TooLarge(f"an artifact may have at most {MAX_ARTIFACT} bytes")
                 return body.read()
 
-        return self._guarded(call, missing)
+    def _put_by_digest(self, key: str, data: bytes, media_type: str) -> str:
+        digest = hashlib.sha256(data).hexdigest()
+        self._put(key.format(digest), data, digest, media_type)
+        return digest
 
     def _put(self, key: str, data: bytes, digest: str, media_type: str) -> None:
-        self._guarded(
-            lambda: self._s3.put_object(
-                Bucket=self._bucket,
+        with _guarded():
+            self._s3.put_object(
+                Bucket=self.bucket,
                 Key=key,
                 Body=data,
                 ContentType=media_type,
                 ChecksumSHA256=_checksum(digest),
             )
-        )
 
-    def _guarded(self, call: Callable[[], T], missing: Exception | None = None) -> T:
-        from botocore.exceptions import BotoCoreError, ClientError
 
-        try:
-            return call()
-        except ClientError as error:
-            code = error.response.get("Error", {}).get("Code", "")
-            if missing is not None and code in _MISSING:
-                raise missing from None
-            raise Unavailable(
-                f"the artifact store answered {code or 'an error'}", dependency="artifacts"
-            ) from error
-        except BotoCoreError as error:
-            raise Unavailable(
-                f"the artifact store cannot be reached ({type(error).__name__})",
-                dependency="artifacts",
-            ) from error
+@contextmanager
+def _guarded(missing: Exception | None = None) -> Iterator[None]:
+    """Turn boto3's errors into designed ones: ``missing`` for an object that is not there."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        yield
+    except ClientError as error:
+        code = error.response.get("Error", {}).get("Code", "")
+        if missing is not None and code in _MISSING:
+            raise missing from None
+        raise Unavailable(
+            f"the artifact store answered {code or 'an error'}", dependency="artifacts"
+        ) from error
+    except BotoCoreError as error:
+        raise Unavailable(
+            f"the artifact store cannot be reached ({type(error).__name__})",
+            dependency="artifacts",
+        ) from error
 
 
 def _checksum(digest: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from enum import StrEnum
 from typing import Annotated, Any, Final
 
@@ -15,11 +14,12 @@ from neuralstream_core.registry.records import (
     VersionStatus,
     event_key,
     model_key,
+    stored,
 )
 from neuralstream_core.table import Item
 from neuralstream_core.types import Record, SchemaOf, VersionName
 
-__all__ = ["EventData", "EventKind", "EventRecord", "event_item", "read_event"]
+__all__ = ["EventData", "EventKind", "EventRecord", "event_item"]
 
 
 class EventKind(StrEnum):
@@ -108,16 +108,5 @@ _PLAIN_EVENT: Final = {"revision", "kind", "version", "at", "actor"}
 
 def event_item(namespace: str, model: str, event: EventRecord, operation: str) -> Item:
     """The item of an event; ``operation`` identifies the command that wrote it."""
-    plain = event.model_dump(mode="json", include=_PLAIN_EVENT)
-    return {
-        "PK": model_key(namespace, model),
-        "SK": event_key(event.revision),
-        **plain,
-        "operation": operation,
-        "opaque": event.model_dump_json(exclude=_PLAIN_EVENT),
-    }
-
-
-def read_event(item: Item) -> EventRecord:
-    """The event of an item."""
-    return EventRecord.model_validate({**json.loads(item["opaque"]), **item})
+    key = {"PK": model_key(namespace, model), "SK": event_key(event.revision)}
+    return {**key, "operation": operation, **stored(event, _PLAIN_EVENT)}

@@ -1,4 +1,4 @@
-"""Who issues a command, and for how long it is tried on their behalf."""
+"""The caller of a command, and for how long the command is retried for them."""
 
 from __future__ import annotations
 

@@ -1,16 +1,14 @@
-"""The one way a model changes: an entry in its journal.
+"""How a model changes: one transaction per command, with its event in the audit trail.
 
-Every command is a pure decision on the model as it is, and one TransactWriteItems that holds
+A command is a pure decision on the model as it is, and one TransactWriteItems that holds
 
 * the model, if its ``revision`` is still the one decided upon, raised by one,
-* the event of that revision, so that the audit trail has no gap, no twin and no lie,
+* the event of that revision, so that the audit trail has every revision exactly once,
 * the versions and feature views that the decision touches,
 * the caller's idempotency key.
 
-Since every change of a model or of any of its versions raises the revision, holding it makes the commands
-on one model serial: racing promotions happen one after the other, in the order of their events, and each
-decides on what the one before left. A command that lost a race decides again. There is no state between
-two writes, so a crash leaves either nothing or everything.
+Every change of a model or of one of its versions raises the revision. The condition on it makes the commands
+on one model serial: a command that lost a race decides again, on what the other one left.
 
 A transaction whose answer was lost may or may not have happened. Each event carries its command's random
 ``operation``; before deciding again the journal looks whether the event of the revision it tried is its own.
@@ -25,7 +23,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
 from neuralstream_core.errors import Invalid
-from neuralstream_core.registry.events import EventKind, EventRecord, event_item, read_event
+from neuralstream_core.registry.events import EventKind, EventRecord, event_item
 from neuralstream_core.registry.issuer import Issuer
 from neuralstream_core.registry.records import (
     META,
@@ -33,9 +31,9 @@ from neuralstream_core.registry.records import (
     Stage,
     VersionRecord,
     event_key,
+    from_item,
     model_item,
     model_key,
-    read_model,
     version_item,
 )
 from neuralstream_core.table import Item, Table
@@ -64,7 +62,6 @@ class Change:
     model: ModelRecord
     kind: EventKind
     version: str | None = None
-    reason: str | None = None
     versions: Sequence[VersionRecord] = ()
     stages: Mapping[str, Stage] = field(default_factory=dict)
     data: Mapping[str, Any] = field(default_factory=dict)
@@ -78,38 +75,38 @@ class Command:
     Attributes:
         name: e.g. ``"promote"``; an idempotency key holds for one name, model and actor.
         payload: everything the caller asked for, as bytes: the same key with other bytes is refused.
+        reason: the caller's own words for the audit trail.
     """
 
     model: str
     name: str
     by: Issuer
     payload: bytes = b""
+    reason: str | None = None
     operation: str = field(default_factory=lambda: secrets.token_hex(16))
 
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """The model after a command and the event it wrote.
+    """The model after a command, the event and the versions it wrote.
 
-    ``replayed`` says that the command had been carried out before, under the same idempotency key;
-    ``model`` is then as it is now.
+    Of a command that had been carried out before, under the same idempotency key or by an attempt whose
+    answer was lost, ``model`` is as it is now and ``versions`` is empty.
     """
 
     model: ModelRecord
     event: EventRecord
-    replayed: bool = False
+    versions: Sequence[VersionRecord] = ()
 
 
 Decide: TypeAlias = Callable[[ModelRecord | None], Change]
 
 
 class Journal:
-    """Changes models, and only it does."""
+    """Writes every change of a model."""
 
     def __init__(self, table: Table, namespace: str, clock: Clock) -> None:
-        self._table = table
-        self._namespace = namespace
-        self._clock = clock
+        self._table, self._namespace, self._clock = table, namespace, clock
 
     def commit(self, command: Command, decide: Decide) -> Committed:
         """Carry out one command.
@@ -125,12 +122,13 @@ class Journal:
             Invalid: the idempotency key was used for another request.
         """
         tried: set[int] = set()
-
-        def attempt() -> Committed:
-            done = self._own(command, tried) or self._replay(command)
-            return done or self._attempt(command, decide, tried)
-
-        return command.by.retry(attempt)
+        return command.by.retry(
+            lambda: (
+                self._own(command, tried)
+                or self._replay(command)
+                or self._attempt(command, decide, tried)
+            )
+        )
 
     def earlier(self, command: Command) -> Committed | None:
         """What this command did when it was sent before with the same idempotency key, if it was.
@@ -152,12 +150,12 @@ class Journal:
                 "was used for a different request",
                 code="idempotency_key_reused",
             )
-        return self._recall(command.model, item["revision"], replayed=True)
+        return self._recall(command.model, item["revision"])
 
     def _attempt(self, command: Command, decide: Decide, tried: set[int]) -> Committed:
         pk = model_key(self._namespace, command.model)
         found = self._table.get(pk, META)
-        before = None if found is None else read_model(found)
+        before = None if found is None else from_item(ModelRecord, found)
         change = decide(before)
         now = self._clock()
         revision = 1 if before is None else before.revision + 1
@@ -170,7 +168,7 @@ class Journal:
             version=change.version,
             at=from_micros(now),
             actor=command.by.actor,
-            reason=change.reason,
+            reason=command.reason,
             stages=dict(change.stages),
             production_version=after.production_version,
             ab_split=after.ab_split,
@@ -180,7 +178,7 @@ class Journal:
             self._table.put_action(
                 model_item(self._namespace, after),
                 condition="attribute_not_exists(PK)" if before is None else "revision = :before",
-                values=None if before is None else {":before": before.revision},
+                values={} if before is None else {":before": before.revision},
             ),
             self._table.put_action(
                 event_item(self._namespace, command.model, event, command.operation),
@@ -194,7 +192,7 @@ class Journal:
             actions.append(self._remember(command, revision, now))
         tried.add(revision)
         self._table.transact(actions)
-        return Committed(after, event)
+        return Committed(after, event, change.versions)
 
     def _own(self, command: Command, tried: set[int]) -> Committed | None:
         """The outcome of an earlier attempt that failed to report its success."""
@@ -208,15 +206,14 @@ class Journal:
             tried.discard(revision)
         return None
 
-    def _recall(self, model: str, revision: int, *, replayed: bool = False) -> Committed:
+    def _recall(self, model: str, revision: int) -> Committed:
         pk = model_key(self._namespace, model)
         items = {
             item["SK"]: item
             for item in self._table.get_many([(pk, META), (pk, event_key(revision))])
         }
-        return Committed(
-            read_model(items[META]), read_event(items[event_key(revision)]), replayed=replayed
-        )
+        event = from_item(EventRecord, items[event_key(revision)])
+        return Committed(from_item(ModelRecord, items[META]), event)
 
     def _remember(self, command: Command, revision: int, now: int) -> dict[str, Any]:
         seconds = now // 1_000_000

@@ -199,24 +199,21 @@ def lineage_of(version: VersionRecord) -> VersionLineage:
         )
         for name, held in version.feature_views.items()
     ]
-    return VersionLineage(
-        version=version.version,
-        status=version.status,
-        stage=version.stage,
-        created_at=version.created_at,
-        created_by=version.created_by,
-        artifact=Artifact(digest=version.digest, format=version.format, size=version.size),
-        datasets=dataset if isinstance(dataset, list) else [dataset] if dataset else [],
-        code=given.get("code"),
-        run_id=given.get("run_id"),
-        parents=[
-            parent if "@" in parent else f"{version.model}@{parent}"
-            for parent in given.get("parents", ())
-        ],
-        feature_views=views,
-        params=version.params,
-        metrics=version.metrics,
-        further={name: value for name, value in given.items() if name not in _NAMED},
+    parents = [
+        parent if "@" in parent else f"{version.model}@{parent}"
+        for parent in given.get("parents", ())
+    ]
+    return VersionLineage.model_validate(
+        {
+            **version.model_dump(exclude={"feature_views"}),
+            "artifact": Artifact(digest=version.digest, format=version.format, size=version.size),
+            "datasets": dataset if isinstance(dataset, list) else [dataset] if dataset else [],
+            "code": given.get("code"),
+            "run_id": given.get("run_id"),
+            "parents": parents,
+            "feature_views": views,
+            "further": {name: value for name, value in given.items() if name not in _NAMED},
+        }
     )
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import AwareDatetime, Field
@@ -29,10 +30,7 @@ SCHEMA: Final = "https://openlineage.io/spec/2-0-2/OpenLineage.json#/$defs/RunEv
 _FACETS: Final = "https://openlineage.io/spec/facets"
 _IDS: Final = uuid.UUID("6f0e6a0e-7f5c-5d0c-9a52-0e2f5c1b7a11")
 _URI: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=%]+\Z")
-_BATCH: Final = {
-    EventKind.BATCH_FINISHED: "COMPLETE",
-    EventKind.BATCH_FAILED: "FAIL",
-}
+_BATCH: Final = {EventKind.BATCH_FINISHED: "COMPLETE", EventKind.BATCH_FAILED: "FAIL"}
 
 
 class Run(Record):
@@ -103,7 +101,7 @@ def run_events(
 
 def _training(namespace: str, version: VersionRecord) -> Iterable[dict[str, Any]]:
     made = lineage_of(version)
-    home = _home(namespace)
+    home = f"neuralstream://{namespace}"
     facts = _facet(
         "TrainingRunFacet",
         trainingRunId=made.run_id,
@@ -112,10 +110,8 @@ def _training(namespace: str, version: VersionRecord) -> Iterable[dict[str, Any]
         parents=made.parents,
         createdBy=made.created_by,
     )
-    run = {
-        "runId": _run_id(namespace, version.model, version.version),
-        "facets": {"neuralstream_training": facts},
-    }
+    run_id = _run_id(namespace, version.model, version.version)
+    run = {"runId": run_id, "facets": {"neuralstream_training": facts}}
     job: dict[str, Any] = {"namespace": home, "name": f"{version.model}.train"}
     if made.code is not None:
         job["facets"] = _code(made.code)
@@ -126,24 +122,12 @@ def _training(namespace: str, version: VersionRecord) -> Iterable[dict[str, Any]
             for ref in version.features
             if ref.view == use.view
         ]
-        inputs.append(
-            {
-                "namespace": home,
-                "name": f"features/{use.view}",
-                "facets": {
-                    "version": _version(str(use.schema_version)),
-                    "schema": _standard("1-1-1/SchemaDatasetFacet", fields=fields),
-                },
-            }
-        )
-    common = {
-        "eventTime": iso(to_micros(version.created_at)),
-        "producer": PRODUCER,
-        "schemaURL": SCHEMA,
-        "run": run,
-        "job": job,
-        "inputs": inputs,
-    }
+        facets = {
+            "version": _version(str(use.schema_version)),
+            "schema": _standard("1-1-1/SchemaDatasetFacet", fields=fields),
+        }
+        inputs.append({"namespace": home, "name": f"features/{use.view}", "facets": facets})
+    common = _event(version.created_at, run, job, inputs)
     yield {**common, "eventType": "START", "outputs": []}
     if version.status is VersionStatus.READY:
         yield {**common, "eventType": "COMPLETE", "outputs": [_model(home, version)]}
@@ -152,7 +136,7 @@ def _training(namespace: str, version: VersionRecord) -> Iterable[dict[str, Any]
 
 
 def _batch(namespace: str, model: str, event: EventRecord) -> Iterable[dict[str, Any]]:
-    home = _home(namespace)
+    home = f"neuralstream://{namespace}"
     job_id = str(event.data.get("job_id", event.revision))
     versions = event.data.get("versions") or ([event.version] if event.version else [])
     inputs = [{"namespace": home, "name": f"models/{model}/{version}"} for version in versions]
@@ -160,17 +144,25 @@ def _batch(namespace: str, model: str, event: EventRecord) -> Iterable[dict[str,
         inputs.append(_located(home, str(source)))
     target = event.data.get("output")
     outputs = [_located(home, str(target))] if target else []
-    common = {
-        "eventTime": iso(to_micros(event.at)),
-        "producer": PRODUCER,
-        "schemaURL": SCHEMA,
-        "run": {"runId": _run_id(namespace, model, f"job {job_id}")},
-        "job": {"namespace": home, "name": f"{model}.predict"},
-        "inputs": inputs,
-        "outputs": outputs,
-    }
+    run = {"runId": _run_id(namespace, model, f"job {job_id}")}
+    job = {"namespace": home, "name": f"{model}.predict"}
+    common = {**_event(event.at, run, job, inputs), "outputs": outputs}
     yield {**common, "eventType": "START"}
     yield {**common, "eventType": _BATCH[event.kind]}
+
+
+def _event(
+    at: datetime, run: dict[str, Any], job: dict[str, Any], inputs: list[dict[str, Any]]
+) -> dict[str, Any]:
+    """What the events of one run have in common."""
+    return {
+        "eventTime": iso(to_micros(at)),
+        "producer": PRODUCER,
+        "schemaURL": SCHEMA,
+        "run": run,
+        "job": job,
+        "inputs": inputs,
+    }
 
 
 def _model(home: str, version: VersionRecord) -> dict[str, Any]:
@@ -178,24 +170,15 @@ def _model(home: str, version: VersionRecord) -> dict[str, Any]:
     if version.signature is not None:
         fields = [{"name": t.name, "type": t.datatype} for t in version.signature.outputs]
         facets["schema"] = _standard("1-1-1/SchemaDatasetFacet", fields=fields)
-    return {
-        "namespace": home,
-        "name": f"models/{version.model}/{version.version}",
-        "facets": facets,
-    }
+    name = f"models/{version.model}/{version.version}"
+    return {"namespace": home, "name": name, "facets": facets}
 
 
 def _training_data(home: str, dataset: dict[str, Any]) -> dict[str, Any]:
     uri = dataset.get("uri")
     found = _located(home, uri) if uri else {"namespace": home, "name": dataset["name"]}
-    facets: dict[str, Any] = {
-        "neuralstream_dataset": _facet(
-            "DatasetFacet",
-            dataset=dataset["name"],
-            start=dataset.get("start"),
-            end=dataset.get("end"),
-        )
-    }
+    period = {"start": dataset.get("start"), "end": dataset.get("end")}
+    facets = {"neuralstream_dataset": _facet("DatasetFacet", dataset=dataset["name"], **period)}
     if digest := dataset.get("digest"):
         facets["version"] = _version(digest)
     return {**found, "facets": facets}
@@ -231,10 +214,6 @@ def _standard(path: str, **fields: Any) -> dict[str, Any]:
 
 def _facet(kind: str, /, **fields: Any) -> dict[str, Any]:
     return {"_producer": PRODUCER, "_schemaURL": f"urn:neuralstream:facet:{kind}:1", **fields}
-
-
-def _home(namespace: str) -> str:
-    return f"neuralstream://{namespace}"
 
 
 def _run_id(namespace: str, model: str, what: str) -> str:

@@ -13,18 +13,6 @@ same                   ``KEY#{sha256}``        a used idempotency key → its ev
 ``VIEW#{ns}#{view}``   ``META``                owned by the feature catalog; see ``views``
 =====================  ======================  ==================================================
 
-==============================================  ==================================================
-access pattern                                  how
-==============================================  ==================================================
-a model; a version; an idempotency key          GetItem, consistent
-models of a namespace by name, paged            Query ``GSI1`` (eventually consistent)
-versions of a model, newest first, paged        Query ``begins_with(SK, "VERSION#")``
-events of a model in order, paged               Query ``begins_with(SK, "EVENT#")``
-what serving needs to route                     GetItem of the model, then one BatchGetItem
-any change                                      TransactWriteItems: model (if ``revision`` still
-                                                holds), event, versions, key, views
-==============================================  ==================================================
-
 Parts that a caller shapes freely (params, lineage, features, …) are stored as one JSON text, since DynamoDB
 turns 1.0 into 1 and refuses 1e300 and nesting deeper than 32.
 """
@@ -33,7 +21,7 @@ from __future__ import annotations
 
 import json
 from enum import StrEnum
-from typing import Annotated, Any, Final, Literal, TypeAlias
+from typing import Annotated, Any, Final, Literal, TypeAlias, TypeVar
 
 from pydantic import AwareDatetime, Field, StringConstraints
 
@@ -55,6 +43,7 @@ __all__ = [
     "Label",
     "MissingPolicy",
     "ModelRecord",
+    "RecordT",
     "Scores",
     "Signature",
     "Stage",
@@ -150,6 +139,8 @@ how normal a row is. ``ignored``: numbers that cannot be assigned to the classes
 """
 
 Label: TypeAlias = str | int | bool
+
+RecordT = TypeVar("RecordT", bound=Record)
 
 
 class Footprint(Record):
@@ -292,7 +283,6 @@ META: Final = "META"
 VERSION: Final = "VERSION#"
 EVENT: Final = "EVENT#"
 
-_OPAQUE_MODEL: Final = {"require", "ab_split", "allocation"}
 _PLAIN_VERSION: Final = {"status", "stage", "retired", "description", "tags", "profile"}
 
 
@@ -312,40 +302,26 @@ def version_key(version: str) -> str:
 
 
 def event_key(revision: int) -> str:
-    """Sort key of an event."""
     return f"{EVENT}{revision:012d}"
 
 
 def model_item(namespace: str, model: ModelRecord) -> Item:
-    """The item of a model."""
-    plain = model.model_dump(mode="json", exclude=_OPAQUE_MODEL)
-    opaque = model.model_dump(mode="json", include=_OPAQUE_MODEL)
-    return {
-        "PK": model_key(namespace, model.name),
-        "SK": META,
-        "GSI1PK": models_key(namespace),
-        "GSI1SK": model.name,
-        **plain,
-        "opaque": json.dumps(opaque),
-    }
-
-
-def read_model(item: Item) -> ModelRecord:
-    """The model of an item."""
-    return ModelRecord.model_validate({**item, **json.loads(item["opaque"])})
+    listed = {"GSI1PK": models_key(namespace), "GSI1SK": model.name}
+    plain = set(ModelRecord.model_fields) - {"require", "ab_split", "allocation"}
+    return {"PK": model_key(namespace, model.name), "SK": META, **listed, **stored(model, plain)}
 
 
 def version_item(namespace: str, version: VersionRecord) -> Item:
-    """The item of a version."""
-    plain = version.model_dump(mode="json", include=_PLAIN_VERSION)
-    return {
-        "PK": model_key(namespace, version.model),
-        "SK": version_key(version.version),
-        **plain,
-        "opaque": version.model_dump_json(exclude=_PLAIN_VERSION),
-    }
+    key = {"PK": model_key(namespace, version.model), "SK": version_key(version.version)}
+    return {**key, **stored(version, _PLAIN_VERSION)}
 
 
-def read_version(item: Item) -> VersionRecord:
-    """The version of an item."""
-    return VersionRecord.model_validate({**json.loads(item["opaque"]), **item})
+def stored(record: Record, plain: set[str]) -> Item:
+    """A record's fields: those of ``plain`` as attributes, the others as one JSON text."""
+    attributes = record.model_dump(mode="json", include=plain)
+    return {**attributes, "opaque": record.model_dump_json(exclude=plain)}
+
+
+def from_item(kind: type[RecordT], item: Item) -> RecordT:
+    """The record of an item."""
+    return kind.model_validate({**json.loads(item["opaque"]), **item})

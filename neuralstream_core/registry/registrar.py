@@ -1,4 +1,4 @@
-"""How a version comes to be: from an artifact in the request, or one that is uploaded.
+"""Registering a version: from an artifact in the request, or one that is uploaded.
 
 Inline::
 
@@ -9,8 +9,8 @@ Uploaded::
     resolve features ─ one transaction: PENDING_UPLOAD ─ (caller uploads) ─ complete:
     read upload ─ validate ─ build profile ─ S3: artifact, profile ─ one transaction: READY or REJECTED
 
-What reaches S3 before the transaction is addressed by its content, so an attempt that dies in between
-leaves at worst an object that nothing names, and the next attempt writes the same bytes again.
+What is written to S3 before the transaction is addressed by its content: an attempt that ends in between
+leaves at worst an object that nothing refers to, and the next attempt writes the same bytes again.
 """
 
 from __future__ import annotations
@@ -20,9 +20,8 @@ import binascii
 import hashlib
 import secrets
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from neuralstream_core.errors import ArtifactRejected, Conflict, Invalid, NotFound, TooLarge
 from neuralstream_core.registry.artifacts import (
@@ -33,7 +32,7 @@ from neuralstream_core.registry.artifacts import (
 )
 from neuralstream_core.registry.events import EventKind
 from neuralstream_core.registry.issuer import Issuer
-from neuralstream_core.registry.journal import Change, Command
+from neuralstream_core.registry.journal import Change, Command, Committed
 from neuralstream_core.registry.records import (
     Checked,
     FeatureRef,
@@ -57,47 +56,35 @@ from neuralstream_core.time import from_micros
 
 __all__ = ["Profiler", "Registered", "Registrar", "Validated", "Validator"]
 
+_AS_ASKED: Final = {"format", "missing", "metrics", "params", "description", "tags"}
+"""Fields of a version that are those of its registration."""
+
 
 @dataclass(frozen=True, slots=True)
 class Validated:
-    """What a good artifact turned out to be, and what its check found."""
+    """The signature of an artifact that was accepted, and what its check found."""
 
     signature: Signature
     check: Checked | None = None
 
 
 class Validator(Protocol):
-    """Loads an artifact, settles what it is and proves it."""
+    """Loads an artifact, finds out its signature and runs its check, in bounded memory and time."""
 
     def validate(self, version: VersionRecord, data: bytes, asked: Asked, /) -> Validated:
-        """What a good artifact is, in bounded memory and time.
-
-        Args:
-            version: the draft: its format, features and missing-value policy count.
-
-        Raises:
-            ArtifactRejected: with the reason.
-        """
+        """What the artifact of a draft version is; raises `ArtifactRejected` with the reason."""
 
 
 class Profiler(Protocol):
     """Makes a monitoring profile from a baseline."""
 
     def fetched(self, baseline: Baseline, features: Sequence[FeatureRef], /) -> Baseline:
-        """The baseline with the values of its reference in place of it.
-
-        Raises:
-            Invalid: the reference cannot be read.
-        """
+        """The baseline with the values that its reference holds; raises `Invalid` if it cannot be read."""
 
     def profile(
         self, baseline: Baseline, features: Sequence[FeatureRef], signature: Signature, /
     ) -> bytes:
-        """The profile as JSON.
-
-        Raises:
-            Invalid: the baseline does not fit the version.
-        """
+        """The profile as JSON; raises `Invalid` if the baseline does not fit the version."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +93,6 @@ class Registered:
 
     version: VersionRecord
     upload: Upload | None = None
-    replayed: bool = False
 
 
 class Registrar:
@@ -120,11 +106,8 @@ class Registrar:
         validator: Validator,
         profiler: Profiler,
     ) -> None:
-        self._registry = registry
-        self._artifacts = artifacts
-        self._schemas = schemas
-        self._validator = validator
-        self._profiler = profiler
+        self._registry, self._artifacts, self._schemas = registry, artifacts, schemas
+        self._validator, self._profiler = validator, profiler
 
     def register(self, model: str, request: Registration, by: Issuer) -> Registered:
         """Give ``request`` the model's next version number; a model not known yet is created.
@@ -137,27 +120,22 @@ class Registrar:
         command = Command(model, "register", by, request.model_dump_json().encode())
         earlier = self._registry.journal.earlier(command)
         if earlier is not None:
-            return self._registered(model, earlier.event.version or "", by, replayed=True)
+            return self._registered(earlier, by)
         features, views = by.retry(
             lambda: resolve(self._schemas, request.features, request.missing)
         )
         by.retry(lambda: self._check_parents(model, request))
         draft = VersionRecord(
+            **request.model_dump(include=_AS_ASKED),
             model=model,
             version="v1",  # its number is settled in the transaction
             status=VersionStatus.READY,
             stage=Stage.STAGING,
-            format=request.format,
             digest="0" * 64,
             size=0,
             features=features,
             feature_views=views,
-            missing=request.missing,
-            metrics=request.metrics,
-            params=request.params,
             lineage=request.lineage.model_dump(mode="json", exclude_defaults=True),
-            description=request.description,
-            tags=request.tags,
             created_at=from_micros(self._registry.clock()),
             created_by=by.actor,
         )
@@ -168,7 +146,7 @@ class Registrar:
             draft = draft.model_copy(update={"size": len(data)})
             prepared = self._validated(draft, data, request.proof, request.baseline, by)
         done = self._registry.journal.commit(command, lambda m: self._add(m, prepared))
-        return self._registered(model, done.event.version or "", by, replayed=done.replayed)
+        return self._registered(done, by)
 
     def complete(self, model: str, version: str, by: Issuer) -> VersionRecord:
         """Validate an uploaded artifact and settle its version; done twice, it gives the same answer.
@@ -181,7 +159,7 @@ class Registrar:
         if found.status is VersionStatus.PENDING_UPLOAD:
             try:
                 settled, kind = self._inspected(found, by), EventKind.READY
-            except (ArtifactRejected, TooLarge, _BadBaseline) as error:
+            except (Invalid, TooLarge) as error:
                 rejected = {
                     "status": VersionStatus.REJECTED,
                     "reason": error.detail[:1024],
@@ -209,18 +187,17 @@ class Registrar:
             raise Conflict(f"{version} is {found.status}", code="not_ready")
         data = self._profiler.profile(baseline, found.features, found.signature)
         digest = by.retry(lambda: self._artifacts.put_profile(data))
-        self._registry.set_profile(model, version, digest, by)
-        return self._version(model, version, by)
+        return self._registry.set_profile(model, version, digest, by)
 
     def _version(self, model: str, version: str, by: Issuer) -> VersionRecord:
         return by.retry(lambda: self._registry.version(model, version))
 
-    def _registered(self, model: str, version: str, by: Issuer, *, replayed: bool) -> Registered:
-        found = self._version(model, version, by)
+    def _registered(self, done: Committed, by: Issuer) -> Registered:
+        found = self._registry.version_after(done, by)
         upload = None
         if found.status is VersionStatus.PENDING_UPLOAD:
             upload = self._artifacts.presign(found.upload_key or "", found.digest, found.size)
-        return Registered(found, upload, replayed)
+        return Registered(found, upload)
 
     def _await_upload(
         self, draft: VersionRecord, request: Registration, by: Issuer
@@ -260,20 +237,14 @@ class Registrar:
                 f"{len(data)} bytes with SHA-256 {digest} were uploaded; "
                 f"{version.size} bytes with {version.digest} were announced"
             )
-        baseline: Baseline | None = None
+        baseline, asked = None, Asked()
         if version.awaits_baseline:
             body = by.retry(lambda: self._artifacts.uploaded(f"{key}.baseline"))
             baseline = Baseline.model_validate_json(body)
-        asked = Asked()
         if version.awaits_proof:
-            kept = by.retry(lambda: self._artifacts.uploaded(f"{key}.proof"))
-            asked = Asked.model_validate_json(kept)
-        try:
-            return self._validated(version, data, asked, baseline, by)
-        except ArtifactRejected:
-            raise
-        except Invalid as error:
-            raise _BadBaseline(error.detail) from error
+            body = by.retry(lambda: self._artifacts.uploaded(f"{key}.proof"))
+            asked = Asked.model_validate_json(body)
+        return self._validated(version, data, asked, baseline, by)
 
     def _validated(
         self,
@@ -319,10 +290,6 @@ class Registrar:
             )
         latest = 0 if model.latest_version is None else number_of(model.latest_version)
         version = draft.model_copy(update={"version": f"v{latest + 1}"})
-        actions: list[dict[str, Any]] = []
-        if version.status is VersionStatus.READY:
-            check_views(registry.table, registry.namespace, version)
-            actions = hold(registry.table, registry.namespace, version)
         return Change(
             model=model.model_copy(update={"latest_version": version.version}),
             kind=EventKind.REGISTERED,
@@ -330,11 +297,17 @@ class Registrar:
             versions=[version],
             stages={version.version: Stage.STAGING},
             data={"status": version.status, "digest": version.digest},
-            actions=actions,
+            actions=self._holds(version),
         )
 
+    def _holds(self, version: VersionRecord) -> list[dict[str, Any]]:
+        """Transaction writes that hold the views of a READY version; another one holds none."""
+        if version.status is not VersionStatus.READY:
+            return []
+        check_views(self._registry.table, self._registry.namespace, version)
+        return hold(self._registry.table, self._registry.namespace, version)
+
     def _settle(self, settled: VersionRecord, kind: EventKind, by: Issuer) -> VersionRecord:
-        registry = self._registry
         name = settled.version
 
         def decide(model: ModelRecord, versions: Any) -> Change:
@@ -343,24 +316,23 @@ class Registrar:
                 raise _AlreadySettled
             # Description and tags may have been edited while the artifact was validated.
             kept = {"description": now.description, "tags": now.tags, "stage": now.stage}
-            change = Change(
+            return Change(
                 model=model,
                 kind=kind,
                 version=name,
-                reason=settled.reason,
                 versions=[settled.model_copy(update=kept)],
                 data={"status": settled.status, "digest": settled.digest},
+                actions=self._holds(settled),
             )
-            if settled.status is VersionStatus.READY:
-                check_views(registry.table, registry.namespace, settled)
-                actions = hold(registry.table, registry.namespace, settled)
-                change = replace(change, actions=actions)
-            return change
 
-        with suppress(_AlreadySettled):
-            # No idempotency key: the version itself says that it is settled.
-            registry.change(Command(settled.model, "complete", replace(by, key=None)), decide)
-        return self._version(settled.model, name, by)
+        # No idempotency key: the version itself says that it is settled.
+        unkeyed = replace(by, key=None)
+        command = Command(settled.model, "complete", unkeyed, reason=settled.reason)
+        try:
+            done = self._registry.change(command, decide)
+        except _AlreadySettled:
+            return self._version(settled.model, name, by)
+        return self._registry.version_after(done, by)
 
     def _check_parents(self, model: str, request: Registration) -> None:
         for place, parent in enumerate(request.lineage.parents):
@@ -373,10 +345,6 @@ class Registrar:
 
 class _AlreadySettled(Exception):
     """Another `complete` was faster."""
-
-
-class _BadBaseline(Invalid):
-    """The baseline that came with an upload does not fit."""
 
 
 def _decoded(text: str) -> bytes:

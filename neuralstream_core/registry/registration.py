@@ -5,11 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import (
-    BeforeValidator,
-    Field,
-    model_validator,
-)
+from pydantic import BeforeValidator, Field, model_validator
 from pydantic import StringConstraints as Text
 
 from neuralstream_core.registry.lineage import Lineage
@@ -51,7 +47,6 @@ _SAMPLES: Final = 24
 """Values of each feature: enough to meet both sides of most thresholds."""
 
 _DTYPES: Final = ("float32", "float64", "int64", "bool", "string", "timestamp")
-
 
 FeatureName = Annotated[str, Text(min_length=1, max_length=2 * MAX_NAME + 1)]
 
@@ -165,8 +160,6 @@ class Baseline(Frozen):
 
 
 MetricName = Annotated[str, Text(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_./@-]{0,127}$")]
-
-
 ClassLabel = Annotated[str, Text(max_length=512), Bounded] | int | bool
 
 
@@ -242,18 +235,17 @@ class Check(Frozen):
     @model_validator(mode="after")
     def _rows_agree(self) -> Self:
         n = len(self.expected.prediction)
-        for name in ("probability", "score"):
-            given = getattr(self.expected, name)
-            if given is not None and len(given) != n:
-                raise ValueError(f"expected.{name} has {len(given)} rows, expected.prediction {n}")
-        counts = (
-            {"inputs": len(self.inputs)}
-            if isinstance(self.inputs, list)
-            else {f"inputs.{name}": len(column) for name, column in self.inputs.items()}
-        )
-        for name, count in counts.items():
-            if count != n:
-                raise ValueError(f"{name} has {count} rows, expected.prediction {n}")
+        columns: dict[str, list[Any] | None] = {
+            "expected.probability": self.expected.probability,
+            "expected.score": self.expected.score,
+        }
+        if isinstance(self.inputs, list):
+            columns["inputs"] = self.inputs
+        else:
+            columns |= {f"inputs.{name}": column for name, column in self.inputs.items()}
+        for name, column in columns.items():
+            if column is not None and len(column) != n:
+                raise ValueError(f"{name} has {len(column)} rows, expected.prediction {n}")
         return self
 
     @property

@@ -85,6 +85,9 @@ class GateSpec(Frozen):
 
 
 class _Edit(Frozen):
+    description: Annotated[Description, Bounded] | None = Field(default=None, description=ABOUT)
+    tags: Annotated[Tags, Bounded] | None = Field(default=None, description=TAGS)
+
     @model_validator(mode="after")
     def _something(self) -> Self:
         if not self.changes():
@@ -99,8 +102,6 @@ class _Edit(Frozen):
 class ModelEdit(_Edit):
     """The body of ``PATCH /models/{name}``; what is left out stays."""
 
-    description: Annotated[Description, Bounded] | None = Field(default=None, description=ABOUT)
-    tags: Annotated[Tags, Bounded] | None = Field(default=None, description=TAGS)
     require: (
         Annotated[
             dict[
@@ -119,6 +120,3 @@ class ModelEdit(_Edit):
 
 class VersionEdit(_Edit):
     """The body of ``PATCH /models/{name}/versions/{version}``; what is left out stays."""
-
-    description: Annotated[Description, Bounded] | None = Field(default=None, description=ABOUT)
-    tags: Annotated[Tags, Bounded] | None = Field(default=None, description=TAGS)

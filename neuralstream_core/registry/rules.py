@@ -16,8 +16,8 @@
 * Racing promotions without ``expected_production`` happen one after the other (last wins); with it, those
   that find another production version than expected are refused.
 * An archived version that is READY can be promoted again, and may be named in a split, which takes it
-  back to staging. Both need its feature views to be still those it was registered with: a retired version
-  has let go of them and takes hold of them again (`Change.actions`, added by the registry).
+  back to staging. Both need its feature views to be still those it was registered with, and a retired
+  version becomes a dependent of them again (`Change.actions`, added by the registry).
 * A version is in the history at most once, and never while it is in production.
 * Only what serves no traffic can be archived. Archiving a version of the history takes it out of
   rollback's reach. ``retired`` versions no longer hold their feature views.
@@ -75,7 +75,6 @@ def promote(
     version: str,
     versions: Versions,
     *,
-    reason: str | None = None,
     expected_production: str | None = ANY,
 ) -> Change:
     """staging or archived → production; what was in production → archived.
@@ -91,14 +90,13 @@ def promote(
         raise Conflict(f"{version} is already in production", code="already_production")
     if failed := unmet(model.require, target.metrics):
         raise Conflict(f"{version} does not pass: {'; '.join(failed)}", code="gate_not_met")
-    return _take_over(model, target, versions, EventKind.PROMOTED, reason, _pushed(model, target))
+    return _take_over(model, target, versions, EventKind.PROMOTED, _pushed(model, target))
 
 
 def rollback(
     model: ModelRecord,
     versions: Versions,
     *,
-    reason: str | None = None,
     expected_production: str | None = ANY,
 ) -> Change:
     """The former production version → production; the present one → archived.
@@ -112,12 +110,10 @@ def rollback(
             f"{model.name} has no former production version to return to", code="no_history"
         )
     target = versions(model.history[-1])
-    return _take_over(model, target, versions, EventKind.ROLLED_BACK, reason, model.history[:-1])
+    return _take_over(model, target, versions, EventKind.ROLLED_BACK, model.history[:-1])
 
 
-def restore(
-    model: ModelRecord, version: str, versions: Versions, *, reason: str | None = None
-) -> Change:
+def restore(model: ModelRecord, version: str, versions: Versions) -> Change:
     """archived → staging.
 
     Raises:
@@ -128,19 +124,10 @@ def restore(
     if target.stage is not Stage.ARCHIVED:
         raise Conflict(f"{version} is in {target.stage}, not archived", code="not_archived")
     moved = target.model_copy(update={"stage": Stage.STAGING, "retired": False})
-    return Change(
-        model=model.model_copy(update={"history": _without(model.history, version)}),
-        kind=EventKind.RESTORED,
-        version=version,
-        reason=reason,
-        versions=[moved],
-        stages={version: Stage.STAGING},
-    )
+    return _out_of_history(model, moved, EventKind.RESTORED)
 
 
-def archive(
-    model: ModelRecord, version: str, versions: Versions, *, reason: str | None = None
-) -> Change:
+def archive(model: ModelRecord, version: str, versions: Versions) -> Change:
     """staging or archived → archived for good, unless restored.
 
     Raises:
@@ -160,23 +147,10 @@ def archive(
     if target.retired:
         raise Conflict(f"{version} is already archived", code="archived")
     moved = target.model_copy(update={"stage": Stage.ARCHIVED, "retired": True})
-    return Change(
-        model=model.model_copy(update={"history": _without(model.history, version)}),
-        kind=EventKind.ARCHIVED,
-        version=version,
-        reason=reason,
-        versions=[moved],
-        stages={version: Stage.ARCHIVED},
-    )
+    return _out_of_history(model, moved, EventKind.ARCHIVED)
 
 
-def set_split(
-    model: ModelRecord,
-    split: Mapping[str, float],
-    versions: Versions,
-    *,
-    reason: str | None = None,
-) -> Change:
+def set_split(model: ModelRecord, split: Mapping[str, float], versions: Versions) -> Change:
     """Share the traffic between versions.
 
     Args:
@@ -210,14 +184,13 @@ def set_split(
     return Change(
         model=model.model_copy(update={"ab_split": ordered, "allocation": allocation}),
         kind=EventKind.SPLIT_SET,
-        reason=reason,
         versions=revived,
         stages={version.version: version.stage for version in revived},
         data={"before": model.ab_split},
     )
 
 
-def end_split(model: ModelRecord, *, reason: str | None = None) -> Change:
+def end_split(model: ModelRecord) -> Change:
     """All traffic to the production version again.
 
     Raises:
@@ -228,7 +201,6 @@ def end_split(model: ModelRecord, *, reason: str | None = None) -> Change:
     return Change(
         model=model.model_copy(update={"ab_split": None, "allocation": None}),
         kind=EventKind.SPLIT_ENDED,
-        reason=reason,
         data={"before": model.ab_split},
     )
 
@@ -248,12 +220,22 @@ def unmet(require: Mapping[str, Gate], metrics: Mapping[str, float]) -> list[str
     return failed
 
 
+def _out_of_history(model: ModelRecord, moved: VersionRecord, kind: EventKind) -> Change:
+    history = tuple(v for v in model.history if v != moved.version)
+    return Change(
+        model=model.model_copy(update={"history": history}),
+        kind=kind,
+        version=moved.version,
+        versions=[moved],
+        stages={moved.version: moved.stage},
+    )
+
+
 def _take_over(
     model: ModelRecord,
     target: VersionRecord,
     versions: Versions,
     kind: EventKind,
-    reason: str | None,
     history: Sequence[str],
 ) -> Change:
     moved = [target.model_copy(update={"stage": Stage.PRODUCTION, "retired": False})]
@@ -271,7 +253,6 @@ def _take_over(
         ),
         kind=kind,
         version=target.version,
-        reason=reason,
         versions=moved,
         stages={v.version: v.stage for v in moved},
         data={"replaced": replaced, "ended_split": model.ab_split},
@@ -280,14 +261,10 @@ def _take_over(
 
 def _pushed(model: ModelRecord, target: VersionRecord) -> Sequence[str]:
     former = model.production_version
-    history = _without(model.history, target.version)
+    history = tuple(v for v in model.history if v not in (target.version, former))
     if former is None or former == target.version:
         return history
-    return (*_without(history, former), former)[-MAX_HISTORY:]
-
-
-def _without(history: Sequence[str], version: str) -> tuple[str, ...]:
-    return tuple(v for v in history if v != version)
+    return (*history, former)[-MAX_HISTORY:]
 
 
 def _expect(model: ModelRecord, expected: str | None) -> None:
@@ -301,8 +278,5 @@ def _expect(model: ModelRecord, expected: str | None) -> None:
 
 def _ready(version: VersionRecord) -> None:
     if version.status is not VersionStatus.READY:
-        raise Conflict(
-            f"{version.version} is {version.status}"
-            + (f": {version.reason}" if version.reason else ""),
-            code="not_ready",
-        )
+        reason = f": {version.reason}" if version.reason else ""
+        raise Conflict(f"{version.version} is {version.status}{reason}", code="not_ready")

@@ -1,4 +1,4 @@
-"""How versions depend on feature views: their features are resolved against schemas, and the views held.
+"""How versions depend on feature views.
 
 A version that needs a view is a member of the view item's string set ``dependents`` (``model@vN``), added
 in the transaction that makes the version READY, if the view is still the one that was resolved. The catalog
@@ -7,7 +7,8 @@ deletes a view only while that set is empty.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from neuralstream_core.errors import Conflict, FieldError, Invalid, NotFound
@@ -41,15 +42,16 @@ def resolve(
     Raises:
         Invalid: names each feature that is unknown, twice or without the default it needs.
     """
-    found: dict[str, FeatureView | None] = {}
+    names = [name for name in dict.fromkeys(spec.parts[0] for spec in wanted) if name is not None]
+    found: dict[str, FeatureView] = {}
+    for name in names:
+        with suppress(NotFound):
+            found[name] = schemas.fetch(name)
     refs: list[FeatureRef] = []
     errors: list[FieldError] = []
     for place, spec in enumerate(wanted):
-        view = spec.parts[0]
-        if view is not None and view not in found:
-            found[view] = _look_up(schemas, view)
         try:
-            ref = _resolved(spec, None if view is None else found[view])
+            ref = _resolved(spec, found)
         except ValueError as error:
             loc, msg = error.args
             errors.append(FieldError(f"features.{place}{loc}", msg))
@@ -58,19 +60,18 @@ def resolve(
         if missing is MissingPolicy.DEFAULT and ref.default is None:
             msg = "has no default, which the policy missing=default asks for"
             errors.append(FieldError(f"features.{place}", msg))
-    if len(found) > MAX_VIEWS:
+    if len(names) > MAX_VIEWS:
         errors.append(FieldError("features", f"a version may draw from {MAX_VIEWS} views at most"))
     if errors:
         raise Invalid(f"{errors[0].loc}: {errors[0].msg}", code="invalid_features", errors=errors)
     held = {
         name: HeldView(schema_version=view.schema_version, generation=view.generation)
         for name, view in found.items()
-        if view is not None
     }
     return tuple(refs), held
 
 
-def _resolved(spec: FeatureSpec, schema: FeatureView | None) -> FeatureRef:
+def _resolved(spec: FeatureSpec, views: Mapping[str, FeatureView]) -> FeatureRef:
     """One input of a model.
 
     Raises:
@@ -79,11 +80,11 @@ def _resolved(spec: FeatureSpec, schema: FeatureView | None) -> FeatureRef:
     view, name = spec.parts
     dtype, size, default = spec.dtype or "float64", spec.size or 1, spec.default
     if view is not None:
-        if schema is None:
+        if view not in views:
             raise ValueError("", f"there is no feature view {view}")
-        if name not in schema.index:
+        if name not in views[view].index:
             raise ValueError("", f"{name} is not a feature of {view}")
-        feature = schema.feature(name)
+        feature = views[view].feature(name)
         dtype, size = feature.dtype.value, feature.size or 1
         default = feature.default if default is None else default
     if default is not None:
@@ -94,13 +95,6 @@ def _resolved(spec: FeatureSpec, schema: FeatureView | None) -> FeatureRef:
         if dtype != "string":  # the check of a text gives its bytes
             default = checked
     return FeatureRef(view=view, feature=name, dtype=dtype, size=size, default=default)
-
-
-def _look_up(schemas: SchemaSource, name: str) -> FeatureView | None:
-    try:
-        return schemas.fetch(name)
-    except NotFound:
-        return None
 
 
 def check_views(table: Table, namespace: str, version: VersionRecord) -> None:

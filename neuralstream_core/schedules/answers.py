@@ -6,7 +6,7 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, Field
 
-from neuralstream_core.schedules.records import ScheduleRecord
+from neuralstream_core.schedules.records import ScheduleRecord, locations
 from neuralstream_core.serving.batch.jobs import Failure, JobRecord, JobStatus
 from neuralstream_core.serving.batch.requests import JobSpec
 from neuralstream_core.time import Micros, from_micros
@@ -120,5 +120,5 @@ def _state(schedule: ScheduleRecord, following: Micros | None) -> str:
 
 
 def _next_run(schedule: ScheduleRecord, scheduled: Micros) -> NextRun:
-    source, output = schedule.locations(scheduled)
-    return NextRun(scheduled_time=from_micros(scheduled), input=source, output=output)
+    at = locations(schedule.job, scheduled, schedule.timezone)
+    return NextRun(scheduled_time=from_micros(scheduled), **at)

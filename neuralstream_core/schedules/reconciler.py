@@ -1,9 +1,8 @@
-"""EventBridge Scheduler, made to hold what the table says of a schedule.
+"""Schedules brought from the table to EventBridge Scheduler.
 
-A call carries only the schedule's name. The reconciler reads the table, compares it with the scheduler,
-writes the difference and reads the table again: when a newer revision has come meanwhile, it starts over. So
-each write to the scheduler is followed by a look at the table by whoever wrote, and the last write holds the
-table's last state, whatever was delivered twice, late or out of order.
+A call carries only the schedule's name. The reconciler reads the table, writes what differs to the scheduler
+and reads the table again; when a newer revision has come meanwhile, it starts over. So the last write to the
+scheduler holds the table's last state, whatever was delivered twice, late or out of order.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ _DIGEST: Final = 16
 _MAX_DESCRIPTION: Final = 512
 _RETRY_POLICY: Final = {"MaximumEventAgeInSeconds": 3600, "MaximumRetryAttempts": 5}
 _REFUSALS: Final = ("ValidationException", "ServiceQuotaExceededException")
-"""What trying again does not mend."""
+"""Errors that a further attempt would get again."""
 _RACES: Final = ("ConflictException", "ResourceNotFoundException")
 """Another process created or deleted the schedule between the look and the write: look again."""
 

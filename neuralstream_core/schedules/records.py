@@ -1,18 +1,21 @@
-"""A schedule as asked for and as stored."""
+"""A schedule as asked for and as stored, and the dates in its locations (``s3://bucket/{yyyy}/{mm}.csv``)."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, Final
+from zoneinfo import ZoneInfo
 
 from pydantic import AwareDatetime, Field, StringConstraints
 
-from neuralstream_core.schedules.places import filled
+from neuralstream_core.errors import Invalid
 from neuralstream_core.schedules.recurrence import Recurrence, parse, zone_of
 from neuralstream_core.serving.batch.requests import JobSpec
-from neuralstream_core.time import Micros
+from neuralstream_core.time import Micros, from_micros
 from neuralstream_core.types import Description, Name, Record
 
-__all__ = ["ScheduleRecord", "ScheduleSpec"]
+__all__ = ["ScheduleRecord", "ScheduleSpec", "filled", "locations"]
 
 Expression = Annotated[
     str,
@@ -27,6 +30,12 @@ Timezone = Annotated[
     StringConstraints(min_length=1, max_length=50),
     Field(description="IANA name, in which `cron` and `at` are meant"),
 ]
+
+_PLACEHOLDERS: Final = {"yyyy": "%Y", "mm": "%m", "dd": "%d", "HH": "%H", "MM": "%M"}
+"""What may stand in braces: year, month, day, hour and minute, in the schedule's time zone."""
+
+_BRACES = re.compile(r"\{([^{}]*)\}|[{}]")
+_KNOWN: Final = ", ".join(f"{{{name}}}" for name in _PLACEHOLDERS)
 
 
 class ScheduleSpec(JobSpec):
@@ -77,10 +86,41 @@ class ScheduleRecord(Record):
         """When it runs."""
         return parse(self.expression, self.timezone, anchor=self.anchor)
 
-    def locations(self, scheduled: Micros) -> tuple[str, str]:
-        """Input and output of the run at ``scheduled``."""
-        zone = zone_of(self.timezone)
-        return (
-            filled(self.job["input"], scheduled, zone, loc="input"),
-            filled(self.job["output"], scheduled, zone, loc="output"),
+
+def locations(job: Mapping[str, Any], scheduled: Micros, timezone: str) -> dict[str, str]:
+    """``input`` and ``output`` of a job, the dates of ``scheduled`` filled in.
+
+    Raises:
+        Invalid: no such time zone; or as `filled`.
+    """
+    zone = zone_of(timezone)
+    return {loc: filled(job[loc], scheduled, zone, loc=loc) for loc in ("input", "output")}
+
+
+def filled(location: str, scheduled: Micros, zone: ZoneInfo, *, loc: str) -> str:
+    """``location`` with the local date and time of ``scheduled`` in place of its placeholders.
+
+    Args:
+        loc: names the field in errors.
+
+    Raises:
+        Invalid: an unknown placeholder, a lone brace, or an attribute that EventBridge Scheduler would
+            replace by itself.
+    """
+    local = from_micros(scheduled).astimezone(zone)
+
+    def value(found: re.Match[str]) -> str:
+        name = found[1]
+        if name not in _PLACEHOLDERS:
+            raise Invalid.at(
+                loc,
+                f"{found[0][:40]} is not a placeholder; known are {_KNOWN}",
+                code="unknown_placeholder",
+            )
+        return local.strftime(_PLACEHOLDERS[name])
+
+    if "<aws." in location:
+        raise Invalid.at(
+            loc, "EventBridge Scheduler would replace <aws.…>", code="invalid_location"
         )
+    return _BRACES.sub(value, location)

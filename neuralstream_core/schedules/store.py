@@ -4,10 +4,10 @@ Item of schedule ``name`` (``PK=SCHEDULE#{ns}#{name}``, ``SK=SCHEDULE``, listed 
 ``GSI1PK=SCHEDULES#{ns}``): the fields of a `ScheduleRecord`, with ``job`` as JSON text. ``revision`` is
 raised by every change, and every change is conditional on the revision it was made from.
 
-Each change also writes ``outbox``: the table's stream brings it to `DispatchFunction`, which makes
-EventBridge Scheduler what the table says (`neuralstream_core.schedules.reconciler`), notes how that went and
-removes the attribute. A deleted schedule leaves its key and revision for a week, outside the listing, so that
-no revision is ever used twice while records about it may still be on their way.
+Each change also writes ``outbox``: the table's stream brings it to `DispatchFunction`, which writes the
+schedule to EventBridge Scheduler (`neuralstream_core.schedules.reconciler`), notes the outcome and removes
+the attribute. A deleted schedule leaves its key and revision for a week, outside the listing, so that no
+revision is used twice while the stream may still hold records of it.
 """
 
 from __future__ import annotations
@@ -46,11 +46,6 @@ class SchedulePage(NamedTuple):
 class Schedules:
     """Schedules of one namespace.
 
-    Args:
-        table: the registry table.
-        namespace: see `neuralstream_core.settings.BaseSettings.namespace`.
-        clock: microseconds since the epoch.
-
     Raises (every method):
         Unavailable: the table cannot be reached.
     """
@@ -61,7 +56,7 @@ class Schedules:
     def put(
         self, name: str, spec: ScheduleSpec, principal: str, *, any_owner: bool = False
     ) -> tuple[ScheduleRecord, bool]:
-        """Create the schedule or replace it. A checked ``spec`` is the caller's part.
+        """Create the schedule or replace it with ``spec``, which the caller has checked.
 
         Args:
             any_owner: whether ``principal`` may change schedules that somebody else created.
@@ -83,11 +78,9 @@ class Schedules:
         now = iso(micros)
         kept = old is not None and (old.expression, old.enabled) == (spec.expression, spec.enabled)
         new: Item = {
-            **dict(zip(("PK", "SK"), self._key(name), strict=True)),
             "GSI1PK": f"SCHEDULES#{self.namespace}",
             "GSI1SK": name,
             "name": name,
-            "revision": state.revision + 1,
             "job": json.dumps(spec.job()),
             "expression": spec.expression,
             "timezone": spec.timezone,
@@ -99,10 +92,8 @@ class Schedules:
             "updated_at": now,
             "updated_by": principal,
             "applied": 0,
-            "outbox": {"kind": OUTBOX_KIND, "schedule": name},
         }
-        self._replace(name, new, state.revision)
-        return _record(new), old is None
+        return _record(self._replace(name, new, state.revision)), old is None
 
     def get(self, name: str) -> ScheduleRecord:
         """One schedule.
@@ -117,7 +108,10 @@ class Schedules:
 
     def state(self, name: str) -> State:
         """What the table says of ``name`` now."""
-        return _state(self._table.get(*self._key(name)))
+        item = self._table.get(*self._key(name))
+        if item is None:
+            return State(0, None)
+        return State(item["revision"], None if "deleted_at" in item else _record(item))
 
     def list(self, *, limit: int = 50, token: str | None = None) -> SchedulePage:
         """A page of schedules in the order of their names."""
@@ -127,7 +121,7 @@ class Schedules:
         return SchedulePage([_record(item) for item in page], page.next_token)
 
     def delete(self, name: str, principal: str, *, any_owner: bool = False) -> None:
-        """End the schedule; nothing it would start after this is started.
+        """Delete the schedule; it starts nothing from now on.
 
         Raises:
             NotFound: no such schedule.
@@ -139,18 +133,15 @@ class Schedules:
             raise _no_schedule(name)
         _may_change(state.schedule, principal, any_owner)
         gone: Item = {
-            **dict(zip(("PK", "SK"), self._key(name), strict=True)),
-            "revision": state.revision + 1,
             "deleted_by": principal,
             "deleted_at": iso(self._clock()),
             "expires_at": self._clock() // 1_000_000 + _KEEP_DELETED_SECONDS,
-            "outbox": {"kind": OUTBOX_KIND, "schedule": name},
         }
         self._replace(name, gone, state.revision)
 
     def settled(self, name: str, revision: int, refusal: str | None = None) -> None:
-        """Note that the scheduler is what ``revision`` says, or why it cannot be. A newer revision has a
-        record of its own in the stream, so then nothing is noted."""
+        """Note that the scheduler has ``revision``, or why it refuses it; nothing when there is a newer one,
+        which has a record of its own in the stream."""
         try:
             self._table.update(
                 *self._key(name),
@@ -165,28 +156,24 @@ class Schedules:
         except ConditionFailed:
             return
 
-    def _replace(self, name: str, item: Item, revision: int) -> None:
+    def _replace(self, name: str, fields: Item, revision: int) -> Item:
+        """Put an item of the next revision, if ``revision`` is still the present one (0: none)."""
+        pk, sk = self._key(name)
+        outbox = {"kind": OUTBOX_KIND, "schedule": name}
+        item: Item = {"PK": pk, "SK": sk, "revision": revision + 1, "outbox": outbox, **fields}
+        condition = "revision = :revision" if revision else "attribute_not_exists(PK)"
+        values = {":revision": revision} if revision else {}
         try:
-            if revision:
-                self._table.put(
-                    item, condition="revision = :revision", values={":revision": revision}
-                )
-            else:
-                self._table.put(item, condition="attribute_not_exists(PK)")
+            self._table.put(item, condition=condition, values=values)
         except ConditionFailed:
             raise Conflict(
                 f"schedule {name} was changed by another request; read it and decide again",
                 code="schedule_changed",
             ) from None
+        return item
 
     def _key(self, name: str) -> tuple[str, str]:
         return f"SCHEDULE#{self.namespace}#{name}", _SORT
-
-
-def _state(item: Item | None) -> State:
-    if item is None:
-        return State(0, None)
-    return State(item["revision"], None if "deleted_at" in item else _record(item))
 
 
 def _record(item: Item) -> ScheduleRecord:

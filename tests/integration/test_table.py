@@ -43,19 +43,16 @@ def test_many_items_are_read_at_once_and_missing_ones_left_out(table: Table) -> 
     assert table.get_many([]) == []
 
 
-def test_a_transaction_is_all_or_nothing_and_says_which_condition_failed(table: Table) -> None:
+def test_a_transaction_is_all_or_nothing(table: Table) -> None:
     rows(table, 1)
     actions = [
         table.put_action({"PK": "p", "SK": "new"}, condition="attribute_not_exists(PK)"),
         table.update_action(
             "p", "A#000", "SET n = :one", values={":one": 1, ":two": 2}, condition="n = :two"
         ),
-        table.check_action("p", "B#000", "attribute_exists(PK)"),
-        table.delete_action("p", "none"),
     ]
-    with pytest.raises(ConditionFailed) as caught:
+    with pytest.raises(ConditionFailed):
         table.transact(actions)
-    assert caught.value.reasons == ("None", "ConditionalCheckFailed", "None", "None")
     assert table.get("p", "new") is None
 
     table.put({"PK": "p", "SK": "A#000", "n": 2})

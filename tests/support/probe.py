@@ -23,6 +23,10 @@ def main() -> None:
 
     imported = sorted({name.partition(".")[0] for name in set(sys.modules) - before})
     settings = getattr(app, "settings", None)
+    fields = {
+        "NEURALSTREAM_" + name.upper(): field
+        for name, field in (type(settings).model_fields if settings else {}).items()
+    }
     resolvers = [each for each in vars(app).values() if type(each).__name__ == "Resolver"]
     answer: dict[str, Any] = {
         "handler": callable(getattr(app, handler)),
@@ -33,12 +37,8 @@ def main() -> None:
             if name not in sys.stdlib_module_names
             and not name.startswith(("app", "_sysconfigdata"))
         ],
-        "variables": sorted(type(settings).variables()) if settings is not None else [],
-        "required": sorted(
-            "NEURALSTREAM_" + name.upper()
-            for name, field in (type(settings).model_fields if settings else {}).items()
-            if field.is_required()
-        ),
+        "variables": sorted(fields),
+        "required": sorted(name for name, field in fields.items() if field.is_required()),
         "routes": {
             key: str(route.middlewares[0].scope)
             for resolver in resolvers

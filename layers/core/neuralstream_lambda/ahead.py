@@ -1,18 +1,17 @@
-"""Loading before the first request where nobody waits for it.
+"""Modules loaded before the first request, where no request waits for it.
 
-On demand, a function imports as little as it can, and each lazy import is paid for by the request that
-needs it first. Under SnapStart (before the snapshot) and provisioned concurrency (before the environment
-takes traffic) that is the wrong way round: whatever is loaded then costs no request anything.
+On demand, a function imports as little as it can, and the request that first needs a lazy import waits for
+it. Under SnapStart (before the snapshot) and provisioned concurrency (before the environment takes traffic),
+what is loaded early delays no request.
 
-What is loaded must be right in every environment restored from one snapshot, for as long as the version
-lives. So only code and static data: no client (it would hold credentials), no connection, no clock. The
-state of random number generators is made anew after a restore.
+Every environment restored from a snapshot has what was loaded. So that is only code and static data: no
+client (it would hold credentials), no connection, no clock. Random number generators are seeded anew.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from importlib import import_module, util
 from typing import Final
 
@@ -25,8 +24,8 @@ _SHARED: Final = ("endpoints", "partitions", "sdk-default-configuration", "_retr
 """botocore's data files that every client reads."""
 
 
-def load_ahead(modules: Iterable[str], services: Iterable[str] = ()) -> None:
-    """Import ``modules`` and read botocore's descriptions of ``services``, if it is the time for that.
+def load_ahead(modules: Iterable[str], services: Sequence[str] = ()) -> None:
+    """Import ``modules`` and read botocore's descriptions of ``services``, if no request waits for it.
 
     Args:
         services: names as boto3 has them; building their clients is then a matter of milliseconds.
@@ -41,10 +40,9 @@ def load_ahead(modules: Iterable[str], services: Iterable[str] = ()) -> None:
         import_module("snapshot_restore_py").register_after_restore(_renew_randomness)
 
 
-def _read_descriptions(services: Iterable[str]) -> None:
+def _read_descriptions(services: Sequence[str]) -> None:
     """Into the loader of boto3's default session, from which clients are built later."""
-    names = tuple(services)
-    if not names:
+    if not services:
         return
     import boto3
     from botocore.session import get_session
@@ -54,7 +52,7 @@ def _read_descriptions(services: Iterable[str]) -> None:
     loader = session.get_component("data_loader")
     for data in _SHARED:
         loader.load_data(data)
-    for name in names:
+    for name in services:
         loader.load_service_model(name, "service-2")
         loader.load_service_model(name, "endpoint-rule-set-1")
 

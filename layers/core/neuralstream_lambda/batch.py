@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, partial
 from time import perf_counter
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,7 @@ from neuralstream_lambda.wiring import redis_port, s3_client, serving_table, tab
 
 if TYPE_CHECKING:
     from neuralstream_core.features.catalog import Catalog
+    from neuralstream_core.schedules.scheduling import Scheduling
     from neuralstream_core.serving.batch.chunks import Predictor
     from neuralstream_core.serving.batch.jobs import Pins
     from neuralstream_core.serving.batch.tasks import Submission, TaskRunner
@@ -28,6 +29,7 @@ __all__ = [
     "jobs",
     "predict_rows",
     "predictor",
+    "scheduling",
     "submission",
     "tasks",
 ]
@@ -91,6 +93,22 @@ def submission(settings: BatchSettings) -> Submission:
 
 
 @cache
+def scheduling(settings: BatchSettings) -> Scheduling:
+    """What keeps schedules and starts their jobs."""
+    from neuralstream_core.schedules.scheduling import Scheduling
+    from neuralstream_core.schedules.store import Schedules
+
+    return Scheduling(
+        Schedules(table(settings), settings.namespace, system_clock),
+        jobs(settings),
+        submission(settings),
+        _registry(settings),
+        settings.buckets,
+        system_clock,
+    )
+
+
+@cache
 def tasks(settings: BatchSettings) -> TaskRunner:
     """What runs the tasks of jobs."""
     from neuralstream_core.serving.batch.chunks import ChunkWorker
@@ -110,13 +128,7 @@ def tasks(settings: BatchSettings) -> TaskRunner:
             registry,
             lambda view: _catalog(settings).get(view).keys,
         ),
-        ChunkWorker(
-            records,
-            objects,
-            buckets,
-            bucket,
-            lambda model, pins: predictor(settings, model, pins),
-        ),
+        ChunkWorker(records, objects, buckets, bucket, partial(predictor, settings)),
         Finisher(records, objects, bucket, registry),
         settings.batch_concurrency,
     )

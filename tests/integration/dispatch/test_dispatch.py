@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from neuralstream_core.schedules import Schedules, ScheduleSpec
+from neuralstream_core.schedules.records import ScheduleSpec
+from neuralstream_core.schedules.store import Schedules
 from neuralstream_core.table import Table, marshal
 from neuralstream_core.time import system_clock
 from tests.support.aws import Aws

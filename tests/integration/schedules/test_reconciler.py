@@ -13,8 +13,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from neuralstream_core.errors import Conflict, Forbidden, NotFound
-from neuralstream_core.schedules import Schedules, ScheduleSpec
 from neuralstream_core.schedules.reconciler import Reconciler, Target, name_in_group
+from neuralstream_core.schedules.records import ScheduleSpec
+from neuralstream_core.schedules.store import Schedules
 from neuralstream_core.table import Table
 from neuralstream_core.time import to_micros
 from tests.support.interposed import Interposed

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from neuralstream_core.errors import Invalid
-from neuralstream_core.schedules.places import filled
 from neuralstream_core.schedules.reconciler import name_in_group
+from neuralstream_core.schedules.records import filled
 from neuralstream_core.time import to_micros
 
 MOMENT = to_micros(datetime(2026, 1, 1, 3, 7, 59, tzinfo=UTC))
