@@ -77,6 +77,11 @@ class AsyncNeuralStream:
         """Address of the stack."""
         return self._transport.settings.url
 
+    @property
+    def has_api_key(self) -> bool:
+        """Whether calls carry an API key."""
+        return self._transport.settings.api_key is not None
+
     def with_options(
         self,
         *,

@@ -24,7 +24,7 @@ PAGES = sorted(
 )
 """Pages with commands."""
 
-PROGRAMS = ("aws", "bash", "curl", "make", "python", "sam")
+PROGRAMS = ("aws", "bash", "curl", "make", "neuralstream", "python", "sam")
 
 _RECORDER = """#!/bin/sh
 { printf '%s' "${0##*/}"; for word in "$@"; do printf '\\037%s' "$word"; done; printf '\\036'; } >> "$CALLS"

@@ -25,6 +25,7 @@ RUN_BY = {
     ("SECURITY.md", "python"): "tests/integration/authorizer/test_keys.py",
     ("benchmarks/README.md", "make"): "by hand: it needs a quiet machine for an hour",
     ("benchmarks/README.md", "python"): "by hand: it needs a quiet machine",
+    ("docs/command.md", "neuralstream"): "tests/integration/client/test_command.py",
     ("docs/deploy.md", "make"): "tests/unit/documents: the target exists; `make run` uses the same",
     ("docs/deploy.md", "sam"): "tests/bundle/prepare builds; a deployment needs an AWS account",
     ("docs/deploy.md", "aws"): "needs an AWS account",

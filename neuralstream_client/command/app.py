@@ -1,0 +1,34 @@
+"""All commands under one name."""
+
+from __future__ import annotations
+
+import typer
+
+from neuralstream_client.command import (
+    jobs,
+    models,
+    predictions,
+    reports,
+    schedules,
+    smoke,
+    up,
+    views,
+)
+
+__all__ = ["app"]
+
+app = typer.Typer(
+    name="neuralstream",
+    help="Feature views, models, predictions, drift and jobs of a NeuralStream stack.",
+    epilog="Exit status: 0 done, 1 refused or failed, 2 usage or a difference, 3 no answer.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+up.add_to(app)
+app.add_typer(views.app)
+app.add_typer(models.app)
+predictions.add_to(app)
+reports.add_to(app)
+app.add_typer(jobs.app)
+app.add_typer(schedules.app)
+smoke.add_to(app)

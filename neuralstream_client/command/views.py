@@ -1,0 +1,119 @@
+"""``neuralstream views``: feature views as a file declares them, and rows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from neuralstream_client import FeatureView, NeuralStream
+from neuralstream_client.command.differences import ViewDifference, differences
+from neuralstream_client.command.output import moment, table
+from neuralstream_client.command.running import DIFFERENT, FAILED, Shown, command
+from neuralstream_client.views import views_of
+
+__all__ = ["app"]
+
+app = typer.Typer(name="views", help="Feature views and their rows.", no_args_is_help=True)
+
+Declared = Annotated[Path, typer.Argument(help="YAML or JSON file of a view, or of `views: […]`.")]
+
+
+@command(app, "plan")
+def _plan(ns: NeuralStream, file: Declared = Path("views.yaml")) -> Shown:
+    """Show how the declared views differ from the stack's; exit with 2 if they do."""
+    found = differences(ns, views_of(file))
+    actions = {one.action for one in found}
+    status = FAILED if "refused" in actions else DIFFERENT if actions - {"same"} else 0
+    closing = {
+        0: "nothing is to be done",
+        DIFFERENT: f"`neuralstream views apply {file}` does this",
+        FAILED: "the stack refuses this; add a feature or a view under a new name",
+    }
+    return Shown({"views": found}, [*_lines(found), closing[status]], status)
+
+
+@command(app, "apply")
+def _apply(ns: NeuralStream, file: Declared = Path("views.yaml")) -> Shown:
+    """Create the declared views or add to them; nothing is done if one would be refused."""
+    declared = views_of(file)
+    found = differences(ns, declared)
+    if any(one.action == "refused" for one in found):
+        return Shown({"views": found}, [*_lines(found), "nothing was done"], FAILED)
+    wanted = {one.view for one in found if one.action != "same"}
+    ns.features.apply([view for view in declared if view.name in wanted])
+    done = f"{len(wanted)} of {len(found)} views applied" if wanted else "nothing was to be done"
+    return Shown({"views": found}, [*_lines(found), done])
+
+
+@command(app, "list")
+def _list(ns: NeuralStream) -> Shown:
+    """All feature views by name."""
+    views = list(ns.features.list())
+    rows = (
+        [
+            view.name,
+            _keys(view.entity),
+            len(view.features),
+            view.ttl_seconds,
+            moment(view.updated_at),
+        ]
+        for view in views
+    )
+    columns = ("view", "entity", "features", "ttl s", "updated")
+    return Shown({"views": views}, [table(columns, rows, right=("features", "ttl s"))])
+
+
+@command(app, "describe")
+def _describe(ns: NeuralStream, view: Annotated[str, typer.Argument()]) -> Shown:
+    """One feature view and its features."""
+    found = ns.features.get(view)
+    facts = [f"{found.name}: entity {_keys(found.entity)}, schema version {found.schema_version}"]
+    facts += [found.description] if found.description else []
+    rows = (
+        [one.name, f"{one.dtype}{one.shape or ''}", one.default, one.description]
+        for one in FeatureView.of(found).features
+    )
+    return Shown(found, [*facts, table(("feature", "dtype", "default", "description"), rows)])
+
+
+@command(app, "read")
+def _read(
+    ns: NeuralStream,
+    view: Annotated[str, typer.Argument()],
+    entity_ids: Annotated[list[str], typer.Argument(help="Of a composite entity: a,b for each.")],
+    feature: Annotated[
+        list[str] | None, typer.Option("--feature", "-f", help="Only these; may be repeated.")
+    ] = None,
+) -> Shown:
+    """Features of entities; an unknown entity has the status NOT_FOUND."""
+    keys = ns.features.get(view).entity
+    ids: list[Any] = [one if isinstance(keys, str) else one.split(",") for one in entity_ids]
+    read = ns.features.read(ids, feature, view=view)
+    rows = [
+        {
+            "entity_id": ids[row],
+            "features": {name: values[row] for name, values in read.columns.items()},
+            "status": {name: cells[row] for name, cells in read.status.items() if row in cells},
+            "event_timestamp": read.event_timestamps[view][row],
+        }
+        for row in range(len(ids))
+    ]
+    cells = (
+        [given, name, value, row["status"].get(name, "OK")]
+        for given, row in zip(entity_ids, rows, strict=True)
+        for name, value in row["features"].items()
+    )
+    return Shown(
+        {"view": view, "rows": rows}, [table(("entity", "feature", "value", "status"), cells)]
+    )
+
+
+def _keys(entity: str | list[str]) -> str:
+    return entity if isinstance(entity, str) else ", ".join(entity)
+
+
+def _lines(found: list[ViewDifference]) -> list[Any]:
+    rows = ([one.view, one.action, "\n".join(one.changes)] for one in found)
+    return [table(("view", "action", "changes"), rows)]
