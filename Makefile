@@ -96,7 +96,7 @@ lock: venv-dev  ## compile every *.in to a lock file with hashes (UPGRADE=1: to 
 		$(COMPILE) --python-version 3.11 $$name.in -o $$name.txt || exit 1; done
 	for name in requirements/redis-6 requirements/redis-8; do \
 		$(COMPILE) --python-version 3.12 --no-deps $$name.in -o $$name.txt || exit 1; done
-	for name in requirements/bundle requirements/checkov requirements/docs requirements/runtime layers/batch/requirements; do \
+	for name in requirements/bundle requirements/checkov requirements/client requirements/docs requirements/runtime layers/batch/requirements; do \
 		$(COMPILE) --python-version 3.12 $$name.in -o $$name.txt || exit 1; done
 	$(COMPILE) --python-version 3.12 $(RUNTIMES_OWN) layers/core/requirements.in -o layers/core/requirements.txt
 	$(COMPILE) --python-version 3.12 --no-deps layers/inference/requirements.in -o layers/inference/requirements.txt

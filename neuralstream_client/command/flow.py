@@ -6,6 +6,8 @@ import secrets
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
+from importlib.resources import files
 from time import perf_counter
 from typing import Any, Final, Literal
 
@@ -63,20 +65,23 @@ class Flow:
 
     Args:
         ns: the client.
-        model: bytes of the README's ONNX model.
-        name: of the view and of the model; a random one when not given.
+        model: name of the model, which stays; that of the view, which is random, when not given.
+        job: runs a batch job of a model for an entity and answers what it found; none is run without it.
     """
 
     def __init__(
         self,
         ns: NeuralStream,
-        model: bytes,
         *,
-        name: str | None = None,
+        model: str | None = None,
+        job: Callable[[NeuralStream, str, str], str] | None = None,
     ) -> None:
-        self.name = name or f"smoke_{secrets.token_hex(6)}"
+        self.view = f"smoke_{secrets.token_hex(6)}"
+        self.model = model or self.view
         self._ns = ns
-        self._artifact = model
+        self._job = job
+        self._entity = f"{self.view}-user"
+        self._artifact = files("neuralstream_client.command").joinpath("smoke.onnx").read_bytes()
         self._view_made = False
         self._versions: list[str] = []
 
@@ -109,6 +114,8 @@ class Flow:
         yield "promote", self._promote
         yield "predict", self._predict
         yield "batch", self._batch
+        if self._job is not None:
+            yield "job", partial(self._job, self._ns, self.model, self._entity)
         yield "lineage", self._lineage
         yield "stats", self._stats
         yield "drift", self._drift
@@ -132,7 +139,7 @@ class Flow:
     def _view(self) -> str:
         view = FeatureView.of(
             {
-                "name": self.name,
+                "name": self.view,
                 "entity": "user_id",
                 "ttl_seconds": 3600,
                 "features": _DTYPES,
@@ -144,46 +151,50 @@ class Flow:
         return f"schema version {made.schema_version}"
 
     def _write(self) -> str:
-        report = self._ns.features.write([{"user_id": "u1", **_ROW}], view=self.name)
+        report = self._ns.features.write([{"user_id": self._entity, **_ROW}], view=self.view)
         _expect(report.written == 1, report)
         return "1 row"
 
     def _read(self) -> str:
-        table = self._ns.features.read(["u1"], view=self.name)
+        table = self._ns.features.read([self._entity], view=self.view)
         _expect({name: values[0] for name, values in table.columns.items()} == _ROW, table)
         return "what was written"
 
     def _register(self) -> str:
-        features = [f"{self.name}:{name}" for name in _ROW]
+        features = [f"{self.view}:{name}" for name in _ROW]
         return self._registered({"format": "onnx", "features": features})
 
     def _promote(self) -> str:
-        model = self._ns.models.promote(self.name, self._versions[0], reason="smoke test")
+        model = self._ns.models.promote(self.model, self._versions[0], reason="smoke test")
         _expect(model.production_version == self._versions[0], model)
         return f"{model.production_version} in production"
 
     def _predict(self) -> str:
-        # A promotion reaches every process within ten seconds.
+        # A promotion reaches every process within ten seconds; until then the version before it answers.
         def ask() -> Any:
             try:
-                return self._ns.predict(self.name, "u1", return_features=True)
+                return self._ns.predict(self.model, self._entity, return_features=True)
             except ApiError as error:
                 return error
 
-        answer = _until(ask, lambda got: not isinstance(got, ApiError), _ROUTING_SECONDS)
+        def routed(got: Any) -> bool:
+            return not isinstance(got, ApiError) and got.version == self._versions[0]
+
+        answer = _until(ask, routed, _ROUTING_SECONDS)
         if isinstance(answer, ApiError):
             raise answer
-        _expect(answer.features == _ROW, answer)
+        _expect(routed(answer) and answer.features == _ROW, answer)
         _expect(abs((answer.probability or 0) - _PROBABILITY) < 0.005, answer)
         return f"probability {answer.probability:.2f}, {answer.latency_ms:.1f} ms inside"
 
     def _batch(self) -> str:
-        table = self._ns.predict_many(self.name, ["u1", "unknown"])
+        table = self._ns.predict_many(self.model, [self._entity, f"{self._entity}-unknown"])
         _expect(len(table) == 2 and [one.row for one in table.failures] == [1], table)
         return "1 prediction, 1 unknown entity named"
 
     def _lineage(self) -> str:
-        (version,) = self._ns.models.lineage(self.name).versions
+        found = self._ns.models.lineage(self.model).versions
+        (version,) = [one for one in found if one.version == self._versions[0]]
         views = [
             f"{one.view} at schema version {one.schema_version}" for one in version.feature_views
         ]
@@ -191,18 +202,18 @@ class Flow:
         return f"{version.version} from {views[0]}"
 
     def _stats(self) -> str:
-        versions = self._ns.monitoring.stats(self.name, window="1h").versions
-        counted = sum(one.requests for one in versions)
+        versions = self._ns.monitoring.stats(self.model, window="1h").versions
+        counted = sum(one.requests for one in versions if one.version == self._versions[0])
         _expect(counted >= 1, versions)
         return f"{counted} requests counted in the last hour"
 
     def _drift(self) -> str:
-        report = self._ns.monitoring.drift(self.name, window="1h")
+        report = self._ns.monitoring.drift(self.model, window="1h")
         _expect(report.version == self._versions[0], report)
         return report.status
 
     def _registered(self, registration: dict[str, Any]) -> str:
-        version = self._ns.models.register(self.name, registration, self._artifact)
+        version = self._ns.models.register(self.model, registration, self._artifact)
         self._versions.append(version.version)
         _expect(version.status == "READY", version)
         return version.version
@@ -214,23 +225,23 @@ class Flow:
         if self._view_made:
             yield _taken("delete view", self._delete_view)
         if self._versions:
-            what = f"model {self.name}: a model has no deletion"
+            what = f"model {self.model}: a model has no deletion"
             yield Step("model", "left", 0.0, what)
 
     def _archive(self) -> str:
         """Archive the version that reads the view; one that reads none takes its place in production."""
         first = self._versions[0]
-        if self._ns.models.get(self.name).production_version == first:
+        if self._ns.models.get(self.model).production_version == first:
             second = self._registered(
                 {"format": "onnx", "features": [f"request:{name}" for name in _ROW]}
             )
-            self._ns.models.promote(self.name, second, reason="smoke test: clean up")
-        self._ns.models.archive(self.name, first, reason="smoke test: clean up")
+            self._ns.models.promote(self.model, second, reason="smoke test: clean up")
+        self._ns.models.archive(self.model, first, reason="smoke test: clean up")
         return f"{first} archived"
 
     def _delete_view(self) -> str:
         try:
-            return f"{self._ns.features.delete(self.name).rows_removed} rows"
+            return f"{self._ns.features.delete(self.view).rows_removed} rows"
         except NotFound:
             return "it was not made"
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.resources import files
 from typing import Annotated
 
 import typer
@@ -22,8 +21,8 @@ def add_to(app: typer.Typer) -> None:
 
 def _smoke(
     ns: NeuralStream,
-    name: Annotated[
-        str | None, typer.Option(help="Of the view and the model; a new random one by default.")
+    model: Annotated[
+        str | None, typer.Option(help="Name of the model, which stays; a new one by default.")
     ] = None,
 ) -> Shown:
     """Write, read, register, promote, predict and report under a name of its own, then clean up.
@@ -31,15 +30,20 @@ def _smoke(
     Exits with 1 if a step fails, with 3 if no answer comes. A model has no deletion: it stays, with one
     version that reads no view.
     """
-    model = files("neuralstream_client.command").joinpath("smoke.onnx").read_bytes()
-    flow = Flow(ns, model, name=name)
+    flow = Flow(ns, model=model)
     steps = flow.run(_tell)
     failed = [step for step in steps if step.status == "failed"]
     seconds = sum(step.milliseconds for step in steps) / 1000
     rows = ([one.name, one.status, f"{one.milliseconds:.0f}", one.found] for one in steps)
     closing = f"{failed[0].name} failed" if failed else f"the stack is well: {seconds:.1f} s"
     return Shown(
-        {"name": flow.name, "passed": not failed, "seconds": seconds, "steps": steps},
+        {
+            "view": flow.view,
+            "model": flow.model,
+            "passed": not failed,
+            "seconds": seconds,
+            "steps": steps,
+        },
         [table(("step", "status", "ms", "found"), rows, right=("ms",)), closing],
         _status(failed),
     )

@@ -203,9 +203,9 @@ def test_smoke_passes_with_a_key_and_leaves_only_a_model_that_reads_no_view(
     assert {"stats", "drift", "archive", "delete view"} < set(steps)
     assert all(step["milliseconds"] > 0 for step in found["steps"] if step["status"] == "ok")
     headers = {"x-api-key": key}
-    gone = stack_with_keys.request("GET", f"/features/views/{found['name']}", headers=headers)
+    gone = stack_with_keys.request("GET", f"/features/views/{found['view']}", headers=headers)
     assert gone.status == 404
-    path = f"/models/{found['name']}/versions"
+    path = f"/models/{found['model']}/versions"
     versions = stack_with_keys.request("GET", path, headers=headers).json()["versions"]
     assert [
         (one["stage"], one["feature_views"]) for one in versions if one["stage"] != "archived"
@@ -224,9 +224,19 @@ def test_smoke_names_the_step_that_failed_and_cleans_up_after_it(called, stack_w
     assert "missing_scope" in failed[0]["found"]
     assert not found["passed"]
     gone = stack_with_keys.request(
-        "GET", f"/features/views/{found['name']}", headers={"x-api-key": key}
+        "GET", f"/features/views/{found['view']}", headers={"x-api-key": key}
     )
     assert gone.status == 404
+
+
+def test_smoke_fails_on_a_stack_that_answers_without_a_key(called, stack):
+    ended = called("smoke", "--url", stack.url, "--api-key", "a key", "--json")
+    assert ended.returncode == 1
+    steps = json.loads(ended.stdout)["steps"]
+    assert [(one["name"], one["status"]) for one in steps] == [
+        ("health", "ok"),
+        ("refuse without key", "failed"),
+    ]
 
 
 def test_smoke_of_a_stack_that_is_not_there_exits_with_3(called):
