@@ -1,4 +1,4 @@
-"""The client's wheel, installed alone into a bare environment and used against a running stack.
+"""The client's wheel in a bare environment, used against a running stack: the library alone, then its command.
 
     make test-wheel
 
@@ -44,12 +44,13 @@ with NeuralStream() as ns:
 """
 
 
-def installed(wheel, folder):
-    """The Python of a new environment that has the wheel and its dependencies alone."""
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
+def installed(what, folder):
+    """The Python of an environment, new or not, that has the wheel and its dependencies alone."""
     python = folder / "bin" / "python"
+    if not python.exists():
+        subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
     uv = [sys.executable, "-m", "uv", "pip", "install", "--quiet", "--python", str(python)]
-    subprocess.run([*uv, str(wheel)], check=True)
+    subprocess.run([*uv, str(what)], check=True)
     return python
 
 
@@ -67,12 +68,16 @@ def main(wheel):
         environ = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
         environ["NEURALSTREAM_URL"] = stack.url
         used = subprocess.run([python, "-I", "-c", USE], env=environ, cwd=folder, check=False)
+        installed(f"{wheel}[command]", Path(folder))
+        smoke = [python.with_name("neuralstream"), "smoke"]
+        tried = subprocess.run(smoke, env=environ, cwd=folder, check=False)
     fits = size <= MAX_MEGABYTES
     print(f"{wheel.name}: {wheel.stat().st_size / 1e3:.0f} kB, installed {size:.1f} MB")
     print("the installed client works" if used.returncode == 0 else "the installed client FAILED")
+    print(f"its command {'works' if tried.returncode == 0 else 'FAILED'}")
     if not fits:
         print(f"FAILED: more than {MAX_MEGABYTES} MB")
-    return int(not fits or used.returncode != 0)
+    return int(not fits or used.returncode != 0 or tried.returncode != 0)
 
 
 if __name__ == "__main__":

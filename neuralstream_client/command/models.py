@@ -199,12 +199,14 @@ def _check(path: Path, features: list[str]) -> dict[str, Any]:
     if not rows or "prediction" not in rows[0]:
         raise DataError(f"{path} needs rows with a column prediction")
     given = [name for name in _EXPECTED if name in rows[0]]
-    names = {name: name.rpartition(":")[2] for name in features}
+    bare = [name.rpartition(":")[2] for name in features]
+    # The name without its view is enough unless two views have it.
+    names = [
+        short if bare.count(short) == 1 and short in rows[0] else name
+        for name, short in zip(features, bare, strict=True)
+    ]
     try:
-        inputs = [
-            {short: row[short] if short in row else row[name] for name, short in names.items()}
-            for row in rows
-        ]
+        inputs = [{name: row[name] for name in names} for row in rows]
     except KeyError as error:
         raise DataError(f"{path} has no column {error}") from error
     return {"inputs": inputs, "expected": {name: [row[name] for row in rows] for name in given}}
