@@ -71,14 +71,22 @@ def smoke_stack(
     return all(step.status != "failed" for step in steps)
 
 
-def _job(client: Any, bucket: str, ns: NeuralStream, model: str, entity_id: str) -> str:
+def _job(
+    client: Any, bucket: str, ns: NeuralStream, model: str, version: str, entity_id: str
+) -> str:
     """Run a batch job of one entity, and delete its files."""
     folder = f"jobs/smoke/{entity_id}/"
     place = f"s3://{bucket}/{folder}"
     body = f"entity_id\n{entity_id}\n".encode()
     client.put_object(Bucket=bucket, Key=f"{folder}input.csv", Body=body)
     try:
-        job = ns.jobs.run(model, input=f"{place}input.csv", output=place, timeout=_JOB_SECONDS)
+        job = ns.jobs.run(
+            model,
+            version=version,
+            input=f"{place}input.csv",
+            output=place,
+            timeout=_JOB_SECONDS,
+        )
         return f"{job.job_id}, {job.progress.rows} row"
     finally:
         for item in client.list_objects_v2(Bucket=bucket, Prefix=folder).get("Contents", []):

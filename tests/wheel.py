@@ -1,4 +1,4 @@
-"""The client's wheel in a bare environment, used against a running stack: the library alone, then its command.
+"""The client's wheel in a bare environment, used against a running stack: the library, then its command.
 
     make test-wheel
 

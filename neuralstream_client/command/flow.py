@@ -66,7 +66,7 @@ class Flow:
     Args:
         ns: the client.
         model: name of the model, which stays; that of the view, which is random, when not given.
-        job: runs a batch job of a model for an entity and answers what it found; none is run without it.
+        job: runs a batch job of a model's version for an entity and answers what it found; none without it.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class Flow:
         ns: NeuralStream,
         *,
         model: str | None = None,
-        job: Callable[[NeuralStream, str, str], str] | None = None,
+        job: Callable[[NeuralStream, str, str, str], str] | None = None,
     ) -> None:
         self.view = f"smoke_{secrets.token_hex(6)}"
         self.model = model or self.view
@@ -115,7 +115,7 @@ class Flow:
         yield "predict", self._predict
         yield "batch", self._batch
         if self._job is not None:
-            yield "job", partial(self._job, self._ns, self.model, self._entity)
+            yield "job", partial(self._job, self._ns, self.model, self._versions[0], self._entity)
         yield "lineage", self._lineage
         yield "stats", self._stats
         yield "drift", self._drift
@@ -188,7 +188,9 @@ class Flow:
         return f"probability {answer.probability:.2f}, {answer.latency_ms:.1f} ms inside"
 
     def _batch(self) -> str:
-        table = self._ns.predict_many(self.model, [self._entity, f"{self._entity}-unknown"])
+        # Pinned: another process may not know of the promotion yet.
+        ids = [self._entity, f"{self._entity}-unknown"]
+        table = self._ns.predict_many(self.model, ids, version=self._versions[0])
         _expect(len(table) == 2 and [one.row for one in table.failures] == [1], table)
         return "1 prediction, 1 unknown entity named"
 
@@ -208,7 +210,7 @@ class Flow:
         return f"{counted} requests counted in the last hour"
 
     def _drift(self) -> str:
-        report = self._ns.monitoring.drift(self.model, window="1h")
+        report = self._ns.monitoring.drift(self.model, self._versions[0], window="1h")
         _expect(report.version == self._versions[0], report)
         return report.status
 

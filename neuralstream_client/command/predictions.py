@@ -45,9 +45,12 @@ def _predict(
         if feature or entity:
             raise DataError("--feature and --entity are for one entity")
         with bar(f"predicting {model}") as progress:
-            rows = ns.predict_many(
+            predicted = ns.predict_many(
                 model, ids, feature_view=feature_view, version=version, progress=progress
-            ).rows
+            )
+        rows = predicted.rows
+        for failure in predicted.failures:
+            rows[failure.row]["error"] = {"code": failure.code, "detail": failure.detail}
     else:
         answer = ns.predict(
             model,

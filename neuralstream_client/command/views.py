@@ -90,7 +90,7 @@ def _read(
     """Features of entities; an unknown entity has the status NOT_FOUND."""
     keys = ns.features.get(view).entity
     ids: list[Any] = [one if isinstance(keys, str) else one.split(",") for one in entity_ids]
-    read = ns.features.read(ids, feature, view=view)
+    read = ns.features.read(ids, feature, view=view, event_timestamps=True)
     rows = [
         {
             "entity_id": ids[row],
@@ -101,7 +101,7 @@ def _read(
         for row in range(len(ids))
     ]
     cells = (
-        [given, name, value, row["status"].get(name, "OK")]
+        [given, name, value, row["status"].get(name, "PRESENT")]
         for given, row in zip(entity_ids, rows, strict=True)
         for name, value in row["features"].items()
     )

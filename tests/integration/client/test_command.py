@@ -65,6 +65,7 @@ def answered(called):
     def call(*words, status=0):
         ended = called(*words, "--json")
         assert ended.returncode == status, ended.stderr
+        assert ended.stdout, ended.stderr
         return json.loads(ended.stdout)
 
     return call
