@@ -1,4 +1,4 @@
-"""The shell commands of the documentation, as a shell understands them.
+"""The code of the documentation: its fenced blocks, and its shell commands as a shell understands them.
 
 The ``sh`` blocks of a page are run as one script by the real ``/bin/sh``, in an empty folder, with
 recorders in place of the programs they call. So quoting, variables and substitutions are the shell's own.
@@ -16,15 +16,28 @@ from tempfile import TemporaryDirectory
 
 from tests.support.template import ROOT
 
-PAGES = sorted(
-    str(path.relative_to(ROOT))
-    for folder in (".", "docs", "docs/decisions", "benchmarks", "examples")
-    for path in (ROOT / folder).glob("*.md")
-    if "```sh\n" in path.read_text()
+FOLDERS = (
+    ".",
+    "docs",
+    "docs/decisions",
+    "docs/howto",
+    "docs/reference",
+    "benchmarks",
+    "examples",
 )
+"""Where pages are."""
+
+ALL_PAGES = sorted(
+    str(path.relative_to(ROOT)) for folder in FOLDERS for path in (ROOT / folder).glob("*.md")
+)
+
+PAGES = [page for page in ALL_PAGES if "```sh\n" in (ROOT / page).read_text()]
 """Pages with commands."""
 
-PROGRAMS = ("aws", "bash", "curl", "make", "neuralstream", "python", "sam")
+PYTHON_PAGES = [page for page in ALL_PAGES if "```python\n" in (ROOT / page).read_text()]
+"""Pages with Python."""
+
+PROGRAMS = ("aws", "bash", "curl", "make", "neuralstream", "pip", "python", "sam")
 
 _RECORDER = """#!/bin/sh
 { printf '%s' "${0##*/}"; for word in "$@"; do printf '\\037%s' "$word"; done; printf '\\036'; } >> "$CALLS"
@@ -48,9 +61,16 @@ class Call:
         return f"{self.page}: {self.program} {' '.join(self.words)}"
 
 
-def blocks(page: str) -> list[str]:
-    """The ``sh`` blocks of a page."""
-    return re.findall(r"^```sh\n(.*?)^```$", (ROOT / page).read_text(), re.DOTALL | re.MULTILINE)
+def fenced(page: str) -> list[tuple[str, str]]:
+    """The fenced blocks of a page: language and text."""
+    return re.findall(
+        r"^```([^\n]*)\n(.*?)^```$", (ROOT / page).read_text(), re.DOTALL | re.MULTILINE
+    )
+
+
+def blocks(page: str, language: str = "sh") -> list[str]:
+    """The blocks of a page in one language."""
+    return [text for name, text in fenced(page) if name == language]
 
 
 @cache
