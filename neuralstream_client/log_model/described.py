@@ -14,6 +14,7 @@ from typing import Any, Final
 import numpy as np
 
 from neuralstream_client.log_model.answers import Answers
+from neuralstream_client.log_model.parity import asked
 from neuralstream_client.log_model.probes import spread
 from neuralstream_client.log_model.proving import Proof, Question
 from neuralstream_client.log_model.sources import Source
@@ -74,33 +75,34 @@ def check_of(proof: Proof, source: Source, labels: Sequence[str]) -> dict[str, A
     return {"inputs": columns, "expected": expected, "tolerance": tolerance}
 
 
-def baseline_of(
-    table: Table, answers: Answers, source: Source, labels: Sequence[str]
-) -> dict[str, Any]:
+def baseline_of(table: Table, source: Source, labels: Sequence[str]) -> dict[str, Any]:
     """Values of the training data and the model's answers to them, which drift is measured against.
 
-    Args:
-        table, answers: the same rows.
+    Missing values are in it as often as in the data. A row that the model refuses has values and no answer,
+    as when it is served.
     """
     rows = spread(len(table), min(_BASELINE_ROWS, max(200, _BASELINE_CELLS // len(labels))))
     sample = table.take(rows)
+    answers, _ = asked(source, sample)
     columns = {
         label: [_rounded(column.cell(row)) for row in range(len(rows))]
         for label, column in zip(labels, sample.columns, strict=True)
     }
     baseline: dict[str, Any] = {"columns": columns}
+    if answers is None:
+        return baseline
     if answers.prediction.ndim == 1:
-        baseline["prediction"] = [_rounded(_plain(one)) for one in answers.prediction[rows]]
+        baseline["prediction"] = [_rounded(_plain(one)) for one in answers.prediction]
     probable = source.kind == "classifier" and source.meaning in ("probability", "logits")
     if probable and answers.numbers is not None and source.classes is not None:
-        chosen = answers.numbers[rows]
+        chosen = answers.numbers
         place = {label: at for at, label in enumerate(source.classes)}
         at = (
-            np.full(len(rows), chosen.shape[1] - 1)
+            np.full(len(chosen), chosen.shape[1] - 1)
             if chosen.shape[1] <= 2
-            else np.array([place[label] for label in answers.prediction[rows]])
+            else np.array([place[label] for label in answers.prediction])
         )
-        baseline["probability"] = [float(f"{p:.6g}") for p in chosen[np.arange(len(rows)), at]]
+        baseline["probability"] = [float(f"{p:.6g}") for p in chosen[np.arange(len(chosen)), at]]
     return baseline
 
 

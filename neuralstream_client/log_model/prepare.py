@@ -170,7 +170,6 @@ def _body(
     source: Source, columns: Mapped, proof: Proof, y: Any, options: Options
 ) -> dict[str, Any]:
     table = columns.table
-    whole = proof.questions[0]
     code, changed = code_of(Path.cwd())
     lineage: dict[str, Any] = {
         "dataset": {"name": options.dataset, "digest": data_digest(table, y)},
@@ -191,7 +190,7 @@ def _body(
         ),
         "params": params | dict(options.params or {}),
         "lineage": lineage | dict(options.lineage or {}),
-        "baseline": baseline_of(whole.probe.rows, whole.expected, source, columns.labels),
+        "baseline": baseline_of(table, source, columns.labels),
         "description": options.description,
         "tags": dict(options.tags or {}),
         **source.body,

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -160,6 +161,17 @@ def test_what_is_registered_is_a_registration_that_the_registry_takes() -> None:
     assert registration.baseline is not None
     assert registration.check is not None
     assert registration.check.rows >= 50
+
+
+def test_the_baseline_misses_values_as_often_as_the_data_does() -> None:
+    rows = pd.DataFrame(X, columns=["f0", "f1", "f2", "f3"])
+    rows.loc[::4, "f1"] = np.nan
+    model = make_pipeline(SimpleImputer(), LogisticRegression()).fit(rows, BINARY)
+    baseline = prepare(model, rows, BINARY).body["baseline"]
+    missing = [cell is None for cell in baseline["columns"]["request:f1"]]
+    assert sum(missing) / len(missing) == pytest.approx(0.25, abs=0.02)
+    assert baseline["prediction"] == pytest.approx(model.predict(rows).tolist())
+    assert baseline["probability"] == pytest.approx(model.predict_proba(rows)[:, 1], rel=1e-5)
 
 
 def test_a_model_without_an_export_says_what_to_do() -> None:
