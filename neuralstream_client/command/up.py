@@ -38,7 +38,7 @@ def _up(
     words = [f"{name}={value}" for name, value in given.items() if value is not None]
     os.chdir(folder)
     sys.stderr.flush()
-    os.execv(make, [make, "run", *words])  # noqa: S606 - the program of this checkout, without a shell
+    os.execv(make, [make, "--no-print-directory", "run", *words])  # noqa: S606 - the program of this checkout, without a shell
 
 
 def _is_checkout(folder: Path) -> bool:

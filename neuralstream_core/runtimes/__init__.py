@@ -244,11 +244,12 @@ def load(
     """
     if format == Format.ONNX:
         from neuralstream_core.runtimes._onnx import OnnxRuntime
-        from neuralstream_core.runtimes._onnx_inspect import inspect_onnx
 
         if recorded is not None and recorded.zipmap_inputs is not None:
             findings = Findings(recorded.classes, recorded.zipmap_inputs)
         else:
+            from neuralstream_core.runtimes._onnx_inspect import inspect_onnx
+
             findings = inspect_onnx(data)
         return OnnxRuntime(data, findings, bounds or Bounds())
     from neuralstream_core.runtimes._linear import LinearRuntime

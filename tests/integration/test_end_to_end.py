@@ -42,7 +42,8 @@ def call(stack):
 
     def call(method, path, body=None, status=200, headers=None):
         reply = stack.request(method, path, body, headers)
-        assert reply.status == status, (method, path, reply.data)
+        expected = status if isinstance(status, set) else {status}
+        assert reply.status in expected, (method, path, reply.data)
         return reply.json()
 
     return call
@@ -66,7 +67,8 @@ def churn(call):
 
 
 def test_the_request_of_the_readme_gets_its_answer_key_for_key(call):
-    call("PUT", "/features/views/user_features", VIEW, status=201)
+    # A page of the documentation may have made the same view on this stack: then it is answered 200.
+    call("PUT", "/features/views/user_features", VIEW, status={200, 201})
     row = {"feature_view": "user_features", "entity_id": "user_123", "features": FEATURES}
     call("POST", "/features/write", row)
     call("POST", "/models/churn_model/versions", CHURN, status=201)
