@@ -31,7 +31,7 @@ run: venv-local redis  ## the whole stack on 127.0.0.1:8000 (PORT=9000, EXAMPLE=
 	@exec env PYTHONDONTWRITEBYTECODE=1 $(PY) -m neuralstream_local.run
 
 test: venv-dev redis  ## every test, against real Redis and an AWS emulation (ARGS=... goes to pytest)
-	@exec env PYTHONDONTWRITEBYTECODE=1 $(PY) -m pytest -n $(WORKERS) $(ARGS)
+	@exec env PYTHONDONTWRITEBYTECODE=1 $(PY) -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
 coverage: venv-dev redis  ## `make test`, then which lines and branches no test reaches, subprocesses included
 	@rm -rf .run/coverage && mkdir -p .run/coverage
