@@ -81,14 +81,18 @@ def row_failures(errors: Mapping[str, int]) -> Failures:
 
 @dataclass(frozen=True, slots=True)
 class _Bucket:
-    """The keys of one minute or hour, and how long they are kept."""
+    """What is counted of one minute or hour, and how long it is kept.
 
-    service: bytes
-    series: bytes
+    Attributes:
+        strings: the keys of the service and the series string, each with the first arguments of the command
+            that adds to it.
+        errors: the key of the hash of failures.
+        seconds: from the last renewal.
+    """
+
+    strings: dict[bytes, Arguments]
     errors: bytes
     seconds: int
-    bitfields: tuple[tuple[bytes, Arguments], tuple[bytes, Arguments]]
-    """The two strings with the first arguments of the command that adds to them."""
 
     @classmethod
     def of(
@@ -102,12 +106,9 @@ class _Bucket:
         seconds: int,
     ) -> _Bucket:
         where = (namespace, model, version, hour, minute)
-        service, series = layout.service_key(*where), layout.series_key(*where, digest)
-        heads = (
-            (service, Arguments.of(b"BITFIELD", service, b"OVERFLOW", b"SAT")),
-            (series, Arguments.of(b"BITFIELD", series, b"OVERFLOW", b"SAT")),
-        )
-        return cls(service, series, layout.errors_key(*where), seconds, heads)
+        keys = (layout.service_key(*where), layout.series_key(*where, digest))
+        heads = {key: Arguments.of(b"BITFIELD", key, b"OVERFLOW", b"SAT") for key in keys}
+        return cls(heads, layout.errors_key(*where), seconds)
 
 
 class MinuteCounters:
@@ -144,7 +145,7 @@ class MinuteCounters:
             *(
                 (b"EXPIRE", key, bucket.seconds)
                 for bucket in self._buckets
-                for key in (bucket.service, bucket.series)
+                for key in bucket.strings
             ),
         ]
         self._capture = layout.capture_key(namespace, model, version)
@@ -180,7 +181,7 @@ class MinuteCounters:
         for bucket in self._buckets:
             commands += [
                 head.command(key, more)
-                for (key, head), more in zip(bucket.bitfields, added, strict=False)
+                for (key, head), more in zip(bucket.strings.items(), added, strict=False)
             ]
             if failed:
                 commands += [(b"HINCRBY", bucket.errors, field, k) for field, k in failed]

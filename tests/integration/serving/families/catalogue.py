@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from neuralstream_client.log_model.preparing import plain_attributes
+
 __all__ = ["FAMILIES", "Family", "Trained", "train"]
 
 N, F = 240, 5
@@ -301,7 +303,7 @@ def train(name: str) -> Trained:
 def _sklearn(model: Any) -> bytes:
     from skl2onnx import to_onnx
 
-    _plain_attributes()
+    plain_attributes()
     probabilities = hasattr(model, "predict_proba") and type(model).__name__ != "GaussianMixture"
     graph = to_onnx(
         model,
@@ -310,56 +312,6 @@ def _sklearn(model: Any) -> bytes:
         target_opset={"": 17, "ai.onnx.ml": 3},
     )
     return bytes(graph.SerializeToString())
-
-
-@cache
-def _plain_attributes() -> None:
-    """Make numpy scalars in the converter's node attributes plain numbers.
-
-    The converter of histogram gradient boosting leaves them in, and the ONNX helper refuses them.
-    """
-    from skl2onnx import update_registered_converter
-    from skl2onnx.common._registration import get_converter, get_shape_calculator
-    from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
-
-    def wrapped(convert: Any) -> Any:
-        def plain(scope: Any, operator: Any, container: Any) -> None:
-            convert(scope, operator, _Plain(container))
-
-        return plain
-
-    for kind in (HistGradientBoostingClassifier, HistGradientBoostingRegressor):
-        alias = f"Sklearn{kind.__name__}"
-        options = {"zipmap": [True, False], "raw_scores": [True, False], "nocl": [True, False]}
-        update_registered_converter(
-            kind,
-            alias,
-            get_shape_calculator(alias),
-            wrapped(get_converter(alias)),
-            options=options if hasattr(kind, "predict_proba") else None,
-        )
-
-
-class _Plain:
-    """A converter's container that takes numpy's numbers, too."""
-
-    def __init__(self, container: Any) -> None:
-        self._container = container
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._container, name)
-
-    def add_node(self, *args: Any, **attributes: Any) -> Any:
-        plain = {name: _number(value) for name, value in attributes.items()}
-        return self._container.add_node(*args, **plain)
-
-
-def _number(value: Any) -> Any:
-    if isinstance(value, np.ndarray | list):
-        return [_number(inner) for inner in value]
-    if isinstance(value, bool | np.bool_):
-        return int(value)
-    return value.item() if isinstance(value, np.generic) else value
 
 
 def _lightgbm(model: Any) -> bytes:
