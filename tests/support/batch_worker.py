@@ -8,8 +8,9 @@ from __future__ import annotations
 import json
 import sys
 
+from neuralstream_core.objects import Objects
 from neuralstream_core.serving.batch.chunks import ChunkWorker, Predictor
-from neuralstream_core.serving.batch.locations import Buckets, Objects
+from neuralstream_core.serving.batch.locations import Buckets
 from neuralstream_core.serving.batch.manifest import Chunk
 from neuralstream_core.serving.batch.rows import InputRows
 from neuralstream_core.serving.predictions import PredictionColumns

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
+from neuralstream_core.objects import Objects
 from neuralstream_core.registry.registry import Registry
 from neuralstream_core.serving.batch.columns import columns_json
 from neuralstream_core.serving.batch.jobs import Jobs
-from neuralstream_core.serving.batch.locations import Buckets, Objects
+from neuralstream_core.serving.batch.locations import Buckets
 from neuralstream_core.serving.batch.requests import BatchBody, batch_json
 from neuralstream_core.time import system_clock
 from neuralstream_lambda.serving import ServingSettings, engine, recorder

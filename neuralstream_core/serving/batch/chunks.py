@@ -20,10 +20,11 @@ import numpy as np
 from pydantic_core import to_json
 
 from neuralstream_core.monitoring.observation import AnyObservation, Recorder, Refused
+from neuralstream_core.objects import Location, Objects
 from neuralstream_core.registry.allocation import BUCKETS
 from neuralstream_core.registry.registry import ServedModel
 from neuralstream_core.serving.batch.jobs import Jobs, Pins
-from neuralstream_core.serving.batch.locations import Buckets, Location, Objects, OutputFormat
+from neuralstream_core.serving.batch.locations import Buckets, OutputFormat
 from neuralstream_core.serving.batch.manifest import (
     Chunk,
     ChunkResult,

@@ -15,14 +15,9 @@ from typing import Final, Literal, TypeAlias
 from pydantic import AwareDatetime, Field, TypeAdapter
 
 from neuralstream_core.errors import Forbidden, NotFound
+from neuralstream_core.objects import Location, Objects
 from neuralstream_core.serving.batch.jobs import Pins
-from neuralstream_core.serving.batch.locations import (
-    WORK,
-    InputFormat,
-    Location,
-    Objects,
-    OutputFormat,
-)
+from neuralstream_core.serving.batch.locations import WORK, InputFormat, OutputFormat
 from neuralstream_core.types import Record, VersionName
 
 __all__ = [

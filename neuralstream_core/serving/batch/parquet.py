@@ -1,42 +1,24 @@
-"""Parquet files by DuckDB: row ranges of a pinned S3 object are read, output files are written.
+"""Parquet files of jobs: row ranges of a pinned S3 object are read, output files are written.
 
-DuckDB fetches only the footer and the column pages that a query needs, through an fsspec file system over
-`Objects`. Each file gets a database of its own, bounded in memory and without access to the network.
+Each file gets a database of its own.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 from uuid import uuid4
 
 import numpy as np
-from fsspec import AbstractFileSystem
-from fsspec.caching import BlockCache
 from fsspec.implementations.memory import MemoryFileSystem
-from fsspec.spec import AbstractBufferedFile
 
-from neuralstream_core.errors import Invalid, NeuralStreamError
-from neuralstream_core.serving.batch.locations import Location, Objects
-
-if TYPE_CHECKING:
-    from duckdb import DuckDBPyConnection
+from neuralstream_core.errors import Invalid
+from neuralstream_core.objects import Location, Objects
+from neuralstream_core.parquet import ObjectFiles, database, quoted
 
 __all__ = ["ParquetInput", "write_parquet"]
 
-_BLOCK: Final = 2 << 20
-_BLOCKS: Final = 32
-"""Blocks of `_BLOCK` bytes kept while a file is read."""
-_SETTINGS: Final[dict[str, Any]] = {
-    "threads": 1,
-    "memory_limit": "1GiB",
-    "temp_directory": "",
-    "autoinstall_known_extensions": False,
-    "autoload_known_extensions": False,
-}
-_PATH: Final = "pinned://input.parquet"
 _ROW: Final = "file_row_number"
 """DuckDB's column for the 0-based position of a row in its file."""
 
@@ -51,8 +33,9 @@ class ParquetInput:
 
     def __init__(self, objects: Objects, at: Location, size: int, etag: str) -> None:
         self._at = at
-        self._files = _PinnedObject(objects, at, size, etag)
-        self._database = _database(self._files)
+        self._files = ObjectFiles(objects)
+        self._path = self._files.add(at, size, etag)
+        self._database = database(self._files)
 
     def columns(self) -> tuple[str, ...]:
         """Names of the top-level columns.
@@ -88,10 +71,10 @@ class ParquetInput:
         Args:
             names: of the columns to read, at least one.
         """
-        query = f"SELECT {', '.join(map(_quoted, names))} FROM read_parquet(?, {_ROW}=true)"  # noqa: S608 - names are quoted
+        query = f"SELECT {', '.join(map(quoted, names))} FROM read_parquet(?, {_ROW}=true)"  # noqa: S608 - names are quoted
         query += f" WHERE {_ROW} >= ? AND {_ROW} < ?"
         with self._refusing():
-            self._database.execute(query, [_PATH, start, end])
+            self._database.execute(query, [self._path, start, end])
         while True:
             with self._refusing():
                 rows = self._database.fetchmany(size)
@@ -101,7 +84,7 @@ class ParquetInput:
 
     def _rows(self, query: str) -> list[tuple[Any, ...]]:
         with self._refusing():
-            return self._database.execute(query, [_PATH]).fetchall()
+            return self._database.execute(query, [self._path]).fetchall()
 
     @contextmanager
     def _refusing(self) -> Iterator[None]:
@@ -139,64 +122,15 @@ def write_parquet(
         else:
             # DuckDB takes dictionaries for objects of one type only if they have the same keys
             arrays[name][:] = [v if v is None else {f: v.get(f) for f in type_} for v in values]
-            fields = (f"{_quoted(field)} {inner}" for field, inner in type_.items())
+            fields = (f"{quoted(field)} {inner}" for field, inner in type_.items())
             type_ = f"STRUCT({', '.join(fields)})"
-        selected.append(f"CAST({_quoted(name)} AS {type_}) AS {_quoted(name)}")
+        selected.append(f"CAST({quoted(name)} AS {type_}) AS {quoted(name)}")
     query = f"SELECT {', '.join(selected)} FROM output_rows"  # noqa: S608 - names are quoted
-    with _database(files) as database:
-        database.register("output_rows", arrays)
-        database.execute(f"COPY ({query}) TO 'memory:/{path}' (FORMAT parquet, COMPRESSION zstd)")
+    with database(files) as writer:
+        writer.register("output_rows", arrays)
+        writer.execute(f"COPY ({query}) TO 'memory:/{path}' (FORMAT parquet, COMPRESSION zstd)")
     try:
         data: bytes = files.cat_file(path)
     finally:
         files.rm_file(path)
     return data
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
-
-
-def _database(files: AbstractFileSystem) -> DuckDBPyConnection:
-    import duckdb
-
-    database = duckdb.connect(config=_SETTINGS)
-    database.register_filesystem(files)
-    return database
-
-
-class _PinnedObject(AbstractFileSystem):  # type: ignore[misc]  # fsspec has no types
-    """A file system with one file, the pinned object."""
-
-    protocol = "pinned"
-    cachable = False
-
-    def __init__(self, objects: Objects, at: Location, size: int, etag: str) -> None:
-        super().__init__()
-        self._objects, self._at, self._etag = objects, at, etag
-        self.size_ = size
-        self.cache = BlockCache(_BLOCK, self._fetch, size, maxblocks=_BLOCKS)
-        self.failure: NeuralStreamError | None = None
-        """Why a read failed: DuckDB reports it only as text."""
-
-    def _fetch(self, start: int, end: int) -> bytes:
-        try:
-            end = min(end, self.size_)  # the last block of the cache is not full
-            return b"".join(self._objects.stream(self._at, start, end, self._etag))
-        except NeuralStreamError as error:
-            self.failure = error
-            raise
-
-    def info(self, path: str, **_: Any) -> dict[str, Any]:
-        return {"name": path, "size": self.size_, "type": "file"}
-
-    def glob(self, path: str, **_: Any) -> list[str]:
-        return [path]
-
-    def modified(self, _: str) -> datetime:
-        return datetime.fromtimestamp(0, UTC)  # the object is pinned by its entity tag
-
-    def _open(self, path: str, mode: str = "rb", **_: Any) -> AbstractBufferedFile:
-        file = AbstractBufferedFile(self, path, mode, cache_type="none", size=self.size_)
-        file.cache = self.cache
-        return file

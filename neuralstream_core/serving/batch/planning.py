@@ -7,19 +7,14 @@ from dataclasses import dataclass
 from typing import Final
 
 from neuralstream_core.errors import Conflict, Invalid, TooLarge
+from neuralstream_core.objects import Location, Objects
 from neuralstream_core.registry.allocation import BUCKETS, Allocation, allocation_in_force
 from neuralstream_core.registry.records import Signature, VersionRecord, VersionStatus
 from neuralstream_core.registry.registry import Registry, ServedModel
 from neuralstream_core.serving.answers import OutputReader
 from neuralstream_core.serving.batch.chunks import output_types
 from neuralstream_core.serving.batch.jobs import JobRecord, Jobs, Pins
-from neuralstream_core.serving.batch.locations import (
-    Buckets,
-    InputFormat,
-    Location,
-    Objects,
-    input_format,
-)
+from neuralstream_core.serving.batch.locations import Buckets, InputFormat, input_format
 from neuralstream_core.serving.batch.manifest import Chunk, JobFiles, JobPlan, PredictionType
 from neuralstream_core.serving.batch.rows import csv_header
 from neuralstream_core.serving.batch.splitting import (

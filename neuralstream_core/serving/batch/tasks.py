@@ -13,6 +13,7 @@ from typing import Any, Final, Literal
 from pydantic import Field
 
 from neuralstream_core.errors import NeuralStreamError, NotFound, Unavailable
+from neuralstream_core.objects import Location, Objects
 from neuralstream_core.registry.events import EventKind
 from neuralstream_core.registry.issuer import Issuer
 from neuralstream_core.registry.registry import Registry
@@ -25,13 +26,7 @@ from neuralstream_core.serving.batch.jobs import (
     JobStatus,
     Run,
 )
-from neuralstream_core.serving.batch.locations import (
-    FORMATS,
-    Buckets,
-    Location,
-    Objects,
-    input_format,
-)
+from neuralstream_core.serving.batch.locations import FORMATS, Buckets, input_format
 from neuralstream_core.serving.batch.manifest import (
     Chunk,
     ChunkResult,

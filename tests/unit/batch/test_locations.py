@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from neuralstream_core.errors import Invalid
-from neuralstream_core.serving.batch.locations import Buckets, Location, input_format
+from neuralstream_core.objects import Location
+from neuralstream_core.serving.batch.locations import Buckets, input_format
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from neuralstream_core.errors import Invalid, Unavailable
-from neuralstream_core.serving.batch.locations import Location, Objects
+from neuralstream_core.objects import Location, Objects
 from neuralstream_core.serving.batch.parquet import ParquetInput, write_parquet
 from neuralstream_core.serving.batch.rows import InputRows, InputSchema, parquet_rows
 

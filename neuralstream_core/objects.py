@@ -1,0 +1,152 @@
+"""Objects in S3 by their ``s3://`` location: read whole or by ranges, written all or nothing."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from neuralstream_core.errors import Conflict, Forbidden, Invalid, NotFound, Unavailable
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+__all__ = ["Location", "ObjectStat", "Objects"]
+
+_URI = re.compile(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])/(.*)", re.DOTALL)
+_MAX_KEY = 900
+"""Bytes; S3 allows 1024 and a job appends at most 124 of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """One object, or with a key that ends in ``/`` a folder."""
+
+    bucket: str
+    key: str
+
+    def __str__(self) -> str:
+        return f"s3://{self.bucket}/{self.key}"
+
+    def __truediv__(self, name: str) -> Location:
+        """The object ``name`` in this folder."""
+        base = self.key if not self.key or self.key.endswith("/") else self.key + "/"
+        return Location(self.bucket, base + name)
+
+    @classmethod
+    def parse(cls, uri: str, *, loc: str = "uri") -> Location:
+        """Read an ``s3://bucket/key`` URI.
+
+        Raises:
+            Invalid: not such a URI; ``loc`` names the field.
+        """
+        match = _URI.fullmatch(uri)
+        if match is None:
+            raise Invalid.at(loc, "must look like s3://bucket/key", code="invalid_location")
+        bucket, key = match.groups()
+        if len(key.encode("utf-8", "replace")) > _MAX_KEY:
+            raise Invalid.at(loc, f"the key may have at most {_MAX_KEY} bytes")
+        if any(ord(c) < 32 for c in key) or {".", ".."} & set(key.split("/")) or "//" in key:
+            raise Invalid.at(
+                loc, "the key may not hold control characters, `//`, `.` or `..` parts"
+            )
+        return cls(bucket, key)
+
+
+_BLOCK: Final = 1 << 20
+"""Bytes of one step of a streamed read."""
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectStat:
+    """Size in bytes and entity tag of an object: what a plan pins, so that every chunk reads the same."""
+
+    size: int
+    etag: str
+
+
+class Objects:
+    """Reads and writes objects.
+
+    Raises (every method):
+        NotFound: no such bucket or object.
+        Conflict: the object is no longer the one that ``etag`` names.
+        Forbidden: the function's role may not.
+        Unavailable: S3 cannot be reached or failed (``dependency="storage"``).
+    """
+
+    def __init__(self, client: S3Client) -> None:
+        self._client = client
+
+    def stat(self, at: Location) -> ObjectStat:
+        """Size and entity tag."""
+        answer = self._call("head_object", at)
+        return ObjectStat(answer["ContentLength"], answer["ETag"])
+
+    def read(self, at: Location) -> bytes:
+        """A whole small object, such as a manifest."""
+        return self._body(self._call("get_object", at)["Body"], at)
+
+    def stream(self, at: Location, start: int, end: int, etag: str) -> Iterator[bytes]:
+        """Bytes ``[start, end)`` in blocks of at most 1 MiB, without holding more than one."""
+        if end <= start:
+            return
+        answer = self._call("get_object", at, Range=f"bytes={start}-{end - 1}", IfMatch=etag)
+        body = answer["Body"]
+        left = end - start
+        while left:
+            block = self._body(body, at, min(_BLOCK, left))
+            if not block:
+                raise Unavailable(f"{at} ended early", dependency="storage")
+            left -= len(block)
+            yield block
+
+    def write(self, at: Location, data: bytes, content_type: str) -> str:
+        """Replace the object, all or nothing; S3 verifies the bytes. Returns their SHA-256 in hex."""
+        digest = hashlib.sha256(data)
+        self._call(
+            "put_object",
+            at,
+            Body=data,
+            ContentType=content_type,
+            ChecksumSHA256=base64.b64encode(digest.digest()).decode(),
+        )
+        return digest.hexdigest()
+
+    def _body(self, body: Any, at: Location, size: int | None = None) -> bytes:
+        from botocore.exceptions import BotoCoreError, HTTPClientError
+
+        try:
+            data: bytes = body.read() if size is None else body.read(size)
+        except (BotoCoreError, HTTPClientError, OSError) as error:
+            raise Unavailable(f"reading {at} broke off", dependency="storage") from error
+        return data
+
+    def _call(self, operation: str, at: Location, **request: Any) -> Any:
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        try:
+            return getattr(self._client, operation)(Bucket=at.bucket, Key=at.key, **request)
+        except ClientError as error:
+            raise _translate(error.response, at) from error
+        except BotoCoreError as error:
+            raise Unavailable(
+                f"S3 cannot be reached ({type(error).__name__})", dependency="storage"
+            ) from error
+
+
+def _translate(response: Any, at: Location) -> Exception:
+    code = str(response.get("Error", {}).get("Code", ""))
+    status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    if status == 404:
+        return NotFound(f"{at} does not exist", code="object_not_found")
+    if status in (412, 416):
+        return Conflict(
+            f"{at} was replaced while it was being read; try again", code="input_changed"
+        )
+    if status == 403:
+        return Forbidden(f"the function's role may not use {at}", code="storage_forbidden")
+    return Unavailable(f"S3 answered {code or status}", dependency="storage")
