@@ -33,7 +33,8 @@ def put_view(name: PathView, body: ViewSpec) -> Response[ViewAnswer]:
     """Create a feature view, or add features to it.
 
     Repeated with the same body it changes nothing. New features are appended and raise `schema_version`; to
-    remove one or change its dtype is answered with 409. `views` is not a name.
+    remove one or change its dtype is answered with 409. `views`, `request` and
+    `service` are not names.
     """
     view, created = feature_store(settings).catalog.put(name, body)
     return json_response(ViewAnswer.of(view), 201 if created else 200)

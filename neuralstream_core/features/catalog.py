@@ -151,8 +151,6 @@ class Catalog:
             Invalid: the name is reserved.
             Conflict: ``spec`` is not compatible with the view, or the view is being deleted.
         """
-        if name in RESERVED:
-            raise Invalid.at("path.name", f"{name} is a reserved name", code="reserved_name")
         key = view_key(self._namespace, name)
         for _ in range(_ATTEMPTS):
             item = self._table.get(*key)
@@ -170,6 +168,8 @@ class Catalog:
         raise Unavailable(f"view {name} changes too often", dependency="registry")
 
     def _create(self, name: str, spec: ViewSpec) -> FeatureView:
+        if name in RESERVED:
+            raise Invalid.at("path.name", f"{name} is a reserved name", code="reserved_name")
         now = from_micros(self._clock())
         view = FeatureView(
             name=name,

@@ -20,6 +20,7 @@ from pydantic import (
 )
 
 from neuralstream_core.errors import Conflict, FieldError, Invalid
+from neuralstream_core.features.references import REQUEST, SERVICE
 from neuralstream_core.features.values import Dtype, checker
 from neuralstream_core.types import MAX_NAME, Description, FeatureValue, Frozen, Name, Record, Tags
 
@@ -31,8 +32,9 @@ MAX_VECTOR: Final = 4096
 MAX_WIDTH: Final = 64 * 1024
 """Bytes of the fixed-width part of a row."""
 MAX_TTL: Final = 10 * 366 * 86_400
-RESERVED: Final = frozenset({"views"})
-"""View names that would collide with ``GET /features/views/{name}``."""
+RESERVED: Final = frozenset({"views", REQUEST, SERVICE})
+"""No names of new views: one would collide with ``GET /features/views/{name}``, the others with references
+to values of a request and to feature services."""
 
 Text = Annotated[str, StringConstraints(max_length=256)]
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final, Literal, Self
 from pydantic import BeforeValidator, Field, model_validator
 from pydantic import StringConstraints as Text
 
+from neuralstream_core.features.references import parse_feature
 from neuralstream_core.registry.lineage import Lineage
 from neuralstream_core.registry.records import Digest, FeatureRef, Format, Kind, MissingPolicy
 from neuralstream_core.types import (
@@ -93,8 +94,8 @@ class FeatureSpec(Frozen):
     @property
     def parts(self) -> tuple[str | None, str]:
         """View (``None`` for a request-time value) and feature."""
-        view, _, feature = self.feature.partition(":")
-        return (None if view == "request" else view), feature
+        found = parse_feature(self.feature)
+        return found.view, found.feature
 
 
 def _spec(value: Any) -> Any:

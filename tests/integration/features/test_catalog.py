@@ -135,9 +135,11 @@ def test_a_declaration_that_makes_no_sense_is_refused(functions: Any, wrong: Any
     assert reply.body["errors"]
 
 
-def test_views_is_a_reserved_name(catalog: Catalog) -> None:
-    with pytest.raises(Invalid):
-        catalog.put("views", spec("a"))
+@pytest.mark.parametrize("name", ["views", "request", "service"])
+def test_some_names_are_reserved(catalog: Catalog, name: str) -> None:
+    with pytest.raises(Invalid) as raised:
+        catalog.put(name, spec("a"))
+    assert raised.value.code == "reserved_name"
 
 
 def test_racing_changes_are_judged_one_after_another(table: Table, clock: Clock) -> None:
