@@ -44,7 +44,6 @@ __all__ = [
     "InferAnswer",
     "Job",
     "JobPage",
-    "JobRecord",
     "JobResult",
     "JobStatus",
     "Latency",
@@ -63,6 +62,7 @@ __all__ = [
     "OutputTensor",
     "Place",
     "PredictAnswer",
+    "PredictJob",
     "PredictedColumns",
     "PredictionStats",
     "Problem",
@@ -343,15 +343,6 @@ class JobResult(Answer):
     reasons: dict[str, int] = Field(default_factory=dict)
 
 
-class Progress(Answer):
-    """Chunks and rows that are done."""
-
-    chunks: int = 0
-    chunks_done: int = 0
-    rows: int = 0
-    failed: int = 0
-
-
 class Latency(Answer):
     """Milliseconds; percentiles within 1.1 %."""
 
@@ -424,6 +415,15 @@ class PredictAnswer(Answer):
     latency_ms: float
     features: dict[str, int | float | bool | str | list[float] | None] | None = None
     timestamp: datetime
+
+
+class Progress(Answer):
+    """Chunks and rows that are done."""
+
+    chunks: int = 0
+    chunks_done: int = 0
+    rows: int = 0
+    failed: int = 0
 
 
 class PredictionStats(Answer):
@@ -683,30 +683,6 @@ class RunAnswer(Answer):
     finished_at: datetime | None = None
 
 
-class JobRecord(Answer):
-    """One job as stored and answered."""
-
-    job_id: str
-    model: str
-    status: JobStatus
-    input: str
-    input_format: str | None
-    output: str
-    output_format: str
-    version: str | None = None
-    max_failed_fraction: float
-    allow_empty: bool = False
-    progress: Progress = Field(default_factory=Progress)
-    outcome: JobResult | None = None
-    failure: Failure | None = None
-    created_at: datetime
-    created_by: str
-    started_at: datetime | None = None
-    finished_at: datetime | None = None
-    schedule: str | None = None
-    scheduled_time: datetime | None = None
-
-
 class ModelMetadata(Answer):
     """What a model takes and gives."""
 
@@ -726,6 +702,31 @@ class Problem(Answer):
     detail: str
     code: str
     errors: list[Place] = Field(default_factory=list)
+
+
+class PredictJob(Answer):
+    """A job that predicts from a file of entities to files of predictions."""
+
+    job_id: str
+    kind: str = "predict"
+    status: JobStatus
+    progress: Progress = Field(default_factory=Progress)
+    failure: Failure | None = None
+    created_at: datetime
+    created_by: str
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    model: str
+    input: str
+    input_format: str | None
+    output: str
+    output_format: str
+    version: str | None = None
+    max_failed_fraction: float
+    allow_empty: bool = False
+    outcome: JobResult | None = None
+    schedule: str | None = None
+    scheduled_time: datetime | None = None
 
 
 class VersionStats(Answer):
@@ -884,7 +885,7 @@ class ScheduleAnswer(Answer):
 class JobPage(Answer):
     """Jobs, newest first."""
 
-    jobs: list[JobRecord]
+    jobs: list[PredictJob]
     next_token: str | None = None
 
 

@@ -47,7 +47,7 @@ from neuralstream_client.cures import cure_of
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from neuralstream_client.answers import JobRecord
+    from neuralstream_client.answers import PredictJob
     from neuralstream_client.writing import WriteReport
 
 __all__ = [
@@ -121,7 +121,7 @@ class JobFailed(NeuralStreamError):
         job: its record; ``job.failure`` has the code and the reason.
     """
 
-    def __init__(self, job: JobRecord) -> None:
+    def __init__(self, job: PredictJob) -> None:
         reason = f"{job.failure.code}: {job.failure.detail}" if job.failure else "no reason given"
         super().__init__(f"{job.job_id} failed: {reason}")
         self.job = job

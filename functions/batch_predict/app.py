@@ -15,7 +15,7 @@ from aws_lambda_powertools.event_handler.openapi.params import Path, Query
 from neuralstream_core.schedules.answers import ScheduleAnswer, ScheduleDeletion, SchedulesAnswer
 from neuralstream_core.schedules.records import ScheduleSpec
 from neuralstream_core.serving.batch.columns import BatchColumns
-from neuralstream_core.serving.batch.jobs import JobPage, JobRecord
+from neuralstream_core.serving.batch.records import PredictJob
 from neuralstream_core.serving.batch.requests import BatchAnswer, BatchBody, job_spec
 from neuralstream_core.serving.inference import ending_in
 from neuralstream_core.types import Name
@@ -23,12 +23,12 @@ from neuralstream_lambda.access import Scope
 from neuralstream_lambda.arguments import NextToken, PathModel
 from neuralstream_lambda.batch import (
     BatchSettings,
-    jobs,
     predict_rows,
     scheduling,
     submission,
     tasks,
 )
+from neuralstream_lambda.jobs import AnyJob, JobPage, jobs
 from neuralstream_lambda.logs import logger
 from neuralstream_lambda.resolver import Resolver, Response, answers, json_response, needs
 from neuralstream_lambda.tracing import traced
@@ -54,12 +54,12 @@ Limit: TypeAlias = Annotated[int, Query(ge=1, le=100, description="entries of a 
     "/predict/<model_name>/batch",
     tags=["batch_predict"],
     responses=answers(BatchAnswer | BatchColumns, {200: "a prediction or an error for each entity"})
-    | answers(JobRecord, {202: "the job was accepted; `Location` names it"}),
+    | answers(PredictJob, {202: "the job was accepted; `Location` names it"}),
     **needs(Scope.PREDICT, smaller_body=FILES, smaller_answer=FILES, idempotent=True),
 )
 def predict_batch(
     model_name: PathModel, body: BatchBody
-) -> Response[BatchAnswer | BatchColumns | JobRecord]:
+) -> Response[BatchAnswer | BatchColumns | PredictJob]:
     """Predict for many entities at once, or start a job from file to file.
 
     With `entity_ids` (at most 1000) the predictions are in the answer, in the order of the request; a row
@@ -84,16 +84,17 @@ def predict_batch(
     **needs(Scope.PREDICT, smaller_answer="ask for a smaller page with limit"),
 )
 def list_jobs(limit: Limit = 50, next_token: NextToken = None) -> JobPage:
-    """List batch jobs, the newest first.
+    """List jobs of every kind, the newest first.
 
     Those of the caller's key; with the scope `monitoring` those of every key.
     """
-    return jobs(settings).list(owner=app.caller.jobs_of, limit=limit, token=next_token)
+    page = jobs(settings).list(owner=app.caller.jobs_of, limit=limit, token=next_token)
+    return JobPage(jobs=list(page.jobs), next_token=page.next_token)
 
 
 @app.get("/jobs/<job_id>", tags=["batch_predict"], **needs(Scope.PREDICT))
-def get_job(job_id: JobId) -> JobRecord:
-    """Get a batch job.
+def get_job(job_id: JobId) -> AnyJob:
+    """Get a job of any kind.
 
     Its status, progress, counts, output and failures. Another key's job is answered with 404, unless the
     key has the scope `monitoring`.

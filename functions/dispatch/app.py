@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from neuralstream_core.jobs.records import JobKind
 from neuralstream_core.settings import TableSettings
 from neuralstream_core.table import unmarshal
 from neuralstream_core.time import system_clock
@@ -41,6 +42,11 @@ class Settings(TableSettings):
 
 
 settings = Settings.from_env(os.environ)
+
+_MACHINES: Mapping[str, str] = {
+    JobKind.PREDICT: settings.state_machine_arn,
+}
+"""The state machine of each kind of job."""
 
 
 @traced("dispatch")
@@ -82,11 +88,18 @@ def _deliver(record: Mapping[str, Any]) -> None:
 
 
 def _start_job(message: Mapping[str, Any]) -> None:
-    """One execution a job: its name is the job's, so a second start finds the first."""
+    """One execution a job: its name is the job's, so a second start finds the first.
+
+    Raises:
+        LookupError: no state machine does jobs of this kind.
+    """
+    kind = message.get("job", JobKind.PREDICT)  # a release that knew one kind did not name it
+    if kind not in _MACHINES:
+        raise LookupError(f"nobody does a {kind}")
     states = states_client()
     try:
         states.start_execution(
-            stateMachineArn=settings.state_machine_arn,
+            stateMachineArn=_MACHINES[kind],
             name=message["job_id"],
             input=json.dumps({"job_id": message["job_id"]}),
         )

@@ -9,7 +9,7 @@ from typing import Final, Literal, TypeAlias
 import anyio
 
 from neuralstream_client._async.transport import AsyncTransport
-from neuralstream_client.answers import JobRecord
+from neuralstream_client.answers import PredictJob
 from neuralstream_client.call import Call, path
 from neuralstream_client.errors import JobFailed, WaitTimeout
 from neuralstream_client.progress import Progress, reporting
@@ -42,7 +42,7 @@ class AsyncJobs:
         max_failed_fraction: float | None = None,
         allow_empty: bool = False,
         idempotency_key: str | None = None,
-    ) -> JobRecord:
+    ) -> PredictJob:
         """Start a job and return at once.
 
         Args:
@@ -73,28 +73,28 @@ class AsyncJobs:
         call = Call.once(
             "POST", path("/predict/{}/batch", model), body=given, idempotency_key=idempotency_key
         )
-        return await self._transport.fetch(JobRecord, call)
+        return await self._transport.fetch(PredictJob, call)
 
-    async def get(self, job_id: str) -> JobRecord:
+    async def get(self, job_id: str) -> PredictJob:
         """One job with its progress.
 
         Raises:
             NotFound: there is none of this id among the key's jobs.
         """
-        return await self._transport.fetch(JobRecord, Call.of("GET", path("/jobs/{}", job_id)))
+        return await self._transport.fetch(PredictJob, Call.of("GET", path("/jobs/{}", job_id)))
 
-    def list(self, *, page_size: int = 50) -> AsyncIterator[JobRecord]:
+    def list(self, *, page_size: int = 50) -> AsyncIterator[PredictJob]:
         """All jobs, the newest first."""
-        return self._transport.pages("/jobs", "jobs", JobRecord, {"limit": page_size})
+        return self._transport.pages("/jobs", "jobs", PredictJob, {"limit": page_size})
 
     async def wait(
         self,
-        job: JobRecord | str,
+        job: PredictJob | str,
         *,
         timeout: float | None = None,  # noqa: ASYNC109 - of the job, which goes on
         poll_seconds: float = 5.0,
         progress: Progress = False,
-    ) -> JobRecord:
+    ) -> PredictJob:
         """Wait until a job is done.
 
         Args:
@@ -140,7 +140,7 @@ class AsyncJobs:
         timeout: float | None = None,  # noqa: ASYNC109 - of the job, which goes on
         poll_seconds: float = 5.0,
         progress: Progress = False,
-    ) -> JobRecord:
+    ) -> PredictJob:
         """Start a job and wait until it is done; arguments and errors are those of `submit` and `wait`."""
         job = await self.submit(
             model,

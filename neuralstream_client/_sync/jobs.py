@@ -8,7 +8,7 @@ from time import monotonic
 from typing import Final, Literal, TypeAlias
 
 from neuralstream_client._sync.transport import Transport
-from neuralstream_client.answers import JobRecord
+from neuralstream_client.answers import PredictJob
 from neuralstream_client.call import Call, path
 from neuralstream_client.errors import JobFailed, WaitTimeout
 from neuralstream_client.progress import Progress, reporting
@@ -41,7 +41,7 @@ class Jobs:
         max_failed_fraction: float | None = None,
         allow_empty: bool = False,
         idempotency_key: str | None = None,
-    ) -> JobRecord:
+    ) -> PredictJob:
         """Start a job and return at once.
 
         Args:
@@ -72,28 +72,28 @@ class Jobs:
         call = Call.once(
             "POST", path("/predict/{}/batch", model), body=given, idempotency_key=idempotency_key
         )
-        return self._transport.fetch(JobRecord, call)
+        return self._transport.fetch(PredictJob, call)
 
-    def get(self, job_id: str) -> JobRecord:
+    def get(self, job_id: str) -> PredictJob:
         """One job with its progress.
 
         Raises:
             NotFound: there is none of this id among the key's jobs.
         """
-        return self._transport.fetch(JobRecord, Call.of("GET", path("/jobs/{}", job_id)))
+        return self._transport.fetch(PredictJob, Call.of("GET", path("/jobs/{}", job_id)))
 
-    def list(self, *, page_size: int = 50) -> Iterator[JobRecord]:
+    def list(self, *, page_size: int = 50) -> Iterator[PredictJob]:
         """All jobs, the newest first."""
-        return self._transport.pages("/jobs", "jobs", JobRecord, {"limit": page_size})
+        return self._transport.pages("/jobs", "jobs", PredictJob, {"limit": page_size})
 
     def wait(
         self,
-        job: JobRecord | str,
+        job: PredictJob | str,
         *,
         timeout: float | None = None,
         poll_seconds: float = 5.0,
         progress: Progress = False,
-    ) -> JobRecord:
+    ) -> PredictJob:
         """Wait until a job is done.
 
         Args:
@@ -139,7 +139,7 @@ class Jobs:
         timeout: float | None = None,
         poll_seconds: float = 5.0,
         progress: Progress = False,
-    ) -> JobRecord:
+    ) -> PredictJob:
         """Start a job and wait until it is done; arguments and errors are those of `submit` and `wait`."""
         job = self.submit(
             model,

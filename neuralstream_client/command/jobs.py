@@ -9,7 +9,7 @@ import typer
 
 from neuralstream_client import NeuralStream
 from neuralstream_client._sync.jobs import InputFormat, OutputFormat
-from neuralstream_client.answers import JobRecord
+from neuralstream_client.answers import PredictJob
 from neuralstream_client.command.output import bar, moment, notes, table
 from neuralstream_client.command.running import Shown, command
 
@@ -61,6 +61,7 @@ def _list(
     rows = (
         [
             one.job_id,
+            one.kind,
             one.model,
             one.status,
             one.progress.rows,
@@ -69,7 +70,7 @@ def _list(
         ]
         for one in jobs
     )
-    columns = ("job", "model", "status", "rows", "failed", "created")
+    columns = ("job", "kind", "model", "status", "rows", "failed", "created")
     return Shown({"jobs": jobs}, [table(columns, rows, right=("rows", "failed"))])
 
 
@@ -86,7 +87,7 @@ def _watch(
         return _one(ns.jobs.wait(job_id, timeout=timeout, progress=progress))
 
 
-def _one(job: JobRecord) -> Shown:
+def _one(job: PredictJob) -> Shown:
     lines = [
         f"{job.job_id} is {job.status}: {job.progress.rows} rows, {job.progress.failed} failed"
     ]

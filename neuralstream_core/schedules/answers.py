@@ -6,8 +6,9 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, Field
 
+from neuralstream_core.jobs.records import Failure, JobStatus
 from neuralstream_core.schedules.records import ScheduleRecord, locations
-from neuralstream_core.serving.batch.jobs import Failure, JobRecord, JobStatus
+from neuralstream_core.serving.batch.records import PredictJob
 from neuralstream_core.serving.batch.requests import JobSpec
 from neuralstream_core.time import Micros, from_micros
 from neuralstream_core.types import NEXT_PAGE, Name, UtcTime
@@ -26,7 +27,7 @@ class RunAnswer(BaseModel):
     finished_at: UtcTime | None = Field(default=None, description="UTC; null until it is finished")
 
     @classmethod
-    def of(cls, job: JobRecord) -> Self:
+    def of(cls, job: PredictJob) -> Self:
         """The run of a job that a schedule asked for."""
         return cls(
             scheduled_time=job.scheduled_time or job.created_at,
@@ -74,7 +75,7 @@ class ScheduleAnswer(JobSpec):
 
     @classmethod
     def of(
-        cls, schedule: ScheduleRecord, jobs: list[JobRecord], now: Micros, *, brief: bool = False
+        cls, schedule: ScheduleRecord, jobs: list[PredictJob], now: Micros, *, brief: bool = False
     ) -> Self:
         """The answer at ``now``; ``jobs`` are those of the last runs, newest first.
 

@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from neuralstream_core.errors import Invalid
+from neuralstream_core.jobs.records import Run
 from neuralstream_core.registry.registry import Registry
 from neuralstream_core.schedules.answers import ScheduleAnswer, SchedulesAnswer
 from neuralstream_core.schedules.records import ScheduleRecord, ScheduleSpec, locations
 from neuralstream_core.schedules.recurrence import parse
 from neuralstream_core.schedules.store import Schedules
-from neuralstream_core.serving.batch.jobs import JobRecord, Jobs, Run
 from neuralstream_core.serving.batch.locations import Buckets, input_format
+from neuralstream_core.serving.batch.records import PredictJob, PredictJobs
 from neuralstream_core.serving.batch.requests import JobSpec, ScheduledJob
 from neuralstream_core.serving.batch.tasks import Submission
 from neuralstream_core.time import Clock, to_micros
@@ -36,7 +37,7 @@ class Scheduling:
     def __init__(
         self,
         schedules: Schedules,
-        jobs: Jobs,
+        jobs: PredictJobs,
         submission: Submission,
         registry: Registry,
         buckets: Buckets,
@@ -88,7 +89,7 @@ class Scheduling:
             next_token=page.next_token,
         )
 
-    def start(self, event: Mapping[str, Any]) -> JobRecord | None:
+    def start(self, event: Mapping[str, Any]) -> PredictJob | None:
         """Start the job of a delivery (a `ScheduledJob`), once however often it is delivered.
 
         A job that is refused is stored as failed with the reason. A schedule that was deleted or disabled

@@ -14,7 +14,7 @@ from neuralstream_core.serving.batch.locations import Buckets
 from neuralstream_core.serving.batch.manifest import Chunk
 from neuralstream_core.serving.batch.rows import InputRows
 from neuralstream_core.serving.predictions import PredictionColumns
-from neuralstream_lambda.batch import BatchSettings, jobs, predictor
+from neuralstream_lambda.batch import BatchSettings, predict_jobs, predictor
 from neuralstream_lambda.wiring import s3_client
 
 
@@ -36,7 +36,7 @@ def main() -> None:
     order = json.loads(sys.stdin.readline())
     settings = BatchSettings.model_validate(order["settings"])
     worker = ChunkWorker(
-        jobs(settings),
+        predict_jobs(settings),
         Objects(s3_client()),
         Buckets(settings.data_bucket),
         settings.data_bucket,

@@ -19,12 +19,13 @@ from neuralstream_core.registry.issuer import Issuer, countdown
 from neuralstream_core.registry.registrar import Registrar
 from neuralstream_core.registry.registration import Registration
 from neuralstream_core.registry.registry import Registry
-from neuralstream_core.serving.batch.jobs import JobRecord
+from neuralstream_core.serving.batch.records import PredictJob
 from neuralstream_core.serving.batch.requests import JobSpec
 from neuralstream_core.settings import RedisSettings
 from neuralstream_core.table import Table
 from neuralstream_core.time import system_clock
-from neuralstream_lambda.batch import BatchSettings, jobs, submission, tasks
+from neuralstream_lambda.batch import BatchSettings, submission, tasks
+from neuralstream_lambda.jobs import jobs
 from tests.support.registering import InProcess, NoProfiles
 
 if TYPE_CHECKING:
@@ -109,7 +110,7 @@ class JobHouse:
         listed = self.s3.list_objects_v2(Bucket=self.settings.data_bucket, Prefix=prefix)
         return sorted(entry["Key"] for entry in listed.get("Contents", []))
 
-    def submit(self, source: str, model: str = "sum", **more: Any) -> JobRecord:
+    def submit(self, source: str, model: str = "sum", **more: Any) -> PredictJob:
         spec = {
             "model": model,
             "input": source,
@@ -125,7 +126,7 @@ class JobHouse:
         found: list[Any] = json.loads(self.get(f"s3://{planned['bucket']}/{planned['key']}"))
         return found
 
-    def run(self, source: str, model: str = "sum", **more: Any) -> JobRecord:
+    def run(self, source: str, model: str = "sum", **more: Any) -> PredictJob:
         """Submit a job and do all of its tasks, as the state machine does."""
         job = self.submit(source, model, **more)
         planned = self.task("plan", job.job_id)
@@ -134,20 +135,20 @@ class JobHouse:
         self.task("finish", job.job_id)
         return self.job(job.job_id)
 
-    def job(self, job_id: str) -> JobRecord:
+    def job(self, job_id: str) -> PredictJob:
         return jobs(self.settings).get(job_id)
 
-    def manifest(self, job: JobRecord) -> Any:
+    def manifest(self, job: PredictJob) -> Any:
         assert job.outcome is not None
         assert job.outcome.manifest is not None
         return json.loads(self.get(job.outcome.manifest))
 
-    def rows(self, job: JobRecord) -> list[Any]:
+    def rows(self, job: PredictJob) -> list[Any]:
         """Output rows of a JSONL job, in manifest order."""
         parts = [self.get(part["uri"]) for part in self.manifest(job)["parts"]]
         return [json.loads(line) for part in parts for line in part.splitlines()]
 
-    def errors(self, job: JobRecord) -> list[Any]:
+    def errors(self, job: PredictJob) -> list[Any]:
         parts = [self.get(part["uri"]) for part in self.manifest(job)["errors"]]
         return [json.loads(line) for part in parts for line in part.splitlines()]
 

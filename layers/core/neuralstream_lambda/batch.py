@@ -8,26 +8,30 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
+from neuralstream_core.jobs.records import JobKind
+from neuralstream_core.jobs.store import Jobs
 from neuralstream_core.objects import Objects
 from neuralstream_core.registry.registry import Registry
 from neuralstream_core.serving.batch.columns import columns_json
-from neuralstream_core.serving.batch.jobs import Jobs
 from neuralstream_core.serving.batch.locations import Buckets
+from neuralstream_core.serving.batch.records import PredictJob
 from neuralstream_core.serving.batch.requests import BatchBody, batch_json
 from neuralstream_core.time import system_clock
+from neuralstream_lambda.jobs import jobs
 from neuralstream_lambda.serving import ServingSettings, engine, recorder
 from neuralstream_lambda.wiring import redis_port, s3_client, serving_table, table
 
 if TYPE_CHECKING:
     from neuralstream_core.features.catalog import Catalog
+    from neuralstream_core.jobs.tasks import TaskRunner
     from neuralstream_core.schedules.scheduling import Scheduling
     from neuralstream_core.serving.batch.chunks import Predictor
-    from neuralstream_core.serving.batch.jobs import Pins
-    from neuralstream_core.serving.batch.tasks import Submission, TaskRunner
+    from neuralstream_core.serving.batch.records import Pins, PredictJobs
+    from neuralstream_core.serving.batch.tasks import PredictWork, Submission
 
 __all__ = [
     "BatchSettings",
-    "jobs",
+    "predict_jobs",
     "predict_rows",
     "predictor",
     "scheduling",
@@ -69,9 +73,10 @@ def predict_rows(settings: BatchSettings, model: str, body: BatchBody) -> str:
 
 
 @cache
-def jobs(settings: BatchSettings) -> Jobs:
-    """The job records."""
-    return Jobs(table(settings), settings.namespace, system_clock)
+def predict_jobs(settings: BatchSettings) -> PredictJobs:
+    """The records of prediction jobs."""
+    kinds = {JobKind.PREDICT: PredictJob}
+    return Jobs(table(settings), settings.namespace, system_clock, kinds)
 
 
 def predictor(settings: BatchSettings, model: str, pins: Pins) -> Predictor:
@@ -90,7 +95,9 @@ def submission(settings: BatchSettings) -> Submission:
     """What accepts jobs."""
     from neuralstream_core.serving.batch.tasks import Submission
 
-    return Submission(jobs(settings), Objects(s3_client()), settings.buckets, _registry(settings))
+    return Submission(
+        predict_jobs(settings), Objects(s3_client()), settings.buckets, _registry(settings)
+    )
 
 
 @cache
@@ -101,7 +108,7 @@ def scheduling(settings: BatchSettings) -> Scheduling:
 
     return Scheduling(
         Schedules(table(settings), settings.namespace, system_clock),
-        jobs(settings),
+        predict_jobs(settings),
         submission(settings),
         _registry(settings),
         settings.buckets,
@@ -112,14 +119,21 @@ def scheduling(settings: BatchSettings) -> Scheduling:
 @cache
 def tasks(settings: BatchSettings) -> TaskRunner:
     """What runs the tasks of jobs."""
+    from neuralstream_core.jobs.tasks import TaskRunner
+
+    works = {JobKind.PREDICT: partial(_predict_work, settings)}
+    return TaskRunner(jobs(settings), works, settings.batch_concurrency)
+
+
+@cache
+def _predict_work(settings: BatchSettings) -> PredictWork:
     from neuralstream_core.serving.batch.chunks import ChunkWorker
     from neuralstream_core.serving.batch.planning import Planner
-    from neuralstream_core.serving.batch.tasks import Finisher, TaskRunner
+    from neuralstream_core.serving.batch.tasks import Finisher, PredictWork
 
-    records, objects = jobs(settings), Objects(s3_client())
+    records, objects = predict_jobs(settings), Objects(s3_client())
     buckets, bucket, registry = settings.buckets, settings.data_bucket, _registry(settings)
-    return TaskRunner(
-        records,
+    return PredictWork(
         Planner(
             records,
             objects,
@@ -131,7 +145,6 @@ def tasks(settings: BatchSettings) -> TaskRunner:
         ),
         ChunkWorker(records, objects, buckets, bucket, partial(predictor, settings)),
         Finisher(records, objects, bucket, registry),
-        settings.batch_concurrency,
     )
 
 

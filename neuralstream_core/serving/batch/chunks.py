@@ -23,7 +23,6 @@ from neuralstream_core.monitoring.observation import AnyObservation, Recorder, R
 from neuralstream_core.objects import Location, Objects
 from neuralstream_core.registry.allocation import BUCKETS
 from neuralstream_core.registry.registry import ServedModel
-from neuralstream_core.serving.batch.jobs import Jobs, Pins
 from neuralstream_core.serving.batch.locations import Buckets, OutputFormat
 from neuralstream_core.serving.batch.manifest import (
     Chunk,
@@ -32,6 +31,7 @@ from neuralstream_core.serving.batch.manifest import (
     JobPlan,
     PredictionType,
 )
+from neuralstream_core.serving.batch.records import Pins, PredictJobs
 from neuralstream_core.serving.batch.rows import (
     SLICE,
     InputRows,
@@ -80,7 +80,7 @@ class ChunkWorker:
         predictor: makes the `Predictor` of a model, once per task.
     """
 
-    jobs: Jobs
+    jobs: PredictJobs
     objects: Objects
     buckets: Buckets
     data_bucket: str

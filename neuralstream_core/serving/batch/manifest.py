@@ -16,8 +16,12 @@ from pydantic import AwareDatetime, Field, TypeAdapter
 
 from neuralstream_core.errors import Forbidden, NotFound
 from neuralstream_core.objects import Location, Objects
-from neuralstream_core.serving.batch.jobs import Pins
-from neuralstream_core.serving.batch.locations import WORK, InputFormat, OutputFormat
+from neuralstream_core.serving.batch.locations import (
+    WORK,
+    InputFormat,
+    OutputFormat,
+)
+from neuralstream_core.serving.batch.records import Pins
 from neuralstream_core.types import Record, VersionName
 
 __all__ = [

@@ -13,9 +13,13 @@ from neuralstream_core.registry.records import Signature, VersionRecord, Version
 from neuralstream_core.registry.registry import Registry, ServedModel
 from neuralstream_core.serving.answers import OutputReader
 from neuralstream_core.serving.batch.chunks import output_types
-from neuralstream_core.serving.batch.jobs import JobRecord, Jobs, Pins
-from neuralstream_core.serving.batch.locations import Buckets, InputFormat, input_format
+from neuralstream_core.serving.batch.locations import (
+    Buckets,
+    InputFormat,
+    input_format,
+)
 from neuralstream_core.serving.batch.manifest import Chunk, JobFiles, JobPlan, PredictionType
+from neuralstream_core.serving.batch.records import Pins, PredictJob, PredictJobs
 from neuralstream_core.serving.batch.rows import csv_header
 from neuralstream_core.serving.batch.splitting import (
     CHUNK_ROWS,
@@ -71,7 +75,7 @@ class Planner:
         keys_of: the entity keys of a feature view.
     """
 
-    jobs: Jobs
+    jobs: PredictJobs
     objects: Objects
     buckets: Buckets
     data_bucket: str
@@ -133,7 +137,7 @@ class Planner:
         return len(chunks), files.chunk_list
 
     def _plan_of(
-        self, job: JobRecord, kind: InputFormat, pins: Pins, versions: Iterable[VersionRecord]
+        self, job: PredictJob, kind: InputFormat, pins: Pins, versions: Iterable[VersionRecord]
     ) -> JobPlan:
         versions = list(versions)
         refs = [ref for version in versions for ref in version.features]

@@ -1,32 +1,28 @@
-"""What a function does for jobs: accept them and run their tasks, the last of which completes the output."""
+"""What a function does for prediction jobs: accept them and run their tasks, the last of which completes the
+output."""
 
 from __future__ import annotations
 
-import json
 import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Final, Literal
-
-from pydantic import Field
+from typing import Any, Final
 
 from neuralstream_core.errors import NeuralStreamError, NotFound, Unavailable
+from neuralstream_core.jobs.records import Failure, JobStatus, Run
+from neuralstream_core.jobs.tasks import ChunkCounts, Planned
 from neuralstream_core.objects import Location, Objects
 from neuralstream_core.registry.events import EventKind
 from neuralstream_core.registry.issuer import Issuer
 from neuralstream_core.registry.registry import Registry
 from neuralstream_core.serving.batch.chunks import ChunkWorker
-from neuralstream_core.serving.batch.jobs import (
-    Failure,
-    JobRecord,
-    JobResult,
-    Jobs,
-    JobStatus,
-    Run,
+from neuralstream_core.serving.batch.locations import (
+    FORMATS,
+    Buckets,
+    input_format,
 )
-from neuralstream_core.serving.batch.locations import FORMATS, Buckets, input_format
 from neuralstream_core.serving.batch.manifest import (
     Chunk,
     ChunkResult,
@@ -35,11 +31,11 @@ from neuralstream_core.serving.batch.manifest import (
     Manifest,
 )
 from neuralstream_core.serving.batch.planning import Planner, served
+from neuralstream_core.serving.batch.records import JobResult, PredictJob, PredictJobs, new_job
 from neuralstream_core.serving.batch.requests import JobSpec
 from neuralstream_core.time import from_micros
-from neuralstream_core.types import Record
 
-__all__ = ["Finisher", "JobTask", "Submission", "TaskRunner"]
+__all__ = ["Finisher", "PredictWork", "Submission"]
 
 _READERS: Final = 8
 """Chunk results that are read at once."""
@@ -52,14 +48,14 @@ _log = logging.getLogger("neuralstream.batch")
 class Submission:
     """Accepts jobs."""
 
-    jobs: Jobs
+    jobs: PredictJobs
     objects: Objects
     buckets: Buckets
     registry: Registry
 
     def submit(
         self, spec: JobSpec, actor: str, *, key: str | None = None, run: Run | None = None
-    ) -> JobRecord:
+    ) -> PredictJob:
         """Accept a job; arguments as `Jobs.submit`.
 
         Raises:
@@ -72,11 +68,11 @@ class Submission:
         kind = input_format(source, spec.input_format)
         served(self.registry, spec.model, spec.version)
         self.objects.stat(source)
-        return self.jobs.submit(spec, kind, actor, key=key, run=run)
+        return self.jobs.submit(new_job(spec, kind), actor, key=key, run=run)
 
     def submit_scheduled(
         self, spec: JobSpec, actor: str, *, key: str | None = None, run: Run | None = None
-    ) -> JobRecord:
+    ) -> PredictJob:
         """Accept the job of a schedule. One that `submit` refuses is stored as failed with its reason.
 
         Raises:
@@ -92,7 +88,7 @@ class Submission:
                 raise
             kind = spec.input_format or FORMATS.get(spec.input.rpartition(".")[2].lower())
             refused = Failure(code=error.code, detail=error.detail)
-            job = self.jobs.submit(spec, kind, actor, key=key, run=run, refused=refused)
+            job = self.jobs.submit(new_job(spec, kind), actor, key=key, run=run, refused=refused)
             if job.failure is not None:  # an earlier delivery may have started it
                 _tell(self.registry, job)
             return job
@@ -102,12 +98,12 @@ class Submission:
 class Finisher:
     """Ends jobs."""
 
-    jobs: Jobs
+    jobs: PredictJobs
     objects: Objects
     data_bucket: str
     registry: Registry
 
-    def finish(self, job_id: str) -> JobRecord:
+    def finish(self, job_id: str) -> PredictJob:
         """Complete the job's output, or fail the job when it has no rows or too many of them failed.
 
         Raises:
@@ -132,130 +128,40 @@ class Finisher:
         )
         return self._end(job_id, result, failure)
 
-    def fail(self, job_id: str, failure: Failure) -> JobRecord:
+    def fail(self, job_id: str, failure: Failure) -> PredictJob:
         """Fail the job. A job that has ended stays as it is."""
         return self._end(job_id, None, failure)
 
-    def _end(self, job_id: str, result: JobResult | None, failure: Failure | None) -> JobRecord:
+    def _end(self, job_id: str, result: JobResult | None, failure: Failure | None) -> PredictJob:
         job = self.jobs.finish(job_id, result, failure)
         _tell(self.registry, job)
         return job
 
 
-class JobTask(Record):
-    """What the state machine asks for."""
-
-    task: Literal["plan", "chunk", "finish", "fail"]
-    job_id: str
-    chunk: Chunk | None = None
-    error: Mapping[str, Any] = Field(default_factory=dict)
-    """Of a ``fail``: Step Functions' ``Error`` and ``Cause``."""
-
-
 @dataclass(frozen=True, slots=True)
-class TaskRunner:
-    """Runs the tasks of jobs.
+class PredictWork:
+    """The tasks of prediction jobs."""
 
-    Attributes:
-        concurrency: chunks of one job that the state machine runs at once.
-    """
-
-    jobs: Jobs
     planner: Planner
     worker: ChunkWorker
     finisher: Finisher
-    concurrency: int
 
-    def run(self, event: Mapping[str, Any]) -> dict[str, Any]:
-        """Run one task.
+    def plan(self, job_id: str) -> Planned:
+        chunks, listed = self.planner.plan(job_id)
+        return Planned(chunks, listed.bucket, listed.key)
 
-        An error that the caller's model, input or output causes fails the job, with its reason in the record,
-        and the task succeeds: it must count neither as an error of the function nor fail the execution.
+    def chunk(self, job_id: str, chunk: Mapping[str, Any]) -> ChunkCounts:
+        result = self.worker.run(job_id, Chunk.model_validate(chunk))
+        return ChunkCounts(result.chunk, result.rows, result.failed)
 
-        Args:
-            event: a `JobTask`, or EventBridge's "Step Functions Execution Status Change".
+    def finish(self, job_id: str) -> PredictJob:
+        return self.finisher.finish(job_id)
 
-        Returns:
-            What the state machine reads next.
-
-        Raises:
-            Unavailable: a dependency is down; try again.
-            NotFound: no such job.
-            Exception: a defect.
-        """
-        if event.get("source") == "aws.states":
-            event = _ended(event)
-        task = JobTask.model_validate(event)
-        try:
-            return self._run(task)
-        except Unavailable:
-            raise
-        except NeuralStreamError as error:
-            if task.task == "fail":
-                raise
-            failure = Failure(code=error.code, detail=error.detail)
-            return _answer(self.finisher.fail(task.job_id, failure))
-
-    def _run(self, task: JobTask) -> dict[str, Any]:
-        match task.task:
-            case "plan":
-                chunks, listed = self.planner.plan(task.job_id)
-                return {
-                    "job_id": task.job_id,
-                    "status": JobStatus.RUNNING,
-                    "chunks": chunks,
-                    "bucket": listed.bucket,
-                    "key": listed.key,
-                    "concurrency": self.concurrency,
-                }
-            case "chunk":
-                if task.chunk is None:
-                    raise ValueError("a chunk task without its chunk")
-                job = self.jobs.get(task.job_id)
-                if job.status.done:  # another chunk has failed the job
-                    return _answer(job)
-                result = self.worker.run(task.job_id, task.chunk)
-                return {"chunk": result.chunk, "rows": result.rows, "failed": result.failed}
-            case "finish":
-                return _answer(self.finisher.finish(task.job_id))
-            case "fail":
-                return _answer(self.finisher.fail(task.job_id, _failure(task.error)))
+    def fail(self, job_id: str, failure: Failure) -> PredictJob:
+        return self.finisher.fail(job_id, failure)
 
 
-def _ended(event: Mapping[str, Any]) -> dict[str, Any]:
-    """The task for an execution that was stopped, timed out or could not run its own failure path."""
-    detail = event["detail"]
-    status = str(detail["status"])
-    cause = detail.get("cause") or f"the state machine's execution ended as {status}"
-    error = {"Error": detail.get("error") or f"execution_{status.lower()}", "Cause": cause}
-    return {"task": "fail", "job_id": detail["name"], "error": error}
-
-
-def _answer(job: JobRecord) -> dict[str, Any]:
-    """A job's status, with the fields of a plan's answer: the state machine reads both by one path."""
-    return {
-        "job_id": job.job_id,
-        "status": job.status,
-        "chunks": 0,
-        "bucket": "",
-        "key": "",
-        "concurrency": 1,
-        "error": "" if job.failure is None else job.failure.code,
-        "cause": "" if job.failure is None else job.failure.detail,
-    }
-
-
-def _failure(error: Mapping[str, Any]) -> Failure:
-    """What Step Functions caught; a Lambda error's cause is JSON with ``errorMessage``."""
-    cause = str(error.get("Cause", ""))
-    try:
-        detail = str(json.loads(cause).get("errorMessage") or cause)
-    except (ValueError, AttributeError):
-        detail = cause
-    return Failure(code=str(error.get("Error") or "failed"), detail=detail or "a task failed")
-
-
-def _tell(registry: Registry, job: JobRecord) -> None:
+def _tell(registry: Registry, job: PredictJob) -> None:
     """Write the end of a job into the history of its model, once however often it is called.
 
     A model that was deleted meanwhile is logged; the job stays as it is.
@@ -298,7 +204,7 @@ def _manifest(plan: JobPlan, results: Sequence[ChunkResult]) -> Manifest:
     )
 
 
-def _verdict(manifest: Manifest, job: JobRecord) -> Failure | None:
+def _verdict(manifest: Manifest, job: PredictJob) -> Failure | None:
     """Why the job failed, if it did."""
     if not manifest.rows and not job.allow_empty:
         # usually the export that made the input has failed

@@ -318,4 +318,8 @@ def test_a_schedule_starts_the_same_job(job_house: JobHouse, function: Function)
     assert answer["status"] == "PENDING"
     item = job_house.table.get(f"JOB#jobs#{answer['job_id']}", "JOB")
     assert item is not None
-    assert item["outbox"] == {"kind": "start_job", "job_id": answer["job_id"]}
+    assert item["outbox"] == {
+        "kind": "start_job",
+        "job_id": answer["job_id"],
+        "job": "predict",
+    }

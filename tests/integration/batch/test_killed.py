@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
-from neuralstream_core.serving.batch.jobs import JobRecord
+from neuralstream_core.serving.batch.records import PredictJob
 from tests.support.jobs import JobHouse
 
 ROOT = Path(__file__).parents[3]
 
 
-def killed_at(house: JobHouse, job: JobRecord, chunk: Any, slices: int) -> None:
+def killed_at(house: JobHouse, job: PredictJob, chunk: Any, slices: int) -> None:
     """Run a chunk in a process and SIGKILL it once it has begun so many slices."""
     worker = subprocess.Popen(
         [sys.executable, "-m", "tests.support.batch_worker"],
@@ -43,7 +43,7 @@ def killed_at(house: JobHouse, job: JobRecord, chunk: Any, slices: int) -> None:
     assert worker.returncode == -9
 
 
-def outputs(house: JobHouse, job: JobRecord) -> dict[str, bytes]:
+def outputs(house: JobHouse, job: PredictJob) -> dict[str, bytes]:
     """Every file below the job's output by its relative name."""
     bucket = house.settings.data_bucket
     prefix = job.output.removeprefix(f"s3://{bucket}/")

@@ -93,6 +93,15 @@ def test_an_unknown_kind_is_not_taken_for_delivered(dispatch: ModuleType) -> Non
     assert deliver(dispatch, record(7, {"kind": "no_such"})) == ["7"]
 
 
+def test_a_job_of_a_kind_that_no_state_machine_does_is_not_taken_for_started(
+    outside: Outside, dispatch: ModuleType
+) -> None:
+    unknown = record(1, {"kind": "start_job", "job_id": "job-x", "job": "no_such"})
+    named = record(2, {"kind": "start_job", "job_id": "job-a", "job": "predict"})
+    assert deliver(dispatch, unknown, named) == ["1"]
+    assert outside.executions() == ["job-a"]
+
+
 def test_a_record_that_cannot_be_delivered_holds_back_only_its_own_item(
     outside: Outside, dispatch: ModuleType
 ) -> None:

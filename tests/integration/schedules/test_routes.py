@@ -218,7 +218,7 @@ def test_a_delivery_starts_the_job_of_its_scheduled_day_once(caller):
     )
     assert job["output"] == f"s3://{caller.bucket}/jobs/out/2026-11-24/{first['job_id']}/"
     item = caller.house.table.get(f"JOB#jobs#{first['job_id']}", "JOB")
-    assert item["outbox"] == {"kind": "start_job", "job_id": first["job_id"]}
+    assert item["outbox"] == {"kind": "start_job", "job_id": first["job_id"], "job": "predict"}
     _, page = caller.function("GET /jobs")
     assert [each["job_id"] for each in page["jobs"]] == [first["job_id"]]
 

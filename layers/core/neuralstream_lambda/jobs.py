@@ -1,0 +1,37 @@
+"""Jobs of every kind, as routes list and answer them and as tasks find them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Final, TypeAlias
+
+from pydantic import Field
+
+from neuralstream_core.jobs.records import JobKind
+from neuralstream_core.jobs.store import Jobs
+from neuralstream_core.serving.batch.records import PredictJob
+from neuralstream_core.settings import TableSettings
+from neuralstream_core.time import system_clock
+from neuralstream_core.types import NEXT_PAGE, Record
+from neuralstream_lambda.wiring import table
+
+__all__ = ["AnyJob", "JobPage", "jobs"]
+
+AnyJob: TypeAlias = PredictJob
+"""The record of some kind of job."""
+
+_RECORDS: Final[Mapping[JobKind, type[AnyJob]]] = {JobKind.PREDICT: PredictJob}
+
+
+class JobPage(Record):
+    """Jobs, newest first."""
+
+    jobs: list[AnyJob] = Field(description="the newest first")
+    next_token: str | None = Field(default=None, description=NEXT_PAGE)
+
+
+@cache
+def jobs(settings: TableSettings) -> Jobs[AnyJob]:
+    """The records of all jobs."""
+    return Jobs(table(settings), settings.namespace, system_clock, _RECORDS)
