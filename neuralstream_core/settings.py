@@ -20,7 +20,14 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
-__all__ = ["BaseSettings", "BucketSettings", "RedisSettings", "StoreSettings", "TableSettings"]
+__all__ = [
+    "BaseSettings",
+    "BucketSettings",
+    "HistorySettings",
+    "RedisSettings",
+    "StoreSettings",
+    "TableSettings",
+]
 
 PREFIX = "NEURALSTREAM_"
 
@@ -92,3 +99,11 @@ class BucketSettings(BaseSettings):
     """The S3 bucket that holds artifacts, baselines and job files."""
 
     data_bucket: str = Field(min_length=3, max_length=63)
+
+
+class HistorySettings(BucketSettings):
+    """Where the history is kept: a table and, for what is large, the data bucket."""
+
+    history_table: str = Field(min_length=3, max_length=255)
+    history_seal_ms: int = Field(default=180_000, ge=1_000, le=3_600_000)
+    """How long after its end a minute of the log may still grow; all functions need the same."""

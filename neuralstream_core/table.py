@@ -105,15 +105,17 @@ class Table:
     Args:
         client: a ``boto3.client("dynamodb")`` with its own timeouts and retries.
         name: the table's name.
+        dependency: which of the stack's tables it is, for errors.
 
     Raises (every method):
         Unavailable: DynamoDB cannot be reached, throttles beyond the client's retries, or failed.
         ConditionFailed: a condition did not hold; nothing was written.
     """
 
-    def __init__(self, client: DynamoDBClient, name: str) -> None:
+    def __init__(self, client: DynamoDBClient, name: str, *, dependency: str = "registry") -> None:
         self._client = client
         self.name = name
+        self._dependency = dependency
 
     def get(self, pk: str, sk: str, *, consistent: bool = True) -> Item | None:
         """One item, or ``None``."""
@@ -137,7 +139,7 @@ class Table:
             pending = answer.get("UnprocessedKeys")
             if not pending:
                 return items
-        raise Unavailable("the registry table is busy", dependency="registry")
+        raise _busy(self._dependency)
 
     def query(
         self,
@@ -222,11 +224,11 @@ class Table:
         try:
             answer: dict[str, Any] = getattr(self._client, operation)(**request)
         except ClientError as error:
-            raise _translate(error.response) from error
+            raise _translate(error.response, self._dependency) from error
         except BotoCoreError as error:
             raise Unavailable(
-                f"the registry table cannot be reached ({type(error).__name__})",
-                dependency="registry",
+                f"the {self._dependency} table cannot be reached ({type(error).__name__})",
+                dependency=self._dependency,
             ) from error
         return answer
 
@@ -243,7 +245,7 @@ def _conditional(given: Condition) -> dict[str, Any]:
     return request
 
 
-def _translate(response: Mapping[str, Any]) -> Exception:
+def _translate(response: Mapping[str, Any], dependency: str) -> Exception:
     code = response.get("Error", {}).get("Code", "")
     if code == "ConditionalCheckFailedException":
         return ConditionFailed("the condition of a write did not hold")
@@ -251,21 +253,29 @@ def _translate(response: Mapping[str, Any]) -> Exception:
         cancelled = response.get("CancellationReasons", [])
         reasons = [r.get("Code", "None") for r in cancelled]
         if any("Item size" in (r.get("Message") or "") for r in cancelled):
-            return _too_large()
+            return _too_large(dependency)
         if "ConditionalCheckFailed" in reasons:
             return ConditionFailed("a condition of a transaction did not hold")
         if _RETRYABLE_REASONS.intersection(reasons):
-            return Unavailable("the registry table is busy", dependency="registry")
+            return _busy(dependency)
     if code == "ValidationException":
         message = response.get("Error", {}).get("Message", "")
         if "Item size" in message:
-            return _too_large()
+            return _too_large(dependency)
         return ValueError(f"DynamoDB refused a request as malformed: {message}")
-    return Unavailable(f"the registry table answered {code or 'an error'}", dependency="registry")
+    return Unavailable(
+        f"the {dependency} table answered {code or 'an error'}", dependency=dependency
+    )
 
 
-def _too_large() -> TooLarge:
-    return TooLarge("the record would exceed the registry's 400 KB limit", code="record_too_large")
+def _busy(dependency: str) -> Unavailable:
+    return Unavailable(f"the {dependency} table is busy", dependency=dependency)
+
+
+def _too_large(dependency: str) -> TooLarge:
+    return TooLarge(
+        f"the record would exceed the {dependency}'s 400 KB limit", code="record_too_large"
+    )
 
 
 def _key(pk: str, sk: str) -> dict[str, Any]:

@@ -8,11 +8,12 @@ from neuralstream_local.aws_server import ACCOUNT, REGION
 from neuralstream_local.children import ROOT
 from neuralstream_local.template import Template
 
-__all__ = ["BUCKET", "KEYS_TABLE", "STACK", "TABLE", "laptop_template"]
+__all__ = ["BUCKET", "HISTORY_TABLE", "KEYS_TABLE", "STACK", "TABLE", "laptop_template"]
 
 STACK: Final = "neuralstream-local"
 TABLE: Final = "neuralstream-local"
 KEYS_TABLE: Final = "neuralstream-local-keys"
+HISTORY_TABLE: Final = "neuralstream-local-history"
 BUCKET: Final = "neuralstream-local-data"
 
 _PLAIN_REDIS: Final = {
@@ -34,6 +35,7 @@ def laptop_template(redis_port: int) -> Template:
         "AWS::URLSuffix": "amazonaws.com",
         "Table": TABLE,
         "KeysTable": KEYS_TABLE,
+        "HistoryLogTable": HISTORY_TABLE,
         "DataBucket": BUCKET,
         "Cache.Endpoint.Address": "127.0.0.1",
         "Cache.Endpoint.Port": str(redis_port),

@@ -12,7 +12,7 @@ from neuralstream_local.aws_server import ACCOUNT
 from neuralstream_local.laptop import laptop_template
 from neuralstream_local.template import Template
 
-__all__ = ["create_registry_table", "create_storage"]
+__all__ = ["create_history_table", "create_registry_table", "create_storage"]
 
 _TABLE_PROPERTIES = ("AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes", "BillingMode")
 _QUEUE_ATTRIBUTES = ("VisibilityTimeout", "MessageRetentionPeriod")
@@ -32,6 +32,13 @@ def create_storage(template: Template) -> None:
 def create_registry_table(dynamodb: Any, name: str) -> None:
     """A table of another name with the keys, indexes and stream of the template's registry table."""
     _create_table(dynamodb, name, laptop_template(0).of_type("AWS::DynamoDB::Table")["Table"])
+
+
+def create_history_table(dynamodb: Any, name: str) -> None:
+    """The same for the template's history table."""
+    _create_table(
+        dynamodb, name, laptop_template(0).of_type("AWS::DynamoDB::Table")["HistoryLogTable"]
+    )
 
 
 def _tables(template: Template) -> None:

@@ -21,7 +21,7 @@ from botocore.exceptions import ClientError
 from neuralstream_core.table import Table
 from neuralstream_local.aws_server import client_environ
 from neuralstream_local.children import Child
-from neuralstream_local.storage import create_registry_table
+from neuralstream_local.storage import create_history_table, create_registry_table
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -84,6 +84,16 @@ def table_name(aws: Aws) -> Iterator[str]:
 def table(aws: Aws, table_name: str) -> Table:
     """A fresh `Table`."""
     return Table(aws.client("dynamodb"), table_name)
+
+
+@pytest.fixture
+def history_table(aws: Aws) -> Iterator[str]:
+    """The name of an empty history table."""
+    name = f"test-{uuid.uuid4().hex}-history"
+    dynamodb = aws.client("dynamodb")
+    create_history_table(dynamodb, name)
+    yield name
+    dynamodb.delete_table(TableName=name)
 
 
 @pytest.fixture
