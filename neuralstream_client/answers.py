@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from pydantic import BaseModel, ConfigDict, Field
 
 __all__ = [
+    "ActorAnswer",
     "Alarm",
     "Answer",
     "Artifact",
@@ -46,10 +47,13 @@ __all__ = [
     "JobPage",
     "JobResult",
     "JobStatus",
+    "KeyAnswer",
+    "KeysAnswer",
     "Latency",
     "Lineage",
     "LineageAnswer",
     "Live",
+    "MintedKeyAnswer",
     "MissingPolicy",
     "ModelAnswer",
     "ModelMetadata",
@@ -143,6 +147,13 @@ else:
     Severity: TypeAlias = str
     Stage: TypeAlias = str
     VersionStatus: TypeAlias = str
+
+
+class ActorAnswer(Answer):
+    """Who did something with a key over HTTP."""
+
+    principal: str
+    key_id: str | None
 
 
 class BatchErrors(Answer):
@@ -534,6 +545,37 @@ class WriteAnswer(Answer):
     stale_cells: int | None = None
 
 
+class KeyAnswer(Answer):
+    """A key without its secret."""
+
+    key_id: str
+    principal: str
+    scopes: list[str]
+    description: str
+    state: str
+    created_at: datetime
+    created_by: ActorAnswer | None
+    expires_at: datetime | None
+    revoked_at: datetime | None
+    revoked_by: ActorAnswer | None
+
+
+class MintedKeyAnswer(Answer):
+    """A new key, at the one moment at which its secret is shown."""
+
+    key_id: str
+    principal: str
+    scopes: list[str]
+    description: str
+    state: str
+    created_at: datetime
+    created_by: ActorAnswer | None
+    expires_at: datetime | None
+    revoked_at: datetime | None
+    revoked_by: ActorAnswer | None
+    key: str = Field(repr=False)
+
+
 class Alarm(Answer):
     """What scheduled evaluation holds of the version, with hysteresis."""
 
@@ -778,6 +820,13 @@ class Signature(Answer):
     names: list[str] = Field(default_factory=list)
     footprint: Footprint | None = None
     zipmap_inputs: dict[str, str] | None = None
+
+
+class KeysAnswer(Answer):
+    """One page of keys by id, revoked and expired ones too."""
+
+    keys: list[KeyAnswer]
+    next_token: str | None = None
 
 
 class DriftSummaries(Answer):

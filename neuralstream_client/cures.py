@@ -9,6 +9,9 @@ __all__ = ["CURES", "cure_of"]
 CURES: Final = {
     "unknown_key": "set NEURALSTREAM_API_KEY, or api_key=…, to a key of this stack that is not revoked.",
     "missing_scope": "use a key that has the scope which the detail names.",
+    "key_not_found": "compare the id, the second part of a key, with ns.keys.list().",
+    "key_ended": "use another key, or mint one with access to the keys table.",
+    "outlives_key": "pass an earlier expires_at=…, or use a key that lasts longer.",
     "invalid_token": "start again at the first page: a page token belongs to one list and its filters.",
     "view_not_found": "create the view first with ns.features.apply(…).",
     "view_in_use": "archive the versions that read the view before deleting it.",

@@ -146,12 +146,18 @@ class Table:
         pk: str,
         *,
         prefix: str = "",
+        after: str | None = None,
         index: bool = False,
         limit: int | None = None,
         token: str | None = None,
         newest_first: bool = False,
     ) -> Page:
-        """Items below one partition key whose sort key starts with ``prefix``, one page of them."""
+        """Items below one partition key whose sort key starts with ``prefix``, one page of them.
+
+        Args:
+            after: in place of ``prefix``: only items whose sort key is greater.
+            token: of the page before; it contains the keys of that page's last item.
+        """
         name_pk, name_sk = ("GSI1PK", "GSI1SK") if index else ("PK", "SK")
         request: dict[str, Any] = {
             "KeyConditionExpression": "#pk = :pk",
@@ -164,6 +170,10 @@ class Table:
             request["KeyConditionExpression"] += " AND begins_with(#sk, :prefix)"
             request["ExpressionAttributeNames"]["#sk"] = name_sk
             request["ExpressionAttributeValues"][":prefix"] = {"S": prefix}
+        elif after is not None:
+            request["KeyConditionExpression"] += " AND #sk > :after"
+            request["ExpressionAttributeNames"]["#sk"] = name_sk
+            request["ExpressionAttributeValues"][":after"] = {"S": after}
         if index:
             request["IndexName"] = "GSI1"
         if limit is not None:

@@ -117,6 +117,8 @@ def _class(name: str, schemas: Any) -> str:
 
 
 def _default(field: str, schema: Any, required: set[str], schemas: Any) -> str:
+    if schema.get("format") == "password":
+        return " = Field(repr=False)"
     if field in required:
         return ""
     default = schema.get("default")

@@ -73,6 +73,7 @@ _TAGS: Final = {
     "batch_predict": "Predict for many entities, at once or from file to file.",
     "schedules": "Run batch jobs at given times.",
     "monitoring": "Drift reports, statistics and Prometheus text.",
+    "keys": "Make API keys for people and services, see who made them, end them.",
     "v2": 'The Open Inference Protocol V2, for clients that speak it; its errors are `{"error": …}`.',
     "health": "Whether the stack works.",
     "documentation": "This document.",
@@ -230,6 +231,8 @@ def _limits(declared: Declared) -> Iterator[str]:
     if after := EXAMPLES[declared.route.func.__name__].after:
         names = ", ".join(f"`{name}`" for name in after)
         yield f"The example needs what that of {names} made."
+    for parameter, (operation, field) in EXAMPLES[declared.route.func.__name__].taken.items():
+        yield f"Take `{parameter}` from the answer of `{operation}`: its `{field}`."
 
 
 def _answered(function: Callable[..., Any]) -> str:

@@ -27,11 +27,14 @@ class Example:
         parameters: values by name; optional parameters that are not here are left out.
         bodies: by name: what the body does, and the body.
         after: operations whose examples must have been sent before.
+        taken: parameters that nobody can know before: by name, the operation whose answer has the value,
+            and the field there.
     """
 
     parameters: Mapping[str, Any] = field(default_factory=dict)
     bodies: Mapping[str, tuple[str, Any]] = field(default_factory=dict)
     after: tuple[str, ...] = ()
+    taken: Mapping[str, tuple[str, str]] = field(default_factory=dict)
 
 
 _ARTIFACT: Final = (ROOT / "examples" / "flights" / "data" / "weather.onnx").read_bytes()
@@ -250,6 +253,20 @@ EXAMPLES: Final[Mapping[str, Example]] = {
     "drift": Example({"window": "1h", "model": "weather_delay"}),
     "stats": Example({"window": "1h", "model": "flight_delay"}),
     "metrics": Example(),
+    "mint_key": Example(
+        bodies={
+            "service": (
+                "a key for a service that reads features and predicts",
+                {
+                    "principal": "checkout",
+                    "scopes": ["features:read", "predict"],
+                    "description": "the shop's checkout",
+                },
+            )
+        }
+    ),
+    "list_keys": Example(),
+    "revoke_key": Example(after=("mint_key",), taken={"key_id": ("mint_key", "key_id")}),
     "v2_server": Example(),
     "v2_live": Example(),
     "v2_ready": Example(),

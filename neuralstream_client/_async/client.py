@@ -10,6 +10,7 @@ import httpx
 
 from neuralstream_client._async.features import AsyncFeatures
 from neuralstream_client._async.jobs import AsyncJobs
+from neuralstream_client._async.keys import AsyncKeys
 from neuralstream_client._async.model_logging import AsyncModelLogger
 from neuralstream_client._async.models import AsyncModels
 from neuralstream_client._async.monitoring import AsyncMonitoring
@@ -71,6 +72,7 @@ class AsyncNeuralStream:
         self.jobs = AsyncJobs(transport)
         self.schedules = AsyncSchedules(transport)
         self.monitoring = AsyncMonitoring(transport)
+        self.keys = AsyncKeys(transport)
 
     @property
     def url(self) -> str:

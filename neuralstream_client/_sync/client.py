@@ -10,6 +10,7 @@ import httpx
 
 from neuralstream_client._sync.features import Features
 from neuralstream_client._sync.jobs import Jobs
+from neuralstream_client._sync.keys import Keys
 from neuralstream_client._sync.model_logging import ModelLogger
 from neuralstream_client._sync.models import Models
 from neuralstream_client._sync.monitoring import Monitoring
@@ -71,6 +72,7 @@ class NeuralStream:
         self.jobs = Jobs(transport)
         self.schedules = Schedules(transport)
         self.monitoring = Monitoring(transport)
+        self.keys = Keys(transport)
 
     @property
     def url(self) -> str:

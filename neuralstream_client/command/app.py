@@ -6,6 +6,7 @@ import typer
 
 from neuralstream_client.command import (
     jobs,
+    keys,
     models,
     predictions,
     reports,
@@ -19,7 +20,7 @@ __all__ = ["app"]
 
 app = typer.Typer(
     name="neuralstream",
-    help="Feature views, models, predictions, drift and jobs of a NeuralStream stack.",
+    help="Feature views, models, predictions, drift, jobs and API keys of a stack.",
     epilog="Exit status: 0 done, 1 refused or failed, 2 usage or a difference, 3 no answer.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -31,4 +32,5 @@ predictions.add_to(app)
 reports.add_to(app)
 app.add_typer(jobs.app)
 app.add_typer(schedules.app)
+app.add_typer(keys.app)
 smoke.add_to(app)

@@ -14,3 +14,5 @@ class Scope(StrEnum):
     MODELS_WRITE = "models:write"
     PREDICT = "predict"
     MONITORING = "monitoring"
+    KEYS = "keys"
+    """Mint keys with scopes that the own key has, list and revoke any."""

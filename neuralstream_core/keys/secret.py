@@ -13,14 +13,17 @@ import re
 import secrets
 from typing import Final
 
-__all__ = ["MAX_KEY", "digest_of", "generate", "well_formed"]
+__all__ = ["KEY_ID", "MAX_KEY", "digest_of", "generate", "well_formed"]
+
+KEY_ID: Final = "[a-z2-7]{8}"
+"""Pattern of a key's id."""
 
 MAX_KEY: Final = 128
 """Characters; what is longer is no key and is not even hashed."""
 
 _SECRET_BYTES: Final = 32
 _ID_BYTES: Final = 5
-_FORM: Final = re.compile(r"nsk_[a-z2-7]{8}_[a-z2-7]{52}", re.ASCII)
+_FORM: Final = re.compile(rf"nsk_{KEY_ID}_[a-z2-7]{{52}}", re.ASCII)
 
 
 def generate() -> tuple[str, str]:

@@ -10,21 +10,30 @@
 from __future__ import annotations
 
 import hmac
+import re
 from collections.abc import Collection
-from typing import Any, Final
+from dataclasses import asdict
+from typing import Any, Final, NamedTuple
 
-from neuralstream_core.errors import Conflict, Invalid, NotFound
-from neuralstream_core.keys.records import KeyRecord, MintedKey
+from neuralstream_core.errors import ConditionFailed, Conflict, Invalid, NotFound
+from neuralstream_core.keys.records import Actor, KeyRecord, MintedKey
 from neuralstream_core.keys.scopes import Scope
-from neuralstream_core.keys.secret import digest_of, generate, well_formed
+from neuralstream_core.keys.secret import KEY_ID, digest_of, generate, well_formed
 from neuralstream_core.table import Table
 from neuralstream_core.time import Clock, Micros, system_clock
 
-__all__ = ["KeyStore"]
+__all__ = ["KeyPage", "KeyStore"]
 
 _SK: Final = "KEY"
 _ALL: Final = "KEYS"
 _MAX_PRINCIPAL: Final = 128
+
+
+class KeyPage(NamedTuple):
+    """Keys by id, and the token of the next page (``None`` on the last)."""
+
+    keys: list[KeyRecord]
+    next_token: str | None
 
 
 class KeyStore:
@@ -49,6 +58,7 @@ class KeyStore:
         *,
         expires_at: Micros | None = None,
         description: str = "",
+        by: Actor | None = None,
     ) -> MintedKey:
         """A new key; what it returns is the only copy there will ever be.
 
@@ -56,6 +66,7 @@ class KeyStore:
             principal: who holds it; appears in audit events and access logs.
             scopes: at least one of `Scope`.
             expires_at: microseconds since the epoch, in the future; ``None``: until revoked.
+            by: who asked for it over HTTP.
 
         Raises:
             Invalid: a scope that does not exist, no scope, a bad principal or a past expiry.
@@ -70,6 +81,7 @@ class KeyStore:
             created_at=now,
             expires_at=expires_at,
             description=description[:256],
+            created_by=by,
         )
         digest = digest_of(key)
         self._table.put(
@@ -83,6 +95,7 @@ class KeyStore:
                 "created_at": now,
                 "key_expires_at": expires_at,
                 "description": record.description,
+                "created_by": None if by is None else asdict(by),
             },
             condition="attribute_not_exists(PK)",
         )
@@ -106,8 +119,25 @@ class KeyStore:
         """Every key, by id; revoked ones too."""
         return [_record(item) for item in self._table.query_all(_ALL, index=True)]
 
-    def revoke(self, key_id: str) -> KeyRecord:
+    def page(self, *, limit: int = 50, token: str | None = None) -> KeyPage:
+        """Keys by id, revoked ones too.
+
+        A token is the last id of its page: DynamoDB's own would contain the hash of a key.
+
+        Raises:
+            Invalid: not a token of this listing.
+        """
+        if token is not None and not re.fullmatch(KEY_ID, token):
+            raise Invalid.at("next_token", "not a token of this listing", code="invalid_token")
+        items = self._table.query(_ALL, after=token, index=True, limit=limit)
+        keys = [_record(item) for item in items]
+        return KeyPage(keys, keys[-1].key_id if keys and items.next_token else None)
+
+    def revoke(self, key_id: str, *, by: Actor | None = None) -> KeyRecord:
         """End a key now; revoking it again changes nothing.
+
+        Args:
+            by: who asked for it over HTTP.
 
         Raises:
             NotFound: no key has this id.
@@ -119,15 +149,23 @@ class KeyStore:
             if item["GSI1SK"] == key_id
         ]
         if not items:
-            raise NotFound(f"no key has the id {key_id}")
+            raise NotFound(f"no key has the id {key_id}", code="key_not_found")
         if len(items) > 1:
             raise Conflict(f"{len(items)} keys have the id {key_id}")
-        item = self._table.update(
-            items[0]["PK"],
-            _SK,
-            "SET revoked_at = if_not_exists(revoked_at, :now)",
-            values={":now": self._clock()},
-        )
+        digest = items[0]["PK"]
+        try:
+            item = self._table.update(
+                digest,
+                _SK,
+                "SET revoked_at = :now, revoked_by = :by",
+                values={":now": self._clock(), ":by": None if by is None else asdict(by)},
+                condition="attribute_exists(PK) AND attribute_not_exists(revoked_at)",
+            )
+        except ConditionFailed:
+            earlier = self._table.get(digest, _SK)
+            if earlier is None:
+                raise NotFound(f"no key has the id {key_id}", code="key_not_found") from None
+            return _record(earlier)
         return _record(item)
 
 
@@ -154,4 +192,10 @@ def _record(item: dict[str, Any]) -> KeyRecord:
         expires_at=item.get("key_expires_at"),
         revoked_at=item.get("revoked_at"),
         description=item.get("description", ""),
+        created_by=_actor(item.get("created_by")),
+        revoked_by=_actor(item.get("revoked_by")),
     )
+
+
+def _actor(stored: dict[str, Any] | None) -> Actor | None:
+    return None if stored is None else Actor(stored["principal"], stored.get("key_id"))

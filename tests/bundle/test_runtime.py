@@ -52,6 +52,7 @@ EXPECTED = {
     "FeatureIngest": lambda answer: len(answer["batchItemFailures"]) == 1,
     "FeatureRead": lambda answer: answer["statusCode"] == 404,
     "FeatureWrite": lambda answer: answer["statusCode"] == 404,
+    "Keys": lambda answer: answer["statusCode"] == 403,  # the event's key is none
     "Monitoring": lambda answer: answer["statusCode"] == 200,
     "MonitoringScheduled": lambda answer: not answer or "errorType" not in answer,
     "Predict": lambda answer: answer["statusCode"] == 404,
@@ -278,6 +279,28 @@ def test_a_key_opens_until_it_is_revoked(bundle, event_of):
     store.revoke(minted.record.key_id)
     assert authorizer.invoke(event)["isAuthorized"] is False
     assert minted.key not in authorizer.log()
+
+
+def test_a_key_is_made_listed_and_ended_over_http(bundle, event_of):
+    store = KeyStore(Table(bundle.aws.client("dynamodb"), bundle.names["keys"]))
+    admin = store.mint("admin", ["keys", "predict"])
+    keys = bundle.function("Keys")
+
+    def call(route, **more):
+        event = event_of("Keys") | {"routeKey": route, "headers": {"x-api-key": admin.key}, **more}
+        answer = keys.invoke(event)
+        return answer["statusCode"], json.loads(answer["body"])
+
+    body = json.dumps({"principal": "shop", "scopes": ["predict"]})
+    status, minted = call("POST /keys", body=body)
+    assert (status, minted["created_by"]["key_id"]) == (201, admin.record.key_id)
+    status, page = call("GET /keys")
+    assert (status, minted["key_id"] in {one["key_id"] for one in page["keys"]}) == (200, True)
+    path = {"key_id": minted["key_id"]}
+    status, ended = call("DELETE /keys/{key_id}", pathParameters=path)
+    assert (status, ended["state"]) == (200, "revoked")
+    assert minted["key"] not in keys.log()
+    assert admin.key not in keys.log()
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)

@@ -33,7 +33,8 @@ def key_without(keys):
 
 def _call(stack, key, api_key=None):
     method, path = key.split(" ")
-    for name in ("entity_id+", "name", "model_name", "model", "version", "feature_view", "job_id"):
+    names = ("entity_id+", "name", "model_name", "model", "version", "feature_view", "job_id")
+    for name in (*names, "key_id"):
         path = path.replace(f"{{{name}}}", "v1" if name == "version" else "nobody")
     headers = {} if api_key is None else {"x-api-key": api_key}
     body = b"{}" if method in {"POST", "PUT", "PATCH"} else None

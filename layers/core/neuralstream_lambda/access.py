@@ -20,17 +20,23 @@ _DECISION_SECONDS: Final = 60
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """The principal of an API key and the key's scopes."""
+    """The principal of an API key, the key's scopes and its id.
+
+    ``key_id`` is ``None`` where no key was asked for: on a laptop's stack without ``AUTH=on``.
+    """
 
     principal: str
     scopes: frozenset[str]
+    key_id: str | None = None
 
     @classmethod
     def of(cls, event: Mapping[str, Any]) -> Caller:
         """The caller of an API Gateway event; ``anonymous`` where no authorizer was asked."""
         granted = _granted(event)
         return cls(
-            granted.get("principal", "anonymous"), frozenset(granted.get("scopes", "").split())
+            granted.get("principal", "anonymous"),
+            frozenset(granted.get("scopes", "").split()),
+            granted.get("key_id"),
         )
 
     @property

@@ -103,7 +103,7 @@ def feature_store(settings: StoreSettings) -> OnlineStore:
 @cache
 def keys_table(name: str) -> Table:
     """The table of API keys; its answer is awaited before any request is served."""
-    return Table(_boto("dynamodb", 0.5, 1.0, 2), name)
+    return Table(_boto("dynamodb", 0.5, 1.0, 2), name, dependency="keys")
 
 
 @cache

@@ -15,6 +15,7 @@ PROTECTED = [key for key in ROUTES if key not in PUBLIC]
 PARTS = {
     "{entity_id+}": "u-1",
     "{version}": "v1",
+    "{key_id}": "aaaaaaaa",
     "{job_id}": "job-00000000000000000000000000",
 }
 

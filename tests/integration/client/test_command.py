@@ -149,6 +149,92 @@ def test_a_model_whose_check_differs_is_refused(called, served, tmp_path):
     assert "check_failed" in ended.stderr
 
 
+@pytest.fixture(scope="module")
+def first_key(stack_with_keys):
+    """A key that may do everything, as the table's tool makes it."""
+    store = key_store(KEYS_TABLE, stack_with_keys.aws_endpoint)
+    return store.mint("me", [scope.value for scope in Scope]).key
+
+
+@pytest.fixture
+def guarded(called, stack_with_keys, first_key):
+    """``guarded(*words)`` → the ended process, called with a key that may do everything."""
+
+    def call(*words, key=first_key):
+        return called(
+            *words, NEURALSTREAM_URL=stack_with_keys.url, NEURALSTREAM_API_KEY=key, COLUMNS="200"
+        )
+
+    return call
+
+
+def test_the_page_on_keys_is_run_as_it_is_written(stack_with_keys, environ):
+    _, *steps = blocks("docs/howto/keys.md")
+    script = "".join(steps).replace("http://127.0.0.1:8000", stack_with_keys.url)
+    script = script.replace("http://127.0.0.1:8001", stack_with_keys.aws_endpoint)
+    ended = subprocess.run(
+        ["/bin/sh", "-eu"],
+        input=script.replace(".venv/bin/python", sys.executable),
+        cwd=ROOT,
+        env=environ | {"COLUMNS": "200"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    (listed,) = [
+        line for line in ended.stdout.splitlines() if " checkout " in line and "active" in line
+    ]
+    assert "features:read predict" in listed
+    assert ended.stdout.splitlines()[-1].endswith("of checkout is revoked")
+
+
+def test_a_minted_key_is_alone_on_standard_output_and_works_until_it_is_revoked(guarded):
+    minted = guarded("keys", "mint", "bob", "--scope", "models:read", "--days", "1")
+    assert minted.returncode == 0, minted.stderr
+    key = minted.stdout.removesuffix("\n")
+    assert re.fullmatch("nsk_[a-z2-7]{8}_[a-z2-7]{52}", key)
+    assert key not in minted.stderr
+    assert "only time" in minted.stderr
+    assert guarded("models", "list", key=key).returncode == 0
+    refused = guarded("keys", "list", key=key)
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert "the key lacks the scope keys" in refused.stderr
+    assert key not in refused.stderr
+    key_id = key.split("_")[1]
+    (listed,) = [
+        one for one in json.loads(guarded("keys", "list", "--json").stdout)["keys"]
+        if one["key_id"] == key_id
+    ]  # fmt: skip
+    assert (listed["principal"], listed["state"]) == ("bob", "active")
+    assert listed["created_by"]["principal"] == "me"
+    assert "key" not in listed
+    revoked = json.loads(guarded("keys", "revoke", key_id, "--json").stdout)
+    assert (revoked["state"], revoked["revoked_by"]) == ("revoked", listed["created_by"])
+
+
+def test_a_minted_key_as_json_is_the_answer_of_the_route(guarded):
+    ended = guarded("keys", "mint", "bob", "--scope", "predict", "--json")
+    answer = json.loads(ended.stdout)
+    assert answer["key"].startswith(f"nsk_{answer['key_id']}_")
+    assert (answer["scopes"], answer["expires_at"]) == (["predict"], None)
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "said"),
+    [
+        (("mint", "bob", "--scope", "everything"), 1, "'features:read'"),
+        (("mint", "bob"), 2, "--scope"),
+        (("mint", "bob", "--scope", "predict", "--days", "0"), 2, "--days"),
+        (("revoke", "aaaaaaaa"), 1, "neuralstream keys list"),
+    ],
+)
+def test_a_wrong_use_of_keys_says_what_is_right(guarded, words, status, said):
+    ended = guarded("keys", *words)
+    assert (ended.returncode, ended.stdout) == (status, "")
+    assert said in ended.stderr
+
+
 def on_terminal(words, environ):
     """What a terminal of 80 columns would get on its standard output."""
     ours, theirs = pty.openpty()

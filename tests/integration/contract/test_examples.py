@@ -27,14 +27,15 @@ def bodies(operation):
     return {name: each["value"] for name, each in examples.items()} or {"": None}
 
 
-def target(path, operation):
-    """The path with its query, and the headers, that the example parameters make."""
+def target(path, operation, taken=None):
+    """The path with its query, and the headers, that the example parameters and those taken make."""
     query, headers = {}, {}
     for parameter in operation.get("parameters", ()):
-        if "example" not in parameter:
-            assert not parameter["required"], parameter["name"]
+        name = parameter["name"]
+        value = (taken or {}).get(name, parameter.get("example"))
+        if value is None:
+            assert not parameter["required"], name
             continue
-        name, value = parameter["name"], parameter["example"]
         match parameter["in"]:
             case "path":
                 path = path.replace(f"{{{name}}}", quote(str(value), safe=""))
@@ -50,7 +51,13 @@ def answered(laptop):
     """The answer to each example request by operation and name, sent in the order of the document."""
     found = {}
     for name, (method, path, operation) in OPERATIONS.items():
-        where, headers = target(path, operation)
+        taken = {
+            parameter: next(reply for (sent, _), reply in found.items() if sent == source).json()[
+                field
+            ]
+            for parameter, (source, field) in EXAMPLES[name].taken.items()
+        }
+        where, headers = target(path, operation, taken)
         for body_name, body in bodies(operation).items():
             found[name, body_name] = laptop.request(method, where, body, headers)
     return found
@@ -99,3 +106,4 @@ def test_what_an_example_needs_stands_before_it_and_is_named():
         for needed in example.after:
             assert places[needed] < places[name], name
             assert f"`{needed}`" in OPERATIONS[name][2]["description"]
+        assert {source for source, _ in example.taken.values()} <= set(example.after), name

@@ -11,10 +11,14 @@ import tomllib
 import warnings
 from operator import attrgetter
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from neuralstream_client import NeuralStream, cures
+from neuralstream_client._async.keys import KeyScope
+from neuralstream_client.answers import MintedKeyAnswer
+from neuralstream_core.keys import Scope
 from neuralstream_local import client_code
 
 CLIENT = Path(__file__).parents[3] / "neuralstream_client"
@@ -51,6 +55,17 @@ def test_an_answer_of_a_newer_stack_is_read():
     assert (
         Tensor.model_validate({"name": "x", "datatype": "BF16", "shape": [-1]}).datatype == "BF16"
     )
+
+
+def test_a_new_keys_secret_is_not_printed_with_its_answer():
+    fields = dict.fromkeys(MintedKeyAnswer.model_fields)
+    minted = MintedKeyAnswer.model_construct(**fields | {"key": "nsk_secret", "key_id": "abcdefgh"})
+    assert "abcdefgh" in repr(minted)
+    assert "nsk_secret" not in f"{minted!r} {minted}"
+
+
+def test_the_client_knows_every_scope_of_a_key():
+    assert set(get_args(KeyScope)) == set(Scope)
 
 
 def test_the_client_has_the_version_of_the_distribution():

@@ -48,6 +48,7 @@ MAY_IMPORT = {
     "FeatureIngest": LIGHT | {"hiredis", "numpy", "redis"},
     "FeatureRead": LIGHT | {"hiredis", "numpy", "redis"},
     "FeatureWrite": LIGHT | {"hiredis", "numpy", "redis"},
+    "Keys": LIGHT,
     "Monitoring": LIGHT | {"hiredis", "numpy", "redis"},
     "MonitoringScheduled": LIGHT | {"hiredis", "numpy", "redis"},
     "Predict": LIGHT | {"hiredis", "numpy", "onnxruntime", "redis"},

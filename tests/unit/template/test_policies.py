@@ -81,7 +81,9 @@ def test_every_function_has_its_own_role_log_group_and_alarm():
         assert declared[f"{name}ErrorsAlarm"]["Properties"]["AlarmActions"]
 
 
-def test_only_the_authorizer_may_read_keys_and_nobody_may_write_them():
+def test_keys_are_looked_up_by_the_authorizer_and_written_by_their_own_function_alone():
+    verbs = ("GetItem", "PutItem", "Query", "UpdateItem")
+    allowed = {"Authorizer": {"dynamodb:GetItem"}, "Keys": {f"dynamodb:{verb}" for verb in verbs}}
     for name in functions():
         actions = {
             action
@@ -90,7 +92,7 @@ def test_only_the_authorizer_may_read_keys_and_nobody_may_write_them():
             if "KeysTable" in str(resource)
             for action in as_list(statement["Action"])
         }
-        assert actions == ({"dynamodb:GetItem"} if name == "Authorizer" else set())
+        assert actions == allowed.get(name, set())
 
 
 def test_what_is_stored_survives_its_stack():
