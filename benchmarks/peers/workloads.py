@@ -138,6 +138,48 @@ def write(folder: Path, model: Model, rounds: int) -> Report:
     return report
 
 
+def frame(folder: Path, model: Model, rounds: int) -> Report:
+    """A data frame written as a practitioner writes it."""
+    import numpy as np
+    import pandas as pd
+
+    from neuralstream_client import NeuralStream
+
+    report = Report(
+        "peers_frame",
+        "A pandas frame of 20 float64 features written by one call: `ns.features.write` over HTTP to the "
+        "laptop stack, which checks it again, beside `write_to_online_store` in process. 1,000,000 rows "
+        "are written once.",
+    )
+    with ExitStack() as stack:
+        api = stack.enter_context(ours(model))
+        worker, _, _ = stack.enter_context(feast(folder))
+        ns = stack.enter_context(NeuralStream(api.stack.url))
+        bare = BareRedis("127.0.0.1", api.stack.redis.port)
+        sets = [(b"SET", f"bench:{i}", b"x" * 200, b"PX", 86_400_000) for i in range(10_000)]
+        for count, turns in (
+            (10_000, max(3, rounds // 4)),
+            (1_000_000 if rounds > 3 else 50_000, 1),
+        ):
+            draw = np.random.default_rng(1)
+            data = pd.DataFrame({f"f{i}": draw.normal(size=count) for i in range(20)})
+            data.insert(0, "user", [f"user_{i}" for i in range(count)])
+            group = Group(f"frame of {count:,} × 20", "bare pipelined SETs", rows=count)
+            alternate(
+                group,
+                {
+                    "bare pipelined SETs": timed(
+                        lambda n=count // 10_000: [bare.pipeline(sets) for _ in range(n)]
+                    ),
+                    "NeuralStream": timed(lambda d=data: ns.features.write(d, view="v20")),
+                    "Feast": lambda n=count: worker.call("write", rows=n, width=20, repeat=1)[0],
+                },
+                turns,
+            )
+            report.add(group)
+    return report
+
+
 def predict(folder: Path, model: Model, rounds: int) -> Report:
     """From an entity id to an answer, over HTTP on one keep-alive connection."""
     report = Report(
@@ -258,6 +300,7 @@ def batch(folder: Path, model: Model, rounds: int) -> Report:
 ALL: dict[str, Callable[[Path, Model, int], Report]] = {
     "read": read,
     "write": write,
+    "frame": frame,
     "predict": predict,
     "throughput": throughput,
     "batch": batch,
