@@ -27,7 +27,7 @@ export PYTHONPATH := $(CURDIR):$(CURDIR)/layers/core
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## ?/\t/' | expand -t 14
 
-run: venv-local redis  ## the whole stack on 127.0.0.1:8000 (PORT=9000, EXAMPLE=none, AUTH=on)
+run: venv-local redis  ## the whole stack on 127.0.0.1:8000 (PORT=9000, EXAMPLE=none, AUTH=on, KEEP=on)
 	@exec env PYTHONDONTWRITEBYTECODE=1 $(PY) -m neuralstream_local.run
 
 test: venv-dev redis  ## every test, against real Redis and an AWS emulation (ARGS=... goes to pytest)

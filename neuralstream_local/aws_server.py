@@ -10,6 +10,7 @@ client pointed at this port, calls the real handlers.
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import logging
 import os
@@ -19,12 +20,14 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 import urllib3
 
 from neuralstream_local.children import announce, start_child
+from neuralstream_local.kept import CHANGES, Kept
 
 if TYPE_CHECKING:
     from werkzeug import Request, Response
@@ -34,6 +37,7 @@ __all__ = [
     "INVOKE_PATH",
     "REGION",
     "REGISTRATION_PATH",
+    "RESTORE_PATH",
     "SOURCES_PATH",
     "client_environ",
 ]
@@ -43,6 +47,8 @@ ACCOUNT: Final = "123456789012"
 """moto's account."""
 REGISTRATION_PATH: Final = "/_neuralstream/functions"
 """PUT the base URL of the worker's server here."""
+RESTORE_PATH: Final = "/_neuralstream/restore"
+"""PUT, once tables and buckets are there: 200 if what an earlier process kept was put back, else 204."""
 SOURCES_PATH: Final = "/_neuralstream/sources"
 """GET the reports of the worker's event sources."""
 INVOKE_PATH: Final = re.compile(r"/2015-03-31/functions/([^/]+)/invocations")
@@ -76,10 +82,15 @@ class InvokeFront:
     DynamoDB calls, those to its streams included, run one at a time: moto's transactions and conditional
     writes are not atomic among threads. A failed transaction puts back a copy of the whole table, which
     undoes what other threads wrote meanwhile.
+
+    Args:
+        moto: the emulation itself.
+        kept: where changes are kept for the next process; ``None``: nowhere.
     """
 
-    def __init__(self, moto: WsgiApp) -> None:
+    def __init__(self, moto: WsgiApp, kept: Kept | None = None) -> None:
         self._moto = moto
+        self._kept = kept
         self._one_at_a_time = threading.Lock()
         self._worker = ""
         """Its base URL; empty until it has registered."""
@@ -96,10 +107,13 @@ class InvokeFront:
                 _release_messages()
             self._worker = request.get_data(as_text=True)
             return Response(status=204)(environ, start_response)
+        if request.path == RESTORE_PATH:
+            there = self._kept is not None and self._kept.restore(self._schedule)
+            return Response(status=200 if there else 204)(environ, start_response)
         target = request.headers.get("x-amz-target", "")
         if target.startswith("DynamoDB"):
             with self._one_at_a_time:
-                answer = list(self._moto(environ, start_response))
+                answer = list(self._ask(environ, start_response))
                 if target.endswith(".TransactWriteItems"):
                     _point_iterators_at_their_tables()
                 return answer
@@ -107,7 +121,33 @@ class InvokeFront:
             return self._forward(request, _SOURCES_SECONDS)(environ, start_response)
         if self._worker and INVOKE_PATH.fullmatch(request.path):
             return self._forward(request, _INVOKE_SECONDS)(environ, start_response)
-        return self._moto(environ, start_response)
+        return self._ask(environ, start_response)
+
+    def _ask(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        """moto's answer; what it changed is kept before the caller has it."""
+        from werkzeug import Request
+
+        if self._kept is None or environ["REQUEST_METHOD"] not in CHANGES:
+            return self._moto(environ, start_response)
+        body = Request(environ).get_data()
+        environ["wsgi.input"] = io.BytesIO(body)
+        started: list[str] = []
+
+        def start(status: str, *rest: Any) -> Any:
+            started.append(status)
+            return start_response(status, *rest)
+
+        answer = list(self._moto(environ, start))
+        self._kept.note(Request(environ), body, int(started[0][:3]))
+        return answer
+
+    def _schedule(self, path: str, body: bytes) -> None:
+        """Create a schedule in moto."""
+        from werkzeug.test import EnvironBuilder, run_wsgi_app
+
+        signed = [("Authorization", f"AWS4-HMAC-SHA256 Credential=local/1/{REGION}/scheduler/aws4")]
+        builder = EnvironBuilder(path, method="POST", data=body, headers=signed)
+        run_wsgi_app(self._moto, builder.get_environ())
 
     def _forward(self, request: Request, seconds: float) -> Response:
         """The worker's answer; Lambda's own error, which its clients retry, while there is no worker."""
@@ -181,6 +221,7 @@ def main(argv: list[str] | None = None) -> None:
     """Serve until terminated or until the parent is gone."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--port", type=int, default=0, help="0: any free port")
+    parser.add_argument("--keep", type=Path, default=None, help="folder that outlives the process")
     options = parser.parse_args(argv)
     start_child("AWS")
 
@@ -195,7 +236,8 @@ def main(argv: list[str] | None = None) -> None:
 
     logging.getLogger("werkzeug").setLevel(logging.ERROR)  # not a line per request
     default_user_config["stepfunctions"]["execute_state_machine"] = True
-    application = InvokeFront(DomainDispatcherApplication(create_backend_app))
+    kept = None if options.keep is None else Kept(options.keep, ACCOUNT, REGION)
+    application = InvokeFront(DomainDispatcherApplication(create_backend_app), kept)
     try:
         server = make_server(
             "127.0.0.1",

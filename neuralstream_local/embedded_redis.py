@@ -32,17 +32,17 @@ _LOGGED = 2000
 """Bytes of the server's log that an error carries."""
 
 _GUARD = r"""
-folder=$1; shift
+folder=$1; lasting=$2; shift 2
 "$@" </dev/null >"$folder/stdout" 2>&1 &
 child=$!
 echo "$child"
 read -r wish
 kill -9 "$child" 2>/dev/null
 wait "$child" 2>/dev/null
-[ "$wish" = keep ] || rm -rf -- "$folder"
+[ "$wish" = keep ] || [ "$lasting" = lasting ] || rm -rf -- "$folder"
 """
 """Prints the server's pid, then waits: ``keep`` ends the server, any other line or the end of file also
-removes the folder."""
+removes the folder, unless it is a lasting one."""
 
 
 def talk(port: int, *commands: Sequence[str | int], seconds: float = 1.0) -> list[object]:
@@ -90,6 +90,8 @@ class EmbeddedRedis(contextlib.AbstractContextManager["EmbeddedRedis"]):
         keep: every command is in a file before it is answered, so that a server whose process ended
             comes back with all that it acknowledged. The file is not forced to the disk: it outlives the
             process, not the machine, and is removed by `stop` like everything else.
+        folder: where it works, made if it is not there and left as it is by `stop`: with ``keep`` the next
+            server on the same folder has all that this one acknowledged. One of its own when ``None``.
 
     Raises:
         NoRedisServer: there is no binary to start.
@@ -98,13 +100,22 @@ class EmbeddedRedis(contextlib.AbstractContextManager["EmbeddedRedis"]):
 
     host = _HOST
 
-    def __init__(self, port: int = 0, args: Sequence[str] = (), *, keep: bool = False) -> None:
+    def __init__(
+        self,
+        port: int = 0,
+        args: Sequence[str] = (),
+        *,
+        keep: bool = False,
+        folder: Path | None = None,
+    ) -> None:
         # Without fsync Redis writes its file before each reply; with "everysec" a write may be put off
         # for two seconds while the disk is busy, and the reply is not.
         persistence = ("yes", "--appendfsync", "no") if keep else ("no",)
         self._args = ("--appendonly", *persistence, *args)
         self._guard: subprocess.Popen[str] | None = None
-        self._folder = Path(tempfile.mkdtemp(prefix="neuralstream-redis-"))
+        self._lasting = folder is not None
+        self._folder = folder or Path(tempfile.mkdtemp(prefix="neuralstream-redis-"))
+        self._folder.mkdir(parents=True, exist_ok=True)
         self.port = port
         self.pid = 0
         try:
@@ -132,7 +143,15 @@ class EmbeddedRedis(contextlib.AbstractContextManager["EmbeddedRedis"]):
             *("--save", "", "--daemonize", "no", "--loglevel", "notice", *self._args),
         ]
         self._guard = subprocess.Popen(  # noqa: S603 - our own script and the binary found above
-            ["/bin/sh", "-c", _GUARD, "guard", str(self._folder), *command],
+            [
+                "/bin/sh",
+                "-c",
+                _GUARD,
+                "guard",
+                str(self._folder),
+                "lasting" if self._lasting else "",
+                *command,
+            ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -199,7 +218,8 @@ class EmbeddedRedis(contextlib.AbstractContextManager["EmbeddedRedis"]):
     def stop(self) -> None:
         """End the server and remove its folder; may be called twice."""
         self._end("")
-        shutil.rmtree(self._folder, ignore_errors=True)
+        if not self._lasting:
+            shutil.rmtree(self._folder, ignore_errors=True)
 
     def __exit__(self, *_: object) -> None:
         self.stop()

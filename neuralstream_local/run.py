@@ -1,7 +1,8 @@
-"""``make run``: the whole stack until Ctrl-C. Nothing is kept between two runs.
+"""``make run``: the whole stack until Ctrl-C.
 
 Environment: ``PORT`` (default 8000; the AWS emulation listens on the next one), ``EXAMPLE`` (default
-``flights``; ``none`` starts empty) and ``AUTH=on`` (ask for an API key; one is minted and shown).
+``flights``; ``none`` starts empty), ``AUTH=on`` (ask for an API key; one is minted and shown) and
+``KEEP=on`` (Ctrl-C leaves the data for the next run on the port; without it only a run that was killed does).
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import errno
 import http.client
 import json
 import os
+import shutil
 import signal
 import socket
 import sys
@@ -50,13 +52,18 @@ def main(environ: Mapping[str, str]) -> int:
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup means: stay
         signal.signal(signal.SIGHUP, on_signal)
     stack: Stack | None = None
+    finished = False
     held = contextlib.ExitStack()
     try:
-        port, example, auth = _options(environ)
+        port, example, auth, lasting = _options(environ)
         log = ROOT / ".run" / f"server-{port}.log"
         log.parent.mkdir(exist_ok=True)
         log_file = held.enter_context(log.open("wb"))
-        stack = Stack(port, port + 1, auth=auth, log=log_file)
+        data = ROOT / ".run" / f"data-{port}"
+        complete = data / "loaded"
+        if not complete.exists():
+            shutil.rmtree(data, ignore_errors=True)  # of a run that was killed while it loaded
+        stack = Stack(port, port + 1, auth=auth, log=log_file, keep=data)
         key = None
         if auth:
             from neuralstream_core.keys import Scope
@@ -65,11 +72,16 @@ def main(environ: Mapping[str, str]) -> int:
             key = key_store(KEYS_TABLE, stack.aws_endpoint).mint("laptop", list(Scope)).key
         for name in stack.broken:
             _say(f"! {name} cannot be imported; its routes answer 500, {_short(log)} says why")
-        loaded = _load(example, stack, key)
+        if stack.restored:
+            loaded = f"{complete.read_text()}, as the run before left it"
+        else:
+            loaded = _load(example, stack, key)
+            complete.write_text(loaded)
         _welcome(stack, loaded, key, log, time.monotonic() - started)
         return _wait(stack, log)
     except KeyboardInterrupt:
         _say("\nstopping")
+        finished = True
         return 0
     except (_Refused, ChildFailed) as error:
         _say(f"cannot start: {error}")
@@ -78,10 +90,12 @@ def main(environ: Mapping[str, str]) -> int:
         leave.set()
         if stack is not None:
             stack.stop()
+            if finished and not lasting:
+                shutil.rmtree(data, ignore_errors=True)
         held.close()
 
 
-def _options(environ: Mapping[str, str]) -> tuple[int, str, bool]:
+def _options(environ: Mapping[str, str]) -> tuple[int, str, bool, bool]:
     try:
         port = int(environ.get("PORT") or 8000)
     except ValueError:
@@ -91,13 +105,18 @@ def _options(environ: Mapping[str, str]) -> tuple[int, str, bool]:
     example = environ.get("EXAMPLE") or "flights"
     if example not in {"flights", "none"}:
         raise _Refused(f"EXAMPLE={example} is not one of flights, none")
-    auth = (environ.get("AUTH") or "off").lower()
-    if auth not in {"on", "off"}:
-        raise _Refused(f"AUTH={auth} is neither on nor off")
+    auth, lasting = (_switch(environ, name) for name in ("AUTH", "KEEP"))
     for wanted, what in ((port, "the API"), (port + 1, "the AWS emulation")):
         if (why := _why_not(wanted)) is not None:
             raise _Refused(f"port {wanted} (for {what}) {why}; try PORT={_another(port)} make run")
-    return port, example, auth == "on"
+    return port, example, auth, lasting
+
+
+def _switch(environ: Mapping[str, str], name: str) -> bool:
+    value = (environ.get(name) or "off").lower()
+    if value not in {"on", "off"}:
+        raise _Refused(f"{name}={value} is neither on nor off")
+    return value == "on"
 
 
 def _another(port: int) -> int:

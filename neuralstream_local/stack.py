@@ -1,7 +1,7 @@
 """The whole laptop stack as four child processes: Redis, AWS, the worker and the gateway.
 
 The caller runs `Stack.mend` repeatedly: it starts a part that ended again on its port, but not the AWS
-emulation, because the registry and every artifact are in its memory.
+emulation: the registry and every artifact are in its memory, and what is kept of them is read by a new stack.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import IO, Final
 
 from neuralstream_local.aws_server import client_environ
@@ -32,13 +33,21 @@ class Stack(contextlib.AbstractContextManager["Stack"]):
         aws_port: of the AWS emulation; 0: any free port.
         auth: ask for an API key.
         log: where the processes write what they log, open until `stop`; ``None``: nowhere.
+        keep: a folder that outlives the stack, however it ends: the next stack with it has its features,
+            models, files and schedules, and goes on with its jobs. ``None``: nothing is kept.
 
     Raises:
         ChildFailed: a process did not start; its message says which and why.
     """
 
     def __init__(
-        self, port: int = 0, aws_port: int = 0, *, auth: bool = False, log: IO[bytes] | None = None
+        self,
+        port: int = 0,
+        aws_port: int = 0,
+        *,
+        auth: bool = False,
+        log: IO[bytes] | None = None,
+        keep: Path | None = None,
     ) -> None:
         self._log = log
         self._failed_starts: dict[str, int] = {}
@@ -48,9 +57,12 @@ class Stack(contextlib.AbstractContextManager["Stack"]):
         self._ends = contextlib.ExitStack()
         try:
             # moto takes longest to start: begin with it.
-            self.aws = self._child("aws_server", "--port", str(aws_port))
+            kept = () if keep is None else ("--keep", str(keep))
+            self.aws = self._child("aws_server", "--port", str(aws_port), *kept)
             try:
-                self.redis = self._ends.enter_context(EmbeddedRedis(keep=True))
+                self.redis = self._ends.enter_context(
+                    EmbeddedRedis(keep=True, folder=keep and keep / "redis")
+                )
             except RuntimeError as error:  # no server is there, or it does not start
                 raise ChildFailed(str(error)) from error
             self.aws_endpoint: str = self.aws.ready()["endpoint"]
@@ -59,7 +71,7 @@ class Stack(contextlib.AbstractContextManager["Stack"]):
             asks = ("--auth",) if auth else ()
             self.worker = self._child("worker", *redis)
             self.gateway = self._child("gateway", *redis, *asks, "--port", str(port))
-            self.worker.ready()
+            self.restored: bool = self.worker.ready()["restored"]
             announced = self.gateway.ready()
         except BaseException:
             self.stop()
@@ -76,9 +88,7 @@ class Stack(contextlib.AbstractContextManager["Stack"]):
             ChildFailed: the AWS emulation ended, or a part could not be started several times in a row.
         """
         if not self.aws.alive():
-            raise ChildFailed(
-                "the AWS emulation ended, and with it the registry and the artifacts it held"
-            )
+            raise ChildFailed("the AWS emulation ended")
         said: list[str] = []
         if not self.redis.alive():
             how = "started again with everything it had acknowledged"

@@ -14,23 +14,32 @@ import os
 import threading
 from collections.abc import Iterator, Sequence
 from functools import partial
+from typing import Final
 from urllib.parse import unquote
 
 import boto3
 import urllib3
 
+from neuralstream_core.jobs.records import JobStatus
 from neuralstream_core.memory import limit_growth
-from neuralstream_local.aws_server import INVOKE_PATH, REGISTRATION_PATH, SOURCES_PATH
+from neuralstream_local.aws_server import (
+    INVOKE_PATH,
+    REGISTRATION_PATH,
+    RESTORE_PATH,
+    SOURCES_PATH,
+)
 from neuralstream_local.children import announce, start_child
 from neuralstream_local.event_sources import EventSource
 from neuralstream_local.functions import PROCESS_GROWTH, Functions, TimedOut
 from neuralstream_local.http_server import HttpServer, Request, Response, json_response
-from neuralstream_local.laptop import laptop_template
+from neuralstream_local.laptop import TABLE, laptop_template
 from neuralstream_local.scheduler import LocalScheduler, poll_schedules
 from neuralstream_local.storage import create_storage
 from neuralstream_local.template import Template
 
 __all__ = ["Invoker", "main"]
+
+_RESTORE_SECONDS: Final = 300.0
 
 _log = logging.getLogger(__name__)
 
@@ -86,16 +95,50 @@ def main(argv: list[str] | None = None) -> None:
     functions = Functions(template.functions().values())
     sources: list[EventSource] = []
     server = HttpServer(Invoker(functions, sources), 0)
+    restored = False
     if not options.resume:
         create_storage(template)
+        restored = _restored()
     registration = os.environ["AWS_ENDPOINT_URL"] + REGISTRATION_PATH
     url = f"http://127.0.0.1:{server.port}"
     answer = urllib3.request("PUT", registration, body=url, timeout=10.0, retries=False)
     if answer.status != 204:
         raise RuntimeError(f"the AWS emulation answered {answer.status} to the registration")
     sources += _start_sources(template, functions)
-    announce(port=server.port)
+    announce(port=server.port, restored=restored)
     server.serve()
+
+
+def _restored() -> bool:
+    """Put back what an earlier run kept; its jobs, whose executions are lost, start again."""
+    restore = os.environ["AWS_ENDPOINT_URL"] + RESTORE_PATH
+    answer = urllib3.request("PUT", restore, timeout=_RESTORE_SECONDS, retries=False)
+    if answer.status == 204:
+        return False
+    if answer.status != 200:
+        raise RuntimeError(f"the AWS emulation answered {answer.status}: the data cannot be read")
+    dynamodb = boto3.client("dynamodb")
+    pages = dynamodb.get_paginator("scan").paginate(
+        TableName=TABLE,
+        FilterExpression="SK = :job AND #status IN (:pending, :running) AND attribute_not_exists(outbox)",
+        ExpressionAttributeNames={"#status": "status"},
+        ExpressionAttributeValues={
+            ":job": {"S": "JOB"},
+            ":pending": {"S": JobStatus.PENDING},
+            ":running": {"S": JobStatus.RUNNING},
+        },
+    )
+    for item in (item for page in pages for item in page["Items"]):
+        message = {"kind": {"S": "start_job"}, "job_id": item["job_id"]}
+        if "kind" in item:
+            message["job"] = item["kind"]
+        dynamodb.update_item(
+            TableName=TABLE,
+            Key={"PK": item["PK"], "SK": item["SK"]},
+            UpdateExpression="SET outbox = :message",
+            ExpressionAttributeValues={":message": {"M": message}},
+        )
+    return True
 
 
 def _start_sources(template: Template, functions: Functions) -> Iterator[EventSource]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -33,6 +35,10 @@ def free_pair():
             return port
 
 
+def _remove_data(port):
+    shutil.rmtree(ROOT / ".run" / f"data-{port}", ignore_errors=True)
+
+
 class Run:
     """A started run; its output is read as it comes."""
 
@@ -46,6 +52,7 @@ class Run:
             text=True,
         )
         self._log = ROOT / ".run" / f"server-{environ.get('PORT')}.log"
+        atexit.register(_remove_data, environ.get("PORT"))
         self.url = f"http://127.0.0.1:{environ.get('PORT')}"
         self._clients = {}
         self.lines = []

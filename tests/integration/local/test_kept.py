@@ -1,0 +1,105 @@
+"""A run that was killed leaves its data to the next one on its port; Ctrl-C leaves nothing."""
+
+from __future__ import annotations
+
+import signal
+
+import pytest
+
+from neuralstream_local.children import ROOT
+from tests.support.poll import eventually
+from tests.support.run import all_gone, free_pair, running
+from tests.support.stack_jobs import BUCKET, finished, serve, submit
+
+ROWS = 100_000
+
+
+@pytest.fixture
+def port():
+    return free_pair()
+
+
+def folder(port):
+    return ROOT / ".run" / f"data-{port}"
+
+
+def killed(run):
+    children = run.descendants()
+    run.process.kill()
+    eventually(lambda: all_gone(children), seconds=20)
+
+
+def test_a_run_after_a_kill_serves_what_was_acknowledged_and_ends_the_job_that_ran(port):
+    with running(PORT=str(port), EXAMPLE="none") as first:
+        first.ready()
+        model = serve(first, 50)
+        predicted = first.request("POST", f"/predict/{model}", {"entity_id": "u7"}).json()
+        schedule = {
+            "model": model,
+            "input": f"s3://{BUCKET}/jobs/in/{model}.csv",
+            "output": f"s3://{BUCKET}/jobs/out/",
+            "expression": "rate(1 day)",
+        }
+        assert first.request("PUT", "/schedules/nightly", schedule).status == 201
+        assert first.request("PUT", "/schedules/dropped", schedule).status == 201
+        assert first.request("DELETE", "/schedules/dropped").status == 200
+        schedules = first.client("scheduler")
+        names = {"neuralstream-default-nightly"}
+
+        def scheduled(client):
+            pages = client.list_schedules()["Schedules"]
+            return {s["Name"] for s in pages if "nightly" in s["Name"] or "dropped" in s["Name"]}
+
+        eventually(lambda: len(scheduled(schedules)) == 1, seconds=30)
+        names = scheduled(schedules)
+        ids = [f"u{i % 50}" for i in range(ROWS)]
+        data = ("entity_id\n" + "\n".join(ids) + "\n").encode()
+        job_id = submit(first, model, f"jobs/in/{model}.csv", data)
+        eventually(
+            lambda: first.request("GET", f"/jobs/{job_id}").json()["status"] == "RUNNING",
+            seconds=30,
+            every=0.01,
+        )
+        killed(first)
+
+    with running(PORT=str(port), EXAMPLE="none") as second:
+        second.ready()
+        assert "as the run before left it" in second.output
+        again = second.request("POST", f"/predict/{model}", {"entity_id": "u7"}).json()
+        assert (again["prediction"], again["version"]) == (predicted["prediction"], "v1")
+        row = second.request("GET", f"/features/{model}/u9").json()
+        assert row["features"] == {"a": 9.0, "b": 18.0}
+        events = second.request("GET", f"/models/{model}/lineage").json()["events"]
+        assert {event["kind"] for event in events} >= {"registered", "promoted"}
+        assert scheduled(second.client("scheduler")) == names
+        job = finished(second, job_id, seconds=120)
+        assert (job["status"], job["outcome"]["rows"]) == ("SUCCEEDED", ROWS), job
+        children = second.descendants()
+        assert second.end(signal.SIGINT) == 0
+        assert eventually(lambda: all_gone(children))
+    assert not folder(port).exists()
+
+
+def test_keep_leaves_the_data_after_ctrl_c_too(port):
+    with running(PORT=str(port), EXAMPLE="none", KEEP="on") as first:
+        first.ready()
+        model = serve(first, 1)
+        assert first.end(signal.SIGINT) == 0
+    with running(PORT=str(port), EXAMPLE="none") as second:
+        second.ready()
+        assert second.request("GET", f"/features/{model}/u0").status == 200
+
+        assert second.end(signal.SIGINT) == 0
+    assert not folder(port).exists()
+
+
+def test_a_run_that_was_killed_while_it_started_leaves_nothing_half_loaded(port):
+    with running(PORT=str(port), EXAMPLE="none") as first:
+        first.ready()
+        model = serve(first, 1)
+        killed(first)
+    (folder(port) / "loaded").unlink()
+    with running(PORT=str(port), EXAMPLE="none") as second:
+        second.ready()
+        assert second.request("GET", f"/features/{model}/u0").status == 404
+        assert second.end(signal.SIGINT) == 0
