@@ -26,6 +26,7 @@ _WORDS: Final = {
     "ns.schedules.list()": "`neuralstream schedules list`",
     "give entity_id=…, and entities=… for": "give the entity's id, and --entity KEY=ID for",
     "api_key=…": "--api-key",
+    "expected_revision": "--expected-revision",
     "expires_at=…": "--days",
     "version=…": "--version",
     "features=…": "--feature NAME=VALUE",

@@ -91,6 +91,8 @@ def test_the_page_is_run_as_it_is_written(stack, environ, tmp_path):
         "v1 is in production",
         "auc 0.87",
         "0.870",
+        "command-nightly: command_churn, cron(0 3 * * ? *) Europe/Berlin, ",
+        "command-nightly is deleted",
         "No baseline to compare",
         '"model": "command_churn"',
         "the stack is well",
@@ -147,6 +149,44 @@ def test_a_model_whose_check_differs_is_refused(called, served, tmp_path):
     )
     assert ended.returncode == 1
     assert "check_failed" in ended.stderr
+
+
+def test_a_schedule_is_put_replaced_shown_and_deleted(answered, called, served):
+    _, model = served()
+    place = f"s3://{BUCKET}/jobs/{model}/"
+    words = ["schedules", "put", model, "--model", model, "--input", place + "{yyyy}/{mm}.csv"]
+    words += ["--output", place, "--expression", "rate(1 day)"]
+    made = answered(*words, "--description", "nightly", "--output-format", "parquet")
+    assert (made["revision"], made["enabled"], made["description"]) == (1, True, "nightly")
+    assert made["next_run"]["input"].startswith(place)
+    replaced = answered(*words, "--disabled", "--timezone", "Asia/Tokyo")
+    assert (replaced["revision"], replaced["timezone"]) == (2, "Asia/Tokyo")
+    assert (replaced["description"], replaced["output_format"]) == (None, "jsonl"), "whole"
+    assert (replaced["next_run"], answered("schedules", "show", model)["enabled"]) == (None, False)
+    late = called(*words, "--expected-revision", "1")
+    assert (late.returncode, late.stdout) == (1, "")
+    assert "schedule_changed" in late.stderr
+    assert "--expected-revision" in late.stderr
+    assert answered("schedules", "delete", model)["status"] == "deleted"
+    assert called("schedules", "show", model).returncode == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"--expression": "daily"}, "expression"),
+        ({"--timezone": "Mars/Base"}, "timezone"),
+        ({"--input": "s3://elsewhere/users.csv"}, "bucket_not_allowed"),
+    ],
+)
+def test_a_schedule_that_could_never_work_is_refused_at_its_place(called, served, changes, said):
+    _, model = served()
+    place = f"s3://{BUCKET}/jobs/{model}/"
+    options = {"--input": place + "in.csv", "--output": place, "--expression": "rate(1 day)"}
+    words = [word for pair in (options | changes).items() for word in pair]
+    ended = called("schedules", "put", model, "--model", model, *words)
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert said in ended.stderr
 
 
 @pytest.fixture(scope="module")
