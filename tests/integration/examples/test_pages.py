@@ -7,14 +7,14 @@ import subprocess
 import pytest
 
 from neuralstream_local.stack import Stack
+from tests.support.documents import blocks
 from tests.support.template import ROOT
 
 PAGES = ("README.md", "docs/features.md", "docs/serving.md")
 
 
 def commands(page):
-    blocks = re.findall(r"^```sh\n(.*?)^```$", (ROOT / page).read_text(), re.DOTALL | re.MULTILINE)
-    text = "\n".join(block for block in blocks if "curl" in block)
+    text = "\n".join(block for block in blocks(page) if "curl" in block)
     return re.split(r"^(?=curl )", text, flags=re.MULTILINE)[1:]
 
 
@@ -59,22 +59,35 @@ def test_a_row_that_was_written_is_read_and_one_that_was_not_is_a_row_of_not_fou
     assert set(many["results"][2]["status"].values()) == {"NOT_FOUND"}
 
 
+def shown_columns(page):
+    """The answer by column that a page shows."""
+    answers = map(json.loads, blocks(page, "json"))
+    (shown,) = [answer for answer in answers if "columns" in answer]
+    return shown
+
+
 def test_columns_are_answered_as_the_page_shows(printed):
     *_, (_, written), (_, columns) = printed["docs/features.md"]
     assert (written["written"], written["stale"]) == (2, 0)
-    (shown,) = [
-        json.loads(block)
-        for block in re.findall(
-            r"^```json\n(.*?)^```$",
-            (ROOT / "docs/features.md").read_text(),
-            re.DOTALL | re.MULTILINE,
-        )
-    ]
+    shown = shown_columns("docs/features.md")
     one, other, none = columns.pop("event_timestamps")
     assert one == other
     assert none is None
     del shown["event_timestamps"]
     assert columns == shown
+
+
+def test_predictions_in_columns_are_answered_as_the_page_shows(printed):
+    (answer,) = [
+        answer for command, answer in printed["docs/serving.md"] if '"layout": "columns"' in command
+    ]
+    shown = shown_columns("docs/serving.md")
+    for varying in ("latency_ms", "timestamp"):
+        assert type(answer.pop(varying)) is type(shown.pop(varying))
+    for given in (answer, shown):
+        rounded = [p and round(p, 6) for p in given["columns"]["probability"]]
+        given["columns"]["probability"] = rounded
+    assert answer == shown
 
 
 def test_the_second_version_is_promoted_and_taken_back(printed):
