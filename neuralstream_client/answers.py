@@ -888,6 +888,7 @@ class ViewAnswer(Answer):
     entity: str | list[str]
     features: list[FeatureAnswer]
     ttl_seconds: int | None
+    history: bool
     description: str
     owner: str
     tags: dict[str, str]

@@ -73,6 +73,7 @@ class FeatureView(BaseModel):
         entity: name of the key, or of the keys of a composite entity.
         features: as `Feature`, as dicts, or as a dict of dtypes by name.
         ttl_seconds: age from which a read answers EXPIRED; ``None``: values do not expire.
+        history: whether every write is also kept in the history.
         description: for people.
         owner: for people.
         tags: for people.
@@ -84,6 +85,7 @@ class FeatureView(BaseModel):
     entity: str | list[str]
     features: list[Feature]
     ttl_seconds: int | None = None
+    history: bool = True
     description: str = ""
     owner: str = ""
     tags: dict[str, str] = Field(default_factory=dict)

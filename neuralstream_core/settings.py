@@ -27,6 +27,7 @@ __all__ = [
     "RedisSettings",
     "StoreSettings",
     "TableSettings",
+    "WriteSettings",
 ]
 
 PREFIX = "NEURALSTREAM_"
@@ -107,3 +108,7 @@ class HistorySettings(BucketSettings):
     history_table: str = Field(min_length=3, max_length=255)
     history_seal_ms: int = Field(default=180_000, ge=1_000, le=3_600_000)
     """How long after its end a minute of the log may still grow; all functions need the same."""
+
+
+class WriteSettings(StoreSettings, HistorySettings):
+    """What a function needs that writes features."""

@@ -6,12 +6,12 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from neuralstream_core.features.ingest import ingest
-from neuralstream_core.settings import StoreSettings
+from neuralstream_core.settings import WriteSettings
 from neuralstream_lambda.logs import logger
 from neuralstream_lambda.redelivery import batch_failures
 from neuralstream_lambda.sources import messages_of
 from neuralstream_lambda.tracing import traced
-from neuralstream_lambda.wiring import feature_store
+from neuralstream_lambda.wiring import feature_writer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
 
-class Settings(StoreSettings):
-    """The online store and the catalog."""
+class Settings(WriteSettings):
+    """The online store, the catalog and the history."""
 
 
 settings = Settings.from_env(os.environ)
@@ -33,7 +33,7 @@ def lambda_handler(event: Mapping[str, Any], _context: LambdaContext) -> dict[st
     Raises:
         NeuralStreamError: the one event of a source without partial failures failed.
     """
-    failures = ingest(feature_store(settings), messages_of(event)).failures
+    failures = ingest(feature_writer(settings), messages_of(event)).failures
     for failure in failures:
         logger("feature_ingest").warning(
             "message not applied",

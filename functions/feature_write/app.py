@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import os
+from secrets import token_hex
 
 from neuralstream_core.features import ViewSpec
 from neuralstream_core.features.answers import ViewAnswer, ViewDeletion, WriteAnswer
 from neuralstream_core.features.requests import WriteRequest
-from neuralstream_core.settings import StoreSettings
+from neuralstream_core.settings import WriteSettings
 from neuralstream_lambda.access import Scope
 from neuralstream_lambda.arguments import PathView
 from neuralstream_lambda.resolver import Resolver, Response, answers, json_response, needs
-from neuralstream_lambda.wiring import feature_store
+from neuralstream_lambda.wiring import feature_writer
 
 
-class Settings(StoreSettings):
-    """The online store and the catalog."""
+class Settings(WriteSettings):
+    """The online store, the catalog and the history."""
 
 
 settings = Settings.from_env(os.environ)
@@ -36,7 +37,7 @@ def put_view(name: PathView, body: ViewSpec) -> Response[ViewAnswer]:
     remove one or change its dtype is answered with 409. `views`, `request` and
     `service` are not names.
     """
-    view, created = feature_store(settings).catalog.put(name, body)
+    view, created = feature_writer(settings).catalog.put(name, body)
     return json_response(ViewAnswer.of(view), 201 if created else 200)
 
 
@@ -56,7 +57,7 @@ def delete_view(name: PathView) -> Response[ViewDeletion]:
     version reads is kept and answered with 409, until that version is archived.
     """
     seconds = min(10.0, app.remaining_seconds - 3)
-    progress = feature_store(settings).delete_view(name, seconds=seconds)
+    progress = feature_writer(settings).delete_view(name, seconds=seconds)
     answer = ViewDeletion(
         name=name,
         status="deleted" if progress.done else "deleting",
@@ -80,9 +81,14 @@ def write(body: WriteRequest) -> WriteAnswer:
     Of each value the newest event timestamp wins, whatever the order of arrival; an older one is counted as
     stale. Features that are left out keep their values. If a row is invalid, nothing is written and each
     place is named. At most 10,000 rows: as `rows`, or by column as `entity_ids` and `columns`.
+
+    An answer of 200 says that all rows are in the history too, unless the view has none. With 503 they may be
+    in one, both or neither: sending the same request again is safe.
     """
-    store = feature_store(settings)
-    (result,) = store.commit([store.prepare(body.feature_view, body.given())])
+    store = feature_writer(settings)
+    # Not the id alone: an event that is invoked again by hand has the same one, and is another write.
+    request_id = f"{app.request_id}/{token_hex(4)}"
+    (result,) = store.commit([store.prepare(body.feature_view, body.given(), request_id)])
     return WriteAnswer.of(body.feature_view, result)
 
 

@@ -71,7 +71,7 @@ def _changed(present: FeatureView, declared: FeatureView) -> Iterator[str]:
             before, after = getattr(old, field), getattr(new, field)
             if before != after:
                 yield f"~ feature {new.name}: {field} {before!r} → {after!r}"
-    for field in ("ttl_seconds", "description", "owner", "tags"):
+    for field in ("ttl_seconds", "history", "description", "owner", "tags"):
         before, after = getattr(present, field), getattr(declared, field)
         if before != after:
             yield f"~ {field} {before!r} → {after!r}"

@@ -54,6 +54,7 @@ MAX_ROW: Final = 256 * 1024
 """Bytes of one stored row, strings included."""
 ROW_TOO_LARGE: Final = f"would make a row of more than {MAX_ROW} bytes"
 HEAD: Final = struct.Struct("<BBHHHI")
+_TIME: Final = struct.Struct("<q")
 _BEGINNING: Final = -(2**63)
 
 
@@ -118,6 +119,10 @@ class Layout:
         if cells > self.cells:
             return width >= self.width
         return width == (self.width if cells == self.cells else self.offsets[cells])
+
+    def empty(self, time: Micros) -> bytes:
+        """A row without a cell."""
+        return self.head(0) + bytes(2 * self.bitmap) + _TIME.pack(time) + bytes(self.width)
 
     def head(self, flags: int) -> bytes:
         """The head of a row of this schema that one write makes (one event time)."""

@@ -97,6 +97,7 @@ class ViewAnswer(BaseModel):
     ttl_seconds: int | None = Field(
         description="seconds after its event timestamp from which a value is EXPIRED; null: never"
     )
+    history: bool = Field(description="whether every write is also kept in the history")
     description: str = Field(description="for people")
     owner: str = Field(description="person or team")
     tags: dict[str, str] = Field(description="text by key")
@@ -111,6 +112,7 @@ class ViewAnswer(BaseModel):
             entity=entity_json(view.keys[0] if len(view.keys) == 1 else view.keys),
             features=[FeatureAnswer.of(feature) for feature in view.features],
             ttl_seconds=view.ttl_seconds,
+            history=view.history,
             description=view.description,
             owner=view.owner,
             tags=view.tags,

@@ -176,6 +176,7 @@ class Catalog:
             keys=spec.keys,
             features=tuple(spec.features),
             ttl_seconds=spec.ttl_seconds,
+            history=spec.history,
             description=spec.description,
             owner=spec.owner,
             tags=dict(spec.tags),

@@ -1,7 +1,8 @@
 """Rows from a queue or a stream: many messages, one flight, and a failure only for those that failed.
 
-A message is the body of ``POST /features/write``. Writes are idempotent and order themselves by event
-time, so a message that is delivered twice, or again after another one, changes nothing.
+A message is the body of ``POST /features/write``; the history gets one entry for all of them. Writes are
+idempotent and order themselves by event time, so a message that is delivered twice, or again after another
+one, changes nothing.
 """
 
 from __future__ import annotations
@@ -22,10 +23,18 @@ __all__ = ["Failure", "Ingested", "Message", "ingest"]
 
 
 class Message(NamedTuple):
-    """One message: the identifier its source knows it by, and its text."""
+    """One message.
+
+    Attributes:
+        id: by which its source knows it.
+        body: its text.
+        request_id: the same whenever it is delivered, and of no other message of any source; ``None``: ``id``
+            is such a one.
+    """
 
     id: str
     body: str | bytes
+    request_id: str | None = None
 
 
 class Failure(NamedTuple):
@@ -49,7 +58,10 @@ def ingest(store: OnlineStore, messages: Sequence[Message]) -> Ingested:
     for message in messages:
         try:
             request = _parse(message.body)
-            ready.append((message, store.prepare(request.feature_view, request.given())))
+            batch = store.prepare(
+                request.feature_view, request.given(), message.request_id or message.id
+            )
+            ready.append((message, batch))
         except NeuralStreamError as error:
             failures.append(Failure(message.id, error))
     results: list[WriteResult] = []

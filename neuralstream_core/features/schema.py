@@ -99,6 +99,11 @@ class ViewSpec(Frozen):
         description="seconds after its event timestamp from which a value is EXPIRED, at most ten"
         " years; null: never",
     )
+    history: bool = Field(
+        default=True,
+        description="whether every write is also kept in the history, from which training sets are made and a"
+        " lost cache is restored",
+    )
     description: Description = Field(default="", description="for people, at most 2048 characters")
     owner: Text = Field(default="", description="person or team, at most 256 characters")
     tags: Tags = Field(default_factory=dict, description="text by key, at most 50")
@@ -133,6 +138,7 @@ class FeatureView(Record):
     keys: tuple[Name, ...]
     features: tuple[Feature, ...]
     ttl_seconds: int | None = None
+    history: bool = True
     description: str = ""
     owner: str = ""
     tags: dict[str, str] = Field(default_factory=dict)
@@ -231,6 +237,7 @@ class FeatureView(Record):
             update={
                 "features": features,
                 "ttl_seconds": spec.ttl_seconds,
+                "history": spec.history,
                 "description": spec.description,
                 "owner": spec.owner,
                 "tags": dict(spec.tags),

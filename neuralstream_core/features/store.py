@@ -17,11 +17,13 @@ from itertools import chain, repeat
 from threading import Lock
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from uuid import uuid4
 
 from cachetools import LRUCache
 
 from neuralstream_core.errors import Invalid, Unavailable
 from neuralstream_core.features._codec import Codec
+from neuralstream_core.features._keeping import Keeping
 from neuralstream_core.features._merge import MERGE
 from neuralstream_core.features.catalog import Catalog
 from neuralstream_core.features.reads import Entities, ManyColumns, ManyRows
@@ -32,6 +34,7 @@ from neuralstream_core.features.writes import (
     Given,
     GivenColumns,
     GivenRows,
+    WriteLog,
     count_of,
     result_of,
 )
@@ -41,7 +44,7 @@ from neuralstream_core.time import Clock, Micros
 if TYPE_CHECKING:
     from neuralstream_core.features._packing import Decoder
     from neuralstream_core.features.block import Block
-    from neuralstream_core.redis.port import Call, RedisPort
+    from neuralstream_core.redis.port import Call, RedisPort, Reply
 
 __all__ = ["DEFAULT_RETENTION_SECONDS", "DeleteProgress", "OnlineStore"]
 
@@ -85,6 +88,7 @@ class OnlineStore:
         clock: now, in microseconds.
         namespace: first part of every key.
         retention_seconds: life of rows of views without a TTL after their last write.
+        log: keeps every row that is written, of views with ``history``; ``None``: nobody does.
 
     Raises (every method that touches rows):
         NotFound: no such view.
@@ -99,12 +103,14 @@ class OnlineStore:
         namespace: str,
         *,
         retention_seconds: int = DEFAULT_RETENTION_SECONDS,
+        log: WriteLog | None = None,
     ) -> None:
         self.catalog = catalog
         self._port = port
         self._clock = clock
         self._namespace = namespace
         self._retention_ms = retention_seconds * 1000
+        self._keeping = Keeping(log)
         self._codecs: LRUCache[tuple[str, int], Codec] = LRUCache(_MAX_CODECS)
         self._lock = Lock()
 
@@ -140,8 +146,12 @@ class OnlineStore:
             [self.prepare(view, GivenColumns(entity_ids, columns, event_timestamp))]
         )[0]
 
-    def prepare(self, view: str, given: Given) -> Batch:
+    def prepare(self, view: str, given: Given, request_id: str | None = None) -> Batch:
         """Check and pack rows; `commit` sends them.
+
+        Args:
+            request_id: of the request or message that brings them, the same when it is delivered again;
+                ``None``: a random one.
 
         Raises:
             Invalid: names every wrong place.
@@ -155,23 +165,32 @@ class OnlineStore:
                 raise
             codec = newer  # another process has added a feature since this one looked
             packed = given.pack(codec, self._clock())
-        return Batch(codec, packed, given)
+        return Batch(codec, packed, given, request_id or uuid4().hex)
 
     def commit(self, batches: Sequence[Batch]) -> list[WriteResult]:
-        """Send prepared rows, all in one flight; one result a batch.
+        """Send prepared rows, all in one flight; one result a batch. When this returns, they are in the log
+        too, stale ones included; when it raises, they may be.
 
         Raises:
             NotFound: a view was deleted since it was prepared.
             Invalid: strings that earlier writes left and these together make a row too large; the other
-                rows are written.
+                rows are written, and in the log this one has no cells.
+            Unavailable: also if the log cannot be written; the rows may be in Redis all the same.
         """
         if not batches:
             return []
-        generations = dict.fromkeys(batch.codec.view.generation for batch in batches)
+        replies = self._keeping.run(batches, lambda: self._merge(batches))
+        return self._results(batches, replies)
+
+    def _merge(self, batches: Sequence[Batch]) -> list[Reply]:
+        generations = _generations(batches)
         calls = [self._calls(batch) for batch in batches]
         calls.append([(self._tombstone(generation), b"", b"", b"") for generation in generations])
         most = _CELLS_A_FLIGHT // max(batch.codec.layout.cells for batch in batches)
-        replies = self._port.run(MERGE, chain(*calls), flight=max(1, min(most, FLIGHT)))
+        return self._port.run(MERGE, chain(*calls), flight=max(1, min(most, FLIGHT)))
+
+    def _results(self, batches: Sequence[Batch], replies: Sequence[Reply]) -> list[WriteResult]:
+        generations = _generations(batches)
         dead = {
             generation
             for generation, reply in zip(generations, replies[-len(generations) :], strict=True)
@@ -204,7 +223,7 @@ class OnlineStore:
             raise Unavailable(
                 f"view {batch.codec.view.name} is being deleted", dependency="registry"
             )
-        return self.commit([self.prepare(batch.codec.view.name, batch.given)])[0]
+        return self.commit([self.prepare(batch.codec.view.name, batch.given, batch.request_id)])[0]
 
     # --- reading -------------------------------------------------------------------------------
 
@@ -373,3 +392,8 @@ class OnlineStore:
 
     def _tombstone(self, generation: str) -> bytes:
         return f"{self._namespace}:g:{generation}".encode()
+
+
+def _generations(batches: Sequence[Batch]) -> dict[str, None]:
+    """Of the views of ``batches``, each once, in order."""
+    return dict.fromkeys(batch.codec.view.generation for batch in batches)

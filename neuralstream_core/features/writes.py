@@ -17,7 +17,16 @@ if TYPE_CHECKING:
     from neuralstream_core.redis.port import Reply
     from neuralstream_core.time import Micros
 
-__all__ = ["Batch", "Given", "GivenColumns", "GivenRows", "count_of", "result_of"]
+__all__ = [
+    "Batch",
+    "Given",
+    "GivenColumns",
+    "GivenRows",
+    "Recorded",
+    "WriteLog",
+    "count_of",
+    "result_of",
+]
 
 
 class Given(Protocol):
@@ -73,11 +82,53 @@ class GivenColumns(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """Rows of one view, checked and packed, nothing sent yet."""
+    """Rows of one view, checked and packed, nothing sent yet.
+
+    Attributes:
+        request_id: of the request or message that brought them; with a row's position it identifies the row.
+    """
 
     codec: Codec
     packed: PackedRows
     given: Given
+    request_id: str
+
+    @property
+    def entities(self) -> list[bytes]:
+        """`entity_bytes` of each row."""
+        start = len(self.codec.prefix)
+        return [key[start:] for key in self.packed.keys]
+
+    def without(self, refused: Sequence[int]) -> Batch:
+        """This batch with no cell in the rows ``refused``, which keep their places."""
+        if not refused:
+            return self
+        rows = list(self.packed.rows)
+        for i in refused:
+            rows[i] = self.codec.layout.empty(self.packed.times[i])
+        return self._replace(packed=self.packed._replace(rows=rows))
+
+
+class Recorded(Protocol):
+    """What a `WriteLog` recorded at once."""
+
+    def replace(self, batches: Sequence[Batch]) -> None:
+        """Keep these rows in its place.
+
+        Raises:
+            Unavailable: the ones or the others are kept.
+        """
+
+
+class WriteLog(Protocol):
+    """Keeps what is written."""
+
+    def record(self, batches: Sequence[Batch]) -> Recorded:
+        """Keep all rows of ``batches``; they are durable when this returns.
+
+        Raises:
+            Unavailable: they are not, or not known to be.
+        """
 
 
 def count_of(reply: Reply) -> int:

@@ -21,15 +21,27 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final
+from time import perf_counter
+from typing import Final, NamedTuple
 
 from neuralstream_core.errors import NeuralStreamError, Unavailable
+from neuralstream_core.features.writes import Batch
 from neuralstream_core.history.entries import Entry, Part
 from neuralstream_core.objects import Location, Objects
 from neuralstream_core.table import Item, Table
 from neuralstream_core.time import Clock, Micros
 
-__all__ = ["LOG_PREFIX", "MAX_ITEM", "SEAL", "SHARDS", "SLOT", "HistoryLog", "slot_of"]
+__all__ = [
+    "LOG_PREFIX",
+    "MAX_ITEM",
+    "SEAL",
+    "SHARDS",
+    "SLOT",
+    "Appended",
+    "HistoryLog",
+    "RecordedEntry",
+    "slot_of",
+]
 
 SLOT: Final[Micros] = 60 * 1_000_000
 """Length of a slot."""
@@ -50,6 +62,38 @@ def slot_of(at: Micros) -> int:
     return at // SLOT
 
 
+class Appended(NamedTuple):
+    """How one append went.
+
+    Attributes:
+        milliseconds: it took.
+        size: bytes of the packed entry.
+        failed: it is not acknowledged.
+    """
+
+    milliseconds: float
+    size: int
+    failed: bool
+
+
+class RecordedEntry(NamedTuple):
+    """An entry of `HistoryLog.record`.
+
+    Attributes:
+        replace: puts an entry of other batches in its place, under the same conditions.
+    """
+
+    replace: Callable[[Sequence[Batch]], None]
+
+
+class _Place(NamedTuple):
+    """Where an entry is."""
+
+    write_time: Micros
+    partition: str
+    name: str
+
+
 class HistoryLog:
     """Appends entries, and reads them slot by slot.
 
@@ -60,6 +104,7 @@ class HistoryLog:
         namespace: see `neuralstream_core.settings.BaseSettings.namespace`.
         clock: now, in microseconds.
         seal: see above; the same for all who write and read.
+        observe: told of each append, in the thread that made it.
 
     Raises (every method):
         Unavailable: DynamoDB or S3 cannot be reached, throttles or refuses (``dependency="history"``).
@@ -74,6 +119,7 @@ class HistoryLog:
         clock: Clock,
         *,
         seal: Micros = SEAL,
+        observe: Callable[[Appended], None] | None = None,
     ) -> None:
         self._table = table
         self._objects = objects
@@ -81,6 +127,7 @@ class HistoryLog:
         self._namespace = namespace
         self._clock = clock
         self._seal = seal
+        self._observe = observe
 
     def append(self, parts: Sequence[Part]) -> None:
         """Add one entry with ``parts``; durable when this returns. No parts: nothing is added.
@@ -88,27 +135,49 @@ class HistoryLog:
         Raises:
             Unavailable: also if it took too long; the entry may be in the log all the same.
         """
-        if not parts:
-            return
+        if parts:
+            self._put(self._place(), parts)
+
+    def record(self, batches: Sequence[Batch]) -> RecordedEntry:
+        """Add one entry with the rows of ``batches``: what `OnlineStore` calls with each commit.
+
+        Raises:
+            Unavailable: as `append`.
+        """
+        place = self._place()
+        self._put(place, _parts(batches))
+        return RecordedEntry(lambda others: self._put(place, _parts(others)))
+
+    def _place(self) -> _Place:
         now = self._clock()
-        slot, name = slot_of(now), f"{now:020d}#{secrets.token_hex(8)}"
-        data = Entry(now, parts).pack()
+        shard, name = secrets.randbelow(SHARDS), f"{now:020d}#{secrets.token_hex(8)}"
+        return _Place(now, self._partition(slot_of(now), shard), name)
+
+    def _put(self, place: _Place, parts: Sequence[Part]) -> None:
+        began, failed = perf_counter(), True
+        data = Entry(place.write_time, parts).pack()
+        try:
+            self._store(place, data)
+            if self._clock() - place.write_time > self._seal // 3:
+                raise Unavailable("the history log took too long to answer", dependency="history")
+            failed = False
+        finally:
+            if self._observe is not None:
+                self._observe(Appended((perf_counter() - began) * 1000, len(data), failed))
+
+    def _store(self, place: _Place, data: bytes) -> None:
         item: Item = {
-            "PK": self._partition(slot, secrets.randbelow(SHARDS)),
-            "SK": name,
-            "expires_at": now // 1_000_000 + _KEPT_SECONDS,
+            "PK": place.partition,
+            "SK": place.name,
+            "expires_at": place.write_time // 1_000_000 + _KEPT_SECONDS,
         }
         if len(data) <= MAX_ITEM:
             item["data"] = data
         else:
-            key = f"{LOG_PREFIX}{self._namespace}/{slot}/{name.replace('#', '-')}"
-            self._write(key, data)
-            item["object"] = key
+            slot, name = slot_of(place.write_time), place.name.replace("#", "-")
+            item["object"] = f"{LOG_PREFIX}{self._namespace}/{slot}/{name}"
+            self._write(item["object"], data)
         self._table.put(item)
-        if self._clock() - now > self._seal // 3:
-            raise Unavailable(
-                "the history log took too long to answer", dependency="history", retry_after=1
-            )
 
     def entries(self, first: int, last: int) -> Iterator[tuple[int, Entry]]:
         """Every entry of the slots ``first`` to ``last`` with its slot, slot after slot, in no particular
@@ -158,6 +227,20 @@ class HistoryLog:
             return self._objects().read(Location(self._bucket, key))
         except NeuralStreamError as error:
             raise _unavailable(error) from error
+
+
+def _parts(batches: Sequence[Batch]) -> list[Part]:
+    return [
+        Part(
+            batch.codec.view.name,
+            batch.codec.view.generation,
+            batch.codec.view.schema_version,
+            batch.request_id,
+            batch.entities,
+            batch.packed.rows,
+        )
+        for batch in batches
+    ]
 
 
 def _unavailable(error: NeuralStreamError) -> Unavailable:

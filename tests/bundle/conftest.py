@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from neuralstream_local.storage import create_registry_table
+from neuralstream_local.storage import create_history_table, create_registry_table
 from tests.bundle.emulator import BUILD, Emulated
 from tests.bundle.recording import Recording
 from tests.support.aws import Aws
@@ -79,6 +79,7 @@ class Bundle:
         return {
             "Table.Arn": f"arn:aws:dynamodb:us-east-1:123456789012:table/{self.names['table']}",
             "KeysTable.Arn": f"arn:aws:dynamodb:us-east-1:123456789012:table/{self.names['keys']}",
+            "HistoryLogTable.Arn": f"arn:aws:dynamodb:us-east-1:123456789012:table/{self.names['history']}",
             "DataBucket.Arn": f"arn:aws:s3:::{self.names['bucket']}",
             "BatchStateMachine": self.variables["NEURALSTREAM_STATE_MACHINE_ARN"],
             "ScheduleGroup": self.names["stack"],
@@ -96,9 +97,16 @@ def bundle(aws: Aws, redis_server: Any) -> Iterator[Bundle]:
     """Every built function, on one table, keys table, bucket and cache."""
     assert BUILD.is_dir(), "nothing is built: make test-bundle builds first"
     stack = f"bundle-{uuid.uuid4().hex[:8]}"
-    names = {"stack": stack, "table": f"{stack}-table", "keys": f"{stack}-keys", "bucket": stack}
+    names = {
+        "stack": stack,
+        "table": f"{stack}-table",
+        "keys": f"{stack}-keys",
+        "history": f"{stack}-history",
+        "bucket": stack,
+    }
     for table in (names["table"], names["keys"]):
         create_registry_table(aws.client("dynamodb"), table)
+    create_history_table(aws.client("dynamodb"), names["history"])
     aws.client("s3").create_bucket(Bucket=names["bucket"])
     topic = aws.client("sns").create_topic(Name=f"{stack}-alerts")["TopicArn"]
     queue = aws.client("sqs").create_queue(QueueName=f"{stack}-alert-retries")["QueueUrl"]
@@ -124,6 +132,7 @@ def bundle(aws: Aws, redis_server: Any) -> Iterator[Bundle]:
             "NEURALSTREAM_REDIS_CACHE_NAME": "",
             "NEURALSTREAM_TABLE": names["table"],
             "NEURALSTREAM_KEYS_TABLE": names["keys"],
+            "NEURALSTREAM_HISTORY_TABLE": names["history"],
             "NEURALSTREAM_DATA_BUCKET": names["bucket"],
             "NEURALSTREAM_JOB_BUCKETS": "",
             "NEURALSTREAM_BATCH_CONCURRENCY": "4",

@@ -8,6 +8,7 @@ import hashlib
 import http.client
 import io
 import json
+import random
 from urllib.parse import urlsplit
 
 import pyarrow as pa
@@ -24,6 +25,8 @@ from tests.support.template import functions
 FUNCTIONS = sorted(functions())
 ENTITIES = [f"u-{n}" for n in range(300)]
 RARE = {
+    # Of messages that are large together only; the same call of FeatureWrite is in the story.
+    "FeatureIngest": {"s3:PutObject"},
     # Waits only for a target that refuses, and gives a delivery's key back only then; its own tests do.
     "Announce": {"sqs:SendMessage", "dynamodb:DeleteItem"},
     # Monitoring lists what the archive has only for windows longer than Redis keeps.
@@ -80,6 +83,14 @@ def test_features_are_declared_written_and_read(bundle):
         "FeatureWrite", "POST /features/write", {"feature_view": "users", "rows": rows}
     )
     assert (status, written["written"]) == (200, 300)
+    draw = random.Random(1)
+    large = {
+        "feature_view": "users",
+        "entity_ids": [draw.randbytes(16).hex() for _ in range(10_000)],
+        "columns": {name: [draw.random() for _ in range(10_000)] for name in ("age", "income")},
+    }
+    status, written = bundle.http("FeatureWrite", "POST /features/write", large)
+    assert (status, written["written"]) == (200, 10_000)
     message = {"feature_view": "users", "entity_id": "u-q", "features": {"age": 7.0}}
     answer = bundle.function("FeatureIngest").invoke(
         {"Records": [{"messageId": "m", "body": json.dumps(message), "eventSource": "aws:sqs"}]}

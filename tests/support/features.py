@@ -252,6 +252,12 @@ def any_store(table: Table, any_port: RedisPort, clock: Clock) -> OnlineStore:
     return OnlineStore(any_port, Catalog(table, "test", clock), clock, "test")
 
 
+@pytest.fixture
+def history_environ(history_table: str, bucket: str) -> dict[str, str]:
+    """The settings of functions that write to a history of this test alone."""
+    return {"NEURALSTREAM_HISTORY_TABLE": history_table, "NEURALSTREAM_DATA_BUCKET": bucket}
+
+
 def _environ(settings: RedisSettings, table_name: str) -> dict[str, str]:
     return {
         "NEURALSTREAM_NAMESPACE": "test",
@@ -264,22 +270,35 @@ def _environ(settings: RedisSettings, table_name: str) -> dict[str, str]:
 
 
 @pytest.fixture
-def functions(table_name: str, redis_server: EmbeddedRedis, monkeypatch: Any) -> Functions:
+def functions(
+    table_name: str,
+    redis_server: EmbeddedRedis,
+    history_environ: dict[str, str],
+    monkeypatch: Any,
+) -> Functions:
     """The feature functions on the plain server."""
     redis_server.flush()
-    for name, value in _environ(settings_for(redis_server), table_name).items():
+    environ = _environ(settings_for(redis_server), table_name) | history_environ
+    for name, value in environ.items():
         monkeypatch.setenv(name, value)
     return Functions()
 
 
 @pytest.fixture(params=["library", "library-cluster", "http", "http-cluster"])
-def door(request: pytest.FixtureRequest, table: Table, clock: Clock, monkeypatch: Any) -> Door:
+def door(
+    request: pytest.FixtureRequest,
+    table: Table,
+    history_environ: dict[str, str],
+    clock: Clock,
+    monkeypatch: Any,
+) -> Door:
     """The test runs through the library and through the handlers, on one node and on a cluster."""
     way, _, deployment = request.param.partition("-")
     port: RedisPort = request.getfixturevalue("cluster_port" if deployment else "redis_port")
     if way == "library":
         return LibraryDoor(OnlineStore(port, Catalog(table, "test", clock), clock, "test"))
     server = request.getfixturevalue("redis_cluster" if deployment else "redis_server")
-    for name, value in _environ(settings_for(server), table.name).items():
+    environ = _environ(settings_for(server), table.name) | history_environ
+    for name, value in environ.items():
         monkeypatch.setenv(name, value)
     return HttpDoor(Functions())

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from neuralstream_core.monitoring.evaluation import Metrics
     from neuralstream_core.time import Micros
 
-__all__ = ["NAMESPACE", "count_unexpected", "emit"]
+__all__ = ["NAMESPACE", "count_unexpected", "emit", "function_dimension"]
 
 NAMESPACE: Final = "NeuralStream"
 
@@ -43,4 +43,10 @@ def count_unexpected() -> None:
     from aws_lambda_powertools.metrics import MetricUnit
 
     with single_metric("UnexpectedErrors", MetricUnit.Count, 1, namespace=NAMESPACE) as metric:
-        metric.add_dimension("function", os.environ.get("AWS_LAMBDA_FUNCTION_NAME", "local"))
+        for name, value in function_dimension().items():
+            metric.add_dimension(name, value)
+
+
+def function_dimension() -> dict[str, str]:
+    """The dimension ``function``: name of the function that runs this."""
+    return {"function": os.environ.get("AWS_LAMBDA_FUNCTION_NAME", "local")}

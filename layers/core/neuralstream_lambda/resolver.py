@@ -194,18 +194,19 @@ class Resolver(APIGatewayHttpResolver):
     def _finished(self, response_builder: ResponseBuilder[Any]) -> dict[str, Any]:
         answer = super()._build_response(response_builder)
         given = {name.lower(): value for name, value in answer["headers"].items()}
-        answer["headers"] = {**_HEADERS, **given, "x-request-id": self._request_id}
+        answer["headers"] = {**_HEADERS, **given, "x-request-id": self.request_id}
         return answer
 
     @property
-    def _request_id(self) -> str:
+    def request_id(self) -> str:
+        """Of the present request, by API Gateway; its answer has it in ``x-request-id``."""
         return str((self.current_event.get("requestContext") or {}).get("requestId", ""))
 
     def _unexpected(self, _error: Exception) -> Response[str]:
         """The last line of defence: logged whole, counted, answered without detail."""
         logger(self.service).exception(
             "unhandled error",
-            extra={"route": self.current_event.get("routeKey"), "request_id": self._request_id},
+            extra={"route": self.current_event.get("routeKey"), "request_id": self.request_id},
         )
         count_unexpected()
         return self.problem(NeuralStreamError("an internal error; it was logged", code="internal"))

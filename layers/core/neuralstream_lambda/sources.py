@@ -21,9 +21,13 @@ def from_sqs(event: Mapping[str, Any]) -> list[Message]:
 
 
 def from_kinesis(event: Mapping[str, Any]) -> list[Message]:
-    """Each record's data."""
+    """Each record's data. A sequence number is unique in its shard only."""
     return [
-        Message(r["kinesis"]["sequenceNumber"], base64.b64decode(r["kinesis"]["data"]))
+        Message(
+            r["kinesis"]["sequenceNumber"],
+            base64.b64decode(r["kinesis"]["data"]),
+            f"{r['eventSourceARN']}/{r['eventID']}",
+        )
         for r in event["Records"]
     ]
 

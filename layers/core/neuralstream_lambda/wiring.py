@@ -9,8 +9,15 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
-from neuralstream_core.settings import RedisSettings, StoreSettings, TableSettings
+from neuralstream_core.settings import (
+    HistorySettings,
+    RedisSettings,
+    StoreSettings,
+    TableSettings,
+    WriteSettings,
+)
 from neuralstream_core.table import Table
+from neuralstream_lambda.metrics import emit, function_dimension
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -21,12 +28,15 @@ if TYPE_CHECKING:
     from mypy_boto3_stepfunctions import SFNClient
 
     from neuralstream_core.features import OnlineStore
+    from neuralstream_core.history.log import Appended, HistoryLog
     from neuralstream_core.redis.port import RedisPort
 
 __all__ = [
     "dynamodb_client",
     "events_client",
     "feature_store",
+    "feature_writer",
+    "history_log",
     "keys_table",
     "queue_client",
     "redis_port",
@@ -98,6 +108,55 @@ def feature_store(settings: StoreSettings) -> OnlineStore:
 
     catalog = Catalog(serving_table(settings.table), settings.namespace, system_clock)
     return OnlineStore(redis_port(settings), catalog, system_clock, settings.namespace)
+
+
+@cache
+def feature_writer(settings: WriteSettings) -> OnlineStore:
+    """The same for who writes: what is written is also in the history."""
+    from neuralstream_core.features import Catalog, OnlineStore
+    from neuralstream_core.time import system_clock
+
+    return OnlineStore(
+        redis_port(settings),
+        Catalog(serving_table(settings.table), settings.namespace, system_clock),
+        system_clock,
+        settings.namespace,
+        log=history_log(settings),
+    )
+
+
+@cache
+def history_log(settings: HistorySettings) -> HistoryLog:
+    """The append log; each append is measured."""
+    from neuralstream_core.history.log import HistoryLog
+    from neuralstream_core.objects import Objects
+    from neuralstream_core.time import system_clock
+
+    client = _boto("dynamodb", 0.5, 1.0, 3)
+    return HistoryLog(
+        Table(client, settings.history_table, dependency="history"),
+        lambda: Objects(_boto("s3", 0.5, 3.0, 3)),
+        settings.data_bucket,
+        settings.namespace,
+        system_clock,
+        seal=settings.history_seal_ms * 1000,
+        observe=_measured,
+    )
+
+
+def _measured(appended: Appended) -> None:
+    """One append, as metrics of the function that made it."""
+    from neuralstream_core.time import system_clock
+
+    emit(
+        system_clock(),
+        function_dimension(),
+        {
+            "HistoryAppendMilliseconds": (appended.milliseconds, "Milliseconds"),
+            "HistoryAppendBytes": (appended.size, "Bytes"),
+            "HistoryAppendFailures": (int(appended.failed), "Count"),
+        },
+    )
 
 
 @cache

@@ -1,3 +1,3 @@
-from tests.support.features import any_store, clock, door, functions, store
+from tests.support.features import any_store, clock, door, functions, history_environ, store
 
-__all__ = ["any_store", "clock", "door", "functions", "store"]
+__all__ = ["any_store", "clock", "door", "functions", "history_environ", "store"]

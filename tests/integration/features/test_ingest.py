@@ -132,6 +132,8 @@ def test_a_stream_delivers_encoded_records(lake: Functions) -> None:
         data = base64.b64encode(json.dumps(body).encode()).decode()
         return {
             "eventSource": "aws:kinesis",
+            "eventSourceARN": "arn:aws:kinesis:eu-central-1:123456789012:stream/rows",
+            "eventID": f"shardId-000000000000:{number}",
             "kinesis": {"sequenceNumber": str(number), "data": data},
         }
 

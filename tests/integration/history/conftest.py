@@ -11,9 +11,9 @@ from neuralstream_core.history.log import HistoryLog
 from neuralstream_core.objects import Objects
 from neuralstream_core.table import Table
 from tests.support.aws import Aws
-from tests.support.features import Clock, clock
+from tests.support.features import Clock, clock, functions, history_environ
 
-__all__ = ["clock", "log", "log_on"]
+__all__ = ["clock", "functions", "history_environ", "log", "log_on"]
 
 
 @pytest.fixture

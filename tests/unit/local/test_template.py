@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from neuralstream_local.laptop import BUCKET, KEYS_TABLE, TABLE, laptop_template
+from neuralstream_local.laptop import BUCKET, HISTORY_TABLE, KEYS_TABLE, TABLE, laptop_template
 from neuralstream_local.template import Template
 
 VALUES = {"AWS::StackName": "s", "AWS::Region": "r", "AWS::AccountId": "1", "AWS::Partition": "aws"}
@@ -25,6 +25,8 @@ def test_every_function_gets_plain_values_and_the_embedded_redis():
         assert function.environ.get("NEURALSTREAM_TABLE", TABLE) == TABLE
         assert function.environ.get("NEURALSTREAM_DATA_BUCKET", BUCKET) == BUCKET
         assert function.environ.get("NEURALSTREAM_KEYS_TABLE", KEYS_TABLE) == KEYS_TABLE
+        history = function.environ.get("NEURALSTREAM_HISTORY_TABLE", HISTORY_TABLE)
+        assert history == HISTORY_TABLE
 
 
 def test_only_health_and_documentation_are_public():

@@ -18,6 +18,7 @@ PRESENT = {
     "description": "",
     "owner": "",
     "tags": {},
+    "history": True,
     "schema_version": 1,
     "created_at": "2026-01-01T00:00:00Z",
     "updated_at": "2026-01-01T00:00:00Z",
@@ -67,9 +68,9 @@ CASES = {
         2,
     ),
     "other fields": (
-        {**DECLARED, "ttl_seconds": None, "owner": "me"},
+        {**DECLARED, "ttl_seconds": None, "history": False, "owner": "me"},
         "change",
-        ["~ ttl_seconds 60 → None", "~ owner '' → 'me'"],
+        ["~ ttl_seconds 60 → None", "~ history True → False", "~ owner '' → 'me'"],
         2,
     ),
     "default": (
