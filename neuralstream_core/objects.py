@@ -7,14 +7,16 @@ import hashlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from neuralstream_core.errors import Conflict, Forbidden, Invalid, NotFound, Unavailable
+from neuralstream_core.time import Micros, to_micros
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-__all__ = ["Location", "ObjectStat", "Objects"]
+__all__ = ["ListedObject", "Location", "ObjectStat", "Objects"]
 
 _URI = re.compile(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])/(.*)", re.DOTALL)
 _MAX_KEY = 900
@@ -68,6 +70,14 @@ class ObjectStat:
     etag: str
 
 
+class ListedObject(NamedTuple):
+    """An object of a listing: its size in bytes, and when it was last written."""
+
+    at: Location
+    size: int
+    modified: Micros
+
+
 class Objects:
     """Reads and writes objects.
 
@@ -90,11 +100,16 @@ class Objects:
         """A whole small object, such as a manifest."""
         return self._body(self._call("get_object", at)["Body"], at)
 
-    def stream(self, at: Location, start: int, end: int, etag: str) -> Iterator[bytes]:
-        """Bytes ``[start, end)`` in blocks of at most 1 MiB, without holding more than one."""
+    def stream(self, at: Location, start: int, end: int, etag: str = "") -> Iterator[bytes]:
+        """Bytes ``[start, end)`` in blocks of at most 1 MiB, without holding more than one.
+
+        Args:
+            etag: entity tag that the object must have; empty for one that is never replaced.
+        """
         if end <= start:
             return
-        answer = self._call("get_object", at, Range=f"bytes={start}-{end - 1}", IfMatch=etag)
+        pinned = {"IfMatch": etag} if etag else {}
+        answer = self._call("get_object", at, Range=f"bytes={start}-{end - 1}", **pinned)
         body = answer["Body"]
         left = end - start
         while left:
@@ -116,6 +131,35 @@ class Objects:
         )
         return digest.hexdigest()
 
+    def write_file(self, at: Location, path: Path, content_type: str) -> None:
+        """Replace the object by the bytes of a local file of at most 5 GB, as `write`."""
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").digest()
+            file.seek(0)
+            self._call(
+                "put_object",
+                at,
+                Body=file,
+                ContentType=content_type,
+                ChecksumSHA256=base64.b64encode(digest).decode(),
+            )
+
+    def delete(self, at: Location) -> None:
+        """Delete the object; one that is not there is fine."""
+        self._call("delete_object", at)
+
+    def list(self, folder: Location) -> Iterator[ListedObject]:
+        """Every object below ``folder``, whose key ends in ``/``, in the order of the keys."""
+        token: dict[str, str] = {}
+        while True:
+            answer = self._call("list_objects_v2", folder, Prefix=folder.key, **token)
+            for entry in answer.get("Contents", ()):
+                changed = to_micros(entry["LastModified"])
+                yield ListedObject(Location(folder.bucket, entry["Key"]), entry["Size"], changed)
+            if not answer.get("IsTruncated"):
+                return
+            token = {"ContinuationToken": answer["NextContinuationToken"]}
+
     def _body(self, body: Any, at: Location, size: int | None = None) -> bytes:
         from botocore.exceptions import BotoCoreError, HTTPClientError
 
@@ -129,7 +173,9 @@ class Objects:
         from botocore.exceptions import BotoCoreError, ClientError
 
         try:
-            return getattr(self._client, operation)(Bucket=at.bucket, Key=at.key, **request)
+            if "Prefix" not in request:
+                request["Key"] = at.key
+            return getattr(self._client, operation)(Bucket=at.bucket, **request)
         except ClientError as error:
             raise _translate(error.response, at) from error
         except BotoCoreError as error:

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict, Unpack
 
 from neuralstream_core.errors import ConditionFailed, Invalid, TooLarge, Unavailable
@@ -195,6 +195,24 @@ class Table:
             items += page
             if (token := page.next_token) is None:
                 return items
+
+    def scan_keys(self, prefix: str) -> Iterator[str]:
+        """The partition key of every item whose partition key starts with ``prefix``, consistently read.
+        The whole table is read for it.
+        """
+        request: dict[str, Any] = {
+            "ProjectionExpression": "#pk",
+            "FilterExpression": "begins_with(#pk, :prefix)",
+            "ExpressionAttributeNames": {"#pk": "PK"},
+            "ExpressionAttributeValues": {":prefix": {"S": prefix}},
+            "ConsistentRead": True,
+        }
+        while True:
+            answer = self._call("scan", **request)
+            yield from (item["PK"]["S"] for item in answer["Items"])
+            if (last := answer.get("LastEvaluatedKey")) is None:
+                return
+            request["ExclusiveStartKey"] = last
 
     def put(self, item: Item, **condition: Unpack[Condition]) -> None:
         """Write one whole item."""

@@ -278,9 +278,7 @@ def columns_json(read: ManyColumns) -> str:
 
 
 def _timestamps(view: FeatureView, names: tuple[str, ...]) -> list[str]:
-    return [
-        name for name in dict.fromkeys(names) if view.feature(name).dtype is Dtype.TIMESTAMP
-    ]
+    return [name for name in dict.fromkeys(names) if view.feature(name).dtype is Dtype.TIMESTAMP]
 
 
 def _fields(entity: Entity, row: Row, timestamps: list[str]) -> BatchRow:

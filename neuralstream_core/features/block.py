@@ -21,13 +21,14 @@ from neuralstream_core.features._layout import (
     unreadable,
 )
 from neuralstream_core.features.rows import NEVER, CellStatus
+from neuralstream_core.features.schema import FeatureView
 from neuralstream_core.features.values import Dtype
 from neuralstream_core.time import Micros
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["NUMPY", "Block", "build_block"]
+__all__ = ["NUMPY", "Block", "build_block", "build_written"]
 
 NUMPY: Final[dict[Dtype, np.dtype[Any]]] = {
     Dtype.FLOAT32: np.dtype("<f4"),
@@ -110,9 +111,13 @@ class _RowBuffer:
         """Bytes of each row."""
         return np.fromiter(map(len, self.rows), np.int64, len(self.rows))
 
+    def row_times(self) -> NDArray[np.int64]:
+        """``(rows,)`` the event time in each row's head, the newest one of a merged row."""
+        return self.field(self._time_at, "<i8")
+
     def times(self) -> NDArray[np.int64]:
         """Event times ``(rows, cells)``; those of cells never written are arbitrary."""
-        newest = self.field(self._time_at, "<i8")
+        newest = self.row_times()
         found = np.repeat(newest[:, None], self.cells, axis=1)
         merged = np.flatnonzero(self.distinct)
         if not merged.size:
@@ -133,14 +138,14 @@ class _RowBuffer:
     def current(self, whole: bytes, oldest: Micros) -> bool:
         """Whether all rows begin with ``whole`` and no cell is EXPIRED."""
         begin = self.field(0, "u1", len(whole))
-        newest = self.field(self._time_at, "<i8")
+        newest = self.row_times()
         return bool((begin == np.frombuffer(whole, "u1")).all() and (newest >= oldest).all())
 
     def status(self, oldest: Micros) -> NDArray[np.uint8]:
         """`CellStatus` ``(rows, cells)``; event times before ``oldest`` are EXPIRED."""
         known, null = self._bits(0), self._bits(1)
         status: NDArray[np.uint8] = np.where(known, null, np.uint8(CellStatus.NOT_FOUND))
-        if self.distinct.any() or self.field(self._time_at, "<i8").min() < oldest:
+        if self.distinct.any() or self.row_times().min() < oldest:
             status[(self.times() < oldest) & known.astype(np.bool_)] = CellStatus.EXPIRED
         return status
 
@@ -191,9 +196,39 @@ def build_block(
     Raises:
         Unavailable: a row has an unknown format or is damaged.
     """
-    oldest = selection.oldest(now)
-    status = np.full((len(rows), len(selection.names)), CellStatus.NOT_FOUND, np.uint8)
     buffers = _buffers(selection.layout, rows)
+    block = _cells(selection, buffers, len(rows), selection.oldest(now))
+    if not event_times:
+        return block
+    newest = np.full(len(rows), NEVER)
+    for buffer in buffers:
+        newest[buffer.at] = buffer.newest(selection.positions)
+    return block._replace(event_times=newest)
+
+
+def build_written(view: FeatureView, rows: Sequence[bytes]) -> Block:
+    """The block of all features of rows as one write each packed them, with their event times.
+
+    Nothing is EXPIRED in it, and a row that names no feature has an event time too.
+
+    Raises:
+        Unavailable: a row has an unknown format or is damaged.
+    """
+    layout = Layout(view)
+    buffers = _buffers(layout, rows)
+    selection = Selection(view, layout, list(range(layout.cells)))
+    block = _cells(selection, buffers, len(rows), NEVER)
+    times = np.full(len(rows), NEVER)
+    for buffer in buffers:
+        times[buffer.at] = buffer.row_times()
+    return block._replace(event_times=times)
+
+
+def _cells(
+    selection: Selection, buffers: Sequence[_RowBuffer], count: int, oldest: Micros
+) -> Block:
+    """A block of ``count`` rows without event times; cells older than ``oldest`` are EXPIRED."""
+    status = np.full((count, len(selection.names)), CellStatus.NOT_FOUND, np.uint8)
     for buffer in buffers:
         if buffer.current(selection.layout.whole, oldest):
             status[buffer.at] = CellStatus.PRESENT
@@ -205,16 +240,11 @@ def build_block(
     complete = not status.any()
     columns: dict[str, NDArray[Any]] = {}
     for j, (name, position) in enumerate(zip(selection.names, selection.positions, strict=True)):
-        column = _column(selection.layout, position, len(rows), buffers)
+        column = _column(selection.layout, position, count, buffers)
         if not complete:
             column[status[:, j] != CellStatus.PRESENT] = _absent(column.dtype)
         columns[name] = column
-    newest: NDArray[np.int64] | None = None
-    if event_times:
-        newest = np.full(len(rows), NEVER)
-        for buffer in buffers:
-            newest[buffer.at] = buffer.newest(selection.positions)
-    return Block(selection.names, status, columns, newest)
+    return Block(selection.names, status, columns)
 
 
 def _column(

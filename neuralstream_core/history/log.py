@@ -200,6 +200,12 @@ class HistoryLog:
                             break
                         page = self._table.query(partition, token=page.next_token)
 
+    def oldest(self) -> int | None:
+        """The first slot that has an entry. Reads the whole table: for who does not know where to begin."""
+        prefix = f"LOG#{self._namespace}#"
+        slots = (key.removeprefix(prefix).split("#")[0] for key in self._table.scan_keys(prefix))
+        return min(map(int, slots), default=None)
+
     def sealed(self, now: Micros | None = None) -> int:
         """The newest slot that no acknowledged entry will be added to, as of ``now`` or the clock."""
         return slot_of((self._clock() if now is None else now) - self._seal) - 1

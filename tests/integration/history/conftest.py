@@ -12,8 +12,9 @@ from neuralstream_core.objects import Objects
 from neuralstream_core.table import Table
 from tests.support.aws import Aws
 from tests.support.features import Clock, clock, functions, history_environ
+from tests.support.history import HistoryHouse
 
-__all__ = ["clock", "functions", "history_environ", "log", "log_on"]
+__all__ = ["clock", "functions", "history_environ", "house", "log", "log_on"]
 
 
 @pytest.fixture
@@ -32,3 +33,10 @@ def log_on(aws: Aws, history_table: str, bucket: str, clock: Clock) -> Callable[
 def log(log_on: Callable[..., HistoryLog]) -> HistoryLog:
     """The log of namespace ``test``."""
     return log_on()
+
+
+@pytest.fixture
+def house(aws: Aws, table_name: str, history_table: str, bucket: str, clock: Clock) -> HistoryHouse:
+    """A history with everything around it."""
+    clients = aws.client("dynamodb"), aws.client("s3")
+    return HistoryHouse(*clients, table_name, history_table, bucket, clock)
