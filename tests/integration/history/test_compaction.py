@@ -19,9 +19,10 @@ def test_rows_are_in_the_files_as_they_were_written(house: HistoryHouse) -> None
 
 def test_a_second_run_adds_what_came_since(house: HistoryHouse) -> None:
     view = house.view(age="int64")
-    expected = house.write(view, "r1", [{"entity_id": "u1", "features": {"age": 1}}])
+    row = {"entity_id": "u1", "features": {"age": 1}, "event_timestamp": "2026-01-01T00:00:00Z"}
+    expected = house.write(view, "r1", [row])
     house.compact()
-    expected += house.write(view, "r2", [{"entity_id": "u1", "features": {"age": 2}}])
+    expected += house.write(view, "r2", [row])
     house.compact()
     assert house.compact().commits == 0
     assert house.records(view) == expected
