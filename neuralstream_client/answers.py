@@ -84,6 +84,9 @@ __all__ = [
     "SchedulesAnswer",
     "SeriesReport",
     "Server",
+    "ServiceAnswer",
+    "ServiceDeletion",
+    "ServiceList",
     "ServingBatchAnswer",
     "Severity",
     "Signature",
@@ -181,7 +184,7 @@ class PredictedColumns(Answer):
 class BatchPrediction(Answer):
     """One row of the answer: a prediction or an error."""
 
-    entity_id: str | list[str]
+    entity_id: str | list[str] | dict[str, str]
     version: str
     prediction: int | float | str | bool | list[int | float | str | bool] | None = None
     probability: float | None = None
@@ -288,13 +291,14 @@ class FeatureQuality(Answer):
 
 
 class FeatureRef(Answer):
-    """One model input: ``view:feature``, or a request-time value ``request:name`` without a
-    view. ``dtype`` and ``size`` (elements of a vector; 1 for a scalar) are those of the
-    view's schema when the version was registered.
+    """One model input: ``view:feature``, ``view@role:feature``, or a request-time value
+    ``request:name`` without a view. ``dtype`` and ``size`` (elements of a vector; 1 for a
+    scalar) are those of the view's schema when the version was registered.
     """
 
     view: str | None
     feature: str
+    role: str | None = None
     dtype: str = "float64"
     size: int = 1
     default: int | float | bool | str | list[float] | None = None
@@ -416,7 +420,7 @@ class PredictAnswer(Answer):
 
     model: str
     version: str
-    entity_id: str | list[str] | None
+    entity_id: str | list[str] | dict[str, str] | None
     prediction: int | float | str | bool | list[int | float | str | bool] | None
     probability: float | None = None
     probabilities: dict[str, float] | None = None
@@ -491,6 +495,23 @@ class Server(Answer):
     extensions: list[str]
 
 
+class ServiceAnswer(Answer):
+    """A version of a feature service."""
+
+    name: str
+    version: int
+    features: list[str]
+    description: str
+    created_at: str
+
+
+class ServiceDeletion(Answer):
+    """The service is gone; model versions that were registered with it keep their features."""
+
+    name: str
+    version: int
+
+
 class Tensor(Answer):
     """A named input or output; ``shape`` has ``-1`` where the size is free (the batch
     axis).
@@ -526,6 +547,7 @@ class ViewUse(Answer):
     view: str
     schema_version: int
     features: list[str]
+    roles: list[str] = Field(default_factory=list)
 
 
 class ViewDeletion(Answer):
@@ -619,7 +641,7 @@ class BatchColumns(Answer):
     """Predictions in columns: row ``i`` of every list belongs to ``entity_ids[i]``."""
 
     model: str
-    entity_ids: list[str | list[str]]
+    entity_ids: list[str | list[str] | dict[str, str]]
     columns: PredictedColumns
     errors: list[BatchErrors]
     count: int
@@ -809,6 +831,13 @@ class RunEvent(Answer):
     outputs: list[RunDataset]
 
 
+class ServiceList(Answer):
+    """One page of feature services; ``next_token`` asks for the next one."""
+
+    services: list[ServiceAnswer]
+    next_token: str | None = None
+
+
 class Signature(Answer):
     """What the loaded model takes and gives, recorded when it was validated."""
 
@@ -876,6 +905,7 @@ class VersionLineage(Answer):
     run_id: str | None = None
     parents: list[str] = Field(default_factory=list)
     feature_views: list[ViewUse] = Field(default_factory=list)
+    feature_services: list[str] = Field(default_factory=list)
     params: dict[str, Any] = Field(default_factory=dict)
     metrics: dict[str, float] = Field(default_factory=dict)
     further: dict[str, Any] = Field(default_factory=dict)
@@ -971,6 +1001,7 @@ class VersionAnswer(Answer):
     features: list[str]
     inputs: list[FeatureRef]
     feature_views: dict[str, Any]
+    feature_services: list[str]
     missing: MissingPolicy
     signature: Signature | None
     check: Checked | None

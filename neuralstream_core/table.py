@@ -7,6 +7,7 @@ Every item has string keys ``PK`` and ``SK``; items that are listed also carry `
 ``VIEW#{ns}#{name}``      `neuralstream_core.features.catalog`
 ``MODEL#{ns}#{name}``     `neuralstream_core.registry`
 ``JOB#{ns}#{id}``         `neuralstream_core.jobs`
+``SERVICE#{ns}#{name}``   `neuralstream_core.features.services`
 ``SCHEDULE#{ns}#{name}``  `neuralstream_core.schedules`
 ``DRIFT#{ns}#{name}``     `neuralstream_core.monitoring`
 ``DONE#{ns}#{what}``      ``neuralstream_lambda.redelivery``

@@ -67,7 +67,7 @@ _GATEWAY_SCHEMA: Final = {
     "properties": {"message": {"type": "string", "description": "for a person"}},
 }
 _TAGS: Final = {
-    "features": "Define feature views, write and read feature values.",
+    "features": "Define feature views and services, write and read feature values.",
     "registry": "Register model versions, promote them, split traffic, see where they come from.",
     "predict": "Predict for one entity.",
     "batch_predict": "Predict for many entities, at once or from file to file.",

@@ -51,6 +51,7 @@ _WEATHER: Final = (
 _WEATHER_INPUTS: Final = [f"weather:{name}" for name in _WEATHER]
 _JFK: Final = [[37.94, 28.94, 69.91, 9.2, None, 0.0, 1012.4, 10.0]]
 _VIEW: Final = {"name": "airport_delays"}
+_SERVICE: Final = {"name": "departure_weather"}
 _FLIGHTS: Final = {"name": "flight_delay"}
 _WEATHER_V2: Final = {"name": "weather_delay", "version": "v2"}
 _SCHEDULE: Final = {"name": "airports_nightly"}
@@ -66,6 +67,10 @@ _PUT_VIEW: Final = {
         {"name": "mean_delay_1h", "dtype": "float64", "description": "minutes"},
         {"name": "departures_1h", "dtype": "int64", "default": 0},
     ],
+}
+_PUT_SERVICE: Final = {
+    "features": ["weather@origin:temp", "weather@origin:wind_speed"],
+    "description": "What delay models read",
 }
 _ONE_ROW: Final = {
     "feature_view": "weather",
@@ -132,6 +137,12 @@ EXAMPLES: Final[Mapping[str, Example]] = {
     "put_view": Example(_VIEW, {"view": ("two features of an airport", _PUT_VIEW)}),
     "get_view": Example({"name": "weather"}),
     "delete_view": Example(_VIEW, after=("put_view",)),
+    "list_services": Example(),
+    "put_service": Example(
+        _SERVICE, {"weather": ("two features of the weather at the origin", _PUT_SERVICE)}
+    ),
+    "get_service": Example(_SERVICE, after=("put_service",)),
+    "delete_service": Example(_SERVICE, after=("put_service",)),
     "write": Example(
         bodies={
             "row": ("one row, true now", _ONE_ROW),

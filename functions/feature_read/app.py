@@ -1,4 +1,4 @@
-"""Views and rows are read through these routes."""
+"""Views, feature services and rows are read through these routes."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from neuralstream_core.features.answers import (
     BatchAnswer,
     ColumnsAnswer,
     RowAnswer,
+    ServiceAnswer,
+    ServiceList,
     ViewAnswer,
     ViewList,
     columns_json,
@@ -18,9 +20,9 @@ from neuralstream_core.features.answers import (
 from neuralstream_core.features.requests import BatchRequest, path_entities
 from neuralstream_core.settings import StoreSettings
 from neuralstream_lambda.access import Scope
-from neuralstream_lambda.arguments import NextToken, PathView
+from neuralstream_lambda.arguments import NextToken, PathService, PathView
 from neuralstream_lambda.resolver import Resolver, Response, answers, json_response, needs
-from neuralstream_lambda.wiring import feature_store
+from neuralstream_lambda.wiring import feature_services, feature_store
 
 
 class Settings(StoreSettings):
@@ -42,6 +44,10 @@ EntityPath: TypeAlias = Annotated[
 FeatureNames: TypeAlias = Annotated[
     str | None,
     Query(min_length=1, max_length=64 * 1024, description="comma-separated names; all when absent"),
+]
+ServiceVersion: TypeAlias = Annotated[
+    int | None,
+    Query(ge=1, le=999_999_999, description="its number; the newest version when left out"),
 ]
 Limit: TypeAlias = Annotated[int, Query(ge=1, le=1000, description="entries of a page, 1 to 1000")]
 
@@ -67,6 +73,28 @@ def get_view(name: PathView) -> ViewAnswer:
     Its entity, its features in order, and its schema version.
     """
     return ViewAnswer.of(feature_store(settings).catalog.fetch(name))
+
+
+@app.get(
+    "/feature-services",
+    tags=TAGS,
+    **needs(Scope.FEATURES_READ, smaller_answer="ask for a smaller page with limit"),
+)
+def list_services(limit: Limit = 100, next_token: NextToken = None) -> ServiceList:
+    """List feature services by name.
+
+    A page of their newest versions; `next_token` asks for the next one.
+    """
+    return ServiceList.of(feature_services(settings).list(limit=limit, token=next_token))
+
+
+@app.get("/feature-services/<name>", tags=TAGS, **needs(Scope.FEATURES_READ))
+def get_service(name: PathService, version: ServiceVersion = None) -> ServiceAnswer:
+    """Get a version of a feature service.
+
+    Its features in order; those of its newest version unless another is named.
+    """
+    return ServiceAnswer.of(feature_services(settings).fetch(name, version))
 
 
 @app.get(

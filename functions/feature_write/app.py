@@ -1,4 +1,4 @@
-"""Views are created, evolved and deleted, and rows written, through these routes."""
+"""Views and feature services are created, changed and deleted, and rows written, through these routes."""
 
 from __future__ import annotations
 
@@ -6,13 +6,20 @@ import os
 from secrets import token_hex
 
 from neuralstream_core.features import ViewSpec
-from neuralstream_core.features.answers import ViewAnswer, ViewDeletion, WriteAnswer
+from neuralstream_core.features.answers import (
+    ServiceAnswer,
+    ServiceDeletion,
+    ViewAnswer,
+    ViewDeletion,
+    WriteAnswer,
+)
 from neuralstream_core.features.requests import WriteRequest
+from neuralstream_core.features.services import ServiceSpec
 from neuralstream_core.settings import WriteSettings
 from neuralstream_lambda.access import Scope
-from neuralstream_lambda.arguments import PathView
+from neuralstream_lambda.arguments import PathService, PathView
 from neuralstream_lambda.resolver import Resolver, Response, answers, json_response, needs
-from neuralstream_lambda.wiring import feature_writer
+from neuralstream_lambda.wiring import feature_services, feature_writer
 
 
 class Settings(WriteSettings):
@@ -54,7 +61,8 @@ def delete_view(name: PathView) -> Response[ViewDeletion]:
     """Delete a feature view and its rows.
 
     Works for at most ten seconds and answers 202 while rows remain: repeat the request. A view that a
-    version reads is kept and answered with 409, until that version is archived.
+    version reads, or a feature service lists, is kept and answered with 409, until that version is archived
+    or the service changed or deleted.
     """
     seconds = min(10.0, app.remaining_seconds - 3)
     progress = feature_writer(settings).delete_view(name, seconds=seconds)
@@ -64,6 +72,37 @@ def delete_view(name: PathView) -> Response[ViewDeletion]:
         rows_removed=progress.removed,
     )
     return json_response(answer, 200 if progress.done else 202)
+
+
+@app.put(
+    "/feature-services/<name>",
+    tags=TAGS,
+    responses=answers(
+        ServiceAnswer,
+        {200: "the newest version, which lists the same features", 201: "a new version"},
+    ),
+    **needs(Scope.FEATURES_WRITE),
+)
+def put_service(name: PathService, body: ServiceSpec) -> Response[ServiceAnswer]:
+    """Create a feature service, or its next version.
+
+    A service is a named list of features that training sets and model versions refer to as `service:name@2`,
+    so that what was trained is what is served. Another list, or another order, makes the next version;
+    the same list changes nothing but the description. Every feature must exist.
+    """
+    service, created = feature_services(settings).put(name, body)
+    return json_response(ServiceAnswer.of(service), 201 if created else 200)
+
+
+@app.delete("/feature-services/<name>", tags=TAGS, **needs(Scope.FEATURES_WRITE))
+def delete_service(name: PathService) -> ServiceDeletion:
+    """Delete a feature service.
+
+    Its views may be deleted from then on. Model versions that were registered with it keep their features. If
+    it is put again, it goes on with the next number.
+    """
+    deleted = feature_services(settings).delete(name)
+    return ServiceDeletion(name=name, version=deleted.version)
 
 
 @app.post(

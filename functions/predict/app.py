@@ -95,7 +95,9 @@ def v2_server() -> oip.Server:
 
     Its release, and what it offers beyond the protocol.
     """
-    return oip.Server(name="neuralstream", version=__version__, extensions=["entity_id"])
+    return oip.Server(
+        name="neuralstream", version=__version__, extensions=["entity_id", "entities"]
+    )
 
 
 @v2.get("/v2/health/live", tags=TAGS, **READS)
@@ -157,8 +159,8 @@ def v2_version_ready(model: PathModel, version: Version) -> oip.ModelReady:
 def v2_infer(model: PathModel, body: oip.InferBody) -> Response[oip.InferAnswer]:
     """Infer with the model.
 
-    On the tensors of `inputs`, or on the features of `parameters.entity_id`. The running split chooses the
-    version: by the entity where there is one.
+    On the tensors of `inputs`, or on the features of `parameters.entity_id` and `parameters.entities`. The
+    running split chooses the version: by the entity where there is one.
     """
     return json_response(infer(serving(), model, None, body))
 
@@ -169,7 +171,8 @@ def v2_version_infer(
 ) -> Response[oip.InferAnswer]:
     """Infer with a version.
 
-    On the tensors of `inputs`, or on the features of `parameters.entity_id`, whatever the split.
+    On the tensors of `inputs`, or on the features of `parameters.entity_id` and `parameters.entities`,
+    whatever the split.
     """
     return json_response(infer(serving(), model, oip.version_name(version), body))
 

@@ -13,11 +13,13 @@ from pydantic_core import to_json
 from typing_extensions import TypedDict
 
 from neuralstream_core.features.entity import entity_json
+from neuralstream_core.features.listing import FeatureService
 from neuralstream_core.features.reads import ManyColumns, ManyRows
 from neuralstream_core.features.rows import NEVER, CellStatus, Entity, Row, WriteResult
 from neuralstream_core.features.schema import Feature, FeatureView
+from neuralstream_core.features.services import ServicePage
 from neuralstream_core.features.values import Dtype
-from neuralstream_core.time import iso
+from neuralstream_core.time import iso, to_micros
 from neuralstream_core.types import FeatureValue
 
 __all__ = [
@@ -25,6 +27,9 @@ __all__ = [
     "BatchRow",
     "ColumnsAnswer",
     "RowAnswer",
+    "ServiceAnswer",
+    "ServiceDeletion",
+    "ServiceList",
     "ViewAnswer",
     "ViewDeletion",
     "ViewList",
@@ -141,6 +146,53 @@ class ViewDeletion(BaseModel):
         description="deleting: rows remain; repeat the request until it is deleted"
     )
     rows_removed: int = Field(description="rows removed by this request")
+
+
+class ServiceAnswer(BaseModel):
+    """A version of a feature service."""
+
+    name: str = Field(description="unique among the feature services of the stack")
+    version: int = Field(
+        description="1 at first; a changed list makes the next one, and numbers are never used again"
+    )
+    features: list[str] = Field(
+        description="`view:feature` or `view@role:feature`, in the order in which models take them"
+    )
+    description: str = Field(description="for people")
+    created_at: str = Field(description="of this version, ISO 8601, UTC")
+
+    @classmethod
+    def of(cls, service: FeatureService) -> ServiceAnswer:
+        return cls(
+            name=service.name,
+            version=service.version,
+            features=list(service.features),
+            description=service.description,
+            created_at=iso(to_micros(service.created_at)),
+        )
+
+
+class ServiceList(BaseModel):
+    """One page of feature services; ``next_token`` asks for the next one."""
+
+    services: list[ServiceAnswer] = Field(description="by name, each at its newest version")
+    next_token: str | None = Field(
+        default=None,
+        exclude_if=_absent,
+        description="asks for the next page; left out on the last one",
+    )
+
+    @classmethod
+    def of(cls, page: ServicePage) -> ServiceList:
+        services = [ServiceAnswer.of(service) for service in page.services]
+        return cls(services=services, next_token=page.next_token)
+
+
+class ServiceDeletion(BaseModel):
+    """The service is gone; model versions that were registered with it keep their features."""
+
+    name: str = Field(description="the feature service")
+    version: int = Field(description="its newest version; put again, it goes on with the next")
 
 
 class WriteAnswer(BaseModel):

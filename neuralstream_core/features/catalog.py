@@ -5,9 +5,9 @@ Item of view ``name`` (``PK=VIEW#{ns}#{name}``, ``SK=META``, listed under ``GSI1
 ==================  ====================================================================================
 ``view``            the `FeatureView` as JSON: exact numbers, one attribute to read
 ``revision``        raised by every change; a change is conditional on the revision it was made from
-``dependents``      string set of ``model@vN``: model versions that read the view. The registry keeps it,
-                    in the transaction that registers a version (``ADD dependents :d`` with the condition
-                    ``attribute_exists(PK) AND attribute_not_exists(deleting)``) or removes one
+``dependents``      string set of ``model@vN``: model versions that read the view, and of ``service:name``:
+                    feature services that list its features. Who writes these keeps it, in the same
+                    transaction (``ADD dependents :d`` if the view is unchanged and not ``deleting``)
 ``deleting``        true from the moment a deletion began; ``cursor`` and ``removed`` are how far it got
 ==================  ====================================================================================
 """
@@ -235,7 +235,7 @@ class Catalog:
 
         Raises:
             NotFound: no such view.
-            Conflict: model versions depend on it; names them.
+            Conflict: model versions or feature services depend on it; names them.
         """
         key = view_key(self._namespace, name)
         try:

@@ -23,8 +23,9 @@ from typing import Final, NamedTuple, TypeAlias
 from neuralstream_core.types import MAX_NAME
 
 __all__ = [
-    "FEATURE_PATTERN",
     "MAX_REFERENCE",
+    "MAX_ROLES",
+    "REFERENCE_PATTERN",
     "REQUEST",
     "SERVICE",
     "FeatureReference",
@@ -38,10 +39,12 @@ REQUEST: Final = "request"
 SERVICE: Final = "service"
 MAX_REFERENCE: Final = 3 * MAX_NAME + 2
 """Characters of the longest reference."""
+MAX_ROLES: Final = 16
+"""Roles of one list of features, and further ids of one request."""
 
 _NAME: Final = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}"
-FEATURE_PATTERN: Final = rf"^{_NAME}(@{_NAME})?:{_NAME}$"
-"""What both references to one feature and names of inputs look like, for JSON schemas."""
+REFERENCE_PATTERN: Final = rf"^({_NAME}(@{_NAME})?:{_NAME}|{SERVICE}:{_NAME}@[1-9][0-9]{{0,8}})$"
+"""What references look like, for JSON schemas."""
 _FEATURE: Final = re.compile(rf"({_NAME})(?:@({_NAME}))?:({_NAME})")
 _SERVICE: Final = re.compile(rf"{SERVICE}:({_NAME})(?:@([1-9][0-9]{{0,8}}))?")
 

@@ -2,7 +2,8 @@
 
 A reference ``s3://{data bucket}/…`` is a ``.json`` file with the same fields as the request's ``baseline``,
 or a table as ``.csv`` or ``.jsonl``, each optionally gzipped. A table's columns are features
-(``view:feature`` or the bare name), ``prediction`` and ``probability``; others are ignored.
+(``view:feature``, ``view@role:feature`` or the bare name), ``prediction`` and ``probability``; others are
+ignored.
 
 Counters over fixed bins cannot tell where the bins should lie, so rows that are served must be kept for a
 while to become a baseline. The steps of that *adoption*, each of which can be repeated:

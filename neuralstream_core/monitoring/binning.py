@@ -127,7 +127,9 @@ def _resolve(
         if name not in places:
             raise _bad(loc, "not a feature of this version")
         if len(places[name]) > 1:
-            raise _bad(loc, "several views have it; write view:feature")
+            raise _bad(
+                loc, f"ambiguous: {', '.join(features[place].label for place in places[name])}"
+            )
         (place,) = places[name]
         if place in found:
             raise _bad(loc, "given twice")

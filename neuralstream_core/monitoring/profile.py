@@ -77,7 +77,8 @@ class Series(Record):
     """One watched distribution; see the module's text for the order of the slots."""
 
     name: str
-    """``view:feature``, ``view:emb[3]`` for a dimension, ``prediction`` or ``probability``."""
+    """``view:feature`` or ``view@role:feature``, ``view:emb[3]`` for a dimension, ``prediction`` or
+    ``probability``."""
     kind: Literal["feature", "dimension", "prediction"]
     type: Type
     source: int

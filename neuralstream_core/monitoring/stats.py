@@ -93,7 +93,9 @@ class VersionStats(Record):
     expired_rate: float | None = Field(
         description="share of all feature cells that are expired, 0 to 1; null: no cells counted"
     )
-    features: dict[str, FeatureQuality] = Field(description="by feature, `view:feature`")
+    features: dict[str, FeatureQuality] = Field(
+        description="by feature, `view:feature` or `view@role:feature`"
+    )
     traffic_share: float | None = Field(
         description="of the model's rows that the split routed, 0 to 1"
     )

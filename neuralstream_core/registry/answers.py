@@ -110,13 +110,16 @@ class VersionAnswer(Record):
     digest: Digest = Field(description="SHA-256 of the artifact, hexadecimal")
     size: int = Field(description="bytes of the artifact")
     features: list[str] = Field(
-        description="`view:feature` or `request:name`, in the order of the model's input"
+        description="`view:feature`, `view@role:feature` or `request:name`, in the order of the model's input"
     )
     inputs: tuple[FeatureRef, ...] = Field(
         description="the features with their dtypes and defaults"
     )
     feature_views: dict[Name, int] = Field(
         description="schema version of each view when the version was registered"
+    )
+    feature_services: tuple[str, ...] = Field(
+        description="the feature services that its features were named by, each as `name@2`"
     )
     missing: MissingPolicy = Field(description="what happens to a row with a missing cell")
     signature: Signature | None = Field(

@@ -6,10 +6,11 @@ Nodes and their ids::
     dataset   name@digest          training data
     code      repo@commit          training code; @commit or its path where no repository is known
     view      users#3              a feature view at a schema version
+    service   churn@2              a feature service that named the features
     artifact  sha256:…             the bytes that are loaded
 
 Edges point from a version to what it was made from: ``trained_on`` ``built_by`` ``reads``
-``derived_from`` ``is`` (its artifact).
+``named_by`` ``derived_from`` ``is`` (its artifact). The id of a service's node is ``service:churn@2``.
 """
 
 from __future__ import annotations
@@ -99,6 +100,10 @@ class ViewUse(Record):
     view: Name = Field(description="the feature view")
     schema_version: int = Field(description="when the version was registered")
     features: list[str] = Field(description="those that the model reads")
+    roles: list[str] = Field(
+        default_factory=list,
+        description="of the entities that it is read for; empty: its own entity",
+    )
 
 
 class Artifact(Record):
@@ -132,6 +137,10 @@ class VersionLineage(Record):
         default_factory=list,
         description="what it reads, at the schema versions it was registered with",
     )
+    feature_services: list[str] = Field(
+        default_factory=list,
+        description="the feature services that its features were named by, each as `name@2`",
+    )
     params: dict[str, Any] = Field(
         default_factory=dict, description="training parameters, kept as the caller sent them"
     )
@@ -146,9 +155,10 @@ class Node(Record):
     """A version, or something a version was made from."""
 
     id: str = Field(
-        description="`model@v3`, `dataset@digest`, `repo@commit`, `view#schema_version` or `sha256:…`"
+        description="`model@v3`, `dataset@digest`, `repo@commit`, `view#schema_version`, `service:name@2` or "
+        "`sha256:…`"
     )
-    kind: Literal["version", "dataset", "code", "view", "artifact"] = Field(
+    kind: Literal["version", "dataset", "code", "view", "service", "artifact"] = Field(
         description="what it is"
     )
 
@@ -158,8 +168,8 @@ class Edge(Record):
 
     source: str = Field(description="id of a version's node")
     target: str = Field(description="id of the node of what it was made from")
-    kind: Literal["trained_on", "built_by", "reads", "derived_from", "is"] = Field(
-        description="to data, code, a view, a parent version, or its artifact (`is`)"
+    kind: Literal["trained_on", "built_by", "reads", "named_by", "derived_from", "is"] = Field(
+        description="to data, code, a view, a feature service, a parent version, or its artifact (`is`)"
     )
 
 
@@ -195,7 +205,10 @@ def lineage_of(version: VersionRecord) -> VersionLineage:
         ViewUse(
             view=name,
             schema_version=held.schema_version,
-            features=[ref.feature for ref in version.features if ref.view == name],
+            features=list(
+                dict.fromkeys(ref.feature for ref in version.features if ref.view == name)
+            ),
+            roles=sorted({ref.role for ref in version.features if ref.view == name and ref.role}),
         )
         for name, held in version.feature_views.items()
     ]
@@ -237,6 +250,8 @@ def _ingredients(version: VersionLineage) -> Iterable[tuple[str, Any, Any]]:
         yield _code(version.code), "code", "built_by"
     for use in version.feature_views:
         yield f"{use.view}#{use.schema_version}", "view", "reads"
+    for service in version.feature_services:
+        yield f"service:{service}", "service", "named_by"
     for parent in version.parents:
         yield parent, "version", "derived_from"
     yield f"sha256:{version.artifact.digest}", "artifact", "is"

@@ -108,6 +108,8 @@ def _training(namespace: str, version: VersionRecord) -> Iterable[dict[str, Any]
         params=made.params,
         metrics=made.metrics,
         parents=made.parents,
+        featureServices=made.feature_services,
+        roles=list(version.roles),
         createdBy=made.created_by,
     )
     run_id = _run_id(namespace, version.model, version.version)
@@ -117,11 +119,8 @@ def _training(namespace: str, version: VersionRecord) -> Iterable[dict[str, Any]
         job["facets"] = _code(made.code)
     inputs = [_training_data(home, dataset) for dataset in made.datasets]
     for use in made.feature_views:
-        fields = [
-            {"name": ref.feature, "type": ref.dtype}
-            for ref in version.features
-            if ref.view == use.view
-        ]
+        types = {ref.feature: ref.dtype for ref in version.features if ref.view == use.view}
+        fields = [{"name": name, "type": types[name]} for name in use.features]
         facets = {
             "version": _version(str(use.schema_version)),
             "schema": _standard("1-1-1/SchemaDatasetFacet", fields=fields),

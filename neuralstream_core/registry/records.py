@@ -21,10 +21,12 @@ from __future__ import annotations
 
 import json
 from enum import StrEnum
+from functools import cached_property
 from typing import Annotated, Any, Final, Literal, TypeAlias, TypeVar
 
 from pydantic import AwareDatetime, Field, StringConstraints
 
+from neuralstream_core.features.references import FeatureReference
 from neuralstream_core.table import Item
 from neuralstream_core.types import Description, FeatureValue, Name, Record, Tags, VersionName
 
@@ -90,7 +92,8 @@ class MissingPolicy(StrEnum):
 
 
 class FeatureRef(Record):
-    """One model input: ``view:feature``, or a request-time value ``request:name`` without a view.
+    """One model input: ``view:feature``, ``view@role:feature``, or a request-time value ``request:name``
+    without a view.
 
     ``dtype`` and ``size`` (elements of a vector; 1 for a scalar) are those of the view's schema
     when the version was registered.
@@ -98,6 +101,10 @@ class FeatureRef(Record):
 
     view: Name | None = Field(description="null: the value comes with each request")
     feature: Name = Field(description="name of the feature or of the request's value")
+    role: Name | None = Field(
+        default=None,
+        description="whose value it is when a request has several entities; null: the view's own entity",
+    )
     dtype: str = Field(default="float64", description="type of its values")
     size: int = Field(default=1, description="elements of a vector; 1: one value")
     default: FeatureValue = Field(
@@ -106,8 +113,8 @@ class FeatureRef(Record):
 
     @property
     def label(self) -> str:
-        """``view:feature`` or ``request:name``."""
-        return f"{self.view or 'request'}:{self.feature}"
+        """``view:feature``, ``view@role:feature`` or ``request:name``."""
+        return FeatureReference(self.view, self.feature, self.role).text
 
 
 class HeldView(Record):
@@ -214,6 +221,8 @@ class VersionRecord(Record):
     features: tuple[FeatureRef, ...] = ()
     feature_views: dict[Name, HeldView] = Field(default_factory=dict)
     """The views the features come from, as they were when the version was registered."""
+    feature_services: tuple[str, ...] = ()
+    """The feature services that its features were named by, each as ``name@version``."""
     missing: MissingPolicy = MissingPolicy.ERROR
     signature: Signature | None = None
     reason: str | None = None
@@ -239,6 +248,11 @@ class VersionRecord(Record):
     """Declarations or a check came with the announcement of the upload."""
     retired: bool = False
     """Archived by request: out of rollback's reach, and its feature views may be deleted."""
+
+    @cached_property
+    def roles(self) -> tuple[str, ...]:
+        """The roles of its features, in the order of their names."""
+        return tuple(sorted({ref.role for ref in self.features if ref.role is not None}))
 
 
 class Gate(Record):

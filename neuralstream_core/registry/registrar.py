@@ -24,6 +24,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol
 
 from neuralstream_core.errors import ArtifactRejected, Conflict, Invalid, NotFound, TooLarge
+from neuralstream_core.features.listing import SchemaSource, ServiceSource
 from neuralstream_core.registry.artifacts import (
     MAX_ARTIFACT,
     UPLOAD_SECONDS,
@@ -51,7 +52,7 @@ from neuralstream_core.registry.registration import (
     samples_of,
 )
 from neuralstream_core.registry.registry import Registry
-from neuralstream_core.registry.views import SchemaSource, check_views, hold, resolve
+from neuralstream_core.registry.views import check_views, hold, resolve
 from neuralstream_core.time import from_micros
 
 __all__ = ["Profiler", "Registered", "Registrar", "Validated", "Validator"]
@@ -103,10 +104,12 @@ class Registrar:
         registry: Registry,
         artifacts: ArtifactStore,
         schemas: SchemaSource,
+        services: ServiceSource,
         validator: Validator,
         profiler: Profiler,
     ) -> None:
-        self._registry, self._artifacts, self._schemas = registry, artifacts, schemas
+        self._registry, self._artifacts = registry, artifacts
+        self._schemas, self._services = schemas, services
         self._validator, self._profiler = validator, profiler
 
     def register(self, model: str, request: Registration, by: Issuer) -> Registered:
@@ -121,8 +124,8 @@ class Registrar:
         earlier = self._registry.journal.earlier(command)
         if earlier is not None:
             return self._registered(earlier, by)
-        features, views = by.retry(
-            lambda: resolve(self._schemas, request.features, request.missing)
+        resolved = by.retry(
+            lambda: resolve(self._schemas, self._services, request.features, request.missing)
         )
         by.retry(lambda: self._check_parents(model, request))
         draft = VersionRecord(
@@ -133,8 +136,9 @@ class Registrar:
             stage=Stage.STAGING,
             digest="0" * 64,
             size=0,
-            features=features,
-            feature_views=views,
+            features=resolved.features,
+            feature_views=resolved.views,
+            feature_services=resolved.services,
             lineage=request.lineage.model_dump(mode="json", exclude_defaults=True),
             created_at=from_micros(self._registry.clock()),
             created_by=by.actor,

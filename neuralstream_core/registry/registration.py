@@ -8,11 +8,18 @@ from typing import Annotated, Any, Final, Literal, Self
 from pydantic import BeforeValidator, Field, model_validator
 from pydantic import StringConstraints as Text
 
-from neuralstream_core.features.references import parse_feature
+from neuralstream_core.features.listing import MAX_LISTED as MAX_FEATURES
+from neuralstream_core.features.references import (
+    MAX_REFERENCE,
+    REFERENCE_PATTERN,
+    FeatureReference,
+    Reference,
+    ServiceReference,
+    parse_reference,
+)
 from neuralstream_core.registry.lineage import Lineage
 from neuralstream_core.registry.records import Digest, FeatureRef, Format, Kind, MissingPolicy
 from neuralstream_core.types import (
-    MAX_NAME,
     Bounded,
     Description,
     FeatureValue,
@@ -41,7 +48,6 @@ __all__ = [
 MAX_INLINE: Final = 4 * 1024 * 1024
 """Bytes an artifact may have inside a request (Lambda's payload limit leaves no more); larger ones are
 uploaded."""
-MAX_FEATURES: Final = 500
 MAX_CHECK: Final = 1000
 """Rows of a check."""
 _SAMPLES: Final = 24
@@ -49,7 +55,7 @@ _SAMPLES: Final = 24
 
 _DTYPES: Final = ("float32", "float64", "int64", "bool", "string", "timestamp")
 
-FeatureName = Annotated[str, Text(min_length=1, max_length=2 * MAX_NAME + 1)]
+FeatureName = Annotated[str, Text(min_length=1, max_length=MAX_REFERENCE)]
 
 
 class UploadSpec(Frozen):
@@ -60,12 +66,16 @@ class UploadSpec(Frozen):
 
 
 class FeatureSpec(Frozen):
-    """One model input; a plain ``"view:feature"`` means this with nothing else set."""
+    """One model input, or those of a feature service; a plain ``"view:feature"`` means this with nothing else
+    set."""
 
     feature: Annotated[
         str,
-        Text(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}:[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$"),
-        Field(description="`view:feature`, or `request:name` for a value sent with the request"),
+        Text(pattern=REFERENCE_PATTERN),
+        Field(
+            description="`view:feature`; `view@role:feature` for one of several entities; `request:name` for"
+            " a value sent with the request; or `service:name@2` for all features of a feature service"
+        ),
     ]
     default: Annotated[FeatureValue, Bounded] = Field(
         default=None,
@@ -85,21 +95,34 @@ class FeatureSpec(Frozen):
     def _request_only(self) -> Self:
         if self.dtype is not None and self.dtype not in _DTYPES:
             raise ValueError(f"dtype is one of {', '.join(_DTYPES)}")
-        if self.parts[0] is not None and (self.dtype is not None or self.size is not None):
+        named = self.reference
+        if isinstance(named, ServiceReference) and self.default is not None:
+            raise ValueError("a default is of one feature; the views of a service have theirs")
+        sent = isinstance(named, FeatureReference) and named.view is None
+        if not sent and (self.dtype is not None or self.size is not None):
             raise ValueError(
                 "dtype and size come from the view; they may only be set for request:…"
             )
         return self
 
     @property
-    def parts(self) -> tuple[str | None, str]:
-        """View (``None`` for a request-time value) and feature."""
-        found = parse_feature(self.feature)
-        return found.view, found.feature
+    def reference(self) -> Reference:
+        """What ``feature`` refers to."""
+        return parse_reference(self.feature)
 
 
 def _spec(value: Any) -> Any:
     return {"feature": value} if isinstance(value, str) else value
+
+
+def _list(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+Features = Annotated[
+    list[Annotated[FeatureSpec, BeforeValidator(_spec, json_schema_input_type=str | FeatureSpec)]],
+    Field(max_length=MAX_FEATURES),
+]
 
 
 class Histogram(Record):
@@ -126,10 +149,10 @@ Column = Annotated[
 class Baseline(Frozen):
     """Reference data for drift: the values themselves (or histograms), or where they are."""
 
-    columns: dict[Annotated[str, Text(max_length=2 * MAX_NAME + 1)], Column] | None = Field(
+    columns: dict[Annotated[str, Text(max_length=MAX_REFERENCE)], Column] | None = Field(
         default=None,
-        description="values of the training data by `view:feature`, `request:name` or bare name;"
-        " at most 500 columns",
+        description="values of the training data by `view:feature`, `view@role:feature`, `request:name` or"
+        " bare name; at most 500 columns",
     )
     prediction: Column | None = Field(
         default=None, description="what the model answered to rows like these"
@@ -223,7 +246,8 @@ class Check(Frozen):
             dict[FeatureName, list[FeatureValue]], Field(min_length=1, max_length=MAX_FEATURES)
         ]
     ) = Field(
-        description="rows as objects by feature (`view:feature` or its bare name), or columns; "
+        description="rows as objects by feature (`view:feature`, `view@role:feature` or its bare name), or "
+        "columns; "
         "`null` is a missing value, which the version's policy fills"
     )
     expected: Expected = Field(description="what the model answered where it was trained")
@@ -277,15 +301,14 @@ class Registration(Declared):
         default=None,
         description="in place of artifact_base64: the answer says where to upload the artifact",
     )
-    features: Annotated[
-        list[
-            Annotated[FeatureSpec, BeforeValidator(_spec, json_schema_input_type=str | FeatureSpec)]
-        ],
-        Field(max_length=MAX_FEATURES),
-    ] = Field(
-        default_factory=list,
-        description="the model's inputs in its order: `view:feature`, or `request:name` for a value"
-        " sent with the request; at most 500. Left out: only the V2 protocol serves the version",
+    features: Annotated[Features, BeforeValidator(_list, json_schema_input_type=str | Features)] = (
+        Field(
+            default_factory=list,
+            description="the model's inputs in its order: `view:feature`, `view@role:feature` for one of"
+            " several entities, `request:name` for a value sent with the request, `service:name@2` for those"
+            " of a feature service; or one text, such as a service. At most 500. Left out: only the V2"
+            " protocol serves the version",
+        )
     )
     missing: MissingPolicy = Field(
         default=MissingPolicy.ERROR,
@@ -321,7 +344,8 @@ class Registration(Declared):
             raise ValueError("give either artifact_base64 or artifact")
         names = [spec.feature for spec in self.features]
         if len(set(names)) < len(names):
-            raise ValueError("a feature is listed twice")
+            twice = next(name for name in names if names.count(name) > 1)
+            raise ValueError(f"a feature is listed twice: {twice}")
         if not names and "features" in self.model_fields_set:
             raise ValueError(
                 "features is empty: list the model's inputs in its order, or leave the field out "

@@ -8,11 +8,19 @@ deletes a view only while that set is empty.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from neuralstream_core.errors import Conflict, FieldError, Invalid, NotFound
+from neuralstream_core.errors import Conflict, FieldError
 from neuralstream_core.features.catalog import view_key
+from neuralstream_core.features.listing import (
+    SchemaSource,
+    ServiceSource,
+    expand,
+    feature_of,
+    invalid_features,
+    views_of,
+)
+from neuralstream_core.features.references import FeatureReference
 from neuralstream_core.features.schema import FeatureView
 from neuralstream_core.features.values import Dtype, checker
 from neuralstream_core.registry.records import FeatureRef, HeldView, MissingPolicy, VersionRecord
@@ -21,70 +29,73 @@ from neuralstream_core.table import Table
 if TYPE_CHECKING:
     from neuralstream_core.registry.registration import FeatureSpec
 
-__all__ = ["MAX_VIEWS", "SchemaSource", "check_views", "hold", "release", "resolve"]
-
-MAX_VIEWS: Final = 40
-"""Views one version may draw from; bounds the transaction."""
+__all__ = ["Resolved", "check_views", "hold", "release", "resolve"]
 
 
-class SchemaSource(Protocol):
-    """Where schemas come from: `neuralstream_core.features.Catalog`."""
+class Resolved(NamedTuple):
+    """What a version asks for.
 
-    def fetch(self, name: str, /) -> FeatureView:
-        """The view as it is now; raises NotFound."""
+    Attributes:
+        features: with their dtypes and defaults, in the model's order.
+        views: those they come from, by name.
+        services: the feature services that named them, each as ``name@version``.
+    """
+
+    features: tuple[FeatureRef, ...]
+    views: dict[str, HeldView]
+    services: tuple[str, ...]
 
 
 def resolve(
-    schemas: SchemaSource, wanted: Sequence[FeatureSpec], missing: MissingPolicy
-) -> tuple[tuple[FeatureRef, ...], dict[str, HeldView]]:
-    """The features a version asks for, with their dtypes, and the views they come from.
+    schemas: SchemaSource,
+    services: ServiceSource,
+    wanted: Sequence[FeatureSpec],
+    missing: MissingPolicy,
+) -> Resolved:
+    """The features a version asks for, and where they come from.
 
     Raises:
-        Invalid: names each feature that is unknown, twice or without the default it needs.
+        Invalid: names each feature or service that is unknown, each feature that is listed twice or lacks the
+            default it needs.
     """
-    names = [name for name in dict.fromkeys(spec.parts[0] for spec in wanted) if name is not None]
-    found: dict[str, FeatureView] = {}
-    for name in names:
-        with suppress(NotFound):
-            found[name] = schemas.fetch(name)
+    found = expand([spec.reference for spec in wanted], services)
+    views, errors = views_of([one for _, one in found.features], schemas)
     refs: list[FeatureRef] = []
-    errors: list[FieldError] = []
-    for place, spec in enumerate(wanted):
+    for place, reference in found.features if not errors else ():
         try:
-            ref = _resolved(spec, found)
+            ref = _resolved(reference, wanted[place], views)
         except ValueError as error:
             loc, msg = error.args
             errors.append(FieldError(f"features.{place}{loc}", msg))
             continue
         refs.append(ref)
         if missing is MissingPolicy.DEFAULT and ref.default is None:
-            msg = "has no default, which the policy missing=default asks for"
+            whose = f"{reference.text} " if found.services else ""
+            msg = f"{whose}has no default, which the policy missing=default asks for"
             errors.append(FieldError(f"features.{place}", msg))
-    if len(names) > MAX_VIEWS:
-        errors.append(FieldError("features", f"a version may draw from {MAX_VIEWS} views at most"))
     if errors:
-        raise Invalid(f"{errors[0].loc}: {errors[0].msg}", code="invalid_features", errors=errors)
+        raise invalid_features(errors)
     held = {
         name: HeldView(schema_version=view.schema_version, generation=view.generation)
-        for name, view in found.items()
+        for name, view in views.items()
     }
-    return tuple(refs), held
+    return Resolved(tuple(refs), held, found.services)
 
 
-def _resolved(spec: FeatureSpec, views: Mapping[str, FeatureView]) -> FeatureRef:
+def _resolved(
+    reference: FeatureReference, spec: FeatureSpec, views: Mapping[str, FeatureView]
+) -> FeatureRef:
     """One input of a model.
 
     Raises:
         ValueError: ``(place within the feature, message)``.
     """
-    view, name = spec.parts
     dtype, size, default = spec.dtype or "float64", spec.size or 1, spec.default
-    if view is not None:
-        if view not in views:
-            raise ValueError("", f"there is no feature view {view}")
-        if name not in views[view].index:
-            raise ValueError("", f"{name} is not a feature of {view}")
-        feature = views[view].feature(name)
+    try:
+        feature = feature_of(reference, views)
+    except ValueError as error:
+        raise ValueError("", str(error)) from None
+    if feature is not None:
         dtype, size = feature.dtype.value, feature.size or 1
         default = feature.default if default is None else default
     if default is not None:
@@ -94,7 +105,7 @@ def _resolved(spec: FeatureSpec, views: Mapping[str, FeatureView]) -> FeatureRef
             raise ValueError(".default", str(error)) from None
         if dtype != "string":  # the check of a text gives its bytes
             default = checked
-    return FeatureRef(view=view, feature=name, dtype=dtype, size=size, default=default)
+    return FeatureRef(**reference._asdict(), dtype=dtype, size=size, default=default)
 
 
 def check_views(table: Table, namespace: str, version: VersionRecord) -> None:

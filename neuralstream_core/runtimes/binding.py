@@ -160,7 +160,8 @@ def _by_name(signature: Signature, features: Sequence[FeatureRef]) -> list[tuple
         return None
     names: dict[str, list[int]] = {}
     for place, ref in enumerate(features):
-        for name in {ref.feature, ref.label, f"{ref.view}__{ref.feature}"}:
+        view = ref.view if ref.role is None else f"{ref.view}__{ref.role}"
+        for name in {ref.feature, ref.label, f"{view}__{ref.feature}"}:
             names.setdefault(name, []).append(place)
     groups = [tuple(names.get(tensor.name, ())) for tensor in signature.inputs]
     if any(len(group) != 1 for group in groups) or len(set(groups)) != len(groups):

@@ -20,6 +20,7 @@ from neuralstream_core.registry.records import VersionRecord
 from neuralstream_core.runtimes import Predictions
 from neuralstream_core.serving.cells import RowError, fill_columns, filled, override_columns
 from neuralstream_core.serving.deployments import Deployment, Deployments
+from neuralstream_core.serving.entities import Identities, identify, identify_rows
 from neuralstream_core.serving.inference import Deadline, check_values, infer_group
 from neuralstream_core.serving.models import Models
 from neuralstream_core.serving.predictions import (
@@ -34,14 +35,7 @@ from neuralstream_core.serving.predictions import (
     refused_before,
     refused_row,
 )
-from neuralstream_core.serving.reads import (
-    RowRequest,
-    primaries,
-    primary,
-    primary_view,
-    read_columns,
-    read_row,
-)
+from neuralstream_core.serving.reads import RowRequest, read_columns, read_row
 from neuralstream_core.serving.servable import Servable
 from neuralstream_core.time import Clock
 
@@ -94,11 +88,12 @@ class Engine:
         """Predict for one entity.
 
         Args:
-            entity_id: a string; a list or an object for a composite entity; ``None`` if ``features``
-                (or ``entities``) hold all that the model needs. The version is then the one that
-                `choose` gives for a request without an entity.
+            entity_id: a string; a list or an object for a composite entity, an object by role for a model
+                with roles; ``None`` if ``features`` (or ``entities``) hold all that the model needs. The
+                version is then the one that `choose` gives for a request without an entity, unless
+                ``entities`` gives every role of a model that has no other views.
             feature_view: the view ``entity_id`` belongs to and in which unqualified names resolve.
-            entities: further entity keys, for models that read several views.
+            entities: further ids by entity key or role, for models that read several views.
             features: values that override the store or that only a request can give.
             version: pinned by the caller; otherwise the entity's own bucket decides.
             started: ``perf_counter()`` when the request arrived, for the total time.
@@ -118,12 +113,10 @@ class Engine:
         servable: Servable | None = None
         cells: tuple[list[Any], list[int], bool] | None = None
         try:
-            if version is not None or entity_id is None:
+            if version is not None:
                 chosen = self.choose(deployment, version)
-            entity = (
-                None
-                if entity_id is None
-                else self._primary(entity_id, feature_view, chosen or deployment.any_version)
+            entity, entities, roles = identify(
+                entity_id, entities, feature_view, chosen or deployment.any_version, self._keys
             )
             if chosen is None:
                 chosen = self.choose(deployment, None, entity)
@@ -159,15 +152,22 @@ class Engine:
             (perf_counter() - begin, read - reading, inferred - read),
             self._clock(),
             degraded,
+            roles,
         )
         if not degraded:
             self._recorder.record(observe(prediction, self._flags(deployment, version)))
         return prediction
 
     def entities(
-        self, model: str, raw: list[Any], feature_view: str | None, version: str | None
-    ) -> list[Entity]:
-        """``entity_ids`` of a request in the canonical form that `predict_columns` takes.
+        self,
+        model: str,
+        raw: list[Any],
+        feature_view: str | None = None,
+        version: str | None = None,
+        *,
+        keys: Mapping[str, Sequence[str]] | None = None,
+    ) -> Identities:
+        """``entity_ids`` and ``entities`` of a request in the canonical form that `predict_columns` takes.
 
         Raises:
             NotFound: no such model, version or view.
@@ -179,8 +179,8 @@ class Engine:
         try:
             if version is not None:
                 chosen = self.choose(deployment, version)
-            view = primary_view(feature_view, chosen or deployment.any_version)
-            return primaries(raw, view, self._keys)
+            any_version = chosen or deployment.any_version
+            return identify_rows(raw, keys, feature_view, any_version, self._keys)
         except NeuralStreamError as error:
             self._failed(model, chosen, error, rows=len(raw))
             raise
@@ -200,8 +200,8 @@ class Engine:
         """Predict for ``n`` entities.
 
         Args:
-            entities: ``n`` canonical entities of the primary view.
-            keys: further entity keys, ``n`` values each.
+            entities: ``n`` canonical entities, as `entities` gives them.
+            keys: further ids by entity key or role, ``n`` each.
             overrides: values that override the store or that only the caller can give, by input name,
                 ``n`` values each; ``None`` (NaN in a float array) is a missing one.
             version: pinned; otherwise each entity's own bucket decides.
@@ -258,6 +258,7 @@ class Engine:
         *,
         version: str | None = None,
         entity: str | None = None,
+        entities: Mapping[str, str] | None = None,
         accept: Callable[[Servable, Predictions], object] | None = None,
     ) -> tuple[Servable, Predictions]:
         """Predict from tensors the caller already has; no features are read.
@@ -265,6 +266,7 @@ class Engine:
         Args:
             tensors: makes the model's inputs, once it is known which version answers.
             version, entity: as for `choose`.
+            entities: further ids by entity key or role, by which a version is chosen as by `predict`.
             accept: as for `predict`.
 
         Raises:
@@ -274,7 +276,12 @@ class Engine:
         deployment = self.deployments.get(model)
         chosen: VersionRecord | None = None
         try:
-            chosen = self.choose(deployment, version, entity)
+            if version is not None or not entities:
+                chosen = self.choose(deployment, version, entity)
+            else:
+                any_version = deployment.any_version
+                named = identify(entity, entities, None, any_version, self._keys)
+                chosen = self.choose(deployment, None, named.entity)
             servable = self.models.get(chosen)
             inputs = tensors(servable)
             before = perf_counter()
@@ -345,9 +352,6 @@ class Engine:
     def _flags(self, deployment: Deployment, pinned: str | None) -> Flags:
         cold, self._cold = self._cold, False
         return {"cold": cold, "stale_routing": deployment.stale, "pinned": pinned is not None}
-
-    def _primary(self, raw: Any, feature_view: str | None, version: VersionRecord) -> Entity:
-        return primary(raw, primary_view(feature_view, version), self._keys)
 
     def _keys(self, view: str) -> tuple[str, ...]:
         return self._store.catalog.get(view).keys

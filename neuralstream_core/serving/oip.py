@@ -2,9 +2,9 @@
 
 https://github.com/kserve/open-inference-protocol/blob/main/specification/protocol/inference_rest.md
 
-Beyond it, ``parameters.entity_id`` in place of ``inputs`` fetches the entity's features, and ``null`` in a
-floating-point tensor is NaN. The binary tensor extension is not offered: clients ask for JSON tensors
-(``binary_data=False``).
+Beyond it, ``parameters.entity_id`` (or ``entities``) in place of ``inputs`` fetches the features, and
+``null`` in a floating-point tensor is NaN. The binary tensor extension is not offered: clients ask for JSON
+tensors (``binary_data=False``).
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, WithJsonSc
 
 from neuralstream_core.errors import Invalid
 from neuralstream_core.features.entity import parse_entity
+from neuralstream_core.features.references import MAX_ROLES
 from neuralstream_core.registry.records import Signature, Tensor, VersionRecord
 from neuralstream_core.runtimes import DATATYPES, FLOATS, Predictions
 from neuralstream_core.serving.answers import not_finite
@@ -104,18 +105,19 @@ class OutputRequest(_Wire):
 
 
 class InferBody(_Wire):
-    """An inference request. ``parameters.entity_id`` in place of ``inputs`` fetches the features."""
+    """An inference request. ``parameters.entity_id`` (or ``entities``) in place of ``inputs`` fetches the
+    features."""
 
     id: ShortText | None = Field(default=None, description="repeated in the answer")
     parameters: Parameters = Field(
         default_factory=dict,
-        description="`entity_id`: whose features to read, and who is kept on a version; others are"
-        " ignored",
+        description="`entity_id`: whose features to read, and who is kept on a version; `entities`: further"
+        " ids by entity key or role; others are ignored",
     )
     inputs: Annotated[list[InputTensor], Field(max_length=512)] = Field(
         default_factory=list,
         description="every input of the model once, all of one number of rows; or none, with"
-        " `parameters.entity_id`",
+        " `parameters.entity_id` or `parameters.entities`",
     )
     outputs: Annotated[list[OutputRequest], Field(max_length=512)] = Field(
         default_factory=list, description="which outputs to answer; all when left out"
@@ -136,6 +138,28 @@ class InferBody(_Wire):
         except ValueError as error:
             raise Invalid.at("parameters.entity_id", str(error)) from None
         return str(named)
+
+    @property
+    def entities(self) -> dict[str, str] | None:
+        """The further ids of the extension, by entity key or role.
+
+        Raises:
+            Invalid: they are not an object of ids.
+        """
+        given = self.parameters.get("entities")
+        if given is None:
+            return None
+        if not isinstance(given, dict) or len(given) > MAX_ROLES:
+            raise Invalid.at(
+                "parameters.entities", f"must be an object of at most {MAX_ROLES} ids by name"
+            )
+        found: dict[str, str] = {}
+        for name, raw in given.items():
+            try:
+                found[name] = str(parse_entity((name,), raw))
+            except ValueError as error:
+                raise Invalid.at(f"parameters.entities.{name[:128]}", str(error)) from None
+        return found
 
 
 class OutputTensor(_Wire):
@@ -161,7 +185,7 @@ class Server(_Wire):
 
     name: str = Field(description="always `neuralstream`")
     version: str = Field(description="its release")
-    extensions: list[str] = Field(description="beyond the protocol: `entity_id`")
+    extensions: list[str] = Field(description="beyond the protocol: `entity_id`, `entities`")
 
 
 class Live(_Wire):

@@ -54,12 +54,13 @@ class Prediction:
     """The answer for one entity.
 
     Attributes:
-        entity: canonical: a string, or a tuple in the primary view's key order; ``None`` when the
-            request named none.
+        entity: canonical: a string, or a tuple in the primary view's key order or that of ``roles``;
+            ``None`` when the request named none.
         values: what the model saw, one per feature; ``None`` where a cell was missing.
         status: cell statuses, or ``None`` when every cell is present.
         predictions: the runtime's own answer, one row.
         degraded: the online store was down and declared defaults were used.
+        roles: whose ids ``entity`` holds, for a model whose views all have roles.
     """
 
     servable: Servable
@@ -71,9 +72,10 @@ class Prediction:
     seconds: Seconds
     at: Micros
     degraded: bool = False
+    roles: tuple[str, ...] = ()
 
     def features(self) -> dict[str, Any]:
-        """What the model saw, by feature name; by ``view:feature`` where two share a name."""
+        """What the model saw, by feature name; by its label where two share a name."""
         lookup = self.servable.lookup
         return {
             ref.feature if len(lookup[ref.feature]) == 1 else ref.label: value

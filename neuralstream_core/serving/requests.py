@@ -7,10 +7,11 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Field, StringConstraints
 
+from neuralstream_core.features.references import MAX_REFERENCE, MAX_ROLES
+from neuralstream_core.serving.entities import shown
 from neuralstream_core.serving.predictions import Prediction
 from neuralstream_core.time import iso
 from neuralstream_core.types import (
-    MAX_NAME,
     EntityId,
     FeatureValue,
     Frozen,
@@ -38,21 +39,23 @@ class PredictBody(Frozen):
 
     entity_id: AnyEntity | None = Field(
         default=None,
-        description="whose features are read and who is kept on a version; may be left out when "
-        "`features` gives every input: the production version answers",
+        description="whose features are read and who is kept on a version; an object by role for a model "
+        "with roles; may be left out when `features` gives every input (the production version answers) "
+        "or `entities` every role",
     )
     feature_view: Name | None = Field(
         default=None,
         description="the view the entity belongs to; unqualified feature names resolve in it",
     )
-    entities: Annotated[dict[Name, EntityId], Field(max_length=16)] | None = Field(
+    entities: Annotated[dict[Name, EntityId], Field(max_length=MAX_ROLES)] | None = Field(
         default=None,
-        description="ids of further entities by entity key, for models that read several views; at most 16",
+        description="ids of further entities by entity key or role, for models that read several views; at "
+        "most 16",
     )
     features: (
         Annotated[
             dict[
-                Annotated[str, StringConstraints(min_length=1, max_length=2 * MAX_NAME + 1)],
+                Annotated[str, StringConstraints(min_length=1, max_length=MAX_REFERENCE)],
                 FeatureValue,
             ],
             Field(max_length=1000),
@@ -60,8 +63,8 @@ class PredictBody(Frozen):
         | None
     ) = Field(
         default=None,
-        description="request-time values, and values that override the store's, by name or view:name;"
-        " at most 1000",
+        description="request-time values, and values that override the store's, by name, view:name or "
+        "view@role:name; at most 1000",
     )
     version: VersionName | None = Field(
         default=None, description="answers in place of production and its split"
@@ -77,9 +80,9 @@ class PredictAnswer(BaseModel):
 
     model: str = Field(description="its name")
     version: str = Field(description="the version that answered, such as `v2`")
-    entity_id: str | list[str] | None = Field(
-        description="as text, of a composite entity a list in the view's key order; null if the"
-        " request named none"
+    entity_id: str | list[str] | dict[str, str] | None = Field(
+        description="as text; of a composite entity a list in the view's key order; by role if all of the"
+        " model's views have roles; null if the request named none"
     )
     prediction: PredictionValue = Field(
         description="a label, a number, or a list when the model has several outputs"
@@ -108,19 +111,19 @@ class PredictAnswer(BaseModel):
     )
     features: dict[str, FeatureValue] | None = Field(
         default=None,
-        description="with `return_features`: what the model saw, by feature name, or by `view:feature`"
-        " where two views share a name",
+        description="with `return_features`: what the model saw, by feature name; by `view:feature` or "
+        "`view@role:feature` where two share a name",
     )
     timestamp: UtcTime = Field(description="when the prediction was made, UTC")
 
 
 def answer_json(prediction: Prediction, *, features: bool = False) -> str:
     """The JSON of a `PredictAnswer`; with ``features``, what the model saw."""
-    answer, servable = prediction.answer, prediction.servable
+    answer, servable, entity = prediction.answer, prediction.servable, prediction.entity
     body: dict[str, Any] = {
         "model": servable.version.model,
         "version": servable.version.version,
-        "entity_id": prediction.entity,
+        "entity_id": None if entity is None else shown(entity, prediction.roles),
         "prediction": answer.prediction,
     }
     for name in ("probability", "probabilities", "score", "scores"):

@@ -18,11 +18,17 @@ __all__ = ["Servable", "ViewFeatures", "make_servable"]
 
 @dataclass(frozen=True, slots=True)
 class ViewFeatures:
-    """The features of one view and their places in the model's feature list."""
+    """The features of one view, under one role or none, and their places in the model's feature list."""
 
     view: str
     names: tuple[str, ...]
     places: tuple[int, ...]
+    role: str | None = None
+
+    @property
+    def label(self) -> str:
+        """``view`` or ``view@role``."""
+        return self.view if self.role is None else f"{self.view}@{self.role}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +37,8 @@ class Servable:
 
     Attributes:
         binding: ``None`` for a version that lists no features.
-        views: what is read, in the order in which each view's first feature appears.
+        views: what is read, in the order in which each view's first feature appears; a view once per role.
+        main: the first view without a role, whose keys ``entity_id`` gives; ``None`` if there is none.
         lookup: the names a request may use for an input → its places; more than one is ambiguous.
         fill: per feature what a missing cell becomes: ``(value,)``, or ``None`` when it is an error.
     """
@@ -44,6 +51,7 @@ class Servable:
     lookup: Mapping[str, tuple[int, ...]]
     fill: tuple[tuple[Any] | None, ...]
     reader: OutputReader
+    main: str | None
 
     @property
     def bound(self) -> Binding:
@@ -72,18 +80,21 @@ class Servable:
         Raises:
             Invalid: the model does not read the request's ``feature_view``.
         """
-        if feature_view is not None and self.views:
-            names = [view.view for view in self.views]
-            if feature_view not in names:
-                raise Invalid.at(
-                    "feature_view",
-                    f"the model reads {', '.join(names)[:200]}",
-                    code="wrong_feature_view",
-                )
+        if (
+            feature_view is not None
+            and self.views
+            and all(view.view != feature_view or view.role is not None for view in self.views)
+        ):
+            names = ", ".join(view.label for view in self.views)
+            raise Invalid.at(
+                "feature_view", f"the model reads {names[:200]}", code="wrong_feature_view"
+            )
         if not given:
             return list(self.views)
         left = (
-            _view_features(view.view, [p for p in view.places if p not in given], self.features)
+            _view_features(
+                view.view, view.role, [p for p in view.places if p not in given], self.features
+            )
             for view in self.views
         )
         return [view for view in left if view.places]
@@ -96,7 +107,8 @@ class Servable:
         """
         places = self.lookup.get(name, ())
         if len(places) > 1 and view is not None:
-            places = tuple(p for p in places if self.features[p].view == view) or places
+            own = [p for p in places if self.features[p].view == view]
+            places = tuple(p for p in own if self.features[p].role is None) or places
         if len(places) == 1:
             return places[0]
         if not places:
@@ -115,11 +127,11 @@ def make_servable(version: VersionRecord, runtime: Runtime) -> Servable:
     """
     features = version.features
     binding = bind(runtime.signature, features) if features else None
-    by_view: dict[str, list[int]] = {}
+    by_view: dict[tuple[str, str | None], list[int]] = {}
     lookup: dict[str, tuple[int, ...]] = {}
     for place, ref in enumerate(features):
         if ref.view is not None:
-            by_view.setdefault(ref.view, []).append(place)
+            by_view.setdefault((ref.view, ref.role), []).append(place)
         lookup[ref.label] = (place,)
         lookup[ref.feature] = (*lookup.get(ref.feature, ()), place)
     # Registration settled what the outputs mean; their shapes are those of the loaded model.
@@ -130,18 +142,24 @@ def make_servable(version: VersionRecord, runtime: Runtime) -> Servable:
         runtime=runtime,
         binding=binding,
         features=features,
-        views=tuple(_view_features(view, places, features) for view, places in by_view.items()),
+        views=tuple(
+            _view_features(view, role, places, features) for (view, role), places in by_view.items()
+        ),
         lookup=lookup,
         fill=tuple(
             _fill(version.missing, ref, can_be_null)
             for ref, can_be_null in zip(features, binding.nullable if binding else (), strict=True)
         ),
         reader=OutputReader(runtime.signature.model_copy(update=fields)),
+        main=next((view for view, role in by_view if role is None), None),
     )
 
 
-def _view_features(view: str, places: list[int], features: tuple[FeatureRef, ...]) -> ViewFeatures:
-    return ViewFeatures(view, tuple(features[place].feature for place in places), tuple(places))
+def _view_features(
+    view: str, role: str | None, places: list[int], features: tuple[FeatureRef, ...]
+) -> ViewFeatures:
+    names = tuple(features[place].feature for place in places)
+    return ViewFeatures(view, names, tuple(places), role)
 
 
 def _fill(policy: MissingPolicy, ref: FeatureRef, nullable: bool) -> tuple[Any] | None:

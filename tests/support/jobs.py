@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from neuralstream_core.features import Catalog, OnlineStore, ViewSpec
+from neuralstream_core.features.services import FeatureServices
 from neuralstream_core.redis import RedisPort
 from neuralstream_core.registry.artifacts import ArtifactStore
 from neuralstream_core.registry.issuer import Issuer, countdown
@@ -55,10 +56,12 @@ class JobHouse:
         self.catalog = Catalog(self.table, NAMESPACE, system_clock)
         self.store = OnlineStore(self.port, self.catalog, system_clock, NAMESPACE)
         self.registry = Registry(self.table, NAMESPACE, system_clock)
+        self.services = FeatureServices(self.table, NAMESPACE, system_clock, self.catalog)
         self.registrar = Registrar(
             self.registry,
             ArtifactStore(self.s3, self.settings.data_bucket),
             self.catalog,
+            self.services,
             InProcess(),
             NoProfiles(),
         )

@@ -16,6 +16,7 @@ import pytest
 
 from neuralstream_core.errors import ArtifactRejected, NotFound
 from neuralstream_core.features import Dtype, Feature, FeatureView
+from neuralstream_core.features.services import FeatureServices
 from neuralstream_core.registry.artifacts import ArtifactStore
 from neuralstream_core.registry.events import EventKind
 from neuralstream_core.registry.issuer import Issuer, countdown
@@ -119,7 +120,10 @@ class House:
         self.views = StoredViews(self.table)
         self.artifacts = ArtifactStore(self.s3, self.bucket)
         self.registry = Registry(self.table, NAMESPACE, self.clock)
-        self.registrar = Registrar(self.registry, self.artifacts, self.views, Accepts(), Sums())
+        self.services = FeatureServices(self.table, NAMESPACE, self.clock, self.views)
+        self.registrar = Registrar(
+            self.registry, self.artifacts, self.views, self.services, Accepts(), Sums()
+        )
 
     def on(self, dynamodb: Any, s3: Any) -> House:
         return House(Table(dynamodb, self.table.name), dynamodb, s3, self.bucket, self.clock)

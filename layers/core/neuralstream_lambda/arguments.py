@@ -27,9 +27,19 @@ if TYPE_CHECKING:
     from aws_lambda_powertools.event_handler.api_gateway import Route
     from aws_lambda_powertools.event_handler.openapi.compat import ModelField
 
-__all__ = ["Arguments", "Inputs", "NextToken", "PathModel", "PathVersion", "PathView", "arguments"]
+__all__ = [
+    "Arguments",
+    "Inputs",
+    "NextToken",
+    "PathModel",
+    "PathService",
+    "PathVersion",
+    "PathView",
+    "arguments",
+]
 
 PathView: TypeAlias = Annotated[Name, Path(description="name of the feature view")]
+PathService: TypeAlias = Annotated[Name, Path(description="name of the feature service")]
 PathModel: TypeAlias = Annotated[Name, Path(description="name of the model")]
 PathVersion: TypeAlias = Annotated[VersionName, Path(description="such as `v1`")]
 NextToken: TypeAlias = Annotated[

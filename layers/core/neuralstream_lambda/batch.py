@@ -58,18 +58,20 @@ def predict_rows(settings: BatchSettings, model: str, body: BatchBody) -> str:
     """The JSON answer to a batch request with ``entity_ids``."""
     started = perf_counter()
     served = engine(settings)
-    entities = served.entities(model, body.entity_ids or [], body.feature_view, body.version)
+    named = served.entities(
+        model, body.entity_ids or [], body.feature_view, body.version, keys=body.entities
+    )
     columns = served.predict_columns(
         model,
-        entities,
-        keys=body.entities,
+        named.entities,
+        keys=named.keys,
         overrides=body.features,
         feature_view=body.feature_view,
         version=body.version,
         started=started,
     )
     answer = columns_json if body.layout == "columns" else batch_json
-    return answer(model, entities, columns, system_clock())
+    return answer(model, named, columns, system_clock())
 
 
 @cache

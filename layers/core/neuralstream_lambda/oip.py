@@ -55,17 +55,19 @@ def model_ready(engine: Engine, model: str, version: str | None) -> ModelReady:
 
 
 def infer(engine: Engine, model: str, version: str | None, body: InferBody) -> str:
-    """The JSON of an `InferAnswer` to the tensors of the body, or to the features of its entity.
+    """The JSON of an `InferAnswer` to the tensors of the body, or to the features of its entities.
 
     Raises:
         Invalid: the body does not fit the model.
         NotFound: no such model or version.
         TooLarge: the answer.
     """
-    entity = body.entity_id
+    entity, entities = body.entity_id, body.entities
     accept = partial(check_answer, body)
-    if entity is not None and not body.inputs:
-        prediction = engine.predict(model, entity, version=version, accept=accept)
+    if (entity is not None or entities) and not body.inputs:
+        prediction = engine.predict(
+            model, entity, entities=entities, version=version, accept=accept
+        )
         servable, predictions = prediction.servable, prediction.predictions
     else:
         servable, predictions = engine.infer(
@@ -73,6 +75,7 @@ def infer(engine: Engine, model: str, version: str | None, body: InferBody) -> s
             lambda servable: decode(body, servable.runtime.signature),
             version=version,
             entity=entity,
+            entities=entities,
             accept=accept,
         )
     return encode(body, servable, predictions)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from neuralstream_core.errors import Invalid
 from neuralstream_core.features.catalog import Catalog
+from neuralstream_core.features.services import FeatureServices
 from neuralstream_core.memory import function_memory
 from neuralstream_core.monitoring.baseline import Adoptions, BaselineProfiler
 from neuralstream_core.registry.artifacts import ArtifactStore
@@ -52,10 +53,12 @@ def registry(settings: RegistrySettings) -> Registry:
 def registrar(settings: RegistrySettings) -> Registrar:
     """What registers versions: inspects, loads and runs an artifact, and keeps it."""
     artifacts = ArtifactStore(s3_client(), settings.data_bucket)
+    catalog = Catalog(table(settings), settings.namespace, system_clock)
     return Registrar(
         registry(settings),
         artifacts,
-        Catalog(table(settings), settings.namespace, system_clock),
+        catalog,
+        FeatureServices(table(settings), settings.namespace, system_clock, catalog),
         ProcessValidator(shared=function_memory(os.environ)),
         BaselineProfiler(artifacts),
     )

@@ -28,12 +28,14 @@ if TYPE_CHECKING:
     from mypy_boto3_stepfunctions import SFNClient
 
     from neuralstream_core.features import OnlineStore
+    from neuralstream_core.features.services import FeatureServices
     from neuralstream_core.history.log import Appended, HistoryLog
     from neuralstream_core.redis.port import RedisPort
 
 __all__ = [
     "dynamodb_client",
     "events_client",
+    "feature_services",
     "feature_store",
     "feature_writer",
     "history_log",
@@ -157,6 +159,18 @@ def _measured(appended: Appended) -> None:
             "HistoryAppendFailures": (int(appended.failed), "Count"),
         },
     )
+
+
+@cache
+def feature_services(settings: StoreSettings) -> FeatureServices:
+    """The feature services, checked against the views of the table."""
+    from neuralstream_core.features import Catalog
+    from neuralstream_core.features.services import FeatureServices
+    from neuralstream_core.time import system_clock
+
+    own = table(settings)
+    catalog = Catalog(own, settings.namespace, system_clock)
+    return FeatureServices(own, settings.namespace, system_clock, catalog)
 
 
 @cache

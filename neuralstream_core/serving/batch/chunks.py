@@ -44,6 +44,7 @@ from neuralstream_core.serving.batch.rows import (
 from neuralstream_core.serving.batch.splitting import split
 from neuralstream_core.serving.deployments import Deployments
 from neuralstream_core.serving.engine import Engine
+from neuralstream_core.serving.entities import shown
 from neuralstream_core.serving.predictions import PredictionColumns, answer_columns
 
 if TYPE_CHECKING:
@@ -114,7 +115,7 @@ class ChunkWorker:
         return result
 
     def _rows(self, plan: JobPlan, chunk: Chunk, source: Location) -> Iterator[InputRows]:
-        schema = InputSchema(plan.keys, plan.others, plan.features)
+        schema = InputSchema(plan.keys, plan.others, plan.features, plan.by_role)
         if plan.input_format == "parquet":
             from neuralstream_core.serving.batch.parquet import ParquetInput
 
@@ -167,7 +168,8 @@ class _Output:
         for place, error in sorted(errors.items()):
             fields["error"][place] = error.code
             entity = rows.entities[place]
-            named = {} if entity is None else {"entity_id": entity}
+            roles = self._plan.keys if self._plan.by_role else ()
+            named = {} if entity is None else {"entity_id": shown(entity, roles)}
             line = {"line": int(rows.lines[place]), **named}
             self._failed.append({**line, "code": error.code, "reason": error.detail})
         for name, stored in self._columns.items():

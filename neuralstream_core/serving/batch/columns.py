@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import BaseModel, Field
 from pydantic_core import to_json
 
-from neuralstream_core.features.entity import entity_json
-from neuralstream_core.features.rows import Entity
+from neuralstream_core.serving.entities import Identities, shown
 from neuralstream_core.time import Micros, iso
 from neuralstream_core.types import FeatureValue, PredictionValue, UtcTime
 
@@ -55,7 +54,9 @@ class BatchColumns(BaseModel):
     """Predictions in columns: row ``i`` of every list belongs to ``entity_ids[i]``."""
 
     model: str = Field(description="the model")
-    entity_ids: list[str | list[str]] = Field(description="as text, in the order of the request")
+    entity_ids: list[str | list[str] | dict[str, str]] = Field(
+        description="as text, or by role, in the order of the request"
+    )
     columns: PredictedColumns = Field(description="one list for each field of a prediction")
     errors: list[BatchErrors] = Field(description="why rows have no prediction, each reason once")
     count: int = Field(description="entities of the request")
@@ -64,9 +65,7 @@ class BatchColumns(BaseModel):
     timestamp: UtcTime = Field(description="when the predictions were made, UTC")
 
 
-def columns_json(
-    model: str, entities: Sequence[Entity], answered: PredictionColumns, at: Micros
-) -> str:
+def columns_json(model: str, named: Identities, answered: PredictionColumns, at: Micros) -> str:
     """The JSON of a `BatchColumns`."""
     from neuralstream_core.serving.predictions import answer_columns
 
@@ -80,13 +79,13 @@ def columns_json(
         reasons.setdefault(answered.errors[row], []).append(row)
     answer = {
         "model": model,
-        "entity_ids": [entity_json(entity) for entity in entities],
+        "entity_ids": [shown(entity, named.roles) for entity in named.entities],
         "columns": columns,
         "errors": [
             {"code": code, "detail": detail, "rows": rows}
             for (code, detail), rows in reasons.items()
         ],
-        "count": len(entities),
+        "count": len(named.entities),
         "failed": len(answered.errors),
         "latency_ms": round(answered.seconds[0] * 1000, 3),
         "timestamp": iso(at),

@@ -51,7 +51,9 @@ class JobPlan(Record):
     keys: tuple[str, ...]
     """Names of the entity columns: ``("entity_id",)`` or a view's entity keys in order."""
     others: tuple[str, ...] = ()
-    """Entity columns of further views, for a model whose views have different keys."""
+    """Entity columns of further views, for a model whose views have different keys, and of roles."""
+    by_role: bool = False
+    """``keys`` are roles: their order means nothing to a caller."""
     columns: tuple[str, ...] = ()
     """Names of the columns of a CSV or Parquet input, in file order."""
     features: dict[str, tuple[str, int]] = Field(default_factory=dict)

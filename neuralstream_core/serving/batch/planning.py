@@ -9,7 +9,7 @@ from typing import Final
 from neuralstream_core.errors import Conflict, Invalid, TooLarge
 from neuralstream_core.objects import Location, Objects
 from neuralstream_core.registry.allocation import BUCKETS, Allocation, allocation_in_force
-from neuralstream_core.registry.records import Signature, VersionRecord, VersionStatus
+from neuralstream_core.registry.records import Signature, VersionRecord, VersionStatus, number_of
 from neuralstream_core.registry.registry import Registry, ServedModel
 from neuralstream_core.serving.answers import OutputReader
 from neuralstream_core.serving.batch.chunks import output_types
@@ -27,6 +27,7 @@ from neuralstream_core.serving.batch.splitting import (
     cut_lines,
     split_header,
 )
+from neuralstream_core.serving.entities import primary_view
 from neuralstream_core.time import Clock
 
 __all__ = ["MAX_CHUNKS", "MAX_INPUT", "Planner", "served"]
@@ -139,11 +140,14 @@ class Planner:
     def _plan_of(
         self, job: PredictJob, kind: InputFormat, pins: Pins, versions: Iterable[VersionRecord]
     ) -> JobPlan:
-        versions = list(versions)
+        versions = sorted(versions, key=lambda version: number_of(version.version))
         refs = [ref for version in versions for ref in version.features]
-        views = list(dict.fromkeys(ref.view for ref in refs if ref.view))
-        keys = self.keys_of(views[0]) if views else ("entity_id",)
-        others = {key for view in views for key in self.keys_of(view)} - set(keys)
+        views = list(dict.fromkeys(ref.view for ref in refs if ref.view and ref.role is None))
+        roles = versions[0].roles
+        by_role = bool(roles) and primary_view(None, versions[0]) is None
+        keys = roles if by_role else self.keys_of(views[0]) if views else ("entity_id",)
+        others = {key for view in views for key in self.keys_of(view)}
+        others |= {role for version in versions for role in version.roles}
         features = {ref.label: (ref.dtype, ref.size) for ref in refs if ref.view}
         features |= {ref.feature: (ref.dtype, ref.size) for ref in refs if not ref.view}
         readers = [OutputReader(v.signature) for v in versions if v.signature is not None]
@@ -156,7 +160,8 @@ class Planner:
             output_format=job.output_format,
             pins=pins,
             keys=keys,
-            others=tuple(sorted(others)),
+            others=tuple(sorted(others - set(keys))),
+            by_role=by_role,
             features=features,
             prediction=prediction_type(versions),
             multiple=any(reader.multiple for reader in readers),

@@ -13,10 +13,10 @@ from pydantic import (
     model_validator,
 )
 
-from neuralstream_core.features.entity import entity_json
+from neuralstream_core.features.references import MAX_REFERENCE, MAX_ROLES
 from neuralstream_core.features.requests import Layout
-from neuralstream_core.features.rows import Entity
 from neuralstream_core.serving.batch.locations import InputFormat, OutputFormat
+from neuralstream_core.serving.entities import Identities, shown
 from neuralstream_core.serving.requests import AnyEntity
 from neuralstream_core.time import Micros, iso
 from neuralstream_core.types import (
@@ -84,7 +84,9 @@ class BatchBody(Frozen):
     """Either ``entity_ids``, answered at once, or ``input`` and ``output``, which make a job."""
 
     entity_ids: Annotated[list[AnyEntity], Field(max_length=MAX_BATCH)] | None = Field(
-        default=None, description=f"who to predict for, at most {MAX_BATCH}; answered in this order"
+        default=None,
+        description=f"who to predict for, at most {MAX_BATCH}; answered in this order; for a model with "
+        "roles objects by role (and by the keys of its view without a role)",
     )
     feature_view: Name | None = Field(
         default=None, description="the view the entities belong to; unqualified names resolve in it"
@@ -92,25 +94,24 @@ class BatchBody(Frozen):
     entities: (
         Annotated[
             dict[Name, Annotated[list[EntityId], Field(max_length=MAX_BATCH)]],
-            Field(max_length=16),
+            Field(max_length=MAX_ROLES),
         ]
         | None
     ) = Field(
         default=None,
-        description="ids of further entities by entity key, one list in the order of entity_ids; at most 16",
+        description="ids of further entities by entity key or role, one list in the order of entity_ids; at "
+        "most 16",
     )
     features: (
         Annotated[
-            dict[
-                Annotated[str, StringConstraints(min_length=1, max_length=2 * MAX_NAME + 1)], Column
-            ],
+            dict[Annotated[str, StringConstraints(min_length=1, max_length=MAX_REFERENCE)], Column],
             Field(max_length=1000),
         ]
         | None
     ) = Field(
         default=None,
-        description="values that override the store or only the request can give, by name or view:name; one"
-        " list each, in the order of entity_ids; at most 1000",
+        description="values that override the store or only the request can give, by name, view:name or"
+        " view@role:name; one list each, in the order of entity_ids; at most 1000",
     )
     version: VersionName | None = Field(
         default=None, description="answers in place of production and its split"
@@ -179,8 +180,9 @@ class RowProblem(BaseModel):
 class BatchPrediction(BaseModel):
     """One row of the answer: a prediction or an error."""
 
-    entity_id: str | list[str] = Field(
-        description="as text; of a composite entity a list in the view's key order"
+    entity_id: str | list[str] | dict[str, str] = Field(
+        description="as text; of a composite entity a list in the view's key order; by role if all of the"
+        " model's views have roles"
     )
     version: str = Field(description="the version that answered, or was to")
     prediction: PredictionValue = Field(
@@ -226,7 +228,7 @@ def job_spec(model: str, body: BatchBody) -> JobSpec:
     return JobSpec.model_validate({"model": model, **fields})
 
 
-def batch_json(model: str, entities: list[Entity], columns: PredictionColumns, at: Micros) -> str:
+def batch_json(model: str, named: Identities, columns: PredictionColumns, at: Micros) -> str:
     """The JSON of a `BatchAnswer`."""
     from neuralstream_core.serving.predictions import answer_columns
 
@@ -235,7 +237,8 @@ def batch_json(model: str, entities: list[Entity], columns: PredictionColumns, a
     del answers["version"]  # a row with an error has one too
     rows: list[dict[str, Any]] = []
     for at_row, answer in enumerate(zip(*answers.values(), strict=True)):
-        row = {"entity_id": entity_json(entities[at_row]), "version": versions[at_row]}
+        entity = shown(named.entities[at_row], named.roles)
+        row = {"entity_id": entity, "version": versions[at_row]}
         if (error := columns.errors.get(at_row)) is not None:
             row["error"] = {"code": error.code, "detail": error.detail}
         else:
@@ -245,7 +248,7 @@ def batch_json(model: str, entities: list[Entity], columns: PredictionColumns, a
         {
             "model": model,
             "predictions": rows,
-            "count": len(entities),
+            "count": len(named.entities),
             "failed": len(columns.errors),
             "latency_ms": round(columns.seconds[0] * 1000, 3),
             "timestamp": iso(at),

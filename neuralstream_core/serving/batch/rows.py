@@ -88,13 +88,15 @@ class InputSchema:
 
     Attributes:
         keys: of the entity, in the order of its key parts.
-        others: of further entity keys.
+        others: of further entity keys and of roles.
         features: ``(dtype, size)`` of each feature column; a size above 1 is a vector.
+        by_role: the keys are roles, which an ``entity_id`` gives by name only, never in an order.
     """
 
     keys: tuple[str, ...]
     others: tuple[str, ...]
     features: Mapping[str, tuple[str, int]]
+    by_role: bool = False
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -222,23 +224,25 @@ def jsonl_rows(records: Records, schema: InputSchema) -> InputRows:
         rows.append(row or {})
     present = set().union(*rows)
     if "entity_id" in present and schema.keys != ("entity_id",):
-        rows = [_spread(row, schema.keys) for row in rows]
-        present.update(schema.keys)
+        rows = [_spread(row, schema) for row in rows]
+        present = set().union(schema.keys, *rows)
     cells = {name: [row.get(name) for row in rows] for name in schema.names if name in present}
     return schema.rows(records.lines, cells, errors, text=False)
 
 
-def _spread(row: dict[str, Any], keys: Sequence[str]) -> dict[str, Any]:
-    """The row with its ``entity_id`` under the names of the keys."""
+def _spread(row: dict[str, Any], schema: InputSchema) -> dict[str, Any]:
+    """The row with its ``entity_id`` under the names of the keys, and of roles that it holds."""
+    keys = schema.keys
     match row.get("entity_id"):
         case None:
             return row
         case str() | int() as single if len(keys) == 1:
             return {**row, keys[0]: single}
-        case list(parts) if len(parts) == len(keys):
+        case list(parts) if len(parts) == len(keys) and not schema.by_role:
             return {**row, **dict(zip(keys, parts, strict=True))}
         case dict(parts):
-            return {**row, **{key: parts.get(key) for key in keys}}
+            further = {name: parts[name] for name in schema.others if name in parts}
+            return {**row, **further, **{key: parts.get(key) for key in keys}}
         case _:
             return row
 

@@ -53,6 +53,7 @@ def house(job_house):
         job_house.registry,
         artifacts,
         job_house.catalog,
+        job_house.services,
         InProcess(),
         BaselineProfiler(artifacts),
     )

@@ -337,8 +337,9 @@ def test_lineage_is_a_graph_and_valid_openlineage(caller: Caller) -> None:
     first = answer["versions"][0]
     assert first["datasets"][0]["digest"] == "sha256:ab"
     assert first["feature_views"] == [
-        {"view": caller.view, "schema_version": 1, "features": ["age", "size"]}
+        {"view": caller.view, "schema_version": 1, "features": ["age", "size"], "roles": []}
     ]
+    assert first["feature_services"] == []
     assert first["further"] == {"notebook": "train.ipynb"}
     edges = {(e["source"], e["kind"], e["target"]) for e in answer["graph"]["edges"]}
     me = f"{caller.model}@v2"
@@ -367,6 +368,38 @@ def test_lineage_is_a_graph_and_valid_openlineage(caller: Caller) -> None:
     assert runs[0]["run"] == runs[1]["run"]
     with pytest.raises(jsonschema.ValidationError):
         validator.validate({**runs[0], "producer": "not a uri"})
+
+
+def test_a_version_says_which_service_named_its_features(caller: Caller) -> None:
+    service = f"service-{uuid.uuid4().hex[:12]}"
+    listed = [f"{caller.view}@buyer:age", f"{caller.view}@seller:age", f"{caller.view}@seller:size"]
+    caller.ok("PUT", f"/feature-services/{service}", {"features": listed})
+    data = base64.b64encode(artifacts.linear(3)).decode()
+    body = {"format": "linear", "artifact_base64": data, "features": f"service:{service}@1"}
+    version = caller.about("POST", "/versions", body)
+    assert version["features"] == listed
+    assert version["feature_services"] == [f"{service}@1"]
+    assert [ref["role"] for ref in version["inputs"]] == ["buyer", "seller", "seller"]
+
+    answer = caller.about("GET", "/lineage")
+    _as_documented(answer)
+    (made,) = answer["versions"]
+    assert made["feature_services"] == [f"{service}@1"]
+    (use,) = made["feature_views"]
+    assert (use["features"], use["roles"]) == (["age", "size"], ["buyer", "seller"])
+    me, node = f"{caller.model}@v1", f"service:{service}@1"
+    assert {"id": node, "kind": "service"} in answer["graph"]["nodes"]
+    assert {"source": me, "target": node, "kind": "named_by"} in answer["graph"]["edges"]
+
+    start = caller.about("GET", "/lineage?format=openlineage")["events"][0]
+    validator = jsonschema.Draft202012Validator(
+        json.loads(SCHEMA.read_text()), format_checker=_formats()
+    )
+    validator.validate(start)
+    facet = start["run"]["facets"]["neuralstream_training"]
+    assert (facet["featureServices"], facet["roles"]) == ([f"{service}@1"], ["buyer", "seller"])
+    (read,) = start["inputs"]
+    assert [field["name"] for field in read["facets"]["schema"]["fields"]] == ["age", "size"]
 
 
 def _as_documented(answer: Any) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from neuralstream_core.features import Catalog, OnlineStore, ViewSpec
+from neuralstream_core.features.services import FeatureServices
 from neuralstream_core.monitoring.observation import AnyObservation, Refused
 from neuralstream_core.redis import RedisPort
 from neuralstream_core.registry.artifacts import ArtifactStore
@@ -69,10 +70,12 @@ class World:
         self.catalog = Catalog(self.table, NAMESPACE, system_clock)
         self.store = OnlineStore(self.port, self.catalog, system_clock, NAMESPACE)
         self.registry = Registry(self.table, NAMESPACE, system_clock)
+        self.services = FeatureServices(self.table, NAMESPACE, system_clock, self.catalog)
         self.registrar = Registrar(
             self.registry,
             self.artifacts,
             self.catalog,
+            self.services,
             InProcess(),
             NoProfiles(),
         )

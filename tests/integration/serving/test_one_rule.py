@@ -14,6 +14,7 @@ from onnx import helper
 from neuralstream_core.errors import Invalid
 from neuralstream_core.features.entity import entity_json
 from neuralstream_core.serving.batch.requests import batch_json
+from neuralstream_core.serving.entities import Identities
 from neuralstream_core.serving.predictions import answer_columns
 from neuralstream_core.serving.requests import answer_json
 from tests.support.artifacts import onnx_bytes
@@ -99,7 +100,7 @@ def many(shop: World, model: str, entities: list[Any], features: Any) -> list[di
     except Invalid as error:
         return [{"error": error.code}] * len(entities)
     _jobs_agree(columns)
-    rows = json.loads(batch_json(model, entities, columns, 0))["predictions"]
+    rows = json.loads(batch_json(model, Identities(entities, None), columns, 0))["predictions"]
     assert [row["entity_id"] for row in rows] == [entity_json(entity) for entity in entities]
     return [
         {"error": row["error"]["code"]}

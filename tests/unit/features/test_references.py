@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from neuralstream_core.features.references import (
-    FEATURE_PATTERN,
     MAX_REFERENCE,
+    REFERENCE_PATTERN,
     FeatureReference,
     ServiceReference,
     parse_feature,
@@ -42,9 +42,11 @@ def test_any_text_has_one_meaning_or_none(text: str) -> None:
     assert found.text == text
 
 
-@given(FEATURES)
-def test_what_names_a_feature_fits_the_documented_pattern(reference: FeatureReference) -> None:
-    assert re.search(FEATURE_PATTERN, reference.text)
+@given(FEATURES | SERVICES)
+def test_references_fit_the_documented_pattern(
+    reference: FeatureReference | ServiceReference,
+) -> None:
+    assert re.search(REFERENCE_PATTERN, reference.text)
 
 
 def test_the_forms() -> None:

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from neuralstream_core.errors import Invalid
-from neuralstream_core.serving.reads import primaries, primary
+from neuralstream_core.serving.entities import primaries, primary
 
 VIEWS = {"users": ("user_id",), "pairs": ("a", "b")}
 IDS = st.one_of(
