@@ -21,7 +21,7 @@ from neuralstream_lambda.logs import logger
 from neuralstream_lambda.monitoring import MonitoringSettings, archived, evaluated, reports
 from neuralstream_lambda.resolver import Resolver, Response, answers, json_response, needs
 from neuralstream_lambda.tracing import traced
-from neuralstream_lambda.wiring import redis_port, serving_table
+from neuralstream_lambda.wiring import history_log, redis_port, serving_table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -107,7 +107,7 @@ def metrics() -> Response[str]:
     **needs(PUBLIC),
 )
 def health() -> Response[Health]:
-    """Whether the online store and the registry answer.
+    """Whether the online store, the registry and the history answer.
 
     503 and `degraded` if one of them does not.
     """
@@ -117,6 +117,7 @@ def health() -> Response[Health]:
             "registry": lambda: serving_table(settings.table).get(
                 "HEALTH", "HEALTH", consistent=False
             ),
+            "history": history_log(settings).check,
         }
     )
     if found.status == "ok":

@@ -22,7 +22,7 @@ class Health(Record):
     """Whether the parts answer that requests need."""
 
     status: Literal["ok", "degraded"] = Field(description="degraded: a part does not answer")
-    checks: dict[str, State] = Field(description="by part: `redis`, `registry`")
+    checks: dict[str, State] = Field(description="by part: `redis`, `registry`, `history`")
     version: str = Field(description="release of the stack")
 
 

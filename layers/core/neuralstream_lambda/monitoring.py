@@ -12,7 +12,7 @@ from neuralstream_core.monitoring.reader import Archive, CounterReader
 from neuralstream_core.monitoring.reports import Reports
 from neuralstream_core.registry.artifacts import ArtifactStore
 from neuralstream_core.registry.registry import Registry
-from neuralstream_core.settings import BucketSettings, RedisSettings, TableSettings
+from neuralstream_core.settings import HistorySettings, RedisSettings, TableSettings
 from neuralstream_core.time import system_clock
 from neuralstream_lambda.metrics import emit
 from neuralstream_lambda.wiring import redis_port, s3_client, table
@@ -20,7 +20,7 @@ from neuralstream_lambda.wiring import redis_port, s3_client, table
 __all__ = ["MonitoringSettings", "archived", "evaluated", "reports"]
 
 
-class MonitoringSettings(RedisSettings, TableSettings, BucketSettings):
+class MonitoringSettings(RedisSettings, TableSettings, HistorySettings):
     """What monitoring reads."""
 
 

@@ -18,7 +18,7 @@ def test_health_says_what_works_without_a_key(stack_with_keys):
     body = reply.json()
     assert body["status"] == "ok"
     checks = body["checks"]
-    assert {"redis", "registry"} <= set(checks)
+    assert {"redis", "registry", "history"} <= set(checks)
     assert set(checks.values()) == {"ok"}
     assert body["version"]
 

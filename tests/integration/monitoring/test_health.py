@@ -47,8 +47,17 @@ def ask(environ):
     return answer, json.loads(answer["body"])
 
 
-@pytest.mark.parametrize("down", [(), ("redis",), ("registry",), ("redis", "registry")])
-def test_health_names_what_is_down(redis_server, aws, table_name, nobody, down):
+@pytest.mark.parametrize(
+    "down",
+    [
+        (),
+        ("redis",),
+        ("history",),
+        ("registry", "history"),
+        ("redis", "registry", "history"),
+    ],
+)
+def test_health_names_what_is_down(redis_server, aws, table_name, history_table, nobody, down):
     environ = {
         **aws.environ,
         "PYTHONPATH": os.pathsep.join(
@@ -56,6 +65,7 @@ def test_health_names_what_is_down(redis_server, aws, table_name, nobody, down):
         ),
         "NEURALSTREAM_TABLE": table_name,
         "NEURALSTREAM_DATA_BUCKET": "not-used",
+        "NEURALSTREAM_HISTORY_TABLE": "gone" if "history" in down else history_table,
         "NEURALSTREAM_REDIS_HOST": "127.0.0.1",
         "NEURALSTREAM_REDIS_PORT": str(nobody if "redis" in down else redis_server.port),
     }

@@ -41,6 +41,7 @@ def test_both_tasks_do_their_work_on_the_settings_of_the_template(bench, redis_s
         "NEURALSTREAM_NAMESPACE": NAMESPACE,
         "NEURALSTREAM_TABLE": bench.table.name,
         "NEURALSTREAM_DATA_BUCKET": bench.bucket,
+        "NEURALSTREAM_HISTORY_TABLE": "not-used",
         "NEURALSTREAM_REDIS_HOST": redis_server.host,
         "NEURALSTREAM_REDIS_PORT": str(redis_server.port),
     }

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from neuralstream_core.history.log import LOG_PREFIX
 from neuralstream_local.event_sources import matches
 from tests.support.access import Access
 from tests.support.template import as_list, functions, resources, statements, template
@@ -93,6 +94,29 @@ def test_keys_are_looked_up_by_the_authorizer_and_written_by_their_own_function_
             for action in as_list(statement["Action"])
         }
         assert actions == allowed.get(name, set())
+
+
+def test_who_writes_features_adds_to_the_log_and_cannot_read_or_change_it():
+    table, bucket = "arn:aws:dynamodb:::history", "arn:aws:s3:::data"
+    references = {"HistoryLogTable.Arn": table, "DataBucket.Arn": bucket}
+    for name in ("FeatureWrite", "FeatureIngest"):
+        access = Access(name, references)
+        assert access.allows("dynamodb:PutItem", table)
+        assert access.allows("s3:PutObject", f"{bucket}/history-log/default/1/x")
+        for action in ("dynamodb:DeleteItem", "dynamodb:UpdateItem", "dynamodb:Query"):
+            assert not access.allows(action, table)
+        for key in ("history/x", "history-logs/x", "artifacts/x", "jobs/x"):
+            assert not access.allows("s3:PutObject", f"{bucket}/{key}")
+
+
+def test_objects_of_the_log_outlive_the_items_that_refer_to_them():
+    """An item stays up to days longer than its seven days, and an object that is gone is an error."""
+    (bucket,) = resources("AWS::S3::Bucket").values()
+    rules = bucket["Properties"]["LifecycleConfiguration"]["Rules"]
+    (rule,) = [rule for rule in rules if rule.get("Prefix") == LOG_PREFIX]
+    assert rule["ExpirationInDays"] >= 7 + 7
+    log = resources("AWS::DynamoDB::Table")["HistoryLogTable"]["Properties"]
+    assert log["TimeToLiveSpecification"] == {"AttributeName": "expires_at", "Enabled": True}
 
 
 def test_what_is_stored_survives_its_stack():
