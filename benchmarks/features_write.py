@@ -6,7 +6,9 @@ python benchmarks/features_write.py [--seconds 2] [--quick]
 from __future__ import annotations
 
 import json
+import time
 from datetime import UTC, datetime
+from statistics import median
 
 import numpy as np
 import redis
@@ -14,8 +16,14 @@ from _harness import BareRedis, Group, Report, arguments
 from _http import laptop
 from _stores import Keep, entities, registry, rows, store, view
 
+from neuralstream_core.features import OnlineStore
+from neuralstream_core.features.writes import GivenColumns
+from neuralstream_core.history.log import HistoryLog
+from neuralstream_core.objects import Objects
 from neuralstream_core.redis import connect
 from neuralstream_core.settings import RedisSettings
+from neuralstream_core.table import Table
+from neuralstream_core.time import system_clock
 from neuralstream_local.embedded_redis import EmbeddedRedis
 from tests.support.redis_cluster import EmbeddedCluster
 
@@ -91,6 +99,8 @@ def main() -> int:
                 sum(used) / len(used)
             )
             report.add(group)
+        for count in (1, 1000, 10_000):
+            report.add(_with_history(single, keep, count, given.seconds))
         report.add(_bytes_of_fifty(single, bare, keep))
         bare.close()
         usual.close()
@@ -102,6 +112,44 @@ def in_columns(written) -> tuple[list[str], dict[str, list[float]]]:
     """Ids and columns of rows; the values are new objects, in the order in which JSON would make them."""
     columns = {f: [r["features"][f] for r in written] for f in written[0]["features"]}
     return [row["entity_id"] for row in written], json.loads(json.dumps(columns))
+
+
+class FixedAppend:
+    """In place of the clients of DynamoDB and S3: takes 5 ms, most of them without the processor."""
+
+    SECONDS = 0.005
+
+    def put_item(self, **_request):
+        time.sleep(self.SECONDS)
+        return {}
+
+    put_object = put_item
+
+
+def _with_history(online: OnlineStore, port: Keep, count: int, seconds: float) -> Group:
+    """What the history adds to a write: the two run at once, so no more than the slower of both."""
+    clients = FixedAppend()
+    log = HistoryLog(
+        Table(clients, "history"), lambda: Objects(clients), "data", "bench", system_clock
+    )
+    keeping = OnlineStore(port, online.catalog, system_clock, "bench", log=log)
+    name, written = view(online, 20), rows(entities(count), 20)
+    ids, columns = in_columns(written)
+
+    def prepared(store):
+        return store.prepare(name, GivenColumns(ids, columns, datetime.now(UTC).isoformat()))
+
+    off, alone, on = "without history", "the append alone", "with history"
+    cases = {
+        off: lambda: online.commit([prepared(online)]),
+        alone: lambda: log.record([prepared(online)]),
+        on: lambda: keeping.commit([prepared(keeping)]),
+    }
+    group = Group(f"write {count} × 20 float64, an append of 5 ms", off, rows=count)
+    group.measure(cases, seconds)
+    slower = max((off, alone), key=lambda case: median(group.samples[case]))
+    group.limit, group.budgets = slower, {on: 1.1}
+    return group
 
 
 def _over_http(seconds: float) -> Group:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final
 
 from neuralstream_core.errors import Unavailable
@@ -16,11 +16,15 @@ if TYPE_CHECKING:
 __all__ = ["Keeping"]
 
 _THREADS: Final = 16
-"""Appends at once: as many as the clients have connections."""
+"""Writes at once; of a Lambda function only the laptop stack has more than one."""
 
 
 class Keeping:
-    """Calls ``log`` from threads of its own, which are started when they are first needed.
+    """Has a log record what is written.
+
+    Redis is called from a thread of this, and the log from the caller's: for all but large writes the log
+    takes longer, and who takes longer should not wait for a thread to wake up. The threads are started when
+    they are first needed.
 
     Args:
         log: ``None``: nothing is kept.
@@ -28,7 +32,7 @@ class Keeping:
 
     def __init__(self, log: WriteLog | None) -> None:
         self._log = log
-        self._threads = ThreadPoolExecutor(_THREADS, "history")
+        self._threads = ThreadPoolExecutor(_THREADS, "merge")
 
     def run(self, batches: Sequence[Batch], merge: Callable[[], list[Reply]]) -> list[Reply]:
         """Record the rows of ``batches`` whose views have history, while ``merge`` sends all to Redis. Both
@@ -43,19 +47,19 @@ class Keeping:
         kept = [batch for batch in batches if batch.codec.view.history]
         if self._log is None or not kept:
             return merge()
-        appended = self._threads.submit(self._log.record, kept)
+        merged = self._threads.submit(merge)
         try:
-            replies = merge()
+            recorded = _recorded(self._log, kept)
         finally:
-            recorded = _outcome(appended)
+            replies = merged.result()
         if TOO_LARGE in replies:
             recorded.replace(_accepted(batches, replies))
         return replies
 
 
-def _outcome(appended: Future[Recorded]) -> Recorded:
+def _recorded(log: WriteLog, batches: Sequence[Batch]) -> Recorded:
     try:
-        return appended.result()
+        return log.record(batches)
     except Unavailable as error:
         raise Unavailable(
             f"{error.detail}; the rows may be in the online store all the same:"

@@ -30,8 +30,9 @@ FORGOTTEN: Final = b""
 """Stands for a row where an entity was forgotten: all of its earlier rows are to be removed."""
 _FORMAT: Final = 1
 _HEAD: Final = struct.Struct("<BI")
-_LEVEL: Final = 1
-"""Of zlib: what a write waits for is the network, not the ratio."""
+_COMPRESSED: Final = 32 * 1024
+"""Bytes of a body up to which it is compressed: about a millisecond's work. Items are paid by the kilobyte,
+so many small ones are worth it; compressing 2 MB would take longer than the write that they belong to."""
 
 
 class Part(NamedTuple):
@@ -99,7 +100,11 @@ class Entry(NamedTuple):
         }
         text = _HEADS.dump_json(head)
         body = b"".join(map(_pack_part, self.parts))
-        return _HEAD.pack(_FORMAT, len(text)) + text + zlib.compress(body, _LEVEL)
+        return (
+            _HEAD.pack(_FORMAT, len(text))
+            + text
+            + zlib.compress(body, 1 if len(body) <= _COMPRESSED else 0)
+        )
 
     @classmethod
     def unpack(cls, data: bytes) -> Entry:
