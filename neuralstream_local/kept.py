@@ -137,8 +137,12 @@ class Kept:
         key = {attribute: given[attribute] for attribute in names}
 
         def read() -> Any:
+            from moto.dynamodb.models.utilities import DynamoJsonEncoder
+
             found = self._tables().get_item(name, key)
-            return None if found is None else found.to_json()["Attributes"]
+            if found is None:
+                return None
+            return json.loads(json.dumps(found.to_json()["Attributes"], cls=DynamoJsonEncoder))
 
         return ("item", name, json.dumps(key, sort_keys=True)), read
 
