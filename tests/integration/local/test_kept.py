@@ -7,6 +7,7 @@ import signal
 import pytest
 
 from neuralstream_local.children import ROOT
+from neuralstream_local.laptop import HISTORY_TABLE
 from tests.support.poll import eventually
 from tests.support.run import all_gone, free_pair, running
 from tests.support.stack_jobs import BUCKET, finished, serve, submit
@@ -27,6 +28,13 @@ def killed(run):
     children = run.descendants()
     run.process.kill()
     eventually(lambda: all_gone(children), seconds=20)
+
+
+def history(run):
+    """The entries of the log, by place."""
+    items = run.client("dynamodb").scan(TableName=HISTORY_TABLE)["Items"]
+    logged = [item for item in items if item["PK"]["S"].startswith("LOG#")]
+    return {(item["PK"]["S"], item["SK"]["S"]): item["data"]["B"] for item in logged}
 
 
 def test_a_run_after_a_kill_serves_what_was_acknowledged_and_ends_the_job_that_ran(port):
@@ -84,10 +92,13 @@ def test_keep_leaves_the_data_after_ctrl_c_too(port):
     with running(PORT=str(port), EXAMPLE="none", KEEP="on") as first:
         first.ready()
         model = serve(first, 1)
+        written = history(first)
+        assert len(written) == 1
         assert first.end(signal.SIGINT) == 0
     with running(PORT=str(port), EXAMPLE="none") as second:
         second.ready()
         assert second.request("GET", f"/features/{model}/u0").status == 200
+        assert history(second) == written
 
         assert second.end(signal.SIGINT) == 0
     assert not folder(port).exists()
