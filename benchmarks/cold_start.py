@@ -37,7 +37,10 @@ from benchmarks.batch import FEATURES, gbdt  # noqa: E402 - as above
 from neuralstream_local.aws_server import client_environ  # noqa: E402 - as above
 from neuralstream_local.children import Child  # noqa: E402 - as above
 from neuralstream_local.embedded_redis import EmbeddedRedis  # noqa: E402 - as above
-from neuralstream_local.storage import create_registry_table  # noqa: E402 - as above
+from neuralstream_local.storage import (  # noqa: E402 - as above
+    create_history_table,
+    create_registry_table,
+)
 from tests.bundle.emulator import BUILD, RUNTIME, Emulated, layers_of  # noqa: E402 - as above
 from tests.support.template import functions, global_variables  # noqa: E402 - as above
 
@@ -121,6 +124,7 @@ def world() -> Iterator[dict[str, str]]:
         s3, table = boto3.client("s3"), boto3.client("dynamodb")
         s3.create_bucket(Bucket=NAME)
         create_registry_table(table, NAME)
+        create_history_table(table, f"{NAME}-history")
         environ |= {
             "NEURALSTREAM_NAMESPACE": "default",
             "NEURALSTREAM_REDIS_HOST": server.host,
@@ -128,6 +132,7 @@ def world() -> Iterator[dict[str, str]]:
             "NEURALSTREAM_REDIS_TLS": "false",
             "NEURALSTREAM_REDIS_CLUSTER": "false",
             "NEURALSTREAM_TABLE": NAME,
+            "NEURALSTREAM_HISTORY_TABLE": f"{NAME}-history",
             "NEURALSTREAM_DATA_BUCKET": NAME,
             "POWERTOOLS_TRACE_DISABLED": "true",
         }

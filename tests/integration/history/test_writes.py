@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from neuralstream_core.errors import Invalid, Unavailable
 from neuralstream_core.features import Catalog, CellStatus, Feature, OnlineStore, ViewSpec
+from neuralstream_core.features.catalog import view_key
 from neuralstream_core.features.ingest import Message, ingest
 from neuralstream_core.features.writes import GivenRows
 from neuralstream_core.history.entries import Entry
@@ -157,6 +158,20 @@ def test_a_view_without_history_is_kept_out_of_it_until_it_has_one(
     writer.catalog.put("passing", ints("a", history=False))
     writer.write("passing", row)
     assert len(kept(writer, log, clock, "passing")) == 1
+
+
+def test_a_view_that_an_older_release_stored_has_history(
+    writer: OnlineStore, log: HistoryLog, clock: Clock, table: Table
+) -> None:
+    writer.catalog.put("old", ints("a", history=False))
+    item = table.get(*view_key("test", "old"))
+    assert item is not None
+    stored = json.loads(item["view"])
+    del stored["history"]
+    table.put(item | {"view": json.dumps(stored), "revision": item["revision"] + 1})
+    assert writer.catalog.fetch("old").history
+    writer.write("old", [{"entity_id": "u", "features": {"a": 1}}])
+    assert [k.cells for k in kept(writer, log, clock, "old")] == [{"a": 1}]
 
 
 def test_a_view_that_was_created_anew_meanwhile_has_its_rows_under_its_own_generation(

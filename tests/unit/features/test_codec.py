@@ -117,6 +117,17 @@ def test_a_newer_row_is_readable_by_who_knows_only_its_beginning(data: st.DataOb
     assert block.status[0].tolist() == list(found.status)
 
 
+@any_schema
+@given(features(), st.integers(0, 2**53))
+def test_a_row_without_cells_says_nothing_of_any_feature(chosen: list[Feature], time: int) -> None:
+    codec = Codec(view_of(chosen), "test", 1000)
+    raw, decoder = codec.layout.empty(time), codec.decoder(None)
+    row = decoder.decode(raw, NOW)
+    assert list(zip(row.values, row.status, strict=True)) == expected(chosen, {})
+    block = build_block(decoder.selection, [raw, None], NOW)
+    assert set(block.status.ravel().tolist()) == {CellStatus.NOT_FOUND}
+
+
 def test_fifty_float64_features_take_at_most_600_bytes_with_their_event_times() -> None:
     chosen = [Feature(name=f"f{i}", dtype="float64") for i in range(50)]
     codec = Codec(view_of(chosen), "test", 1000)
