@@ -161,6 +161,7 @@ def chunk(rows: int, kind: str, output: str) -> Run:
             redis_port=redis.port,
             table="benchmark",
             data_bucket="benchmark",
+            history_table="benchmark-history",
         )
         port = connect(RedisSettings(redis_host="127.0.0.1", redis_port=redis.port))
         house = JobHouse(settings, Table(build("dynamodb"), "benchmark"), build("s3"), port)
@@ -180,7 +181,7 @@ def chunk(rows: int, kind: str, output: str) -> Run:
         done = house.job(job.job_id)
         outcome = done.outcome
         require(outcome is not None and (outcome.rows, outcome.failed) == (rows, 0), done)
-        return Run(rows, wall, cpu, _peak())
+        return Run(rows, wall, cpu, peak())
     finally:
         redis.stop()
         aws.stop()
@@ -246,7 +247,7 @@ def require(holds: bool, what: Any = "a step failed") -> None:
         raise SystemExit(str(what))
 
 
-def _peak() -> float:
+def peak() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 

@@ -15,6 +15,8 @@ __all__ = [
     "Alarm",
     "Answer",
     "Artifact",
+    "BackfillJob",
+    "BackfillResult",
     "BatchColumns",
     "BatchErrors",
     "BatchPrediction",
@@ -38,6 +40,7 @@ __all__ = [
     "FeatureRef",
     "FeaturesBatchAnswer",
     "Footprint",
+    "ForgetAnswer",
     "Format",
     "Gate",
     "Graph",
@@ -159,6 +162,35 @@ class ActorAnswer(Answer):
     key_id: str | None
 
 
+class BackfillResult(Answer):
+    """Counts and files of a finished backfill."""
+
+    rows: int
+    failed: int
+    written: int
+    stale: int
+    history_only: int
+    manifest: str | None = None
+    errors: list[str] = Field(default_factory=list)
+    reasons: dict[str, int] = Field(default_factory=dict)
+
+
+class Failure(Answer):
+    """Why a job failed."""
+
+    code: str
+    detail: str
+
+
+class Progress(Answer):
+    """Chunks and rows that are done."""
+
+    chunks: int = 0
+    chunks_done: int = 0
+    rows: int = 0
+    failed: int = 0
+
+
 class BatchErrors(Answer):
     """Rows without a prediction that share one reason."""
 
@@ -275,13 +307,6 @@ class Gate(Answer):
     max: float | None = None
 
 
-class Failure(Answer):
-    """Why a job failed."""
-
-    code: str
-    detail: str
-
-
 class FeatureQuality(Answer):
     """Shares of a feature's cells, those of refused rows included."""
 
@@ -313,6 +338,14 @@ class Footprint(Answer):
     loaded: int
     run: int
     load_seconds: float
+
+
+class ForgetAnswer(Answer):
+    """An entity that is forgotten."""
+
+    feature_view: str
+    entity_id: str | list[str]
+    found: bool
 
 
 class Node(Answer):
@@ -430,15 +463,6 @@ class PredictAnswer(Answer):
     latency_ms: float
     features: dict[str, int | float | bool | str | list[float] | None] | None = None
     timestamp: datetime
-
-
-class Progress(Answer):
-    """Chunks and rows that are done."""
-
-    chunks: int = 0
-    chunks_done: int = 0
-    rows: int = 0
-    failed: int = 0
 
 
 class PredictionStats(Answer):
@@ -637,6 +661,43 @@ class Artifact(Answer):
     size: int
 
 
+class RunAnswer(Answer):
+    """One run that took place, and its job."""
+
+    scheduled_time: datetime
+    job_id: str
+    status: JobStatus
+    failure: Failure | None = None
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+
+
+class BackfillJob(Answer):
+    """A job that writes feature values of the past from a file."""
+
+    job_id: str
+    kind: str = "backfill"
+    status: JobStatus
+    progress: Progress = Field(default_factory=Progress)
+    failure: Failure | None = None
+    created_at: datetime
+    created_by: str
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    feature_view: str
+    input: str
+    input_format: str
+    output: str
+    timestamp: str
+    entity: str | dict[str, Any] | None = None
+    features: dict[str, Any] | None = None
+    timezone: str | None = None
+    empty: str = "null"
+    max_failed_fraction: float
+    allow_empty: bool = False
+    outcome: BackfillResult | None = None
+
+
 class BatchColumns(Answer):
     """Predictions in columns: row ``i`` of every list belongs to ``entity_ids[i]``."""
 
@@ -736,38 +797,6 @@ class InferAnswer(Answer):
     outputs: list[OutputTensor]
 
 
-class RunAnswer(Answer):
-    """One run that took place, and its job."""
-
-    scheduled_time: datetime
-    job_id: str
-    status: JobStatus
-    failure: Failure | None = None
-    started_at: datetime | None = None
-    finished_at: datetime | None = None
-
-
-class ModelMetadata(Answer):
-    """What a model takes and gives."""
-
-    name: str
-    versions: list[str]
-    platform: str
-    inputs: list[TensorMetadata]
-    outputs: list[TensorMetadata]
-
-
-class Problem(Answer):
-    """RFC 9457 problem details."""
-
-    type: str
-    title: str
-    status: int
-    detail: str
-    code: str
-    errors: list[Place] = Field(default_factory=list)
-
-
 class PredictJob(Answer):
     """A job that predicts from a file of entities to files of predictions."""
 
@@ -791,6 +820,27 @@ class PredictJob(Answer):
     outcome: JobResult | None = None
     schedule: str | None = None
     scheduled_time: datetime | None = None
+
+
+class ModelMetadata(Answer):
+    """What a model takes and gives."""
+
+    name: str
+    versions: list[str]
+    platform: str
+    inputs: list[TensorMetadata]
+    outputs: list[TensorMetadata]
+
+
+class Problem(Answer):
+    """RFC 9457 problem details."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    errors: list[Place] = Field(default_factory=list)
 
 
 class VersionStats(Answer):
@@ -911,29 +961,6 @@ class VersionLineage(Answer):
     further: dict[str, Any] = Field(default_factory=dict)
 
 
-class ViewAnswer(Answer):
-    """A feature view."""
-
-    name: str
-    entity: str | list[str]
-    features: list[FeatureAnswer]
-    ttl_seconds: int | None
-    history: bool
-    description: str
-    owner: str
-    tags: dict[str, str]
-    schema_version: int
-    created_at: str
-    updated_at: str
-
-
-class ModelsAnswer(Answer):
-    """One page of models."""
-
-    models: list[ModelAnswer]
-    next_token: str | None
-
-
 class ScheduleAnswer(Answer):
     """A schedule with its last and next run."""
 
@@ -962,10 +989,33 @@ class ScheduleAnswer(Answer):
     updated_by: str
 
 
+class ViewAnswer(Answer):
+    """A feature view."""
+
+    name: str
+    entity: str | list[str]
+    features: list[FeatureAnswer]
+    ttl_seconds: int | None
+    history: bool
+    description: str
+    owner: str
+    tags: dict[str, str]
+    schema_version: int
+    created_at: str
+    updated_at: str
+
+
+class ModelsAnswer(Answer):
+    """One page of models."""
+
+    models: list[ModelAnswer]
+    next_token: str | None
+
+
 class JobPage(Answer):
     """Jobs, newest first."""
 
-    jobs: list[PredictJob]
+    jobs: list[PredictJob | BackfillJob]
     next_token: str | None = None
 
 
@@ -1046,17 +1096,17 @@ class LineageAnswer(Answer):
     next_events_token: str | None = None
 
 
-class ViewList(Answer):
-    """One page of views; ``next_token`` asks for the next one."""
-
-    views: list[ViewAnswer]
-    next_token: str | None = None
-
-
 class SchedulesAnswer(Answer):
     """Schedules by name."""
 
     schedules: list[ScheduleAnswer]
+    next_token: str | None = None
+
+
+class ViewList(Answer):
+    """One page of views; ``next_token`` asks for the next one."""
+
+    views: list[ViewAnswer]
     next_token: str | None = None
 
 

@@ -47,7 +47,7 @@ from neuralstream_client.cures import cure_of
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from neuralstream_client.answers import PredictJob
+    from neuralstream_client.jobs import AnyJob
     from neuralstream_client.writing import WriteReport
 
 __all__ = [
@@ -115,13 +115,13 @@ class ConnectionFailed(NeuralStreamError):
 
 
 class JobFailed(NeuralStreamError):
-    """A batch job ended as FAILED.
+    """A job ended as FAILED.
 
     Args:
         job: its record; ``job.failure`` has the code and the reason.
     """
 
-    def __init__(self, job: PredictJob) -> None:
+    def __init__(self, job: AnyJob) -> None:
         reason = f"{job.failure.code}: {job.failure.detail}" if job.failure else "no reason given"
         super().__init__(f"{job.job_id} failed: {reason}")
         self.job = job

@@ -16,6 +16,7 @@ __all__ = [
     "PredictedPart",
     "ReadPart",
     "RowError",
+    "path_entity",
     "predict_body",
     "predicted_part",
     "read_body",
@@ -33,6 +34,16 @@ _SAMPLE: Final = 100
 _OF_A_ROW: Final = re.compile(r"^(?:body\.)?rows\.(\d+)\.?(?:features\.)?(.*)$")
 _OF_A_COLUMN: Final = re.compile(r"^(?:body\.)?columns\.([^\[]+)\[(\d+)\]")
 _OF_A_LIST: Final = re.compile(r"^(?:body\.)?(entity_id|event_timestamp)s?\.(\d+)\b")
+
+
+def path_entity(entity: Any) -> str:
+    r"""An entity in a path: an id as it is; parts of a composite one joined with ``,``, in which ``\``
+    escapes ``,`` and ``\``.
+    """
+    if isinstance(entity, (str, int)):
+        return str(entity)
+    parts = [str(part).replace("\\", "\\\\").replace(",", "\\,") for part in entity]
+    return ",".join(parts)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from examples.flights.load import JOB_INPUT, JOB_OUTPUT
+from examples.flights.load import BACKFILL_INPUT, JOB_INPUT, JOB_OUTPUT
 from neuralstream_local.children import ROOT
 
 __all__ = ["EXAMPLES", "Example"]
@@ -150,6 +150,7 @@ EXAMPLES: Final[Mapping[str, Example]] = {
             "columns": ("many rows by column", _COLUMNS),
         }
     ),
+    "forget": Example({"feature_view": "weather", "entity_id": "SFO"}),
     "read": Example(
         {"feature_view": "weather", "entity_id": "JFK", "features": "temp,wind_speed,wind_gust"}
     ),
@@ -239,6 +240,15 @@ EXAMPLES: Final[Mapping[str, Example]] = {
                 {"entity_ids": ["JFK", "LGA", "EWR"], "layout": "columns"},
             ),
             "job": ("a job from file to file", _JOB),
+        },
+    ),
+    "backfill": Example(
+        {"idempotency-key": "example-backfill"},
+        {
+            "file": (
+                "the weather at three airports in the past",
+                {"feature_view": "weather", "input": BACKFILL_INPUT, "timestamp": "at"},
+            )
         },
     ),
     "list_jobs": Example(),

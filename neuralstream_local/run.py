@@ -149,11 +149,11 @@ def _load(example: str, stack: Stack, key: str | None) -> str:
     if example == "none":
         return "empty, as asked"
     _say(f"loading the {example} example")
-    from examples.flights.load import load, put_job_input
+    from examples.flights.load import load, put_job_inputs
 
     try:
         loaded = load(stack.url, key)
-        put_job_input(stack.aws_endpoint)
+        put_job_inputs(stack.aws_endpoint)
     except (OSError, http.client.HTTPException, RuntimeError) as error:
         raise _Refused(f"the {example} example could not be loaded ({error})") from error
     counts = ", ".join(f"{count} {what}" for what, count in loaded.items())

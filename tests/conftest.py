@@ -23,5 +23,6 @@ pytest_plugins = [
     "tests.support.stack",
     "tests.support.examples",
     "tests.support.jobs",
+    "tests.support.backfilling",
     "tests.support.outside",
 ]

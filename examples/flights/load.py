@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
 __all__ = [
+    "BACKFILL_INPUT",
     "JOB_INPUT",
     "JOB_OUTPUT",
     "MODEL",
@@ -33,7 +34,7 @@ __all__ = [
     "feature_row",
     "held_out",
     "load",
-    "put_job_input",
+    "put_job_inputs",
     "request_of",
     "rows_of",
 ]
@@ -44,6 +45,14 @@ WEATHER_MODEL = "weather_delay"
 ROWS_PER_WRITE = 500
 JOB_INPUT = "s3://neuralstream-local-data/jobs/flights/airports.csv"
 JOB_OUTPUT = "s3://neuralstream-local-data/jobs/flights/predictions/"
+BACKFILL_INPUT = "s3://neuralstream-local-data/jobs/flights/weather.csv"
+_INPUTS = {
+    JOB_INPUT: "entity_id\nEWR\nJFK\nLGA\n",
+    BACKFILL_INPUT: "airport,at,temp,wind_speed\n"
+    "EWR,2013-07-04T12:00:00-04:00,82.9,8.1\n"
+    "JFK,2013-07-04T12:00:00-04:00,77.0,12.7\n"
+    "LGA,2013-07-04T12:00:00-04:00,82.0,10.4\n",
+}
 
 
 class Client:
@@ -143,24 +152,25 @@ def load(base_url: str, api_key: str | None = None) -> dict[str, int]:
     return {"views": len(VIEWS), "rows": rows, "versions": 3}
 
 
-def put_job_input(aws_endpoint: str) -> None:
-    """Put New York's airports where a batch job of the laptop stack can read them.
+def put_job_inputs(aws_endpoint: str) -> None:
+    """Put New York's airports where a batch job of the laptop stack can read them, and some of their past
+    weather where a backfill can.
 
     Args:
         aws_endpoint: the address of the stack's AWS emulation, which asks for no signature.
 
     Raises:
-        RuntimeError: it refused the file.
+        RuntimeError: it refused a file.
     """
     parts = urlsplit(aws_endpoint)
     connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=60)
     try:
-        connection.request(
-            "PUT", f"/{JOB_INPUT.removeprefix('s3://')}", "entity_id\nEWR\nJFK\nLGA\n"
-        )
-        answer = connection.getresponse()
-        if answer.status >= 300:
-            raise RuntimeError(f"PUT {JOB_INPUT}: {answer.status} {answer.read().decode()}")
+        for uri, text in _INPUTS.items():
+            connection.request("PUT", f"/{uri.removeprefix('s3://')}", text)
+            answer = connection.getresponse()
+            said = answer.read().decode()
+            if answer.status >= 300:
+                raise RuntimeError(f"PUT {uri}: {answer.status} {said}")
     finally:
         connection.close()
 

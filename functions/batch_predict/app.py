@@ -1,4 +1,4 @@
-"""Many predictions: up to a thousand at once, jobs from file to file, and schedules of such jobs.
+"""Many rows: a thousand predictions at once, jobs from file to file, schedules of such jobs, backfills.
 
 `lambda_handler` serves the routes and what schedules deliver; `task_handler` does the steps of a job for the
 state machine of ``statemachines/batch_predict.asl.json``.
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 from aws_lambda_powertools.event_handler.openapi.params import Path, Query
 
+from neuralstream_core.backfill.records import BackfillJob, BackfillSpec
 from neuralstream_core.schedules.answers import ScheduleAnswer, ScheduleDeletion, SchedulesAnswer
 from neuralstream_core.schedules.records import ScheduleSpec
 from neuralstream_core.serving.batch.columns import BatchColumns
@@ -23,6 +24,7 @@ from neuralstream_lambda.access import Scope
 from neuralstream_lambda.arguments import NextToken, PathModel
 from neuralstream_lambda.batch import (
     BatchSettings,
+    backfills,
     predict_rows,
     scheduling,
     submission,
@@ -100,6 +102,28 @@ def get_job(job_id: JobId) -> AnyJob:
     key has the scope `monitoring`.
     """
     return jobs(settings).get(job_id, owner=app.caller.jobs_of)
+
+
+@app.post(
+    "/features/backfill",
+    tags=["features"],
+    responses=answers(BackfillJob, {202: "the job was accepted; `Location` names it"}),
+    **needs(Scope.FEATURES_WRITE, idempotent=True),
+)
+def backfill(body: BackfillSpec) -> Response[BackfillJob]:
+    """Write feature values of the past from a file.
+
+    A job reads the rows of a file in S3 and writes them as `/features/write` does: of each value the newest
+    event timestamp wins, and every row is kept in the history. Rows older than the view's TTL go to the
+    history only. A wrong row is counted and listed in a file below the job's `output`; the others are
+    written. Sent again after a failure it changes nothing that is written already.
+    """
+    job = backfills(settings).submit(
+        body,
+        app.caller.principal,
+        key=app.current_event.headers.get("idempotency-key"),
+    )
+    return json_response(job, 202, {"Location": f"/jobs/{job.job_id}"})
 
 
 @app.put(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Annotated, TypeAlias
 
-from aws_lambda_powertools.event_handler.openapi.params import Path, Query
+from aws_lambda_powertools.event_handler.openapi.params import Query
 
 from neuralstream_core.features.answers import (
     BatchAnswer,
@@ -20,7 +20,7 @@ from neuralstream_core.features.answers import (
 from neuralstream_core.features.requests import BatchRequest, path_entities
 from neuralstream_core.settings import StoreSettings
 from neuralstream_lambda.access import Scope
-from neuralstream_lambda.arguments import NextToken, PathService, PathView
+from neuralstream_lambda.arguments import EntityPath, NextToken, PathService, PathView
 from neuralstream_lambda.resolver import Resolver, Response, answers, json_response, needs
 from neuralstream_lambda.wiring import feature_services, feature_store
 
@@ -33,14 +33,6 @@ settings = Settings.from_env(os.environ)
 app = Resolver("feature_read")
 TAGS = ["features"]
 
-EntityPath: TypeAlias = Annotated[
-    str,
-    Path(
-        min_length=1,
-        description="any characters, also `/`, percent-encoded; parts of a composite entity joined with "
-        "`,`, in which `\\` escapes `,` and `\\`",
-    ),
-]
 FeatureNames: TypeAlias = Annotated[
     str | None,
     Query(min_length=1, max_length=64 * 1024, description="comma-separated names; all when absent"),

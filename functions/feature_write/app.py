@@ -5,21 +5,22 @@ from __future__ import annotations
 import os
 from secrets import token_hex
 
-from neuralstream_core.features import ViewSpec
+from neuralstream_core.features import ViewSpec, entity_json
 from neuralstream_core.features.answers import (
+    ForgetAnswer,
     ServiceAnswer,
     ServiceDeletion,
     ViewAnswer,
     ViewDeletion,
     WriteAnswer,
 )
-from neuralstream_core.features.requests import WriteRequest
+from neuralstream_core.features.requests import WriteRequest, path_entities
 from neuralstream_core.features.services import ServiceSpec
 from neuralstream_core.settings import WriteSettings
 from neuralstream_lambda.access import Scope
-from neuralstream_lambda.arguments import PathService, PathView
+from neuralstream_lambda.arguments import EntityPath, PathService, PathView
 from neuralstream_lambda.resolver import Resolver, Response, answers, json_response, needs
-from neuralstream_lambda.wiring import feature_services, feature_writer
+from neuralstream_lambda.wiring import feature_services, feature_upkeep, feature_writer, view_audit
 
 
 class Settings(WriteSettings):
@@ -125,10 +126,31 @@ def write(body: WriteRequest) -> WriteAnswer:
     in one, both or neither: sending the same request again is safe.
     """
     store = feature_writer(settings)
-    # Not the id alone: an event that is invoked again by hand has the same one, and is another write.
-    request_id = f"{app.request_id}/{token_hex(4)}"
-    (result,) = store.commit([store.prepare(body.feature_view, body.given(), request_id)])
+    (result,) = store.commit([store.prepare(body.feature_view, body.given(), _request_id())])
     return WriteAnswer.of(body.feature_view, result)
+
+
+@app.delete("/features/<feature_view>/<entity_id>", tags=TAGS, **needs(Scope.FEATURES_WRITE))
+def forget(feature_view: PathView, entity_id: EntityPath) -> ForgetAnswer:
+    """Forget an entity.
+
+    Its values are gone online when this answers, and from the history with the next compaction, which
+    rewrites the files that have them. An entity without values is no error: `found` says so. Values written
+    later are kept. Copies that were made before, such as training sets, are not touched.
+    """
+    entities = path_entities(entity_id)
+    done = feature_upkeep(settings).forget(feature_view, entities, _request_id())
+    (entity,), (found,) = done.entities, done.found
+    view_audit(settings).forgotten(
+        feature_view, done.view.generation, entity, app.caller.principal, found=found
+    )
+    (named,) = entities(done.view)
+    return ForgetAnswer(feature_view=feature_view, entity_id=entity_json(named), found=found)
+
+
+def _request_id() -> str:
+    # Not the id alone: an event that is invoked again by hand has the same one, and is another write.
+    return f"{app.request_id}/{token_hex(4)}"
 
 
 lambda_handler = app.handler

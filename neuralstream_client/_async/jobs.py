@@ -1,10 +1,10 @@
-"""``ns.jobs``: batch predictions from files to files."""
+"""``ns.jobs``: jobs of every kind, and batch predictions from files to files."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from time import monotonic
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, TypeAlias, TypeVar, overload
 
 import anyio
 
@@ -12,10 +12,12 @@ from neuralstream_client._async.transport import AsyncTransport
 from neuralstream_client.answers import PredictJob
 from neuralstream_client.call import Call, path
 from neuralstream_client.errors import JobFailed, WaitTimeout
+from neuralstream_client.jobs import AnyJob, job_of
 from neuralstream_client.progress import Progress, reporting
 
 __all__ = ["AsyncJobs", "InputFormat", "OutputFormat"]
 
+J = TypeVar("J", bound=AnyJob)
 InputFormat: TypeAlias = Literal["csv", "jsonl", "parquet"]
 OutputFormat: TypeAlias = Literal["jsonl", "parquet"]
 
@@ -25,7 +27,7 @@ _FIRST_SECONDS: Final = 0.2
 
 
 class AsyncJobs:
-    """Batch prediction jobs. A key sees its own jobs; with the scope ``monitoring``, all."""
+    """Jobs: batch predictions, backfills. A key sees its own jobs; with the scope ``monitoring``, all."""
 
     def __init__(self, transport: AsyncTransport) -> None:
         self._transport = transport
@@ -75,26 +77,46 @@ class AsyncJobs:
         )
         return await self._transport.fetch(PredictJob, call)
 
-    async def get(self, job_id: str) -> PredictJob:
-        """One job with its progress.
+    async def get(self, job_id: str) -> AnyJob:
+        """One job with its progress, in the class of its kind.
 
         Raises:
             NotFound: there is none of this id among the key's jobs.
         """
-        return await self._transport.fetch(PredictJob, Call.of("GET", path("/jobs/{}", job_id)))
+        return job_of(await self._transport.send(Call.of("GET", path("/jobs/{}", job_id))))
 
-    def list(self, *, page_size: int = 50) -> AsyncIterator[PredictJob]:
-        """All jobs, the newest first."""
-        return self._transport.pages("/jobs", "jobs", PredictJob, {"limit": page_size})
+    def list(self, *, page_size: int = 50) -> AsyncIterator[AnyJob]:
+        """All jobs of every kind, the newest first."""
+        return self._transport.pages("/jobs", "jobs", job_of, {"limit": page_size})
 
+    @overload
     async def wait(
         self,
-        job: PredictJob | str,
+        job: J,
         *,
         timeout: float | None = None,  # noqa: ASYNC109 - of the job, which goes on
         poll_seconds: float = 5.0,
         progress: Progress = False,
-    ) -> PredictJob:
+    ) -> J: ...
+
+    @overload
+    async def wait(
+        self,
+        job: str,
+        *,
+        timeout: float | None = None,  # noqa: ASYNC109 - of the job, which goes on
+        poll_seconds: float = 5.0,
+        progress: Progress = False,
+    ) -> AnyJob: ...
+
+    async def wait(
+        self,
+        job: AnyJob | str,
+        *,
+        timeout: float | None = None,  # noqa: ASYNC109 - of the job, which goes on
+        poll_seconds: float = 5.0,
+        progress: Progress = False,
+    ) -> AnyJob:
         """Wait until a job is done.
 
         Args:

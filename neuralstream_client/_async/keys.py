@@ -64,7 +64,9 @@ class AsyncKeys:
 
     def list(self, *, page_size: int = 50) -> AsyncIterator[KeyAnswer]:
         """All keys by id, without their secrets, revoked and expired ones too."""
-        return self._transport.pages("/keys", "keys", KeyAnswer, {"limit": page_size})
+        return self._transport.pages(
+            "/keys", "keys", KeyAnswer.model_validate, {"limit": page_size}
+        )
 
     async def revoke(self, key_id: str) -> KeyAnswer:
         """End a key, also the one of this client; what it is used for stops within 60 seconds.

@@ -90,7 +90,9 @@ class AsyncSchedules:
     def list(self, *, page_size: int = 50) -> AsyncIterator[ScheduleAnswer]:
         """All schedules by name."""
         query = {"limit": page_size}
-        return self._transport.pages("/schedules", "schedules", ScheduleAnswer, query)
+        return self._transport.pages(
+            "/schedules", "schedules", ScheduleAnswer.model_validate, query
+        )
 
     async def delete(self, name: str) -> ScheduleDeletion:
         """Delete a schedule; jobs that it started go on.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, Final, TypeVar
 
 import anyio
@@ -19,6 +19,7 @@ __all__ = ["AsyncTransport"]
 _UPLOAD_SECONDS: Final = 600.0
 
 M = TypeVar("M", bound=BaseModel)
+T = TypeVar("T")
 
 
 class AsyncTransport:
@@ -77,21 +78,21 @@ class AsyncTransport:
         return model.model_validate(await self.send(call))
 
     async def pages(
-        self, path: str, items: str, model: type[M], query: Mapping[str, Any]
-    ) -> AsyncIterator[M]:
+        self, path: str, items: str, read: Callable[[Any], T], query: Mapping[str, Any]
+    ) -> AsyncIterator[T]:
         """Every item of a list, page after page.
 
         Args:
             path: of the list.
             items: the field of the answer that has a page's items.
-            model: of one item.
+            read: makes one item of its JSON.
             query: parameters beside ``next_token``.
         """
         token: str | None = None
         while True:
             page = await self.send(Call.of("GET", path, query={**query, "next_token": token}))
             for item in page[items]:
-                yield model.model_validate(item)
+                yield read(item)
             token = page.get("next_token")
             if token is None:
                 return

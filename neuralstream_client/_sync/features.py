@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, Literal
 
+from neuralstream_client._sync.jobs import InputFormat
 from neuralstream_client._sync.transport import Transport
-from neuralstream_client.answers import ViewAnswer, ViewDeletion
+from neuralstream_client.answers import BackfillJob, ForgetAnswer, ViewAnswer, ViewDeletion
 from neuralstream_client.call import Call, path
 from neuralstream_client.errors import ApiError, Invalid, NeuralStreamError, RowsRefused
 from neuralstream_client.progress import Advance, Progress, reporting
@@ -19,6 +20,7 @@ from neuralstream_client.views import FeatureView, ViewLike, views_of
 from neuralstream_client.wire import (
     MAX_WRITE_BYTES,
     ReadPart,
+    path_entity,
     read_body,
     read_part,
     refused_row,
@@ -60,7 +62,7 @@ class Features:
     def list(self, *, page_size: int = 100) -> Iterator[ViewAnswer]:
         """All feature views by name."""
         query = {"limit": page_size}
-        return self._transport.pages("/features/views", "views", ViewAnswer, query)
+        return self._transport.pages("/features/views", "views", ViewAnswer.model_validate, query)
 
     def get(self, name: str) -> ViewAnswer:
         """One feature view.
@@ -194,6 +196,76 @@ class Features:
             dtypes=dtypes,
             vectors=frozenset(vectors),
         )
+
+    def forget(self, view: str, entity: Any) -> ForgetAnswer:
+        """Forget an entity: online at once, and in the history with its next compaction.
+
+        Args:
+            view: its name.
+            entity: the id; of a composite entity the parts in key order.
+
+        Returns:
+            Whose ``found`` says whether it had values online; that it had none is no error.
+
+        Raises:
+            NotFound: there is no such view.
+        """
+        call = Call.of("DELETE", path("/features/{}/{}", view, path_entity(entity)))
+        return self._transport.fetch(ForgetAnswer, call)
+
+    def backfill(
+        self,
+        view: str,
+        *,
+        input: str,  # noqa: A002 - the name of the API's field
+        timestamp: str,
+        entity: str | Mapping[str, str] | None = None,
+        features: Mapping[str, str] | None = None,
+        input_format: InputFormat | None = None,
+        timezone: str | None = None,
+        empty: Literal["null", "skip"] = "null",
+        output: str | None = None,
+        max_failed_fraction: float | None = None,
+        allow_empty: bool = False,
+        idempotency_key: str | None = None,
+    ) -> BackfillJob:
+        """Start a job that writes a file's rows to a view and its history, and return at once;
+        ``ns.jobs.wait`` waits for its end.
+
+        Args:
+            view: its name.
+            input: ``s3://bucket/key`` of a CSV, JSONL or Parquet file.
+            timestamp: column of the event times.
+            entity: column of the entity id, or of each entity key; columns of their names if not given.
+            features: column by feature; every column named as a feature if not given.
+            input_format: when the extension of the input does not say.
+            timezone: IANA name, for times without a zone.
+            empty: whether an empty cell writes NULL or leaves the feature as it is.
+            output: ``s3://bucket/folder/`` for the list of wrong rows.
+            max_failed_fraction: it fails when more than this share of its rows are wrong; 0.01 if not given.
+            allow_empty: an input without rows is no failure.
+            idempotency_key: submitted again with the same one, it stays one job; a new one when not given.
+
+        Raises:
+            Invalid: a location, column or another field is wrong.
+            NotFound: there is no such view or file.
+        """
+        body = {
+            "feature_view": view,
+            "input": input,
+            "timestamp": timestamp,
+            "entity": entity,
+            "features": features,
+            "input_format": input_format,
+            "timezone": timezone,
+            "empty": empty,
+            "output": output,
+            "max_failed_fraction": max_failed_fraction,
+            "allow_empty": allow_empty or None,
+        }
+        given = {name: value for name, value in body.items() if value is not None}
+        call = Call.once("POST", "/features/backfill", body=given, idempotency_key=idempotency_key)
+        return self._transport.fetch(BackfillJob, call)
 
     def _read_part(
         self, view: str, ids: Sequence[Any], names: Sequence[str], event_timestamps: bool

@@ -1,20 +1,22 @@
-"""``ns.jobs``: batch predictions from files to files."""
+"""``ns.jobs``: jobs of every kind, and batch predictions from files to files."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator
 from time import monotonic
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, TypeAlias, TypeVar, overload
 
 from neuralstream_client._sync.transport import Transport
 from neuralstream_client.answers import PredictJob
 from neuralstream_client.call import Call, path
 from neuralstream_client.errors import JobFailed, WaitTimeout
+from neuralstream_client.jobs import AnyJob, job_of
 from neuralstream_client.progress import Progress, reporting
 
 __all__ = ["InputFormat", "Jobs", "OutputFormat"]
 
+J = TypeVar("J", bound=AnyJob)
 InputFormat: TypeAlias = Literal["csv", "jsonl", "parquet"]
 OutputFormat: TypeAlias = Literal["jsonl", "parquet"]
 
@@ -24,7 +26,7 @@ _FIRST_SECONDS: Final = 0.2
 
 
 class Jobs:
-    """Batch prediction jobs. A key sees its own jobs; with the scope ``monitoring``, all."""
+    """Jobs: batch predictions, backfills. A key sees its own jobs; with the scope ``monitoring``, all."""
 
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
@@ -74,26 +76,46 @@ class Jobs:
         )
         return self._transport.fetch(PredictJob, call)
 
-    def get(self, job_id: str) -> PredictJob:
-        """One job with its progress.
+    def get(self, job_id: str) -> AnyJob:
+        """One job with its progress, in the class of its kind.
 
         Raises:
             NotFound: there is none of this id among the key's jobs.
         """
-        return self._transport.fetch(PredictJob, Call.of("GET", path("/jobs/{}", job_id)))
+        return job_of(self._transport.send(Call.of("GET", path("/jobs/{}", job_id))))
 
-    def list(self, *, page_size: int = 50) -> Iterator[PredictJob]:
-        """All jobs, the newest first."""
-        return self._transport.pages("/jobs", "jobs", PredictJob, {"limit": page_size})
+    def list(self, *, page_size: int = 50) -> Iterator[AnyJob]:
+        """All jobs of every kind, the newest first."""
+        return self._transport.pages("/jobs", "jobs", job_of, {"limit": page_size})
 
+    @overload
     def wait(
         self,
-        job: PredictJob | str,
+        job: J,
         *,
         timeout: float | None = None,
         poll_seconds: float = 5.0,
         progress: Progress = False,
-    ) -> PredictJob:
+    ) -> J: ...
+
+    @overload
+    def wait(
+        self,
+        job: str,
+        *,
+        timeout: float | None = None,
+        poll_seconds: float = 5.0,
+        progress: Progress = False,
+    ) -> AnyJob: ...
+
+    def wait(
+        self,
+        job: AnyJob | str,
+        *,
+        timeout: float | None = None,
+        poll_seconds: float = 5.0,
+        progress: Progress = False,
+    ) -> AnyJob:
         """Wait until a job is done.
 
         Args:

@@ -46,7 +46,7 @@ class Models:
             page_size: models per request.
         """
         query = {"limit": page_size, "tag": tag}
-        return self._transport.pages("/models", "models", ModelAnswer, query)
+        return self._transport.pages("/models", "models", ModelAnswer.model_validate, query)
 
     def get(self, model: str) -> ModelAnswer:
         """One model: its production version, split and history.
@@ -74,7 +74,7 @@ class Models:
         """
         query = {"limit": page_size, "stage": stage, "tag": tag}
         return self._transport.pages(
-            path("/models/{}/versions", model), "versions", VersionAnswer, query
+            path("/models/{}/versions", model), "versions", VersionAnswer.model_validate, query
         )
 
     def version(self, model: str, version: str) -> VersionAnswer:

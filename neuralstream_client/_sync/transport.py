@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, TypeVar
 
 import httpx
@@ -19,6 +19,7 @@ __all__ = ["Transport"]
 _UPLOAD_SECONDS: Final = 600.0
 
 M = TypeVar("M", bound=BaseModel)
+T = TypeVar("T")
 
 
 class Transport:
@@ -76,20 +77,22 @@ class Transport:
         """The answer as a model."""
         return model.model_validate(self.send(call))
 
-    def pages(self, path: str, items: str, model: type[M], query: Mapping[str, Any]) -> Iterator[M]:
+    def pages(
+        self, path: str, items: str, read: Callable[[Any], T], query: Mapping[str, Any]
+    ) -> Iterator[T]:
         """Every item of a list, page after page.
 
         Args:
             path: of the list.
             items: the field of the answer that has a page's items.
-            model: of one item.
+            read: makes one item of its JSON.
             query: parameters beside ``next_token``.
         """
         token: str | None = None
         while True:
             page = self.send(Call.of("GET", path, query={**query, "next_token": token}))
             for item in page[items]:
-                yield model.model_validate(item)
+                yield read(item)
             token = page.get("next_token")
             if token is None:
                 return

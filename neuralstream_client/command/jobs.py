@@ -1,4 +1,4 @@
-"""``neuralstream jobs``: batch predictions from files to files."""
+"""``neuralstream jobs``: jobs of every kind, and batch predictions from files to files."""
 
 from __future__ import annotations
 
@@ -9,13 +9,18 @@ import typer
 
 from neuralstream_client import NeuralStream
 from neuralstream_client._sync.jobs import InputFormat, OutputFormat
-from neuralstream_client.answers import PredictJob
+from neuralstream_client.answers import BackfillJob, PredictJob
 from neuralstream_client.command.output import bar, moment, notes, table
 from neuralstream_client.command.running import Shown, command
+from neuralstream_client.jobs import AnyJob
 
-__all__ = ["app"]
+__all__ = ["about", "app", "job_shown", "waited"]
 
-app = typer.Typer(name="jobs", help="Batch predictions from files to files.", no_args_is_help=True)
+app = typer.Typer(
+    name="jobs",
+    help="Jobs of every kind; batch predictions from files to files.",
+    no_args_is_help=True,
+)
 
 
 @command(app, "run")
@@ -44,11 +49,7 @@ def _run(
         max_failed_fraction=max_failed_fraction,
         allow_empty=allow_empty,
     )
-    if not detach:
-        notes().print(f"{job.job_id} started; it goes on if this is interrupted")
-        with bar(job.job_id) as progress:
-            job = ns.jobs.wait(job, progress=progress)
-    return _one(job)
+    return waited(ns, job, detach=detach)
 
 
 @command(app, "list")
@@ -62,7 +63,7 @@ def _list(
         [
             one.job_id,
             one.kind,
-            one.model,
+            about(one),
             one.status,
             one.progress.rows,
             one.progress.failed,
@@ -70,7 +71,7 @@ def _list(
         ]
         for one in jobs
     )
-    columns = ("job", "kind", "model", "status", "rows", "failed", "created")
+    columns = ("job", "kind", "of", "status", "rows", "failed", "created")
     return Shown({"jobs": jobs}, [table(columns, rows, right=("rows", "failed"))])
 
 
@@ -84,13 +85,40 @@ def _watch(
 ) -> Shown:
     """Wait for a job's end; exit with 1 if it fails or is not done in time."""
     with bar(job_id) as progress:
-        return _one(ns.jobs.wait(job_id, timeout=timeout, progress=progress))
+        return job_shown(ns.jobs.wait(job_id, timeout=timeout, progress=progress))
 
 
-def _one(job: PredictJob) -> Shown:
+def waited(ns: NeuralStream, job: AnyJob, *, detach: bool) -> Shown:
+    """A job that was started, at its end unless detached."""
+    if not detach:
+        notes().print(f"{job.job_id} started; it goes on if this is interrupted")
+        with bar(job.job_id) as progress:
+            job = ns.jobs.wait(job, progress=progress)
+    return job_shown(job)
+
+
+def about(job: AnyJob) -> str:
+    """The model or view that a job is about."""
+    match job:
+        case PredictJob():
+            return job.model
+        case BackfillJob():
+            return job.feature_view
+        case _:
+            return ""
+
+
+def job_shown(job: AnyJob) -> Shown:
+    """A job and where its results are."""
     lines = [
         f"{job.job_id} is {job.status}: {job.progress.rows} rows, {job.progress.failed} failed"
     ]
-    if job.outcome is not None:
-        lines.append(f"results below {job.output}")
+    match job:
+        case PredictJob(outcome=done) if done is not None:
+            lines.append(f"results below {job.output}")
+        case BackfillJob(outcome=done) if done is not None:
+            lines.append(
+                f"{done.written} written, {done.stale} stale, {done.history_only} in the history only"
+            )
+            lines += [f"wrong rows in {file}" for file in done.errors]
     return Shown(job, lines)

@@ -8,7 +8,9 @@ from typing import Annotated, Any
 import typer
 
 from neuralstream_client import FeatureView, NeuralStream
+from neuralstream_client._sync.jobs import InputFormat
 from neuralstream_client.command.differences import ViewDifference, differences
+from neuralstream_client.command.jobs import waited
 from neuralstream_client.command.output import moment, table
 from neuralstream_client.command.running import DIFFERENT, FAILED, Shown, command
 from neuralstream_client.views import views_of
@@ -108,6 +110,73 @@ def _read(
     return Shown(
         {"view": view, "rows": rows}, [table(("entity", "feature", "value", "status"), cells)]
     )
+
+
+@command(app, "forget")
+def _forget(
+    ns: NeuralStream,
+    view: Annotated[str, typer.Argument()],
+    entity: Annotated[list[str], typer.Argument(help="Its id, or its parts in key order.")],
+) -> Shown:
+    """Forget an entity: online at once, in the history with its next compaction."""
+    answer = ns.features.forget(view, entity[0] if len(entity) == 1 else entity)
+    said = "forgotten" if answer.found else "had no values online; its history is forgotten"
+    return Shown(answer, [f"{', '.join(entity)} of {view}: {said}"])
+
+
+@command(app, "backfill")
+def _backfill(
+    ns: NeuralStream,
+    view: Annotated[str, typer.Argument()],
+    input: Annotated[str, typer.Argument(help="s3://bucket/key of rows.")],  # noqa: A002 - as in the API
+    timestamp: Annotated[str, typer.Option(help="Column of the event times.")],
+    entity: Annotated[
+        list[str] | None,
+        typer.Option(help="Column of the entity id, or key=column of each entity key."),
+    ] = None,
+    feature: Annotated[
+        list[str] | None, typer.Option(help="feature=column; all of their names if left out.")
+    ] = None,
+    input_format: Annotated[InputFormat | None, typer.Option()] = None,
+    timezone: Annotated[str | None, typer.Option(help="Of times without a zone.")] = None,
+    skip_empty: Annotated[
+        bool, typer.Option("--skip-empty", help="An empty cell leaves the feature as it is.")
+    ] = False,
+    max_failed_fraction: Annotated[
+        float | None, typer.Option(help="It fails when more of its rows are wrong.")
+    ] = None,
+    detach: Annotated[bool, typer.Option("--detach", help="Do not wait for its end.")] = False,
+) -> Shown:
+    """Write a file's rows to a view and its history; exit with 1 if the job fails."""
+    job = ns.features.backfill(
+        view,
+        input=input,
+        timestamp=timestamp,
+        entity=_entity(entity),
+        features=None if feature is None else _pairs(feature),
+        input_format=input_format,
+        timezone=timezone,
+        empty="skip" if skip_empty else "null",
+        max_failed_fraction=max_failed_fraction,
+    )
+    return waited(ns, job, detach=detach)
+
+
+def _entity(given: list[str] | None) -> str | dict[str, str] | None:
+    if given and len(given) == 1 and "=" not in given[0]:
+        return given[0]
+    return _pairs(given) if given else None
+
+
+def _pairs(given: list[str]) -> dict[str, str]:
+    """Raises:
+    BadParameter: one is not ``name=column``.
+    """
+    pairs = [each.partition("=") for each in given]
+    for name, _, column in pairs:
+        if not name or not column:
+            raise typer.BadParameter("must look like name=column")
+    return {name: column for name, _, column in pairs}
 
 
 def _keys(entity: str | list[str]) -> str:

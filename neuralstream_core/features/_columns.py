@@ -25,7 +25,15 @@ from neuralstream_core.features._packing import MAX_ERRORS, PackedRows, event_ti
 from neuralstream_core.features.block import NUMPY
 from neuralstream_core.features.entity import entity_bytes, parse_entity
 from neuralstream_core.features.schema import Feature, FeatureView
-from neuralstream_core.features.values import MAX_STRING, BadValue, Dtype, checker
+from neuralstream_core.features.values import (
+    EXACT,
+    MAX_FUTURE,
+    MAX_STRING,
+    BadValue,
+    Dtype,
+    bounded_time,
+    checker,
+)
 from neuralstream_core.time import Micros
 from neuralstream_core.types import MAX_ENTITY_ID, MAX_NAME
 
@@ -82,9 +90,11 @@ class ColumnEncoder:
         """``n`` rows packed, or every wrong place.
 
         Args:
-            entity_ids: ``n`` entities in the forms of a row.
-            columns: ``n`` values by feature, a list or an array; ``None`` is NULL.
-            event_timestamp: one for all rows, or a list of ``n``; now where ``None``.
+            entity_ids: ``n`` entities in the forms of a row, or all as their `entity_bytes`.
+            columns: ``n`` values by feature, a list or an array; ``None`` is NULL, and so is what a masked
+                array masks.
+            event_timestamp: one for all rows, or a list of ``n``, or an int64 array of ``n`` in
+                microseconds; now where ``None``.
             now: in microseconds.
 
         Raises:
@@ -121,6 +131,8 @@ class ColumnEncoder:
 
     def _keys(self, entity_ids: Sequence[Any], errors: list[FieldError]) -> list[bytes]:
         prefix, names = self._prefix, self._view.keys
+        if set(map(type, entity_ids)) == {bytes}:
+            return [prefix + raw for raw in entity_ids]
         if len(names) == 1 and all(
             type(raw) is str and 0 < len(raw) <= MAX_ENTITY_ID for raw in entity_ids
         ):
@@ -166,6 +178,8 @@ class ColumnEncoder:
 
 def _event_times(given: Any, n: int, now: Micros, errors: list[FieldError]) -> list[Micros]:
     """An event time for each of ``n`` rows; appends to ``errors`` what is wrong."""
+    if isinstance(given, np.ndarray):
+        return _checked_times(given, n, now, errors)
     if not isinstance(given, list | tuple):
         try:
             return [now if given is None else event_time(given, now)] * n
@@ -192,6 +206,23 @@ def _event_times(given: Any, n: int, now: Micros, errors: list[FieldError]) -> l
     return times
 
 
+def _checked_times(
+    given: NDArray[Any], n: int, now: Micros, errors: list[FieldError]
+) -> list[Micros]:
+    """Event times in microseconds; appends to ``errors`` what is wrong."""
+    if given.dtype != np.int64 or given.shape != (n,):
+        errors.append(FieldError("event_timestamp", f"must be an int64 array of {n} microseconds"))
+        return []
+    times: list[Micros] = given.tolist()
+    if n and not -EXACT < int(given.min()) <= int(given.max()) <= min(now + MAX_FUTURE, EXACT - 1):
+        for at, time in enumerate(times):
+            try:
+                bounded_time(time, now)
+            except BadValue as error:
+                errors.append(FieldError(f"event_timestamp.{at}", str(error)))
+    return times
+
+
 def _wrong_form(values: Any, n: int) -> str | None:
     """What is wrong with a column before its values are looked at."""
     if not (values.ndim if isinstance(values, np.ndarray) else isinstance(values, list | tuple)):
@@ -200,6 +231,11 @@ def _wrong_form(values: Any, n: int) -> str | None:
 
 
 def _cells(feature: Feature, values: Any, place: str, errors: list[FieldError]) -> _Cells:
+    if isinstance(values, np.ma.MaskedArray):
+        blank = values.filled(0) if values.ndim == 1 and values.dtype.kind != "O" else values
+        if blank.dtype == NUMPY.get(feature.dtype) and _fits(feature, blank):
+            return _Cells(blank, np.ma.getmaskarray(values))
+        return _cells(feature, values.tolist(), place, errors)
     if isinstance(values, np.ndarray):
         if values.dtype == NUMPY.get(feature.dtype) and _fits(feature, values):
             return _Cells(values, None)

@@ -25,13 +25,20 @@ from neuralstream_core.features._layout import (
 from neuralstream_core.features.entity import entity_bytes, parse_entity
 from neuralstream_core.features.rows import CellStatus, Row
 from neuralstream_core.features.schema import FeatureView
-from neuralstream_core.features.values import BadValue, Dtype, checker, parse_time
+from neuralstream_core.features.values import (
+    EXACT,
+    MAX_FUTURE,
+    BadValue,
+    Dtype,
+    bounded_time,
+    checker,
+    parse_time,
+)
 from neuralstream_core.time import Micros
 from neuralstream_core.types import MAX_ENTITY_ID, MAX_NAME
 
 __all__ = [
     "MAX_ERRORS",
-    "MAX_FUTURE",
     "Decoder",
     "Encoder",
     "PackedRows",
@@ -39,12 +46,8 @@ __all__ = [
     "refused",
 ]
 
-MAX_FUTURE: Final = 5 * 60 * 1_000_000
-"""How far ahead of the clock an event time may be, in microseconds."""
 MAX_ERRORS: Final = 100
 """Wrong places that one error names."""
-_EXACT: Final = 2**53
-"""Event times stay below this many microseconds, which a Lua number holds exactly."""
 _FIELDS: Final = frozenset({"entity_id", "features", "event_timestamp"})
 _PYTHON_TYPES: Final[dict[Dtype, type]] = {
     Dtype.FLOAT32: float,
@@ -157,7 +160,7 @@ class Encoder:
             or len(row) != 2 + ("event_timestamp" in row)
             or list(map(type, values)) != self._types
             or not isfinite(sum(values))
-            or not -_EXACT < time <= now + MAX_FUTURE < _EXACT
+            or not -EXACT < time <= now + MAX_FUTURE < EXACT
         ):
             return False
         data = self._pack_whole(self._layout.whole, time, *values)
@@ -256,12 +259,7 @@ def event_time(value: Any, now: Micros) -> Micros:
     Raises:
         BadValue: no time, without a zone, too far in the future or out of range.
     """
-    time = parse_time(value)
-    if time > now + MAX_FUTURE:
-        raise BadValue("is more than 5 minutes in the future")
-    if not -_EXACT < time < _EXACT:
-        raise BadValue("is out of range (years 1685 to 2255)")
-    return time
+    return bounded_time(parse_time(value), now)
 
 
 class Decoder:

@@ -26,6 +26,7 @@ __all__ = [
     "BatchAnswer",
     "BatchRow",
     "ColumnsAnswer",
+    "ForgetAnswer",
     "RowAnswer",
     "ServiceAnswer",
     "ServiceDeletion",
@@ -193,6 +194,14 @@ class ServiceDeletion(BaseModel):
 
     name: str = Field(description="the feature service")
     version: int = Field(description="its newest version; put again, it goes on with the next")
+
+
+class ForgetAnswer(BaseModel):
+    """An entity that is forgotten."""
+
+    feature_view: ViewName
+    entity_id: EntityAnswer
+    found: bool = Field(description="whether it had values online")
 
 
 class WriteAnswer(BaseModel):

@@ -12,8 +12,8 @@ Keys of namespace ``ns``, whose only characters outside of an entity id are lett
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from itertools import chain, repeat
+from collections.abc import Mapping, Sequence
+from itertools import chain
 from threading import Lock
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -35,16 +35,18 @@ from neuralstream_core.features.writes import (
     GivenColumns,
     GivenRows,
     WriteLog,
+    asks_for,
     count_of,
+    flight_of,
     result_of,
+    tombstone,
 )
-from neuralstream_core.redis.port import FLIGHT
 from neuralstream_core.time import Clock, Micros
 
 if TYPE_CHECKING:
     from neuralstream_core.features._packing import Decoder
     from neuralstream_core.features.block import Block
-    from neuralstream_core.redis.port import Call, RedisPort, Reply
+    from neuralstream_core.redis.port import RedisPort, Reply
 
 __all__ = ["DEFAULT_RETENTION_SECONDS", "DeleteProgress", "OnlineStore"]
 
@@ -53,8 +55,6 @@ DEFAULT_RETENTION_SECONDS: Final = 400 * 86_400
 _TOMBSTONE_MS: Final = 30 * 86_400 * 1000
 _SCAN_COUNT: Final = 1000
 _MAX_CODECS: Final = 4096
-_CELLS_A_FLIGHT: Final = 40_000
-"""Cells one flight of writes may merge: about 50 ms of a server's time at worst."""
 
 
 class _Packed(NamedTuple):
@@ -184,10 +184,10 @@ class OnlineStore:
 
     def _merge(self, batches: Sequence[Batch]) -> list[Reply]:
         generations = _generations(batches)
-        calls = [self._calls(batch) for batch in batches]
-        calls.append([(self._tombstone(generation), b"", b"", b"") for generation in generations])
-        most = _CELLS_A_FLIGHT // max(batch.codec.layout.cells for batch in batches)
-        return self._port.run(MERGE, chain(*calls), flight=max(1, min(most, FLIGHT)))
+        now = self._clock()
+        calls = [batch.calls(now) for batch in batches]
+        calls.append([asks_for(self._namespace, generation) for generation in generations])
+        return self._port.run(MERGE, chain(*calls), flight=flight_of(batches))
 
     def _results(self, batches: Sequence[Batch], replies: Sequence[Reply]) -> list[WriteResult]:
         generations = _generations(batches)
@@ -206,13 +206,6 @@ class OnlineStore:
                 results.append(result_of(batch, replies[at:end]))
             at = end
         return results
-
-    def _calls(self, batch: Batch) -> Iterable[Call]:
-        keys, times, rows, _ = batch.packed
-        expiry = batch.codec.expiry(self._clock())
-        lives = {time: b"%d" % expiry(time) for time in set(times)}
-        widths = batch.codec.layout.widths
-        return zip(keys, rows, map(lives.__getitem__, times), repeat(widths))
 
     def _rewrite(self, batch: Batch) -> WriteResult:
         """The view was deleted, and perhaps created anew, since this process looked: take back what
@@ -350,7 +343,15 @@ class OnlineStore:
         deletion = self.catalog.begin_delete(name)
         prefix = f"{self._namespace}:f:{deletion.generation}:".encode()
         self._port.flight(
-            [(b"SET", self._tombstone(deletion.generation), b"1", b"PX", _TOMBSTONE_MS)]
+            [
+                (
+                    b"SET",
+                    tombstone(self._namespace, deletion.generation),
+                    b"1",
+                    b"PX",
+                    _TOMBSTONE_MS,
+                )
+            ]
         )
         until = monotonic() + seconds
         while True:
@@ -389,9 +390,6 @@ class OnlineStore:
 
     def _latest(self, name: str) -> Codec:
         return self._codec_of(self.catalog.latest(name))
-
-    def _tombstone(self, generation: str) -> bytes:
-        return f"{self._namespace}:g:{generation}".encode()
 
 
 def _generations(batches: Sequence[Batch]) -> dict[str, None]:

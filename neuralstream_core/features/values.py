@@ -17,10 +17,24 @@ from typing import Any, Final
 
 from neuralstream_core.time import Micros, to_micros
 
-__all__ = ["MAX_STRING", "BadValue", "Dtype", "checker", "parse_time"]
+__all__ = [
+    "EXACT",
+    "MAX_FUTURE",
+    "MAX_STRING",
+    "BadValue",
+    "Dtype",
+    "bounded_time",
+    "checker",
+    "parse_time",
+]
 
 MAX_STRING: Final = 64 * 1024
 """UTF-8 bytes of one string value."""
+
+MAX_FUTURE: Final = 5 * 60 * 1_000_000
+"""How far ahead of the clock an event time may be, in microseconds."""
+EXACT: Final = 2**53
+"""Event times stay below this many microseconds, which a Lua number holds exactly."""
 
 _INT64: Final = range(-(2**63), 2**63)
 _FLOAT32: Final = struct.Struct("<f")
@@ -135,6 +149,19 @@ def parse_time(value: Any) -> Micros:
             "must be an ISO 8601 time with a zone, such as 2026-01-31T12:00:00Z"
         ) from None
     return _micros(moment)
+
+
+def bounded_time(time: Micros, now: Micros) -> Micros:
+    """An event time that a row may have.
+
+    Raises:
+        BadValue: too far in the future or out of range.
+    """
+    if time > now + MAX_FUTURE:
+        raise BadValue("is more than 5 minutes in the future")
+    if not -EXACT < time < EXACT:
+        raise BadValue("is out of range (years 1685 to 2255)")
+    return time
 
 
 def _micros(moment: datetime) -> Micros:

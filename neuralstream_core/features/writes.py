@@ -2,31 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import repeat
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 from neuralstream_core.errors import Invalid, Unavailable
 from neuralstream_core.features._layout import ROW_TOO_LARGE
 from neuralstream_core.features._merge import ALL_STALE, TOO_LARGE
+from neuralstream_core.features._packing import PackedRows
 from neuralstream_core.features.rows import WriteResult
-from neuralstream_core.redis.port import ReplyError
+from neuralstream_core.redis.port import FLIGHT, ReplyError
 
 if TYPE_CHECKING:
     from neuralstream_core.features._codec import Codec
-    from neuralstream_core.features._packing import PackedRows
-    from neuralstream_core.redis.port import Reply
+    from neuralstream_core.features.rows import Entity
+    from neuralstream_core.features.schema import FeatureView
+    from neuralstream_core.redis.port import Call, Reply
     from neuralstream_core.time import Micros
 
 __all__ = [
+    "ALL_STALE",
+    "FORGOTTEN",
+    "TOO_LARGE",
     "Batch",
     "Given",
     "GivenColumns",
+    "GivenForgotten",
     "GivenRows",
     "Recorded",
     "WriteLog",
+    "asks_for",
     "count_of",
+    "flight_of",
     "result_of",
+    "tombstone",
 ]
+
+
+FORGOTTEN: Final = b""
+"""Stands for a row in a log where an entity was forgotten: all of its earlier rows are to be removed."""
+_CELLS_A_FLIGHT: Final = 40_000
+"""Cells one flight of writes may merge: about 50 ms of a server's time at worst."""
 
 
 class Given(Protocol):
@@ -65,9 +81,11 @@ class GivenColumns(NamedTuple):
     """One list a feature.
 
     Attributes:
-        entity_ids: of ``n`` rows.
-        columns: ``n`` values by feature, a list or a numpy array each; ``None`` sets NULL.
-        event_timestamp: one for all rows, or a list of ``n``; now where ``None``.
+        entity_ids: of ``n`` rows; or all as their `entity_bytes`.
+        columns: ``n`` values by feature, a list or a numpy array each; ``None`` sets NULL, and so does what a
+            masked array masks.
+        event_timestamp: one for all rows, a list of ``n``, or an int64 array of ``n`` in microseconds; now
+            where ``None``.
     """
 
     entity_ids: Sequence[Any]
@@ -76,6 +94,27 @@ class GivenColumns(NamedTuple):
 
     def pack(self, codec: Codec, now: Micros) -> PackedRows:
         return codec.column_encoder.encode(self.entity_ids, self.columns, self.event_timestamp, now)
+
+    def place(self, row: int) -> str:
+        return f"entity_ids.{row}"
+
+
+class GivenForgotten(NamedTuple):
+    """Entities to forget, in place of rows; not to be committed.
+
+    Attributes:
+        entities: of a view.
+    """
+
+    entities: Callable[[FeatureView], Sequence[Entity]]
+
+    def pack(self, codec: Codec, now: Micros) -> PackedRows:
+        """Raises:
+        Invalid: an entity that can have no row.
+        """
+        keys = [codec.key(entity) for entity in self.entities(codec.view)]
+        n = len(keys)
+        return PackedRows(keys, [now] * n, [FORGOTTEN] * n, [0] * n)
 
     def place(self, row: int) -> str:
         return f"entity_ids.{row}"
@@ -108,6 +147,39 @@ class Batch(NamedTuple):
             rows[i] = self.codec.layout.empty(self.packed.times[i])
         return self._replace(packed=self.packed._replace(rows=rows))
 
+    def calls(self, now: Micros) -> Iterable[Call]:
+        """The calls of the merge script that write the rows."""
+        keys, times, rows, _ = self.packed
+        expiry = self.codec.expiry(now)
+        lives = {time: b"%d" % expiry(time) for time in set(times)}
+        return zip(keys, rows, map(lives.__getitem__, times), repeat(self.codec.layout.widths))
+
+    def only(self, places: Sequence[int]) -> Batch:
+        """The rows at ``places``, in that order; the form in which they were given stays whole."""
+        if list(places) == list(range(len(self.packed.keys))):
+            return self
+        packed = self.packed
+        return self._replace(
+            packed=packed._replace(
+                keys=[packed.keys[at] for at in places],
+                times=[packed.times[at] for at in places],
+                rows=[packed.rows[at] for at in places],
+                cells=[packed.cells[at] for at in places],
+            )
+        )
+
+    def extended(self, others: Sequence[Batch]) -> Batch:
+        """This batch and behind it the rows of ``others``, which have the same codec."""
+        packed = [batch.packed for batch in (self, *others)]
+        return self._replace(
+            packed=self.packed._replace(
+                keys=[key for each in packed for key in each.keys],
+                times=[time for each in packed for time in each.times],
+                rows=[row for each in packed for row in each.rows],
+                cells=[count for each in packed for count in each.cells],
+            )
+        )
+
 
 class Recorded(Protocol):
     """What a `WriteLog` recorded at once."""
@@ -129,6 +201,22 @@ class WriteLog(Protocol):
         Raises:
             Unavailable: they are not, or not known to be.
         """
+
+
+def tombstone(namespace: str, generation: str) -> bytes:
+    """The key that exists where a generation of a view was deleted."""
+    return f"{namespace}:g:{generation}".encode()
+
+
+def asks_for(namespace: str, generation: str) -> Call:
+    """The call of the merge script that answers whether a generation was deleted."""
+    return tombstone(namespace, generation), b"", b"", b""
+
+
+def flight_of(batches: Sequence[Batch]) -> int:
+    """How many calls of the merge script may be sent to a server at once."""
+    most = _CELLS_A_FLIGHT // max(batch.codec.layout.cells for batch in batches)
+    return max(1, min(most, FLIGHT))
 
 
 def count_of(reply: Reply) -> int:

@@ -22,12 +22,11 @@ from pydantic import TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
 from neuralstream_core.errors import Unavailable
+from neuralstream_core.features.writes import FORGOTTEN
 from neuralstream_core.time import Micros
 
 __all__ = ["FORGOTTEN", "Entry", "Part"]
 
-FORGOTTEN: Final = b""
-"""Stands for a row where an entity was forgotten: all of its earlier rows are to be removed."""
 _FORMAT: Final = 1
 _HEAD: Final = struct.Struct("<BI")
 _COMPRESSED: Final = 32 * 1024

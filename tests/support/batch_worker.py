@@ -11,8 +11,8 @@ import sys
 from neuralstream_core.objects import Objects
 from neuralstream_core.serving.batch.chunks import ChunkWorker, Predictor
 from neuralstream_core.serving.batch.locations import Buckets
-from neuralstream_core.serving.batch.manifest import Chunk
 from neuralstream_core.serving.batch.rows import InputRows
+from neuralstream_core.serving.batch.splitting import Chunk
 from neuralstream_core.serving.predictions import PredictionColumns
 from neuralstream_lambda.batch import BatchSettings, predict_jobs, predictor
 from neuralstream_lambda.wiring import s3_client

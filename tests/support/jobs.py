@@ -162,7 +162,9 @@ def by() -> Issuer:
 
 
 @pytest.fixture
-def batch_settings(table_name: str, bucket: str, redis_settings: RedisSettings) -> BatchSettings:
+def batch_settings(
+    table_name: str, history_table: str, bucket: str, redis_settings: RedisSettings
+) -> BatchSettings:
     """Settings of the batch function on this test's own storage."""
     return BatchSettings(
         namespace=NAMESPACE,
@@ -170,6 +172,7 @@ def batch_settings(table_name: str, bucket: str, redis_settings: RedisSettings) 
         redis_port=redis_settings.redis_port,
         table=table_name,
         data_bucket=bucket,
+        history_table=history_table,
     )
 
 

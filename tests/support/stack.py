@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from examples.flights.load import load, put_job_input
+from examples.flights.load import load, put_job_inputs
 from neuralstream_local.stack import Stack
 
 
@@ -105,7 +105,7 @@ def laptop() -> Iterator[RunningStack]:
     """A stack as `make run` leaves it, with the flights example, for the one suite that changes it."""
     with Stack() as running:
         load(running.url)
-        put_job_input(running.aws_endpoint)
+        put_job_inputs(running.aws_endpoint)
         yield RunningStack(running)
 
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Arguments",
+    "EntityPath",
     "Inputs",
     "NextToken",
     "PathModel",
@@ -40,6 +41,14 @@ __all__ = [
 
 PathView: TypeAlias = Annotated[Name, Path(description="name of the feature view")]
 PathService: TypeAlias = Annotated[Name, Path(description="name of the feature service")]
+EntityPath: TypeAlias = Annotated[
+    str,
+    Path(
+        min_length=1,
+        description="any characters, also `/`, percent-encoded; parts of a composite entity joined with "
+        "`,`, in which `\\` escapes `,` and `\\`",
+    ),
+]
 PathModel: TypeAlias = Annotated[Name, Path(description="name of the model")]
 PathVersion: TypeAlias = Annotated[VersionName, Path(description="such as `v1`")]
 NextToken: TypeAlias = Annotated[

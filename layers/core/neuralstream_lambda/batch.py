@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache, partial
 from time import perf_counter
 from typing import TYPE_CHECKING
 
 from pydantic import Field
 
+from neuralstream_core.backfill.records import BackfillJob
 from neuralstream_core.jobs.records import JobKind
 from neuralstream_core.jobs.store import Jobs
 from neuralstream_core.objects import Objects
@@ -16,14 +18,24 @@ from neuralstream_core.serving.batch.columns import columns_json
 from neuralstream_core.serving.batch.locations import Buckets
 from neuralstream_core.serving.batch.records import PredictJob
 from neuralstream_core.serving.batch.requests import BatchBody, batch_json
+from neuralstream_core.settings import WriteSettings
 from neuralstream_core.time import system_clock
 from neuralstream_lambda.jobs import jobs
 from neuralstream_lambda.serving import ServingSettings, engine, recorder
-from neuralstream_lambda.wiring import redis_port, s3_client, serving_table, table
+from neuralstream_lambda.wiring import (
+    feature_upkeep,
+    redis_port,
+    s3_client,
+    serving_table,
+    table,
+)
 
 if TYPE_CHECKING:
+    from neuralstream_core.backfill.planning import Backfills
+    from neuralstream_core.backfill.records import BackfillJobs
+    from neuralstream_core.backfill.work import BackfillWork
     from neuralstream_core.features.catalog import Catalog
-    from neuralstream_core.jobs.tasks import TaskRunner
+    from neuralstream_core.jobs.tasks import TaskRunner, Work
     from neuralstream_core.schedules.scheduling import Scheduling
     from neuralstream_core.serving.batch.chunks import Predictor
     from neuralstream_core.serving.batch.records import Pins, PredictJobs
@@ -31,6 +43,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BatchSettings",
+    "backfills",
     "predict_jobs",
     "predict_rows",
     "predictor",
@@ -40,8 +53,8 @@ __all__ = [
 ]
 
 
-class BatchSettings(ServingSettings):
-    """What predicts, and which buckets jobs may use."""
+class BatchSettings(ServingSettings, WriteSettings):
+    """What predicts and writes, and which buckets jobs may use."""
 
     job_buckets: str = ""
     """Further buckets that jobs may read and write, separated by commas."""
@@ -103,6 +116,26 @@ def submission(settings: BatchSettings) -> Submission:
 
 
 @cache
+def backfills(settings: BatchSettings) -> Backfills:
+    """What accepts backfills."""
+    from neuralstream_core.backfill.planning import Backfills
+
+    return Backfills(
+        _backfill_jobs(settings),
+        Objects(s3_client()),
+        settings.buckets,
+        settings.data_bucket,
+        _catalog(settings),
+    )
+
+
+@cache
+def _backfill_jobs(settings: BatchSettings) -> BackfillJobs:
+    kinds = {JobKind.BACKFILL: BackfillJob}
+    return Jobs(table(settings), settings.namespace, system_clock, kinds)
+
+
+@cache
 def scheduling(settings: BatchSettings) -> Scheduling:
     """What keeps schedules and starts their jobs."""
     from neuralstream_core.schedules.scheduling import Scheduling
@@ -123,7 +156,10 @@ def tasks(settings: BatchSettings) -> TaskRunner:
     """What runs the tasks of jobs."""
     from neuralstream_core.jobs.tasks import TaskRunner
 
-    works = {JobKind.PREDICT: partial(_predict_work, settings)}
+    works: dict[JobKind, Callable[[], Work]] = {
+        JobKind.PREDICT: partial(_predict_work, settings),
+        JobKind.BACKFILL: partial(_backfill_work, settings),
+    }
     return TaskRunner(jobs(settings), works, settings.batch_concurrency)
 
 
@@ -148,6 +184,19 @@ def _predict_work(settings: BatchSettings) -> PredictWork:
         ChunkWorker(records, objects, buckets, bucket, partial(predictor, settings)),
         Finisher(records, objects, bucket, registry),
     )
+
+
+@cache
+def _backfill_work(settings: BatchSettings) -> BackfillWork:
+    from neuralstream_core.backfill.chunks import BackfillWorker
+    from neuralstream_core.backfill.planning import BackfillPlanner
+    from neuralstream_core.backfill.work import BackfillWork
+
+    records, objects = _backfill_jobs(settings), Objects(s3_client())
+    buckets, bucket = settings.buckets, settings.data_bucket
+    planner = BackfillPlanner(records, objects, buckets, bucket, system_clock, _catalog(settings))
+    worker = BackfillWorker(records, objects, buckets, bucket, feature_upkeep(settings))
+    return BackfillWork(records, planner, worker, objects, bucket)
 
 
 @cache

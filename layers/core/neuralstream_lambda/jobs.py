@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
-from typing import Final, TypeAlias
+from typing import Annotated, Final, TypeAlias
 
 from pydantic import Field
 
+from neuralstream_core.backfill.records import BackfillJob
 from neuralstream_core.jobs.records import JobKind
 from neuralstream_core.jobs.store import Jobs
 from neuralstream_core.serving.batch.records import PredictJob
@@ -18,16 +19,21 @@ from neuralstream_lambda.wiring import table
 
 __all__ = ["AnyJob", "JobPage", "jobs"]
 
-AnyJob: TypeAlias = PredictJob
+AnyJob: TypeAlias = PredictJob | BackfillJob
 """The record of some kind of job."""
 
-_RECORDS: Final[Mapping[JobKind, type[AnyJob]]] = {JobKind.PREDICT: PredictJob}
+_RECORDS: Final[Mapping[JobKind, type[AnyJob]]] = {
+    JobKind.PREDICT: PredictJob,
+    JobKind.BACKFILL: BackfillJob,
+}
 
 
 class JobPage(Record):
     """Jobs, newest first."""
 
-    jobs: list[AnyJob] = Field(description="the newest first")
+    jobs: list[Annotated[AnyJob, Field(discriminator="kind")]] = Field(
+        description="the newest first, each with the fields of its kind"
+    )
     next_token: str | None = Field(default=None, description=NEXT_PAGE)
 
 

@@ -28,7 +28,9 @@ if TYPE_CHECKING:
     from mypy_boto3_stepfunctions import SFNClient
 
     from neuralstream_core.features import OnlineStore
+    from neuralstream_core.features.audit import ViewAudit
     from neuralstream_core.features.services import FeatureServices
+    from neuralstream_core.features.upkeep import Upkeep
     from neuralstream_core.history.log import Appended, HistoryLog
     from neuralstream_core.redis.port import RedisPort
 
@@ -37,6 +39,7 @@ __all__ = [
     "events_client",
     "feature_services",
     "feature_store",
+    "feature_upkeep",
     "feature_writer",
     "history_log",
     "keys_table",
@@ -48,6 +51,7 @@ __all__ = [
     "sns_client",
     "states_client",
     "table",
+    "view_audit",
 ]
 
 
@@ -125,6 +129,30 @@ def feature_writer(settings: WriteSettings) -> OnlineStore:
         settings.namespace,
         log=history_log(settings),
     )
+
+
+@cache
+def feature_upkeep(settings: WriteSettings) -> Upkeep:
+    """What changes rows beside the way of every write."""
+    from neuralstream_core.features.upkeep import Upkeep
+    from neuralstream_core.time import system_clock
+
+    return Upkeep(
+        feature_writer(settings),
+        redis_port(settings),
+        history_log(settings),
+        system_clock,
+        settings.namespace,
+    )
+
+
+@cache
+def view_audit(settings: TableSettings) -> ViewAudit:
+    """The trail of what was done to rows of views."""
+    from neuralstream_core.features.audit import ViewAudit
+    from neuralstream_core.time import system_clock
+
+    return ViewAudit(table(settings), settings.namespace, system_clock)
 
 
 @cache

@@ -11,37 +11,30 @@ prediction. In JSON lines an absent value is left out; in Parquet it is null.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import inf
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
-from pydantic_core import to_json
 
+from neuralstream_core.jobs.files import json_lines
 from neuralstream_core.monitoring.observation import AnyObservation, Recorder, Refused
 from neuralstream_core.objects import Location, Objects
 from neuralstream_core.registry.allocation import BUCKETS
 from neuralstream_core.registry.registry import ServedModel
+from neuralstream_core.serving.batch.inputs import InputFile
 from neuralstream_core.serving.batch.locations import Buckets, OutputFormat
 from neuralstream_core.serving.batch.manifest import (
-    Chunk,
     ChunkResult,
-    JobFiles,
     JobPlan,
+    PredictFiles,
     PredictionType,
+    predict_files,
 )
 from neuralstream_core.serving.batch.records import Pins, PredictJobs
-from neuralstream_core.serving.batch.rows import (
-    SLICE,
-    InputRows,
-    InputSchema,
-    RowErrors,
-    csv_rows,
-    jsonl_rows,
-    parquet_rows,
-)
-from neuralstream_core.serving.batch.splitting import split
+from neuralstream_core.serving.batch.rows import InputRows, InputSchema, RowErrors
+from neuralstream_core.serving.batch.splitting import Chunk
 from neuralstream_core.serving.deployments import Deployments
 from neuralstream_core.serving.engine import Engine
 from neuralstream_core.serving.entities import shown
@@ -96,11 +89,13 @@ class ChunkWorker:
             Invalid: the input cannot be decoded.
             RuntimeError: a file that the job wrote is missing, or the role may not write.
         """
-        files = JobFiles(self.objects, self.data_bucket, job_id)
+        files = predict_files(self.objects, self.data_bucket, job_id)
         plan = files.plan()
-        source = self.buckets.check(plan.input, "input")
+        at, pins = self.buckets.check(plan.input, "input"), plan.pins
+        source = InputFile(self.objects, at, plan.input_format, pins.size, pins.etag)
+        schema = InputSchema(plan.keys, plan.others, plan.features, plan.by_role)
         output, predictor = _Output(plan), self.predictor(plan.model, plan.pins)
-        for rows in self._rows(plan, chunk, source):
+        for rows in source.rows(chunk, schema, plan.columns):
             places, good = rows.good()
             errors = dict(rows.errors)
             answers: Mapping[str, list[Any]] = {}
@@ -113,25 +108,6 @@ class ChunkWorker:
         if self.jobs.chunk_done(job_id, chunk.chunk, result.rows, result.failed):
             predictor.count()
         return result
-
-    def _rows(self, plan: JobPlan, chunk: Chunk, source: Location) -> Iterator[InputRows]:
-        schema = InputSchema(plan.keys, plan.others, plan.features, plan.by_role)
-        if plan.input_format == "parquet":
-            from neuralstream_core.serving.batch.parquet import ParquetInput
-
-            file = ParquetInput(self.objects, source, plan.pins.size, plan.pins.etag)
-            first = chunk.first_line - 1
-            rows = sum(file.row_groups()[chunk.start : chunk.end])
-            yield from parquet_rows(file, schema, first, first + rows)
-            return
-        blocks = self.objects.stream(source, chunk.start, chunk.end, plan.pins.etag)
-        quoted = plan.input_format == "csv"
-        for block in split(blocks, quoted=quoted, first_line=chunk.first_line):
-            for records in block.slices(SLICE):
-                if quoted:
-                    yield csv_rows(records, schema, plan.columns)
-                else:
-                    yield jsonl_rows(records, schema)
 
 
 class _Output:
@@ -167,15 +143,12 @@ class _Output:
         fields["error"] = [None] * n
         for place, error in sorted(errors.items()):
             fields["error"][place] = error.code
-            entity = rows.entities[place]
-            roles = self._plan.keys if self._plan.by_role else ()
-            named = {} if entity is None else {"entity_id": shown(entity, roles)}
-            line = {"line": int(rows.lines[place]), **named}
-            self._failed.append({**line, "code": error.code, "reason": error.detail})
+        roles = self._plan.keys if self._plan.by_role else ()
+        self._failed += rows.failed(errors, lambda entity: shown(entity, roles))
         for name, stored in self._columns.items():
             stored.extend(fields.get(name, [None] * n))
 
-    def write(self, files: JobFiles, number: int) -> ChunkResult:
+    def write(self, files: PredictFiles, number: int) -> ChunkResult:
         """Write the files of chunk ``number`` and its result."""
         folder, kind = Location.parse(self._plan.output), self._plan.output_format
         versions = Counter(self._columns["version"])
@@ -188,7 +161,7 @@ class _Output:
             rows=rows,
             failed=len(failed),
             part=files.write_output(part, self._encoded(), _MEDIA[kind], rows),
-            errors=files.write_output(errors, _json_lines(failed), _MEDIA["jsonl"], len(failed))
+            errors=files.write_output(errors, json_lines(failed), _MEDIA["jsonl"], len(failed))
             if failed
             else None,
             versions=dict(sorted(versions.items())),
@@ -202,7 +175,7 @@ class _Output:
         columns["prediction"] = _cast(columns["prediction"], self._plan)
         if self._plan.output_format == "jsonl":
             # a generator: many dictionaries alive at once cost the garbage collector time
-            return _json_lines(
+            return json_lines(
                 {name: v for name, v in zip(columns, row, strict=True) if v is not None}
                 for row in zip(*columns.values(), strict=True)
             )
@@ -231,10 +204,6 @@ def _cast(predictions: list[Any], plan: JobPlan) -> list[Any]:
         return [None if value is None else cast(value) for value in predictions]
     listed = [v if v is None or isinstance(v, list) else [v] for v in predictions]
     return [None if value is None else [cast(v) for v in value] for value in listed]
-
-
-def _json_lines(rows: Iterable[Mapping[str, Any]]) -> bytes:
-    return b"".join([to_json(row) + b"\n" for row in rows])
 
 
 def output_types(plan: JobPlan) -> dict[str, SqlType]:

@@ -6,11 +6,11 @@ from collections.abc import Iterable
 from typing import Final, Literal, TypeAlias
 
 from neuralstream_core.errors import Invalid
+from neuralstream_core.jobs.files import JOBS, WORK
 from neuralstream_core.objects import Location
 
 __all__ = [
     "FORMATS",
-    "WORK",
     "Buckets",
     "InputFormat",
     "OutputFormat",
@@ -27,12 +27,6 @@ FORMATS: Final[dict[str, InputFormat]] = {
     "parquet": "parquet",
 }
 """Formats an input may have, by its extension."""
-
-_JOBS: Final = "jobs/"
-"""The only prefix of the data bucket that jobs may use; their IAM role allows no other, apart from reading
-artifacts."""
-WORK: Final = _JOBS + "_work/"
-"""Prefix of the working files of jobs; no input or output may be there."""
 
 
 class Buckets:
@@ -62,10 +56,10 @@ class Buckets:
                 loc, "this deployment's jobs may not use that bucket", code="bucket_not_allowed"
             )
         key = location.key + "/" if folder and not location.key.endswith("/") else location.key
-        if location.bucket == self._own and (not key.startswith(_JOBS) or key.startswith(WORK)):
+        if location.bucket == self._own and (not key.startswith(JOBS) or key.startswith(WORK)):
             raise Invalid.at(
                 loc,
-                f"of this bucket jobs may use s3://{self._own}/{_JOBS} only ({WORK} excepted)",
+                f"of this bucket jobs may use s3://{self._own}/{JOBS} only ({WORK} excepted)",
                 code="prefix_reserved",
             )
         return location

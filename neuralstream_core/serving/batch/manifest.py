@@ -1,37 +1,29 @@
-"""Documents of a job in S3, and where they are.
+"""Documents of a prediction job: `JobPlan`, `ChunkResult`, `Manifest`.
 
-Below ``jobs/_work/{job_id}/`` in the data bucket: ``plan.json`` (`JobPlan`), ``chunks.json`` (an array of
-`Chunk`, read by the state machine's map) and ``results/{n}.json`` (`ChunkResult`). Below the job's output:
-``part-00000.jsonl`` …, ``errors/errors-00000.jsonl`` … and, written last, ``manifest.json`` (`Manifest`): an
-output without a manifest is not complete.
+Below the job's output: ``part-00000.jsonl`` …, ``errors/errors-00000.jsonl`` … and, written last,
+``manifest.json`` (`Manifest`): an output without a manifest is not complete.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import Final, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
-from pydantic import AwareDatetime, Field, TypeAdapter
+from pydantic import AwareDatetime, Field
 
-from neuralstream_core.errors import Forbidden, NotFound
-from neuralstream_core.objects import Location, Objects
-from neuralstream_core.serving.batch.locations import (
-    WORK,
-    InputFormat,
-    OutputFormat,
-)
+from neuralstream_core.jobs.files import File, JobFiles, Numbered
+from neuralstream_core.objects import Objects
+from neuralstream_core.serving.batch.locations import InputFormat, OutputFormat
 from neuralstream_core.serving.batch.records import Pins
+from neuralstream_core.serving.batch.splitting import Chunk
 from neuralstream_core.types import Record, VersionName
 
 __all__ = [
-    "Chunk",
     "ChunkResult",
-    "File",
-    "JobFiles",
     "JobPlan",
     "Manifest",
+    "PredictFiles",
     "PredictionType",
+    "predict_files",
 ]
 
 PredictionType: TypeAlias = Literal["float64", "int64", "bool", "string"]
@@ -71,29 +63,9 @@ class JobPlan(Record):
     """Names within ``outputs``, of a model with several named outputs."""
 
 
-class Chunk(Record):
-    """One piece of the input: ``[start, end)`` in bytes (CSV, JSONL) or row groups (Parquet)."""
-
-    chunk: int
-    start: int
-    end: int
-    first_line: int
-    """1-based line (CSV, JSONL) or row (Parquet) of the chunk's first record."""
-
-
-class File(Record):
-    """A written file."""
-
-    uri: str
-    rows: int
-    bytes: int
-    sha256: str
-
-
-class ChunkResult(Record):
+class ChunkResult(Numbered):
     """What a chunk did; written after its files."""
 
-    chunk: int
     rows: int
     failed: int
     part: File
@@ -122,74 +94,9 @@ class Manifest(Record):
     """Moment for which feature values were read."""
 
 
-_CHUNKS: Final = TypeAdapter(tuple[Chunk, ...])
-_JSON: Final = "application/json"
+PredictFiles: TypeAlias = JobFiles[JobPlan, Chunk, ChunkResult]
 
 
-class JobFiles:
-    """Reads and writes the files of one job.
-
-    Raises (every method):
-        RuntimeError: a working file is missing, or the role may not use the data bucket; neither is the
-            fault of the job's input.
-        Unavailable: as `Objects`.
-    """
-
-    def __init__(self, objects: Objects, data_bucket: str, job_id: str) -> None:
-        self._objects = objects
-        self._root = Location(data_bucket, f"{WORK}{job_id}/")
-        self.chunk_list: Final = self._root / "chunks.json"
-
-    def plan(self) -> JobPlan:
-        """The stored plan."""
-        return JobPlan.model_validate_json(self._read(self._root / "plan.json"))
-
-    def chunks(self) -> tuple[Chunk, ...]:
-        """The stored chunks, in input order."""
-        return _CHUNKS.validate_json(self._read(self.chunk_list))
-
-    def write_plan(self, plan: JobPlan, chunks: Sequence[Chunk]) -> None:
-        """Store the plan and its chunks."""
-        self._write(self._root / "plan.json", plan.model_dump_json().encode(), _JSON)
-        self._write(self.chunk_list, _CHUNKS.dump_json(tuple(chunks)), _JSON)
-
-    def result(self, chunk: int) -> ChunkResult:
-        """The stored result of a chunk."""
-        return ChunkResult.model_validate_json(self._read(self._result(chunk)))
-
-    def write_result(self, result: ChunkResult) -> None:
-        """Store the result of a chunk."""
-        self._write(self._result(result.chunk), result.model_dump_json().encode(), _JSON)
-
-    def write_output(self, at: Location, data: bytes, content_type: str, rows: int) -> File:
-        """Write a file of the output.
-
-        Raises:
-            NotFound, Forbidden: besides, of a bucket that the job's owner chose.
-        """
-        digest = self._write(at, data, content_type)
-        return File(uri=str(at), rows=rows, bytes=len(data), sha256=digest)
-
-    def write_manifest(self, at: Location, manifest: Manifest) -> None:
-        """Write the manifest; raises as `write_output`."""
-        self._write(at, manifest.model_dump_json(indent=1).encode(), _JSON)
-
-    def _result(self, chunk: int) -> Location:
-        return self._root / f"results/{chunk:05d}.json"
-
-    def _read(self, at: Location) -> bytes:
-        with self._own(at):
-            return self._objects.read(at)
-
-    def _write(self, at: Location, data: bytes, content_type: str) -> str:
-        with self._own(at):
-            return self._objects.write(at, data, content_type)
-
-    @contextmanager
-    def _own(self, at: Location) -> Iterator[None]:
-        try:
-            yield
-        except (NotFound, Forbidden) as error:
-            if at.bucket != self._root.bucket:
-                raise
-            raise RuntimeError(f"a file of the job itself: {error.detail}") from error
+def predict_files(objects: Objects, data_bucket: str, job_id: str) -> PredictFiles:
+    """The files of one prediction job."""
+    return JobFiles(objects, data_bucket, job_id, JobPlan, Chunk, ChunkResult)

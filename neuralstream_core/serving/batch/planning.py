@@ -2,43 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from neuralstream_core.errors import Conflict, Invalid, TooLarge
-from neuralstream_core.objects import Location, Objects
+from neuralstream_core.errors import Conflict, Invalid
+from neuralstream_core.jobs.tasks import Planned
+from neuralstream_core.objects import Objects
 from neuralstream_core.registry.allocation import BUCKETS, Allocation, allocation_in_force
 from neuralstream_core.registry.records import Signature, VersionRecord, VersionStatus, number_of
 from neuralstream_core.registry.registry import Registry, ServedModel
 from neuralstream_core.serving.answers import OutputReader
 from neuralstream_core.serving.batch.chunks import output_types
+from neuralstream_core.serving.batch.inputs import InputFile
 from neuralstream_core.serving.batch.locations import (
     Buckets,
     InputFormat,
     input_format,
 )
-from neuralstream_core.serving.batch.manifest import Chunk, JobFiles, JobPlan, PredictionType
+from neuralstream_core.serving.batch.manifest import JobPlan, PredictionType, predict_files
 from neuralstream_core.serving.batch.records import Pins, PredictJob, PredictJobs
-from neuralstream_core.serving.batch.rows import csv_header
-from neuralstream_core.serving.batch.splitting import (
-    CHUNK_ROWS,
-    cut_groups,
-    cut_lines,
-    split_header,
-)
+from neuralstream_core.serving.batch.splitting import CHUNK_ROWS
 from neuralstream_core.serving.entities import primary_view
 from neuralstream_core.time import Clock
 
-__all__ = ["MAX_CHUNKS", "MAX_INPUT", "Planner", "served"]
+__all__ = ["Planner", "served"]
 
-MAX_INPUT: Final[Mapping[InputFormat, int]] = {
-    "csv": 32 << 30,
-    "jsonl": 32 << 30,
-    "parquet": 256 << 30,
-}
-"""Bytes of an input: what one Lambda invocation can scan (CSV, JSONL)."""
-MAX_CHUNKS: Final = 10_000
 _CHUNK_CELLS: Final = 8 << 20
 """Feature values of one chunk, which are held until it is counted: 64 MiB of float64."""
 
@@ -84,11 +73,8 @@ class Planner:
     registry: Registry
     keys_of: Callable[[str], tuple[str, ...]]
 
-    def plan(self, job_id: str) -> tuple[int, Location]:
+    def plan(self, job_id: str) -> Planned:
         """Pin, cut and store the plan. A second call makes the same plan again.
-
-        Returns:
-            The number of chunks and the file that lists them, which the state machine reads.
 
         Raises:
             NotFound: no such job, input, model or version.
@@ -99,43 +85,31 @@ class Planner:
         """
         job = self.jobs.get(job_id)
         at = self.buckets.check(job.input, "input")
-        stat = self.objects.stat(at)
-        kind = input_format(at, job.input_format)
-        if stat.size > MAX_INPUT[kind]:
-            raise TooLarge(
-                f"a {kind} input may have at most {MAX_INPUT[kind]} bytes;"
-                " divide it over several jobs",
-                code="input_too_large",
-            )
+        source = InputFile.now(self.objects, at, input_format(at, job.input_format))
         serving, allocation = served(self.registry, job.model, job.version)
         job, pins = self.jobs.begin(
             job_id,
             Pins(
                 as_of=self.clock(),
-                size=stat.size,
-                etag=stat.etag,
+                size=source.size,
+                etag=source.etag,
                 salt=serving.model.salt,
                 allocation=allocation,
             ),
         )
-        if pins.etag != stat.etag:
-            raise Conflict(f"{at} was replaced since the job began", code="input_changed")
-        plan = self._plan_of(job, kind, pins, serving.versions.values())
+        source.check(pins.etag)
+        plan = self._plan_of(job, source.kind, pins, serving.versions.values())
         width = max(sum(ref.size for ref in v.features) for v in serving.versions.values())
-        rows = max(1, min(CHUNK_ROWS, _CHUNK_CELLS // max(1, width)))
-        plan, chunks = self._cut(plan, at, rows)
+        cut = source.cut(max(1, min(CHUNK_ROWS, _CHUNK_CELLS // max(1, width))))
+        if cut.columns:
+            plan = plan.model_copy(update=_columns(plan, cut.columns))
+        chunks = cut.listed()
         if plan.output_format == "parquet":
             _check_names(plan)
-        if len(chunks) > MAX_CHUNKS:
-            raise TooLarge(
-                f"the input makes {len(chunks)} chunks of {rows} rows; at most {MAX_CHUNKS} are"
-                " allowed: divide it over several jobs",
-                code="input_too_large",
-            )
-        files = JobFiles(self.objects, self.data_bucket, job_id)
-        files.write_plan(plan, chunks)
-        self.jobs.planned(job_id, len(chunks))
-        return len(chunks), files.chunk_list
+        files = predict_files(self.objects, self.data_bucket, job_id)
+        planned = files.write_plan(plan, chunks)
+        self.jobs.planned(job_id, planned.chunks)
+        return planned
 
     def _plan_of(
         self, job: PredictJob, kind: InputFormat, pins: Pins, versions: Iterable[VersionRecord]
@@ -170,27 +144,6 @@ class Planner:
             scored=_named(readers, "scores"),
             outputs=tuple(dict.fromkeys(name for r in readers for name in r.names)),
         )
-
-    def _cut(self, plan: JobPlan, at: Location, rows: int) -> tuple[JobPlan, list[Chunk]]:
-        pins = plan.pins
-        if plan.input_format == "parquet":
-            from neuralstream_core.serving.batch.parquet import ParquetInput
-
-            file = ParquetInput(self.objects, at, pins.size, pins.etag)
-            plan = plan.model_copy(update=_columns(plan, file.columns()))
-            return plan, list(cut_groups(file.row_groups(), rows))
-        blocks = self.objects.stream(at, 0, pins.size, pins.etag)
-        if plan.input_format == "jsonl":
-            return plan, list(cut_lines(blocks, 0, 1, quoted=False, rows=rows))
-        blocks, first, lines = split_header(blocks)
-        if not first.strip(b"\r\n"):
-            if pins.size > len(first):
-                raise Invalid.at(
-                    "input", "the first line must name the columns", code="invalid_input"
-                )
-            return plan, []
-        plan = plan.model_copy(update=_columns(plan, csv_header(first.removesuffix(b"\n"))))
-        return plan, list(cut_lines(blocks, len(first), 1 + lines, quoted=True, rows=rows))
 
 
 def prediction_type(versions: Iterable[VersionRecord]) -> PredictionType:

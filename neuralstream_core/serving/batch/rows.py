@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from math import isfinite
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
@@ -57,7 +57,9 @@ class InputRows:
         entities: an `Entity`, or ``None`` where the row is in ``errors``.
         others: further entity keys, for a model that reads views with different keys.
         features: one value or ``None`` per row, for each feature column of the input.
-        errors: rows that cannot be predicted.
+        errors: rows that cannot be used.
+        raw: cells as they were read, for each column that was asked for so.
+        absent: of a sparse input, where a row does not name the column, for columns that some row leaves out.
     """
 
     lines: npt.NDArray[np.int64]
@@ -65,6 +67,8 @@ class InputRows:
     others: dict[str, list[Any]]
     features: dict[str, list[Any]]
     errors: RowErrors
+    raw: dict[str, list[Any]] = field(default_factory=dict)
+    absent: dict[str, npt.NDArray[np.bool_]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.entities)
@@ -74,12 +78,30 @@ class InputRows:
         if not self.errors:
             return list(range(len(self))), self
         places = [at for at in range(len(self)) if at not in self.errors]
-        others, features = (
+        others, features, raw = (
             {name: [column[at] for at in places] for name, column in columns.items()}
-            for columns in (self.others, self.features)
+            for columns in (self.others, self.features, self.raw)
         )
         entities = [self.entities[at] for at in places]
-        return places, InputRows(self.lines[places], entities, others, features, {})
+        absent = {name: mask[places] for name, mask in self.absent.items()}
+        good = InputRows(self.lines[places], entities, others, features, {}, raw, absent)
+        return places, good
+
+    def failed(
+        self, errors: RowErrors, named: Callable[[Entity], Any] = lambda entity: entity
+    ) -> list[dict[str, Any]]:
+        """What an errors file says of failed rows: ``{"line","entity_id"?,"code","reason"}`` each.
+
+        Args:
+            named: how an entity is named.
+        """
+        said: list[dict[str, Any]] = []
+        for place, error in sorted(errors.items()):
+            entity = self.entities[place]
+            whose = {} if entity is None else {"entity_id": named(entity)}
+            line = {"line": int(self.lines[place]), **whose}
+            said.append({**line, "code": error.code, "reason": error.detail})
+        return said
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,17 +113,21 @@ class InputSchema:
         others: of further entity keys and of roles.
         features: ``(dtype, size)`` of each feature column; a size above 1 is a vector.
         by_role: the keys are roles, which an ``entity_id`` gives by name only, never in an order.
+        raw: columns to keep as they are read.
+        sparse: JSON lines may leave out columns; where they do is told.
     """
 
     keys: tuple[str, ...]
     others: tuple[str, ...]
     features: Mapping[str, tuple[str, int]]
     by_role: bool = False
+    raw: tuple[str, ...] = ()
+    sparse: bool = False
 
     @property
     def names(self) -> tuple[str, ...]:
         """All columns, each once."""
-        return tuple(dict.fromkeys((*self.keys, *self.others, *self.features)))
+        return tuple(dict.fromkeys((*self.keys, *self.others, *self.features, *self.raw)))
 
     def rows(
         self,
@@ -129,6 +155,7 @@ class InputSchema:
                 if name in cells
             },
             errors,
+            {name: list(cells.get(name, absent)) for name in self.raw},
         )
 
 
@@ -227,7 +254,12 @@ def jsonl_rows(records: Records, schema: InputSchema) -> InputRows:
         rows = [_spread(row, schema) for row in rows]
         present = set().union(schema.keys, *rows)
     cells = {name: [row.get(name) for row in rows] for name in schema.names if name in present}
-    return schema.rows(records.lines, cells, errors, text=False)
+    found = schema.rows(records.lines, cells, errors, text=False)
+    if schema.sparse:
+        for name in found.features:
+            if not all(name in row for row in rows):
+                found.absent[name] = np.array([name not in row for row in rows])
+    return found
 
 
 def _spread(row: dict[str, Any], schema: InputSchema) -> dict[str, Any]:
@@ -326,16 +358,23 @@ def _floats(cells: Sequence[Any], *, text: bool) -> list[Any] | None:
     """The whole column at once, or ``None`` when some cell needs a closer look."""
     try:
         if text:
-            if any("_" in cell for cell in cells):
+            if "_" in "".join(cells):
                 return None
-            values = [float(cell) if cell else None for cell in cells]
+            given = list(map(float, cells if "" not in cells else filter(None, cells)))
         elif set(map(type, cells)) <= {float, int, type(None)}:
-            values = [None if cell is None else float(cell) for cell in cells]
+            given = [float(cell) for cell in cells if cell is not None]
         else:
             return None
     except (ValueError, OverflowError):
         return None
-    return values if all(isfinite(v) for v in values if v is not None) else None
+    # the sum of finite numbers is finite, unless it overflows
+    if not isfinite(sum(given)) and not all(map(isfinite, given)):
+        return None
+    if len(given) == len(cells):
+        return given
+    rest = iter(given)
+    empty = "" if text else None
+    return [None if cell == empty else next(rest) for cell in cells]
 
 
 def _entities(

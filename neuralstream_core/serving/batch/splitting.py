@@ -23,12 +23,13 @@ import numpy as np
 import numpy.typing as npt
 
 from neuralstream_core.errors import Invalid
-from neuralstream_core.serving.batch.manifest import Chunk
+from neuralstream_core.jobs.files import Numbered
 
 __all__ = [
     "CHUNK_ROWS",
     "MAX_RECORD",
     "STRIDE",
+    "Chunk",
     "Cut",
     "Records",
     "boundaries",
@@ -47,6 +48,15 @@ STRIDE: Final = 4096
 """Records between two boundaries that a scan offers, at most."""
 
 _LF, _QUOTE = 10, 34
+
+
+class Chunk(Numbered):
+    """One piece of the input: ``[start, end)`` in bytes (CSV, JSONL) or row groups (Parquet)."""
+
+    start: int
+    end: int
+    first_line: int
+    """1-based line (CSV, JSONL) or row (Parquet) of the chunk's first record."""
 
 
 @dataclass(frozen=True, slots=True)

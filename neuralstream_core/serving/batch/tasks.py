@@ -6,11 +6,11 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Final
 
 from neuralstream_core.errors import NeuralStreamError, NotFound, Unavailable
+from neuralstream_core.jobs.outcomes import verdict
 from neuralstream_core.jobs.records import Failure, JobStatus, Run
 from neuralstream_core.jobs.tasks import ChunkCounts, Planned
 from neuralstream_core.objects import Location, Objects
@@ -24,21 +24,19 @@ from neuralstream_core.serving.batch.locations import (
     input_format,
 )
 from neuralstream_core.serving.batch.manifest import (
-    Chunk,
     ChunkResult,
-    JobFiles,
     JobPlan,
     Manifest,
+    predict_files,
 )
 from neuralstream_core.serving.batch.planning import Planner, served
 from neuralstream_core.serving.batch.records import JobResult, PredictJob, PredictJobs, new_job
 from neuralstream_core.serving.batch.requests import JobSpec
+from neuralstream_core.serving.batch.splitting import Chunk
 from neuralstream_core.time import from_micros
 
 __all__ = ["Finisher", "PredictWork", "Submission"]
 
-_READERS: Final = 8
-"""Chunk results that are read at once."""
 _LISTED: Final = 100
 """Error files named in the job record; the manifest has all."""
 _log = logging.getLogger("neuralstream.batch")
@@ -113,12 +111,16 @@ class Finisher:
         if job.status.done:
             _tell(self.registry, job)
             return job
-        files = JobFiles(self.objects, self.data_bucket, job_id)
+        files = predict_files(self.objects, self.data_bucket, job_id)
         plan = files.plan()
-        with ThreadPoolExecutor(_READERS) as pool:
-            results = list(pool.map(lambda chunk: files.result(chunk.chunk), files.chunks()))
-        manifest = _manifest(plan, results)
-        failure = _verdict(manifest, job)
+        manifest = _manifest(plan, files.results())
+        failure = verdict(
+            job.input,
+            manifest.rows,
+            manifest.reasons,
+            job.max_failed_fraction,
+            allow_empty=job.allow_empty,
+        )
         at = Location.parse(plan.output) / ("manifest.json" if failure is None else "failed.json")
         files.write_manifest(at, manifest)
         result = JobResult(
@@ -147,8 +149,7 @@ class PredictWork:
     finisher: Finisher
 
     def plan(self, job_id: str) -> Planned:
-        chunks, listed = self.planner.plan(job_id)
-        return Planned(chunks, listed.bucket, listed.key)
+        return self.planner.plan(job_id)
 
     def chunk(self, job_id: str, chunk: Mapping[str, Any]) -> ChunkCounts:
         result = self.worker.run(job_id, Chunk.model_validate(chunk))
@@ -201,24 +202,4 @@ def _manifest(plan: JobPlan, results: Sequence[ChunkResult]) -> Manifest:
         parts=[result.part for result in results],
         errors=[result.errors for result in results if result.errors is not None],
         as_of=from_micros(plan.pins.as_of),
-    )
-
-
-def _verdict(manifest: Manifest, job: PredictJob) -> Failure | None:
-    """Why the job failed, if it did."""
-    if not manifest.rows and not job.allow_empty:
-        # usually the export that made the input has failed
-        return Failure(
-            code="empty_input",
-            detail=f"{manifest.input} has no rows; with allow_empty such a job succeeds",
-        )
-    if manifest.failed <= job.max_failed_fraction * manifest.rows:
-        return None
-    worst, times = Counter(manifest.reasons).most_common(1)[0]
-    return Failure(
-        code="too_many_failed_rows",
-        detail=(
-            f"{manifest.failed} of {manifest.rows} rows failed, more than the allowed share of"
-            f" {job.max_failed_fraction:g}; most often {worst} ({times} times)"
-        ),
     )

@@ -1,0 +1,99 @@
+"""Rows changed beside the way of every write: merged into Redis alone, or forgotten."""
+
+from __future__ import annotations
+
+from itertools import chain
+from typing import TYPE_CHECKING, NamedTuple
+
+from neuralstream_core.errors import NotFound
+from neuralstream_core.features._merge import MERGE
+from neuralstream_core.features.writes import (
+    Batch,
+    GivenForgotten,
+    WriteLog,
+    asks_for,
+    count_of,
+    flight_of,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from neuralstream_core.features.rows import Entity
+    from neuralstream_core.features.schema import FeatureView
+    from neuralstream_core.features.store import OnlineStore
+    from neuralstream_core.redis.port import RedisPort
+    from neuralstream_core.time import Clock
+
+__all__ = ["Forgotten", "Upkeep"]
+
+
+class Forgotten(NamedTuple):
+    """Entities that were forgotten.
+
+    Attributes:
+        view: of which.
+        entities: `entity_bytes` of each.
+        found: whether each had a row online.
+    """
+
+    view: FeatureView
+    entities: Sequence[bytes]
+    found: Sequence[bool]
+
+
+class Upkeep:
+    """Changes rows of one namespace.
+
+    Args:
+        store: checks and packs rows.
+        port: Redis, as the store's.
+        log: keeps what is forgotten, so that it is removed from the history too.
+
+    Raises (every method):
+        NotFound: no such view, or it was deleted meanwhile.
+        Unavailable: Redis, the log or the table cannot answer.
+    """
+
+    def __init__(
+        self, store: OnlineStore, port: RedisPort, log: WriteLog, clock: Clock, namespace: str
+    ) -> None:
+        self.store = store
+        self._port = port
+        self._log = log
+        self._clock = clock
+        self._namespace = namespace
+
+    def merge(self, batch: Batch) -> list[int]:
+        """Merge prepared rows into Redis alone: rows that the history has, or gets by another way.
+
+        Returns:
+            The merge script's count for each row: stale cells, `ALL_STALE` or `TOO_LARGE`.
+        """
+        view = batch.codec.view
+        calls = chain(batch.calls(self._clock()), [asks_for(self._namespace, view.generation)])
+        replies = self._port.run(MERGE, calls, flight=flight_of([batch]))
+        if count_of(replies[-1]):
+            raise NotFound(f"view {view.name} was deleted", code="view_not_found")
+        return [count_of(reply) for reply in replies[:-1]]
+
+    def record(self, batches: Sequence[Batch]) -> None:
+        """Keep prepared rows in the log alone."""
+        self._log.record(batches)
+
+    def forget(
+        self, view: str, entities: Callable[[FeatureView], Sequence[Entity]], request_id: str
+    ) -> Forgotten:
+        """Remove the rows of entities from Redis, and tell the log, for the history to remove theirs too.
+
+        The log is told first, whether or not the view has a history now: it may have had one, and who fails
+        before Redis is asked does it again. A view without rows of these entities is no error.
+
+        Raises:
+            Invalid: an entity that can have no row.
+        """
+        self.store.catalog.latest(view)
+        batch = self.store.prepare(view, GivenForgotten(entities), request_id)
+        self._log.record([batch])
+        replies = self._port.flight([(b"UNLINK", key) for key in batch.packed.keys])
+        return Forgotten(batch.codec.view, batch.entities, [bool(count_of(r)) for r in replies])
