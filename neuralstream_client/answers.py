@@ -76,6 +76,8 @@ __all__ = [
     "Progress",
     "Rate",
     "Ready",
+    "RebuildJob",
+    "RebuildResult",
     "RowAnswer",
     "Run",
     "RunAnswer",
@@ -479,6 +481,15 @@ class Ready(Answer):
     ready: bool
 
 
+class RebuildResult(Answer):
+    """Counts of a finished rebuild."""
+
+    rows: int
+    tail: int
+    refused: int
+    history_version: int
+
+
 class RowAnswer(Answer):
     """One entity's features of one view."""
 
@@ -868,6 +879,22 @@ class VersionStats(Answer):
     configured_share: float | None
 
 
+class RebuildJob(Answer):
+    """A job that fills the online store from the history."""
+
+    job_id: str
+    kind: str = "rebuild"
+    status: JobStatus
+    progress: Progress = Field(default_factory=Progress)
+    failure: Failure | None = None
+    created_at: datetime
+    created_by: str
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    feature_view: str
+    outcome: RebuildResult | None = None
+
+
 class RunEvent(Answer):
     """A RunEvent of OpenLineage 2-0-2."""
 
@@ -1012,13 +1039,6 @@ class ModelsAnswer(Answer):
     next_token: str | None
 
 
-class JobPage(Answer):
-    """Jobs, newest first."""
-
-    jobs: list[PredictJob | BackfillJob]
-    next_token: str | None = None
-
-
 class ModelStats(Answer):
     """What a model did in a window."""
 
@@ -1027,6 +1047,13 @@ class ModelStats(Answer):
     versions: list[VersionStats]
     unrouted: dict[str, int]
     split: SplitCheck | None
+
+
+class JobPage(Answer):
+    """Jobs, newest first."""
+
+    jobs: list[PredictJob | BackfillJob | RebuildJob]
+    next_token: str | None = None
 
 
 class RunEvents(Answer):

@@ -15,6 +15,7 @@ from neuralstream_client.answers import (
     JobStatus,
     PredictJob,
     Progress,
+    RebuildJob,
 )
 
 __all__ = ["AnyJob", "OtherJob", "job_of"]
@@ -34,9 +35,13 @@ class OtherJob(Answer):
     finished_at: datetime | None = None
 
 
-AnyJob: TypeAlias = PredictJob | BackfillJob | OtherJob
+AnyJob: TypeAlias = PredictJob | BackfillJob | RebuildJob | OtherJob
 
-_KINDS: Final[Mapping[str, type[AnyJob]]] = {"predict": PredictJob, "backfill": BackfillJob}
+_KINDS: Final[Mapping[str, type[AnyJob]]] = {
+    "predict": PredictJob,
+    "backfill": BackfillJob,
+    "rebuild": RebuildJob,
+}
 
 
 def job_of(answer: Any) -> AnyJob:

@@ -251,6 +251,7 @@ EXAMPLES: Final[Mapping[str, Example]] = {
             )
         },
     ),
+    "rebuild": Example({"name": "weather", "idempotency-key": "example-rebuild"}),
     "list_jobs": Example(),
     "get_job": Example({"job_id": _JOB_ID}, after=("predict_batch",)),
     "list_schedules": Example(),

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 from aws_lambda_powertools.event_handler.openapi.params import Path, Query
 
+from neuralstream_core.backfill.rebuilding import RebuildJob
 from neuralstream_core.backfill.records import BackfillJob, BackfillSpec
 from neuralstream_core.schedules.answers import ScheduleAnswer, ScheduleDeletion, SchedulesAnswer
 from neuralstream_core.schedules.records import ScheduleSpec
@@ -21,11 +22,12 @@ from neuralstream_core.serving.batch.requests import BatchAnswer, BatchBody, job
 from neuralstream_core.serving.inference import ending_in
 from neuralstream_core.types import Name
 from neuralstream_lambda.access import Scope
-from neuralstream_lambda.arguments import NextToken, PathModel
+from neuralstream_lambda.arguments import NextToken, PathModel, PathView
 from neuralstream_lambda.batch import (
     BatchSettings,
     backfills,
     predict_rows,
+    rebuilds,
     scheduling,
     submission,
     tasks,
@@ -120,6 +122,27 @@ def backfill(body: BackfillSpec) -> Response[BackfillJob]:
     """
     job = backfills(settings).submit(
         body,
+        app.caller.principal,
+        key=app.current_event.headers.get("idempotency-key"),
+    )
+    return json_response(job, 202, {"Location": f"/jobs/{job.job_id}"})
+
+
+@app.post(
+    "/features/views/<name>/rebuild",
+    tags=["features"],
+    responses=answers(RebuildJob, {202: "the job was accepted; `Location` names it"}),
+    **needs(Scope.FEATURES_WRITE, idempotent=True),
+)
+def rebuild(name: PathView) -> Response[RebuildJob]:
+    """Fill the online store from the history.
+
+    For a cache that was lost: a job merges the newest values of every entity, as of now, by event time as any
+    write, so that the view may be read and written meanwhile. What was never lost stays as it is. A view that
+    keeps no history is answered with 409.
+    """
+    job = rebuilds(settings).submit(
+        name,
         app.caller.principal,
         key=app.current_event.headers.get("idempotency-key"),
     )

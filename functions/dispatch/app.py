@@ -46,6 +46,7 @@ settings = Settings.from_env(os.environ)
 _MACHINES: Mapping[str, str] = {
     JobKind.PREDICT: settings.state_machine_arn,
     JobKind.BACKFILL: settings.state_machine_arn,
+    JobKind.REBUILD: settings.state_machine_arn,
 }
 """The state machine of each kind of job."""
 

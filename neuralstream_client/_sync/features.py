@@ -10,7 +10,13 @@ from typing import Any, Final, Literal
 
 from neuralstream_client._sync.jobs import InputFormat
 from neuralstream_client._sync.transport import Transport
-from neuralstream_client.answers import BackfillJob, ForgetAnswer, ViewAnswer, ViewDeletion
+from neuralstream_client.answers import (
+    BackfillJob,
+    ForgetAnswer,
+    RebuildJob,
+    ViewAnswer,
+    ViewDeletion,
+)
 from neuralstream_client.call import Call, path
 from neuralstream_client.errors import ApiError, Invalid, NeuralStreamError, RowsRefused
 from neuralstream_client.progress import Advance, Progress, reporting
@@ -212,6 +218,24 @@ class Features:
         """
         call = Call.of("DELETE", path("/features/{}/{}", view, path_entity(entity)))
         return self._transport.fetch(ForgetAnswer, call)
+
+    def rebuild(self, view: str, *, idempotency_key: str | None = None) -> RebuildJob:
+        """Start a job that fills the online store from the history, and return at once.
+
+        ``ns.jobs.wait`` waits for its end.
+
+        Args:
+            view: its name.
+            idempotency_key: submitted again with the same one, it stays one job; a new one when not given.
+
+        Raises:
+            NotFound: there is no such view.
+            Conflict: it keeps no history.
+        """
+        call = Call.once(
+            "POST", path("/features/views/{}/rebuild", view), idempotency_key=idempotency_key
+        )
+        return self._transport.fetch(RebuildJob, call)
 
     def backfill(
         self,

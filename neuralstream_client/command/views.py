@@ -124,6 +124,16 @@ def _forget(
     return Shown(answer, [f"{', '.join(entity)} of {view}: {said}"])
 
 
+@command(app, "rebuild")
+def _rebuild(
+    ns: NeuralStream,
+    view: Annotated[str, typer.Argument()],
+    detach: Annotated[bool, typer.Option("--detach", help="Do not wait for its end.")] = False,
+) -> Shown:
+    """Fill the online store from the history; exit with 1 if the job fails."""
+    return waited(ns, ns.features.rebuild(view), detach=detach)
+
+
 @command(app, "backfill")
 def _backfill(
     ns: NeuralStream,

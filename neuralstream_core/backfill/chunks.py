@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
+from neuralstream_core.backfill.packing import Packed, joined, patterns
 from neuralstream_core.backfill.planning import living
 from neuralstream_core.backfill.records import (
     BackfillFiles,
@@ -23,7 +24,7 @@ from neuralstream_core.backfill.records import (
     backfill_files,
 )
 from neuralstream_core.backfill.times import event_times
-from neuralstream_core.errors import Invalid, Unavailable
+from neuralstream_core.errors import Invalid
 from neuralstream_core.features.schema import FeatureView
 from neuralstream_core.features.store import OnlineStore
 from neuralstream_core.features.upkeep import Upkeep
@@ -89,13 +90,6 @@ class BackfillWorker:
         return result
 
 
-class _Pattern(NamedTuple):
-    """Rows that write the same features."""
-
-    places: list[int]
-    features: list[str]
-
-
 @dataclass(slots=True)
 class _Writing:
     """One chunk under way.
@@ -132,10 +126,11 @@ class _Writing:
             rows.raw[plan.timestamp], plan.timestamp, plan.timezone, plan.pins.as_of, errors
         )
         packed = _Slice(self.upkeep.store, plan.feature_view, f"{self.prefix}/{self.slices:05d}")
-        for pattern in self._patterns(rows, errors):
-            packed.add(rows, pattern, plan.features, times, errors)
-        if (batch := packed.batch()) is not None:
-            self._merge(batch, packed.places, errors)
+        for places, features in self._patterns(rows, errors):
+            columns = {name: rows.features[plan.features[name]] for name in features}
+            packed.add(rows.entities, columns, times, places, errors)
+        if packed.found:
+            self._merge(joined(packed.found), errors)
         self.failed += rows.failed(errors)
         self.rows += len(rows)
         self.slices += 1
@@ -158,7 +153,7 @@ class _Writing:
             errors=errors,
         )
 
-    def _patterns(self, rows: InputRows, errors: RowErrors) -> list[_Pattern]:
+    def _patterns(self, rows: InputRows, errors: RowErrors) -> list[tuple[list[int], list[str]]]:
         """The rows without an error, by the features that they write."""
         columns = {f: c for f, c in self.plan.features.items() if c in rows.features}
         names = list(columns)
@@ -172,21 +167,20 @@ class _Writing:
                 skipped[:, at] |= np.fromiter(
                     (values[i] is None for i in good), np.bool_, len(good)
                 )
-        if not skipped.any():
-            return [_Pattern(good.tolist(), names)] if len(good) and names else []
-        found: list[_Pattern] = []
-        masks, which = np.unique(skipped, axis=0, return_inverse=True)
-        for number, mask in enumerate(masks):
-            places: list[int] = good[which.reshape(-1) == number].tolist()
-            written = [name for name, out in zip(names, mask, strict=True) if not out]
-            if written:
-                found.append(_Pattern(places, written))
+        found: list[tuple[list[int], list[str]]] = []
+        for pattern in patterns(~skipped):
+            places: list[int] = good[pattern.places].tolist()
+            if pattern.written.any():
+                found.append(
+                    (places, [n for n, w in zip(names, pattern.written, strict=True) if w])
+                )
             else:
                 errors.update(dict.fromkeys(places, _NO_VALUES))
         return found
 
-    def _merge(self, batch: Batch, places: Sequence[int], errors: RowErrors) -> None:
+    def _merge(self, packed: Packed, errors: RowErrors) -> None:
         """Merge the rows that are not expired already; those that do not fit any more are errors."""
+        batch, places = packed
         ttl = self.view.ttl_micros
         oldest = None if ttl is None else self.plan.pins.as_of - ttl
         online = [
@@ -204,27 +198,26 @@ class _Writing:
 
 
 class _Slice:
-    """Rows of one slice, packed pattern by pattern and put back into the order of the file: of equal event
-    times the later row wins."""
+    """Rows of one slice, packed pattern by pattern."""
 
     def __init__(self, store: OnlineStore, view: str, request_id: str) -> None:
         self._store, self._view, self._request_id = store, view, request_id
-        self._packed: list[tuple[Batch, list[int]]] = []
-        self.places: list[int] = []
+        self.found: list[Packed] = []
 
     def add(
         self,
-        rows: InputRows,
-        pattern: _Pattern,
-        columns: Mapping[str, str],
+        entities: Sequence[Any],
+        columns: Mapping[str, Sequence[Any]],
         times: npt.NDArray[np.int64],
+        places: list[int],
         errors: RowErrors,
     ) -> None:
-        """Pack rows; one that the view refuses is an error, and the others are packed without it."""
-        places = pattern.places
+        """Pack the rows at ``places``; one that the view refuses is an error, and the others are packed
+        without it.
+        """
         given = GivenColumns(
-            _at(rows.entities, places),
-            {name: _at(rows.features[columns[name]], places) for name in pattern.features},
+            _at(entities, places),
+            {name: _at(values, places) for name, values in columns.items()},
             times[places],
         )
         try:
@@ -237,30 +230,9 @@ class _Slice:
                 return
             middle = len(places) // 2
             for half in (places[:middle], places[middle:]):
-                self.add(rows, pattern._replace(places=half), columns, times, errors)
+                self.add(entities, columns, times, half, errors)
             return
-        self._packed.append((batch, places))
-
-    def batch(self) -> Batch | None:
-        """All packed rows; ``None`` if there is none.
-
-        Raises:
-            Unavailable: the view was changed meanwhile; try again.
-        """
-        if not self._packed:
-            return None
-        first, self.places = self._packed[0]
-        if len(self._packed) == 1:
-            return first
-        if any(batch.codec is not first.codec for batch, _ in self._packed):
-            raise Unavailable(
-                f"view {self._view} was changed just now", dependency="registry", retry_after=1
-            )
-        self.places = [place for _, places in self._packed for place in places]
-        joined = first.extended([batch for batch, _ in self._packed[1:]])
-        order = sorted(range(len(self.places)), key=self.places.__getitem__)
-        self.places = [self.places[at] for at in order]
-        return joined.only(order)
+        self.found.append(Packed(batch, places))
 
 
 def _at(values: Sequence[Any], places: list[int]) -> Sequence[Any]:

@@ -17,11 +17,16 @@ from neuralstream_core.types import MAX_ENTITY_ID
 if TYPE_CHECKING:
     from neuralstream_core.features._columns import ColumnEncoder
 
-__all__ = ["Codec"]
+__all__ = ["LEAST_LIFE_MS", "Codec", "kept_ms"]
 
-_LEAST_LIFE_MS: Final = 3_600_000
+LEAST_LIFE_MS: Final = 3_600_000
 _MAX_DECODERS: Final = 256
 _SEPARATOR: Final = "\0"
+
+
+def kept_ms(ttl_seconds: int) -> int:
+    """How long after its event time a row is kept, in milliseconds."""
+    return 2000 * ttl_seconds + LEAST_LIFE_MS
 
 
 class Codec:
@@ -105,5 +110,5 @@ class Codec:
         if ttl is None:
             retention = self._retention_ms
             return lambda _time: retention
-        keep = 2000 * ttl + _LEAST_LIFE_MS
-        return lambda time: max(_LEAST_LIFE_MS, keep + (time - now) // 1000)
+        keep = kept_ms(ttl)
+        return lambda time: max(LEAST_LIFE_MS, keep + (time - now) // 1000)

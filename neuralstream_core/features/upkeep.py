@@ -6,7 +6,9 @@ from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
 from neuralstream_core.errors import NotFound
+from neuralstream_core.features._codec import LEAST_LIFE_MS, kept_ms
 from neuralstream_core.features._merge import MERGE
+from neuralstream_core.features.store import DEFAULT_RETENTION_SECONDS
 from neuralstream_core.features.writes import (
     Batch,
     GivenForgotten,
@@ -23,9 +25,9 @@ if TYPE_CHECKING:
     from neuralstream_core.features.schema import FeatureView
     from neuralstream_core.features.store import OnlineStore
     from neuralstream_core.redis.port import RedisPort
-    from neuralstream_core.time import Clock
+    from neuralstream_core.time import Clock, Micros
 
-__all__ = ["Forgotten", "Upkeep"]
+__all__ = ["Alive", "Forgotten", "Upkeep"]
 
 
 class Forgotten(NamedTuple):
@@ -40,6 +42,27 @@ class Forgotten(NamedTuple):
     view: FeatureView
     entities: Sequence[bytes]
     found: Sequence[bool]
+
+
+class Alive(NamedTuple):
+    """Which entities have a row still: those with a row in the history of at least one of these times.
+
+    Attributes:
+        event_time: in microseconds; ``None``: no event time keeps a row.
+        write_time: in microseconds.
+    """
+
+    event_time: Micros | None
+    write_time: Micros
+
+    @classmethod
+    def at(
+        cls, view: FeatureView, now: Micros, retention_seconds: int = DEFAULT_RETENTION_SECONDS
+    ) -> Alive:
+        """As of ``now``, by the lives that `Batch.calls` gives rows."""
+        if view.ttl_seconds is None:
+            return cls(None, now - retention_seconds * 1_000_000)
+        return cls(now - kept_ms(view.ttl_seconds) * 1000, now - LEAST_LIFE_MS * 1000)
 
 
 class Upkeep:
@@ -80,6 +103,10 @@ class Upkeep:
     def record(self, batches: Sequence[Batch]) -> None:
         """Keep prepared rows in the log alone."""
         self._log.record(batches)
+
+    def remove(self, batch: Batch) -> None:
+        """Remove the rows of a batch's entities from Redis alone."""
+        self._port.flight([(b"UNLINK", key) for key in batch.packed.keys])
 
     def forget(
         self, view: str, entities: Callable[[FeatureView], Sequence[Entity]], request_id: str

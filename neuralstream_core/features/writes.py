@@ -28,6 +28,7 @@ __all__ = [
     "Given",
     "GivenColumns",
     "GivenForgotten",
+    "GivenPacked",
     "GivenRows",
     "Recorded",
     "WriteLog",
@@ -115,6 +116,25 @@ class GivenForgotten(NamedTuple):
         keys = [codec.key(entity) for entity in self.entities(codec.view)]
         n = len(keys)
         return PackedRows(keys, [now] * n, [FORGOTTEN] * n, [0] * n)
+
+    def place(self, row: int) -> str:
+        return f"entity_ids.{row}"
+
+
+class GivenPacked(NamedTuple):
+    """Entities that stand for their rows' keys; not to be committed.
+
+    Attributes:
+        entities: `entity_bytes` of each.
+        rows: of each, as a log has it.
+    """
+
+    entities: Sequence[bytes]
+    rows: Sequence[bytes]
+
+    def pack(self, codec: Codec, now: Micros) -> PackedRows:
+        keys = [codec.prefix + entity for entity in self.entities]
+        return PackedRows(keys, [now] * len(keys), list(self.rows), [0] * len(keys))
 
     def place(self, row: int) -> str:
         return f"entity_ids.{row}"

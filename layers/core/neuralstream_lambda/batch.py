@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
+from neuralstream_core.backfill.rebuilding import RebuildJob
 from neuralstream_core.backfill.records import BackfillJob
 from neuralstream_core.jobs.records import JobKind
 from neuralstream_core.jobs.store import Jobs
@@ -19,11 +20,14 @@ from neuralstream_core.serving.batch.locations import Buckets
 from neuralstream_core.serving.batch.records import PredictJob
 from neuralstream_core.serving.batch.requests import BatchBody, batch_json
 from neuralstream_core.settings import WriteSettings
+from neuralstream_core.table import Table
 from neuralstream_core.time import system_clock
 from neuralstream_lambda.jobs import jobs
 from neuralstream_lambda.serving import ServingSettings, engine, recorder
 from neuralstream_lambda.wiring import (
+    dynamodb_client,
     feature_upkeep,
+    history_log,
     redis_port,
     s3_client,
     serving_table,
@@ -32,6 +36,8 @@ from neuralstream_lambda.wiring import (
 
 if TYPE_CHECKING:
     from neuralstream_core.backfill.planning import Backfills
+    from neuralstream_core.backfill.rebuild import Rebuilds, RebuildWork
+    from neuralstream_core.backfill.rebuilding import RebuildJobs
     from neuralstream_core.backfill.records import BackfillJobs
     from neuralstream_core.backfill.work import BackfillWork
     from neuralstream_core.features.catalog import Catalog
@@ -47,6 +53,7 @@ __all__ = [
     "predict_jobs",
     "predict_rows",
     "predictor",
+    "rebuilds",
     "scheduling",
     "submission",
     "tasks",
@@ -130,6 +137,20 @@ def backfills(settings: BatchSettings) -> Backfills:
 
 
 @cache
+def rebuilds(settings: BatchSettings) -> Rebuilds:
+    """What accepts rebuilds."""
+    from neuralstream_core.backfill.rebuild import Rebuilds
+
+    return Rebuilds(_rebuild_jobs(settings), _catalog(settings))
+
+
+@cache
+def _rebuild_jobs(settings: BatchSettings) -> RebuildJobs:
+    kinds = {JobKind.REBUILD: RebuildJob}
+    return Jobs(table(settings), settings.namespace, system_clock, kinds)
+
+
+@cache
 def _backfill_jobs(settings: BatchSettings) -> BackfillJobs:
     kinds = {JobKind.BACKFILL: BackfillJob}
     return Jobs(table(settings), settings.namespace, system_clock, kinds)
@@ -159,6 +180,7 @@ def tasks(settings: BatchSettings) -> TaskRunner:
     works: dict[JobKind, Callable[[], Work]] = {
         JobKind.PREDICT: partial(_predict_work, settings),
         JobKind.BACKFILL: partial(_backfill_work, settings),
+        JobKind.REBUILD: partial(_rebuild_work, settings),
     }
     return TaskRunner(jobs(settings), works, settings.batch_concurrency)
 
@@ -197,6 +219,22 @@ def _backfill_work(settings: BatchSettings) -> BackfillWork:
     planner = BackfillPlanner(records, objects, buckets, bucket, system_clock, _catalog(settings))
     worker = BackfillWorker(records, objects, buckets, bucket, feature_upkeep(settings))
     return BackfillWork(records, planner, worker, objects, bucket)
+
+
+@cache
+def _rebuild_work(settings: BatchSettings) -> RebuildWork:
+    from neuralstream_core.backfill.rebuild import RebuildWork
+    from neuralstream_core.history.manifest import Heads
+    from neuralstream_core.history.reader import History
+
+    objects, bucket = Objects(s3_client()), settings.data_bucket
+    heads = Heads(
+        Table(dynamodb_client(), settings.history_table, dependency="history"), settings.namespace
+    )
+    history = History(history_log(settings), heads, objects, bucket, system_clock)
+    return RebuildWork(
+        _rebuild_jobs(settings), history, feature_upkeep(settings), objects, bucket, system_clock
+    )
 
 
 @cache

@@ -8,6 +8,7 @@ from typing import Annotated, Final, TypeAlias
 
 from pydantic import Field
 
+from neuralstream_core.backfill.rebuilding import RebuildJob
 from neuralstream_core.backfill.records import BackfillJob
 from neuralstream_core.jobs.records import JobKind
 from neuralstream_core.jobs.store import Jobs
@@ -19,12 +20,13 @@ from neuralstream_lambda.wiring import table
 
 __all__ = ["AnyJob", "JobPage", "jobs"]
 
-AnyJob: TypeAlias = PredictJob | BackfillJob
+AnyJob: TypeAlias = PredictJob | BackfillJob | RebuildJob
 """The record of some kind of job."""
 
 _RECORDS: Final[Mapping[JobKind, type[AnyJob]]] = {
     JobKind.PREDICT: PredictJob,
     JobKind.BACKFILL: BackfillJob,
+    JobKind.REBUILD: RebuildJob,
 }
 
 

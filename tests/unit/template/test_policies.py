@@ -261,8 +261,9 @@ def test_jobs_reach_their_own_prefix_and_the_configured_bucket_only(function):
     for prefix in ("artifacts", "baselines", "profiles", "uploads", "monitoring", "history", "job"):
         for key in (f"{prefix}/x", prefix, f"{prefix}x"):
             assert not writes(f"arn:aws:s3:::data/{key}")
-            # models and their profiles are read to predict with, nothing else is
-            assert reads(f"arn:aws:s3:::data/{key}") == (key in ("artifacts/x", "profiles/x"))
+            # models and their profiles are read to predict with, the history to rebuild from, nothing else
+            known = ("artifacts/x", "profiles/x", *(["history/x"] if writer else []))
+            assert reads(f"arn:aws:s3:::data/{key}") == (key in known)
     assert not reads("arn:aws:s3:::other/jobs/a.csv")
 
 
