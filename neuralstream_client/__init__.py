@@ -18,6 +18,7 @@ from neuralstream_client.errors import ApiError, NeuralStreamError
 from neuralstream_client.predictions import PredictionTable
 from neuralstream_client.reading import FeatureTable
 from neuralstream_client.retries import Retries
+from neuralstream_client.services import FeatureService
 from neuralstream_client.version import __version__
 from neuralstream_client.views import Feature, FeatureView
 from neuralstream_client.writing import WriteReport
@@ -26,6 +27,7 @@ __all__ = [
     "ApiError",
     "AsyncNeuralStream",
     "Feature",
+    "FeatureService",
     "FeatureTable",
     "FeatureView",
     "NeuralStream",

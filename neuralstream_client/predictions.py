@@ -24,7 +24,8 @@ class RowsToPredict:
     Args:
         data: a list of entity ids, or a table with a column of them.
         entity_id: name of that column, or of the columns of a composite entity; needed for a table.
-        entities: names of the columns of further entity keys.
+        entities: names of the columns of further ids; without a column of entity ids each row's entity is
+            an object of these.
         features: columns to send; all others when not given.
 
     Raises:
@@ -41,13 +42,14 @@ class RowsToPredict:
     ) -> None:
         self.table: Table = table_of(data if _is_table(data) else {"entity_id": entity_list(data)})
         names = self.table.names
-        if entity_id is None and "entity_id" not in names and self.table.length:
+        self._by_name = bool(entities) and entity_id is None and "entity_id" not in names
+        if entity_id is None and "entity_id" not in names and self.table.length and not entities:
             raise DataError(
                 f"say which column has the entity ids: entity_id='…', one of {list(names)}"
             )
-        given = entity_id or "entity_id"
+        given = list(entities) if self._by_name else entity_id or "entity_id"
         self._keys = [given] if isinstance(given, str) else list(given)
-        self._entities = list(entities)
+        self._entities = [] if self._by_name else list(entities)
         used = [*self._keys, *self._entities]
         self._features = [n for n in names if n not in used] if features is None else list(features)
         if absent := [n for n in (*used, *self._features) if n not in names and self.table.length]:
@@ -60,6 +62,8 @@ class RowsToPredict:
 
     def _ids(self, start: int, stop: int) -> list[Any]:
         keys = [self.table.column(key, start, stop) for key in self._keys]
+        if self._by_name:
+            return [dict(zip(self._keys, ids, strict=True)) for ids in zip(*keys, strict=True)]
         return keys[0] if len(keys) == 1 else [list(parts) for parts in zip(*keys, strict=True)]
 
     def body(self, start: int, stop: int, options: Mapping[str, Any]) -> bytes:

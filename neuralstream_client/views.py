@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Any, Final, Literal, Self, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from pydantic_core import from_json
 
 from neuralstream_client.answers import ViewAnswer
 from neuralstream_client.errors import DataError
-from neuralstream_client.extras import extra
+from neuralstream_client.files import declared_in
 from neuralstream_client.tables import ABSENT, ColumnTable, Table, TableLike, table_of
 
 __all__ = ["Dtype", "Feature", "FeatureView", "ViewLike", "views_of"]
@@ -190,7 +189,7 @@ def views_of(given: ViewLike | Sequence[ViewLike] | str | Path) -> list[FeatureV
         DataError: a view is wrong, or the file cannot be read.
     """
     if isinstance(given, (str, Path)):
-        return views_of(_file(Path(given)))
+        return views_of(declared_in(Path(given)))
     if isinstance(given, (FeatureView, ViewAnswer)):
         return [FeatureView.of(given)]
     if isinstance(given, Mapping):
@@ -198,23 +197,6 @@ def views_of(given: ViewLike | Sequence[ViewLike] | str | Path) -> list[FeatureV
             return [FeatureView.of(view) for view in listed]
         return [FeatureView.of(given)]
     return [FeatureView.of(view) for view in given]
-
-
-def _file(path: Path) -> Any:
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error}") from error
-    try:
-        if path.suffix == ".json":
-            return from_json(text)
-        yaml = extra("yaml", "yaml")
-        try:
-            return yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            raise DataError(f"{path} is no YAML: {error}") from error
-    except ValueError as error:
-        raise DataError(f"{path} is no JSON: {error}") from error
 
 
 def _feature(table: Table, column: str) -> Feature:

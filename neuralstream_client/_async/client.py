@@ -15,6 +15,7 @@ from neuralstream_client._async.model_logging import AsyncModelLogger
 from neuralstream_client._async.models import AsyncModels
 from neuralstream_client._async.monitoring import AsyncMonitoring
 from neuralstream_client._async.schedules import AsyncSchedules
+from neuralstream_client._async.services import AsyncServices
 from neuralstream_client._async.transport import AsyncTransport
 from neuralstream_client.answers import Health, PredictAnswer
 from neuralstream_client.call import Call, path
@@ -68,6 +69,7 @@ class AsyncNeuralStream:
     def _use(self, transport: AsyncTransport) -> None:
         self._transport = transport
         self.features = AsyncFeatures(transport)
+        self.services = AsyncServices(transport)
         self.models = AsyncModels(transport)
         self.jobs = AsyncJobs(transport)
         self.schedules = AsyncSchedules(transport)
@@ -115,11 +117,12 @@ class AsyncNeuralStream:
 
         Args:
             model: the model.
-            entity_id: text or a whole number; for a composite entity a list, or a dict by key. May be left
-                out if ``features`` has every input.
+            entity_id: text or a whole number; for a composite entity a list, or a dict by key; for a model
+                with roles a dict by role. May be left out if ``features`` has every input, or ``entities``
+                every role.
             features: values of the request, and values that replace the store's.
             feature_view: the view that ``entity_id`` belongs to.
-            entities: further entity keys by name.
+            entities: further ids by entity key or role.
             version: pins a version.
             return_features: also answer what the model saw.
 
@@ -157,7 +160,8 @@ class AsyncNeuralStream:
             model: the model.
             data: a list of entity ids, or a table with a column of them and of values for the request.
             entity_id: that column, or the columns of a composite entity; ``entity_id`` when not given.
-            entities: columns of further entity keys.
+            entities: columns of further ids, each named like its entity key or role. Without a column of
+                entity ids these are the entity, such as ``entities=["origin", "destination"]``.
             features: columns to send; all others when not given.
             feature_view: the view that the entity ids belong to.
             version: pins a version.
@@ -198,7 +202,7 @@ class AsyncNeuralStream:
 
         ::
 
-            await ns.log_model("churn", pipeline, X, y, view="user_features", promote=True)
+            await ns.log_model("churn", pipeline, X, y, features="service:churn@2", promote=True)
 
         Args:
             name: of the model in the registry; created by its first version.
@@ -220,7 +224,7 @@ class AsyncNeuralStream:
             Invalid: the stack refused the version, with its reason.
             Conflict: a gate of the promotion is not met, or nothing is in production to share traffic with.
         """
-        logger = AsyncModelLogger(self.features, self.models)
+        logger = AsyncModelLogger(self.features, self.services, self.models)
         logged: Logged = await logger.log(
             name,
             (model, X, y),

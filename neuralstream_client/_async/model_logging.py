@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from neuralstream_client._async.features import AsyncFeatures
 from neuralstream_client._async.models import AsyncModels
+from neuralstream_client._async.services import AsyncServices
 from neuralstream_client.errors import ConfigurationError
+from neuralstream_client.services import service_named
 
 if TYPE_CHECKING:
-    from neuralstream_client.log_model import Logged
+    from neuralstream_client.log_model import Logged, Options
 
 __all__ = ["AsyncModelLogger"]
 
@@ -18,8 +20,11 @@ __all__ = ["AsyncModelLogger"]
 class AsyncModelLogger:
     """Registers fitted models."""
 
-    def __init__(self, features: AsyncFeatures, models: AsyncModels) -> None:
+    def __init__(
+        self, features: AsyncFeatures, services: AsyncServices, models: AsyncModels
+    ) -> None:
         self._features = features
+        self._services = services
         self._models = models
 
     async def log(
@@ -47,7 +52,7 @@ class AsyncModelLogger:
             raise ConfigurationError("split is a share between 0 and 1")
         shares = None if split is None else await self._shares(name)
         model, rows, labels = trained
-        chosen = Options(**options)
+        chosen = await self._listed(Options(**options))
         if chosen.dtypes is None:
             dtypes: dict[str, str] = {}
             for view in views_of(chosen):
@@ -66,6 +71,18 @@ class AsyncModelLogger:
             weights = {other: share * (1.0 - split) for other, share in shares.items()}
             await self._models.split(name, {**weights, version: split}, reason=reason)
         return Logged(name, version, record, prepared.report)
+
+    async def _listed(self, options: Options) -> Options:
+        """The options with the features of the services that they name, at pinned versions."""
+        from neuralstream_client.log_model import named_by
+
+        services: dict[str, tuple[str, tuple[str, ...]]] = {}
+        for text in named_by(options):
+            if (named := service_named(text)) is not None:
+                found = await self._services.get(*named)
+                pinned = f"service:{found.name}@{found.version}"
+                services[text] = (pinned, tuple(found.features))
+        return options.with_services(services) if services else options
 
     async def _shares(self, name: str) -> dict[str, float]:
         """How the traffic is divided now."""

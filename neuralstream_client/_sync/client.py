@@ -15,6 +15,7 @@ from neuralstream_client._sync.model_logging import ModelLogger
 from neuralstream_client._sync.models import Models
 from neuralstream_client._sync.monitoring import Monitoring
 from neuralstream_client._sync.schedules import Schedules
+from neuralstream_client._sync.services import Services
 from neuralstream_client._sync.transport import Transport
 from neuralstream_client.answers import Health, PredictAnswer
 from neuralstream_client.call import Call, path
@@ -68,6 +69,7 @@ class NeuralStream:
     def _use(self, transport: Transport) -> None:
         self._transport = transport
         self.features = Features(transport)
+        self.services = Services(transport)
         self.models = Models(transport)
         self.jobs = Jobs(transport)
         self.schedules = Schedules(transport)
@@ -115,11 +117,12 @@ class NeuralStream:
 
         Args:
             model: the model.
-            entity_id: text or a whole number; for a composite entity a list, or a dict by key. May be left
-                out if ``features`` has every input.
+            entity_id: text or a whole number; for a composite entity a list, or a dict by key; for a model
+                with roles a dict by role. May be left out if ``features`` has every input, or ``entities``
+                every role.
             features: values of the request, and values that replace the store's.
             feature_view: the view that ``entity_id`` belongs to.
-            entities: further entity keys by name.
+            entities: further ids by entity key or role.
             version: pins a version.
             return_features: also answer what the model saw.
 
@@ -157,7 +160,8 @@ class NeuralStream:
             model: the model.
             data: a list of entity ids, or a table with a column of them and of values for the request.
             entity_id: that column, or the columns of a composite entity; ``entity_id`` when not given.
-            entities: columns of further entity keys.
+            entities: columns of further ids, each named like its entity key or role. Without a column of
+                entity ids these are the entity, such as ``entities=["origin", "destination"]``.
             features: columns to send; all others when not given.
             feature_view: the view that the entity ids belong to.
             version: pins a version.
@@ -198,7 +202,7 @@ class NeuralStream:
 
         ::
 
-            ns.log_model("churn", pipeline, X, y, view="user_features", promote=True)
+            ns.log_model("churn", pipeline, X, y, features="service:churn@2", promote=True)
 
         Args:
             name: of the model in the registry; created by its first version.
@@ -220,7 +224,7 @@ class NeuralStream:
             Invalid: the stack refused the version, with its reason.
             Conflict: a gate of the promotion is not met, or nothing is in production to share traffic with.
         """
-        logger = ModelLogger(self.features, self.models)
+        logger = ModelLogger(self.features, self.services, self.models)
         logged: Logged = logger.log(
             name,
             (model, X, y),

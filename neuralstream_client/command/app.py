@@ -11,6 +11,7 @@ from neuralstream_client.command import (
     predictions,
     reports,
     schedules,
+    services,
     smoke,
     up,
     views,
@@ -32,5 +33,6 @@ predictions.add_to(app)
 reports.add_to(app)
 app.add_typer(jobs.app)
 app.add_typer(schedules.app)
+app.add_typer(services.app)
 app.add_typer(keys.app)
 smoke.add_to(app)

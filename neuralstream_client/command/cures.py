@@ -24,6 +24,7 @@ _WORDS: Final = {
     "ns.jobs.list()": "`neuralstream jobs list`",
     "ns.keys.list()": "`neuralstream keys list`",
     "ns.schedules.list()": "`neuralstream schedules list`",
+    "ns.services.list()": "`neuralstream services list`",
     "give entity_id=…, and entities=… for": "give the entity's id, and --entity KEY=ID for",
     "api_key=…": "--api-key",
     "expected_revision": "--expected-revision",

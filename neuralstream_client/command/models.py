@@ -13,6 +13,7 @@ from neuralstream_client.command.output import moment, table
 from neuralstream_client.command.running import Shown, command
 from neuralstream_client.command.words import named, numbers, rows_of, texts
 from neuralstream_client.errors import DataError
+from neuralstream_client.services import service_named
 
 __all__ = ["app"]
 
@@ -77,7 +78,8 @@ def _log(
     model: Model,
     file: Annotated[Path, typer.Argument(help="An .onnx file, or .npz of a linear model.")],
     features: Annotated[
-        str, typer.Option(help="In the model's order: view:feature,view:feature,…")
+        str,
+        typer.Option(help="In the model's order: view:feature,view@role:feature,service:name@2,…"),
     ],
     check: Annotated[
         Path | None,
@@ -102,7 +104,7 @@ def _log(
     registration |= {"metrics": numbers(metric), "params": named(param), "tags": texts(tag)}
     registration |= {"description": description}
     if check is not None:
-        registration["check"] = _check(check, names)
+        registration["check"] = _check(check, _features(ns, names))
     version = ns.models.register(model, registration, file)
     parts = [f"{model} {version.version} is {version.status}"]
     if promote:
@@ -172,6 +174,7 @@ def _lineage(ns: NeuralStream, model: Model) -> Shown:
         [
             one.version,
             ", ".join(f"{use.view} schema {use.schema_version}" for use in one.feature_views),
+            ", ".join(one.feature_services or ()),
             (one.code or {}).get("commit"),
             ", ".join(str(data.get("name") or data.get("uri")) for data in one.datasets),
             one.created_by,
@@ -184,11 +187,20 @@ def _lineage(ns: NeuralStream, model: Model) -> Shown:
     return Shown(
         found,
         [
-            table(("version", "views", "commit", "data", "by"), made),
+            table(("version", "views", "services", "commit", "data", "by"), made),
             "",
             table(("at", "event", "version", "by", "reason"), happened),
         ],
     )
+
+
+def _features(ns: NeuralStream, names: list[str]) -> list[str]:
+    """The features with those of services in their place."""
+    found: list[str] = []
+    for name in names:
+        service = service_named(name)
+        found += [name] if service is None else ns.services.get(*service).features
+    return found
 
 
 def _check(path: Path, features: list[str]) -> dict[str, Any]:

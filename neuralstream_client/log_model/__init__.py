@@ -9,7 +9,7 @@ from neuralstream_client.log_model.errors import (
     WorstRow,
 )
 from neuralstream_client.log_model.logged import Logged
-from neuralstream_client.log_model.options import Options, views_of
+from neuralstream_client.log_model.options import Options, named_by, views_of
 from neuralstream_client.log_model.prepare import Prepared, Report, prepare
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "Prepared",
     "Report",
     "WorstRow",
+    "named_by",
     "prepare",
     "views_of",
 ]

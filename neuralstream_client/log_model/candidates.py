@@ -11,6 +11,7 @@ from neuralstream_client.log_model.converters import Inputs, Precision, to_graph
 from neuralstream_client.log_model.errors import ConversionError
 from neuralstream_client.log_model.graph import named_inputs, thresholds
 from neuralstream_client.log_model.linear import packed
+from neuralstream_client.log_model.names import input_name
 from neuralstream_client.log_model.preparing import has_columns
 from neuralstream_client.log_model.served import Artifact
 from neuralstream_client.log_model.sources import Source
@@ -103,4 +104,4 @@ def _bare(features: Sequence[str]) -> list[str]:
 
 
 def _full(features: Sequence[str]) -> list[str]:
-    return [feature.replace(":", "__", 1) for feature in features]
+    return [input_name(feature) for feature in features]

@@ -7,13 +7,14 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from neuralstream_client.log_model.errors import LogModelError
-from neuralstream_client.log_model.names import feature_names
+from neuralstream_client.log_model.names import called, feature_names
 from neuralstream_client.log_model.table import Table
+from neuralstream_client.services import without_role
 
 __all__ = ["Features", "Mapped", "aligned", "mapped"]
 
 Features = Sequence[str] | Mapping[str, str]
-"""``view:feature`` for each column in order, or by column."""
+"""``view:feature`` or ``view@role:feature`` for each column in order, or by column."""
 
 _MOST: Final = 500
 
@@ -23,7 +24,7 @@ class Mapped:
     """The rows, and what their columns are called.
 
     Attributes:
-        labels: ``view:feature`` or ``request:name`` for each column.
+        labels: ``view:feature``, ``view@role:feature`` or ``request:name`` for each column.
         renamed: feature → column, of the columns that are called otherwise.
     """
 
@@ -38,6 +39,13 @@ class Mapped:
             {"feature": label, "dtype": column.dtype} if label.startswith("request:") else label
             for label, column in zip(self.labels, self.table.columns, strict=True)
         ]
+
+    def listed_as(self, texts: Sequence[str] | None) -> list[Any]:
+        """The same with ``texts`` in place of the features, if given: the names of services among them."""
+        if texts is None:
+            return self.listed
+        entries = dict(zip(self.labels, self.listed, strict=True))
+        return [entries.get(text, text) for text in texts]
 
 
 def aligned(model: Any, table: Table) -> Table:
@@ -86,14 +94,14 @@ def _unnamed(count: int) -> list[str]:
 
 def mapped(
     table: Table,
-    features: Features | None,
+    features: Features | str | None,
     view: str | None,
     dtypes: Mapping[str, str] | None,
 ) -> Mapped:
     """Which feature each column is.
 
     Args:
-        features: for columns that are named here; a list names all, in order.
+        features: for columns that are named here; a list names all, in order; one text is such a list.
         view: the view of the other columns; without one they are sent with each request.
         dtypes: types of features by ``view:feature``, as their views declare them.
 
@@ -103,6 +111,8 @@ def mapped(
     columns = table.names
     if len(columns) > _MOST:
         raise LogModelError(f"X has {len(columns)} columns; a version has at most {_MOST} features")
+    if isinstance(features, str):
+        features = [features]
     if features is None:
         features = {}
     elif not isinstance(features, Mapping):
@@ -110,6 +120,7 @@ def mapped(
             raise LogModelError(
                 f"features lists {len(features)} features for {len(columns)} columns"
             )
+        _check_order(table, features)
         features = dict(zip(columns, features, strict=True))
     for column in features:
         if column not in columns:
@@ -131,13 +142,35 @@ def mapped(
     if dtypes is not None:
         own = [column.dtype for column in table.columns]
         table = table.typed(
-            [dtypes.get(label, dtype) for label, dtype in zip(labels, own, strict=True)]
+            [
+                dtypes.get(without_role(label), dtype)
+                for label, dtype in zip(labels, own, strict=True)
+            ]
         )
     return Mapped(table, tuple(labels), renamed)
+
+
+def _check_order(table: Table, features: Sequence[str]) -> None:
+    """That no column is called like the feature of another column.
+
+    Raises:
+        LogModelError: one is.
+    """
+    if table.form == "array":
+        return
+    for column, feature in zip(table.names, features, strict=True):
+        named = [other for other in features if column in called(other)]
+        if len(named) == 1 and named[0] != feature:
+            raise LogModelError(
+                f"the column {column!r} is listed as {feature}, but is called like {named[0]}: bring the "
+                "columns of X into the order of the list, or give features={column: feature}"
+            )
 
 
 def _label(feature: str) -> str:
     view, colon, name = feature.partition(":")
     if not (view and colon and name):
-        raise LogModelError(f"the feature {feature!r} is not of the form view:feature")
+        raise LogModelError(
+            f"the feature {feature!r} is not of the form view:feature or view@role:feature"
+        )
     return feature

@@ -14,11 +14,22 @@ from typing import Final
 
 from neuralstream_client.log_model.errors import LogModelError
 
-__all__ = ["MAX_NAME", "feature_name", "feature_names"]
+__all__ = ["MAX_NAME", "called", "feature_name", "feature_names", "input_name"]
 
 MAX_NAME: Final = 128
 _LEGAL: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _OTHER: Final = re.compile(r"[^A-Za-z0-9_.-]+")
+
+
+def input_name(label: str) -> str:
+    """What the input of a graph for one feature is called, with its view: ``view__feature`` or
+    ``view__role__feature``."""
+    return label.replace("@", "__", 1).replace(":", "__", 1)
+
+
+def called(label: str) -> tuple[str, str, str]:
+    """What a column or an input for one feature may be called: by its name, its label or its input."""
+    return label.partition(":")[2], label, input_name(label)
 
 
 def feature_name(column: str) -> str:

@@ -183,7 +183,7 @@ def _body(
     if columns.renamed:
         params["columns"] = columns.renamed
     body: dict[str, Any] = {
-        "features": columns.listed,
+        "features": columns.listed_as(options.listed),
         "missing": proof.missing,
         "metrics": dict(
             _metrics(source, columns, y) if options.metrics is None else options.metrics

@@ -14,6 +14,7 @@ import numpy as np
 from neuralstream_client.log_model.answers import Answers, labels_of
 from neuralstream_client.log_model.errors import ConversionError
 from neuralstream_client.log_model.linear import linear_run
+from neuralstream_client.log_model.names import called
 from neuralstream_client.log_model.sources import Source, read_numbers
 from neuralstream_client.log_model.table import Column, Table
 
@@ -61,7 +62,8 @@ class Served:
     """A loaded artifact and the columns that fill its inputs.
 
     Args:
-        features: names of the features, in the columns' order, each as ``view:feature``.
+        features: names of the features, in the columns' order, each as ``view:feature`` or
+            ``view@role:feature``.
 
     Raises:
         ConversionError: the runtime does not load it, or the columns do not fit its inputs.
@@ -151,10 +153,9 @@ def _bound(nodes: Sequence[Any], features: Sequence[str], table: Table) -> tuple
         raise ConversionError(
             f"the model has an input of the type {unknown[0]}, which is not served"
         )
-    bare = [feature.partition(":")[2] for feature in features]
     places: dict[str, set[int]] = {}
     for at, feature in enumerate(features):
-        for name in (bare[at], feature, feature.replace(":", "__", 1)):
+        for name in called(feature):
             places.setdefault(name, set()).add(at)
     named = [places.get(node.name, set()) for node in nodes]
     if len(nodes) == len(features) and all(len(found) == 1 for found in named):

@@ -107,6 +107,13 @@ def test_features_are_declared_written_and_read(bundle):
     assert bundle.http("FeatureRead", "GET /features/views")[1]
     status, _ = bundle.http("FeatureRead", "GET /features/views/{name}", name="users")
     assert status == 200
+    listed = {"features": ["users@buyer:age", "users@seller:age"]}
+    put = "PUT /feature-services/{name}"
+    assert bundle.http("FeatureWrite", put, listed, name="trade")[0] == 201
+    status, found = bundle.http("FeatureRead", "GET /feature-services/{name}", name="trade")
+    assert (status, found["features"]) == (200, listed["features"])
+    assert bundle.http("FeatureRead", "GET /feature-services")[1]["services"] == [found]
+    assert bundle.http("FeatureWrite", "DELETE /feature-services/{name}", name="trade")[0] == 200
     bundle.http("FeatureWrite", "PUT /features/views/{name}", view, name="passing")
     assert bundle.http("FeatureWrite", "DELETE /features/views/{name}", name="passing")[0] < 300
 

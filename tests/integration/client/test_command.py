@@ -88,6 +88,7 @@ def test_the_page_is_run_as_it_is_written(stack, environ, tmp_path):
         "there is a difference",
         "1 of 1 views applied",
         "nothing is to be done",
+        "service:command_inputs@1: 3 features",
         "v1 is in production",
         "auc 0.87",
         "0.870",

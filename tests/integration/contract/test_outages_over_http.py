@@ -37,6 +37,7 @@ VIEW: Final = {
         {"name": "support_tickets", "dtype": "int64"},
     ],
 }
+SERVICE: Final = {"features": ["user_features:tenure_months", "user_features@friend:tenure_months"]}
 ROW: Final = {
     "feature_view": "user_features",
     "entity_id": "user_123",
@@ -79,6 +80,9 @@ MIX: Final = [
     Call("GET /features/views", "/features/views"),
     Call("GET /features/views/{name}", "/features/views/user_features"),
     Call("PUT /features/views/{name}", "/features/views/user_features", VIEW),
+    Call("PUT /feature-services/{name}", "/feature-services/churn", SERVICE),
+    Call("GET /feature-services/{name}", "/feature-services/churn"),
+    Call("GET /feature-services", "/feature-services"),
     Call("POST /predict/{model_name}", "/predict/churn", ENTITY),
     Call(
         "POST /predict/{model_name}/batch",

@@ -31,6 +31,38 @@ def labelled(series):
     return {label: k for label, k in zip(series.labels(), series.reference, strict=True) if k}
 
 
+# -- whose column it is --------------------------------------------------------------------------
+
+
+def test_a_name_that_several_roles_share_is_refused_with_all_that_have_it():
+    roles = [
+        FeatureRef(view="weather", feature="temp", role=role) for role in ("origin", "destination")
+    ]
+    with pytest.raises(Invalid) as raised:
+        build_profile(roles, {"temp": [1.0]})
+    (place,) = raised.value.errors
+    assert place.loc == "baseline.columns.temp"
+    assert place.msg == "ambiguous: weather@origin:temp, weather@destination:temp"
+
+
+def test_each_role_has_its_own_series():
+    roles = [
+        FeatureRef(view="weather", feature="temp", role=role)
+        for role in ("origin", "destination", None)
+    ]
+    columns = {
+        "weather@origin:temp": [1.0] * 5,
+        "weather@destination:temp": [2.0] * 6,
+        "weather:temp": [3.0] * 7,
+    }
+    profile = build_profile(roles, columns)
+    assert [(one.name, sum(one.reference)) for one in profile.series[:3]] == [
+        ("weather@origin:temp", 5),
+        ("weather@destination:temp", 6),
+        ("weather:temp", 7),
+    ]
+
+
 # -- where bins lie ------------------------------------------------------------------------------
 
 
