@@ -1078,7 +1078,7 @@ class VersionAnswer(Answer):
     features: list[str]
     inputs: list[FeatureRef]
     feature_views: dict[str, Any]
-    feature_services: list[str]
+    feature_services: list[str] = Field(default_factory=list)
     missing: MissingPolicy
     signature: Signature | None
     check: Checked | None

@@ -119,7 +119,8 @@ class VersionAnswer(Record):
         description="schema version of each view when the version was registered"
     )
     feature_services: tuple[str, ...] = Field(
-        description="the feature services that its features were named by, each as `name@2`"
+        default=(),
+        description="the feature services that its features were named by, each as `name@2`",
     )
     missing: MissingPolicy = Field(description="what happens to a row with a missing cell")
     signature: Signature | None = Field(
