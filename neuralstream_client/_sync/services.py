@@ -56,7 +56,9 @@ class Services:
     def list(self, *, page_size: int = 100) -> Iterator[ServiceAnswer]:
         """All feature services by name, each at its newest version."""
         query = {"limit": page_size}
-        return self._transport.pages("/feature-services", "services", ServiceAnswer, query)
+        return self._transport.pages(
+            "/feature-services", "services", ServiceAnswer.model_validate, query
+        )
 
     def delete(self, name: str) -> ServiceDeletion:
         """Delete a feature service; models that were registered with it keep their features.
