@@ -5,8 +5,9 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -60,6 +61,7 @@ class Location:
 
 _BLOCK: Final = 1 << 20
 """Bytes of one step of a streamed read."""
+_DELETED_AT_ONCE: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +110,7 @@ class Objects:
         """
         if end <= start:
             return
-        pinned = {"IfMatch": etag} if etag else {}
+        pinned: dict[str, Any] = {"IfMatch": etag} if etag else {}
         answer = self._call("get_object", at, Range=f"bytes={start}-{end - 1}", **pinned)
         body = answer["Body"]
         left = end - start
@@ -144,21 +146,34 @@ class Objects:
                 ChecksumSHA256=base64.b64encode(digest).decode(),
             )
 
-    def delete(self, at: Location) -> None:
-        """Delete the object; one that is not there is fine."""
-        self._call("delete_object", at)
+    def delete(self, objects: Iterable[Location]) -> int:
+        """Delete objects of one bucket, and count them; one that is not there is fine."""
+        count = 0
+        left = iter(objects)
+        while some := list(islice(left, _DELETED_AT_ONCE)):
+            keys = [{"Key": at.key} for at in some]
+            answer = self._call(
+                "delete_objects", some[0], Delete={"Objects": keys, "Quiet": True}, keyed=False
+            )
+            if errors := answer.get("Errors"):
+                raise Unavailable(
+                    f"S3 did not delete {errors[0].get('Key')}: {errors[0].get('Code')}",
+                    dependency="storage",
+                )
+            count += len(some)
+        return count
 
-    def list(self, folder: Location) -> Iterator[ListedObject]:
+    def listed(self, folder: Location) -> Iterator[ListedObject]:
         """Every object below ``folder``, whose key ends in ``/``, in the order of the keys."""
-        token: dict[str, str] = {}
+        token: dict[str, Any] = {}
         while True:
-            answer = self._call("list_objects_v2", folder, Prefix=folder.key, **token)
+            answer = self._call("list_objects_v2", folder, keyed=False, Prefix=folder.key, **token)
             for entry in answer.get("Contents", ()):
                 changed = to_micros(entry["LastModified"])
                 yield ListedObject(Location(folder.bucket, entry["Key"]), entry["Size"], changed)
             if not answer.get("IsTruncated"):
                 return
-            token = {"ContinuationToken": answer["NextContinuationToken"]}
+            token["ContinuationToken"] = answer["NextContinuationToken"]
 
     def _body(self, body: Any, at: Location, size: int | None = None) -> bytes:
         from botocore.exceptions import BotoCoreError, HTTPClientError
@@ -169,11 +184,11 @@ class Objects:
             raise Unavailable(f"reading {at} broke off", dependency="storage") from error
         return data
 
-    def _call(self, operation: str, at: Location, **request: Any) -> Any:
+    def _call(self, operation: str, at: Location, *, keyed: bool = True, **request: Any) -> Any:
         from botocore.exceptions import BotoCoreError, ClientError
 
         try:
-            if "Prefix" not in request:
+            if keyed:
                 request["Key"] = at.key
             return getattr(self._client, operation)(Bucket=at.bucket, **request)
         except ClientError as error:

@@ -8,13 +8,22 @@ from neuralstream_local.aws_server import ACCOUNT, REGION
 from neuralstream_local.children import ROOT
 from neuralstream_local.template import Template
 
-__all__ = ["BUCKET", "HISTORY_TABLE", "KEYS_TABLE", "STACK", "TABLE", "laptop_template"]
+__all__ = [
+    "BUCKET",
+    "HISTORY_DATABASE",
+    "HISTORY_TABLE",
+    "KEYS_TABLE",
+    "STACK",
+    "TABLE",
+    "laptop_template",
+]
 
 STACK: Final = "neuralstream-local"
 TABLE: Final = "neuralstream-local"
 KEYS_TABLE: Final = "neuralstream-local-keys"
 HISTORY_TABLE: Final = "neuralstream-local-history"
 BUCKET: Final = "neuralstream-local-data"
+HISTORY_DATABASE: Final = "neuralstream_local_history"
 
 _PLAIN_REDIS: Final = {
     "NEURALSTREAM_REDIS_TLS": "false",
@@ -37,6 +46,7 @@ def laptop_template(redis_port: int) -> Template:
         "KeysTable": KEYS_TABLE,
         "HistoryLogTable": HISTORY_TABLE,
         "DataBucket": BUCKET,
+        "HistoryDatabase": HISTORY_DATABASE,
         "Cache.Endpoint.Address": "127.0.0.1",
         "Cache.Endpoint.Port": str(redis_port),
     }

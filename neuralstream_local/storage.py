@@ -1,4 +1,4 @@
-"""The template's tables, bucket, queues, topic, state machine and schedules, created in the AWS emulation."""
+"""What the template stores in, sends to and is started by, created in the AWS emulation."""
 
 from __future__ import annotations
 
@@ -22,6 +22,9 @@ def create_storage(template: Template) -> None:
     """Create everything, in the region and at the endpoint of this process's environment."""
     _tables(template)
     _buckets(template)
+    for logical_id in template.of_type("AWS::Glue::Database"):
+        name = template.reference(logical_id)
+        boto3.client("glue").create_database(DatabaseInput={"Name": name})
     _queues(template)
     for arn in map(template.reference, template.of_type("AWS::SNS::Topic")):
         boto3.client("sns").create_topic(Name=arn.rsplit(":", 1)[1])

@@ -36,6 +36,8 @@ _BATCH_BYTES: Final = 256 << 20
 """Packed bytes after which no further slot is added to what is committed together."""
 _UNWRITTEN_BYTES: Final = 64 << 20
 """Packed bytes that wait in memory at most, over all views."""
+_MANY_SLOTS: Final = 1440
+"""A day; each slot takes 16 queries to find it empty."""
 _PARQUET: Final = "application/vnd.apache.parquet"
 
 Views = Callable[[str], FeatureView | None]
@@ -182,12 +184,8 @@ class Compactor:
         """Consume what is sealed; after about ``seconds`` no further batch is begun."""
         until = monotonic() + seconds
         done = Compacted()
-        cursor = self._heads.cursor()
         sealed = self._log.sealed()
-        if cursor is None:
-            first = self._log.oldest()
-            self._heads.advance(None, sealed if first is None else min(first - 1, sealed))
-            cursor = self._heads.cursor() or 0
+        cursor = self._start(sealed)
         while cursor < sealed:
             if monotonic() >= until:
                 return done._replace(behind=sealed - cursor)
@@ -199,6 +197,16 @@ class Compactor:
             self._heads.advance(cursor, last)
             cursor = last
         return done
+
+    def _start(self, sealed: int) -> int:
+        """The cursor, moved over slots that have no entries if there are many."""
+        cursor = self._heads.cursor()
+        if cursor is not None and sealed - cursor <= _MANY_SLOTS:
+            return cursor
+        first = self._log.oldest(-1 if cursor is None else cursor)
+        start = sealed if first is None else min(first - 1, sealed)
+        self._heads.advance(cursor, start)
+        return start
 
     @contextmanager
     def _workbench(self) -> Iterator[Workbench]:

@@ -200,11 +200,15 @@ class HistoryLog:
                             break
                         page = self._table.query(partition, token=page.next_token)
 
-    def oldest(self) -> int | None:
-        """The first slot that has an entry. Reads the whole table: for who does not know where to begin."""
+    def oldest(self, after: int = -1) -> int | None:
+        """The first slot behind ``after`` that has an entry. Reads the whole table: for who does not know
+        where to begin, or would ask for very many slots.
+        """
         prefix = f"LOG#{self._namespace}#"
-        slots = (key.removeprefix(prefix).split("#")[0] for key in self._table.scan_keys(prefix))
-        return min(map(int, slots), default=None)
+        slots = (
+            int(key.removeprefix(prefix).split("#")[0]) for key in self._table.scan_keys(prefix)
+        )
+        return min((slot for slot in slots if slot > after), default=None)
 
     def sealed(self, now: Micros | None = None) -> int:
         """The newest slot that no acknowledged entry will be added to, as of ``now`` or the clock."""

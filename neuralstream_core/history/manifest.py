@@ -1,7 +1,7 @@
 """Which files are the history of a view generation: immutable manifests in S3, and an item for the newest.
 
 Below ``history/{view}/{generation}/`` in the data bucket: ``date=YYYY-MM-DD/{id}.parquet`` and
-``manifest/{version}-{id}.json`` (`Manifest`). Nothing there is ever replaced. Items of the history table of
+``manifest/{version}-{id}.json`` (`Manifest`), none of which is ever replaced. Items of the history table of
 namespace ``ns``:
 
 ==================================  ==================================================================
@@ -85,8 +85,8 @@ class Head(Record):
     rows: int = 0
     deleted: bool = False
     """The view is gone, and the files are being removed."""
-    linked: int = 0
-    """The version that the generation's table in the Glue catalog shows."""
+    published: str = ""
+    """Key of the manifest that the generation's table in the Glue catalog shows."""
 
 
 class Manifests:
@@ -107,12 +107,13 @@ class Manifests:
 
     def read(self, head: Head) -> Manifest:
         """The manifest that ``head`` names; an empty one for version 0."""
-        if not head.version:
-            return Manifest(
-                view=head.view, generation=head.generation, version=0, created_at=0, files=()
-            )
-        data = self._objects.read(Location(self._bucket, head.manifest))
-        return Manifest.model_validate_json(data)
+        if not head.manifest:
+            return Manifest(view=head.view, generation=head.generation, version=0, created_at=0)
+        return self.at(head.manifest)
+
+    def at(self, key: str) -> Manifest:
+        """The manifest under a key of the data bucket."""
+        return Manifest.model_validate_json(self._objects.read(Location(self._bucket, key)))
 
     def write(self, manifest: Manifest) -> str:
         """Store a manifest under a key of its own, which is returned."""
@@ -180,8 +181,8 @@ class Heads:
             if before.version:
                 self._table.put(
                     item,
-                    condition="version = :version AND linked = :linked",
-                    values={":version": before.version, ":linked": before.linked},
+                    condition="version = :version AND published = :published",
+                    values={":version": before.version, ":published": before.published},
                 )
             else:
                 self._table.put(item, condition="attribute_not_exists(PK)")

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from neuralstream_core.errors import NotFound
 from neuralstream_core.features.schema import FeatureView
@@ -21,8 +21,10 @@ from neuralstream_core.history.entries import Part
 from neuralstream_core.history.log import SLOT, HistoryLog, slot_of
 from neuralstream_core.history.manifest import DataFile, Heads, Manifests
 from neuralstream_core.objects import Location, Objects
-from neuralstream_core.parquet import ObjectFiles
 from neuralstream_core.time import Clock, Micros
+
+if TYPE_CHECKING:
+    from neuralstream_core.parquet import ObjectFiles
 
 __all__ = ["History", "Snapshot"]
 
@@ -94,6 +96,8 @@ class History:
         A query fetches only what it needs; `neuralstream_core.history.files.select_rows` is the query for
         all of it.
         """
+        from neuralstream_core.parquet import ObjectFiles
+
         system = ObjectFiles(self._objects)
         return system, [system.add(self.location(file), file.bytes, "") for file in files]
 

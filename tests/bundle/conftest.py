@@ -81,6 +81,7 @@ class Bundle:
             "KeysTable.Arn": f"arn:aws:dynamodb:us-east-1:123456789012:table/{self.names['keys']}",
             "HistoryLogTable.Arn": f"arn:aws:dynamodb:us-east-1:123456789012:table/{self.names['history']}",
             "DataBucket.Arn": f"arn:aws:s3:::{self.names['bucket']}",
+            "HistoryDatabase": self.names["database"],
             "BatchStateMachine": self.variables["NEURALSTREAM_STATE_MACHINE_ARN"],
             "ScheduleGroup": self.names["stack"],
             "AlertsTopic": self.variables["NEURALSTREAM_ALERTS_TOPIC_ARN"],
@@ -103,11 +104,13 @@ def bundle(aws: Aws, redis_server: Any) -> Iterator[Bundle]:
         "keys": f"{stack}-keys",
         "history": f"{stack}-history",
         "bucket": stack,
+        "database": f"{stack}-catalog",
     }
     for table in (names["table"], names["keys"]):
         create_registry_table(aws.client("dynamodb"), table)
     create_history_table(aws.client("dynamodb"), names["history"])
     aws.client("s3").create_bucket(Bucket=names["bucket"])
+    aws.client("glue").create_database(DatabaseInput={"Name": names["database"]})
     topic = aws.client("sns").create_topic(Name=f"{stack}-alerts")["TopicArn"]
     queue = aws.client("sqs").create_queue(QueueName=f"{stack}-alert-retries")["QueueUrl"]
     machine = aws.client("stepfunctions").create_state_machine(
@@ -134,6 +137,7 @@ def bundle(aws: Aws, redis_server: Any) -> Iterator[Bundle]:
             "NEURALSTREAM_KEYS_TABLE": names["keys"],
             "NEURALSTREAM_HISTORY_TABLE": names["history"],
             "NEURALSTREAM_DATA_BUCKET": names["bucket"],
+            "NEURALSTREAM_CATALOG_DATABASE": names["database"],
             "NEURALSTREAM_JOB_BUCKETS": "",
             "NEURALSTREAM_BATCH_CONCURRENCY": "4",
             "NEURALSTREAM_STATE_MACHINE_ARN": machine,

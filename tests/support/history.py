@@ -12,6 +12,7 @@ from neuralstream_core.features import Catalog, Feature, FeatureView, GivenRows,
 from neuralstream_core.features._codec import Codec
 from neuralstream_core.history.compaction import Compacted, Compactor, view_lookup
 from neuralstream_core.history.entries import FORGOTTEN, Part
+from neuralstream_core.history.janitor import Janitor
 from neuralstream_core.history.log import SEAL, SLOT, HistoryLog
 from neuralstream_core.history.manifest import Heads
 from neuralstream_core.history.reader import History
@@ -96,6 +97,11 @@ class HistoryHouse:
         return Compactor(
             self.log, self.heads, views, self.objects, self.bucket, self.clock, **options
         )
+
+    def janitor(self, **options: Any) -> Janitor:
+        """A janitor on these parts."""
+        views = view_lookup(self.registry, "test", self.clock)
+        return Janitor(self.heads, views, self.objects, self.bucket, self.clock, **options)
 
     def compact(self, **options: Any) -> Compacted:
         """Seal, and run once."""

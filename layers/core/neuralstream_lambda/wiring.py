@@ -41,6 +41,7 @@ __all__ = [
     "feature_store",
     "feature_upkeep",
     "feature_writer",
+    "glue_client",
     "history_log",
     "keys_table",
     "queue_client",
@@ -236,6 +237,11 @@ def queue_client() -> SQSClient:
     """SQS, to keep what could not be sent."""
     client: SQSClient = _boto("sqs", 1.0, 2.0, 2)
     return client
+
+
+def glue_client() -> Any:
+    """The Glue catalog, to keep the history's tables."""
+    return _boto("glue", 1.0, 5.0, 3)
 
 
 def scheduler_client() -> Any:

@@ -28,9 +28,16 @@ def source(name):
     return found
 
 
-def test_each_of_the_four_routes_is_drawn():
+def test_each_way_through_the_code_is_drawn():
     functions = {file.split("/")[1] for file, _ in HOPS if file.startswith("functions/")}
-    assert functions == {"predict", "feature_write", "batch_predict", "dispatch", "monitoring"}
+    assert functions == {
+        "predict",
+        "feature_write",
+        "batch_predict",
+        "dispatch",
+        "history",
+        "monitoring",
+    }
 
 
 @pytest.mark.parametrize(("file", "name"), HOPS, ids=[f"{file}: {name}" for file, name in HOPS])

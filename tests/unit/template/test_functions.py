@@ -48,6 +48,7 @@ MAY_IMPORT = {
     "FeatureIngest": LIGHT | {"hiredis", "numpy", "redis"},
     "FeatureRead": LIGHT | {"hiredis", "numpy", "redis"},
     "FeatureWrite": LIGHT | {"hiredis", "numpy", "redis"},
+    "History": LIGHT | {"hiredis", "numpy"},
     "Keys": LIGHT,
     "Monitoring": LIGHT | {"hiredis", "numpy", "redis"},
     "MonitoringScheduled": LIGHT | {"hiredis", "numpy", "redis"},
