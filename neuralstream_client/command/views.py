@@ -72,6 +72,7 @@ def _describe(ns: NeuralStream, view: Annotated[str, typer.Argument()]) -> Shown
     """One feature view and its features."""
     found = ns.features.get(view)
     facts = [f"{found.name}: entity {_keys(found.entity)}, schema version {found.schema_version}"]
+    facts += [] if found.history else ["writes are not kept in the history"]
     facts += [found.description] if found.description else []
     rows = (
         [one.name, f"{one.dtype}{one.shape or ''}", one.default, one.description]

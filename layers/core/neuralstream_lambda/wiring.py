@@ -104,7 +104,14 @@ def dynamodb_client() -> DynamoDBClient:
 @cache
 def serving_table(name: str) -> Table:
     """The registry table for who has a last known answer to fall back on: it gives up early."""
-    return Table(_boto("dynamodb", 0.5, 0.8, 2), name)
+    return Table(_prompt_dynamodb(), name)
+
+
+def _prompt_dynamodb() -> DynamoDBClient:
+    """DynamoDB for what is awaited within a prediction or a write; the same client for all of it, as building
+    a second one costs a cold start some 50 ms."""
+    client: DynamoDBClient = _boto("dynamodb", 0.5, 0.8, 2)
+    return client
 
 
 @cache
@@ -163,10 +170,9 @@ def history_log(settings: HistorySettings) -> HistoryLog:
     from neuralstream_core.objects import Objects
     from neuralstream_core.time import system_clock
 
-    client = _boto("dynamodb", 0.5, 1.0, 3)
     return HistoryLog(
-        Table(client, settings.history_table, dependency="history"),
-        lambda: Objects(_boto("s3", 0.5, 3.0, 3)),
+        Table(_prompt_dynamodb(), settings.history_table, dependency="history"),
+        lambda: Objects(_boto("s3", 0.5, 2.0, 2)),
         settings.data_bucket,
         settings.namespace,
         system_clock,

@@ -34,6 +34,7 @@ from neuralstream_local.embedded_redis import EmbeddedRedis
 from neuralstream_local.storage import create_history_table
 from tests.support.aws import Aws
 from tests.support.features import Clock, Context, Functions
+from tests.support.history import HistoryHouse
 from tests.support.interposed import FailsOnce, Interposed
 from tests.support.redis import settings_for
 from tests.support.strategies import any_schema, features, rows_of
@@ -189,10 +190,10 @@ def test_a_view_that_was_created_anew_meanwhile_has_its_rows_under_its_own_gener
 
 
 def test_a_row_that_redis_refuses_as_too_large_has_no_cells_in_the_history(
-    writer: OnlineStore, log: HistoryLog, clock: Clock
+    writer: OnlineStore, log: HistoryLog, clock: Clock, house: HistoryHouse
 ) -> None:
     spec = ViewSpec(entity="id", features=[Feature(name=f"s{i}", dtype="string") for i in range(6)])
-    writer.catalog.put("text", spec)
+    view, _ = writer.catalog.put("text", spec)
     long = "x" * 60_000
     writer.write("text", [{"entity_id": "v", "features": {f"s{i}": long for i in range(3)}}])
     clock.now += 1
@@ -210,6 +211,9 @@ def test_a_row_that_redis_refuses_as_too_large_has_no_cells_in_the_history(
         ("w", {"s3": "z", "s4": "z"}),
     ]
     assert writer.read_one("text", "v", ["s3"]).status == (CellStatus.NOT_FOUND,)
+    house.compact()
+    in_files = [record["features"] for record in house.records(view) if record["entity"] == "v"]
+    assert sorted(in_files, key=len) == [{}, {f"s{i}": long for i in range(3)}]
 
 
 def test_messages_are_one_entry_and_each_keeps_its_own_id(
