@@ -17,6 +17,7 @@ from neuralstream_core.features.requests import WriteRequest
 from neuralstream_core.features.rows import WriteResult
 from neuralstream_core.features.store import OnlineStore
 from neuralstream_core.features.writes import Batch
+from neuralstream_core.time import Micros
 from neuralstream_core.validation import from_validation
 
 __all__ = ["Failure", "Ingested", "Message", "ingest"]
@@ -30,11 +31,13 @@ class Message(NamedTuple):
         body: its text.
         request_id: the same whenever it is delivered, and of no other message of any source; ``None``: ``id``
             is such a one.
+        sent: event time of rows that have none, the same whenever it is delivered; ``None``: now.
     """
 
     id: str
     body: str | bytes
     request_id: str | None = None
+    sent: Micros | None = None
 
 
 class Failure(NamedTuple):
@@ -59,7 +62,10 @@ def ingest(store: OnlineStore, messages: Sequence[Message]) -> Ingested:
         try:
             request = _parse(message.body)
             batch = store.prepare(
-                request.feature_view, request.given(), message.request_id or message.id
+                request.feature_view,
+                request.given(),
+                message.request_id or message.id,
+                message.sent,
             )
             ready.append((message, batch))
         except NeuralStreamError as error:

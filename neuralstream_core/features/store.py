@@ -146,26 +146,30 @@ class OnlineStore:
             [self.prepare(view, GivenColumns(entity_ids, columns, event_timestamp))]
         )[0]
 
-    def prepare(self, view: str, given: Given, request_id: str | None = None) -> Batch:
+    def prepare(
+        self, view: str, given: Given, request_id: str | None = None, now: Micros | None = None
+    ) -> Batch:
         """Check and pack rows; `commit` sends them.
 
         Args:
             request_id: of the request or message that brings them, the same when it is delivered again;
                 ``None``: a random one.
+            now: event time of rows that have none; ``None``: by the clock.
 
         Raises:
             Invalid: names every wrong place.
         """
         codec = self._codec(view)
+        at = self._clock() if now is None else now
         try:
-            packed = given.pack(codec, self._clock())
+            packed = given.pack(codec, at)
         except Invalid:
             newer = self._latest(view)
             if newer is codec:
                 raise
             codec = newer  # another process has added a feature since this one looked
-            packed = given.pack(codec, self._clock())
-        return Batch(codec, packed, given, request_id or uuid4().hex)
+            packed = given.pack(codec, at)
+        return Batch(codec, packed, given, request_id or uuid4().hex, at)
 
     def commit(self, batches: Sequence[Batch]) -> list[WriteResult]:
         """Send prepared rows, all in one flight; one result a batch. When this returns, they are in the log
@@ -216,7 +220,8 @@ class OnlineStore:
             raise Unavailable(
                 f"view {batch.codec.view.name} is being deleted", dependency="registry"
             )
-        return self.commit([self.prepare(batch.codec.view.name, batch.given, batch.request_id)])[0]
+        name = batch.codec.view.name
+        return self.commit([self.prepare(name, batch.given, batch.request_id, batch.now)])[0]
 
     # --- reading -------------------------------------------------------------------------------
 

@@ -145,12 +145,14 @@ class Batch(NamedTuple):
 
     Attributes:
         request_id: of the request or message that brought them; with a row's position it identifies the row.
+        now: event time of rows that were given none.
     """
 
     codec: Codec
     packed: PackedRows
     given: Given
     request_id: str
+    now: Micros
 
     @property
     def entities(self) -> list[bytes]:

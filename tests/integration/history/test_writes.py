@@ -252,6 +252,37 @@ def test_a_message_is_delivered_again_with_the_same_identity(
     }
 
 
+def test_a_message_without_event_times_is_of_the_time_at_which_it_was_sent(
+    functions: Functions, aws: Aws, history_table: str
+) -> None:
+    """So it changes nothing when it is delivered again after a newer one, and is the same in the history."""
+    spec = {"entity": "id", "features": [{"name": "a", "dtype": "int64"}]}
+    functions.call("PUT /features/views/{name}", path={"name": "user"}, body=spec)
+    now = system_clock() // 1000
+
+    def deliver(message_id: str, sent: int, value: int) -> None:
+        body = {"feature_view": "user", "entity_id": "u", "features": {"a": value}}
+        record = {
+            "messageId": message_id,
+            "body": json.dumps(body),
+            "attributes": {"SentTimestamp": str(sent)},
+        }
+        assert functions.ingest.lambda_handler({"Records": [record]}, Context()) == {
+            "batchItemFailures": []
+        }
+
+    deliver("older", now - 2000, 1)
+    deliver("newer", now - 1000, 2)
+    deliver("older", now - 2000, 1)
+    route = "GET /features/{feature_view}/{entity_id+}"
+    read = functions.call(route, path={"feature_view": "user", "entity_id": "u"}).body
+    assert (read["features"], read["event_timestamp"]) == ({"a": 2}, iso((now - 1000) * 1000))
+    items = aws.client("dynamodb").scan(TableName=history_table)["Items"]
+    parts = [part for item in items for part in Entry.unpack(item["data"]["B"]).parts]
+    assert len([part for part in parts if part.request_id == "older"]) == 2
+    assert len({(part.request_id, *part.rows) for part in parts}) == 2
+
+
 def test_a_throttled_log_is_a_503_that_says_that_a_retry_is_safe(
     table: Table, redis_port: RedisPort, clock: Clock, aws: Aws, log_on: Callable[..., HistoryLog]
 ) -> None:
