@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from neuralstream_client.log_model.members import of_lightgbm, parts_of
 from neuralstream_client.log_model.sources import Source
 
 __all__ = ["cure_of", "known_cure"]
@@ -34,6 +35,10 @@ _BY_FAMILY: Final = {
         "and impute missing ones before"
     ),
 }
+_LIGHTGBM_WITHIN: Final = (
+    "LightGBM compares in float64, its converter within a vote or stack in float32: use XGBoost or "
+    "scikit-learn's GradientBoosting there"
+)
 _OTHER: Final = (
     "give tolerance= if these differences do not matter for this model, or export it to ONNX yourself and "
     "give the file with reference="
@@ -43,7 +48,11 @@ _OTHER: Final = (
 def known_cure(source: Source) -> str | None:
     """What is known to help models of this family."""
     family = source.family.removeprefix("Pipeline of ")
-    return next((cure for name, cure in _BY_FAMILY.items() if family.startswith(name)), None)
+    for name, cure in _BY_FAMILY.items():
+        if family.startswith(name):
+            return cure
+    within = any(of_lightgbm(part) for part in parts_of(source.model))
+    return _LIGHTGBM_WITHIN if within else None
 
 
 def cure_of(source: Source) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from neuralstream_client.log_model.errors import LogModelError
+from neuralstream_client.log_model.members import of_lightgbm, parts_of
 from neuralstream_client.log_model.names import called, feature_names
 from neuralstream_client.log_model.table import Table
 from neuralstream_client.services import without_role
@@ -75,7 +76,7 @@ def aligned(model: Any, table: Table) -> Table:
         pairs = zip(names, table.columns, strict=True)
         return Table(tuple(replace(column, name=name) for name, column in pairs), "pandas")
     by_name = {column.name: column for column in table.columns}
-    if type(model).__name__.startswith("LGBM"):
+    if any(map(of_lightgbm, parts_of(model))):  # of which a vote or stack takes the names
         by_name = {name.replace(" ", "_"): column for name, column in by_name.items()}
     missing = [name for name in names if name not in by_name]
     further = [name for name in by_name if name not in names]

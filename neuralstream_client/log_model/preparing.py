@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
 from functools import cache
 from typing import Any, Final
 
 import numpy as np
 
 from neuralstream_client.log_model.errors import ConversionError
+from neuralstream_client.log_model.members import (
+    is_booster,
+    known_to_the_converter,
+    parts_of,
+    without_column_names,
+)
 
 __all__ = ["has_columns", "imputed_values", "plain_attributes", "ready_for_export"]
 
@@ -22,14 +27,17 @@ def ready_for_export(model: Any) -> Any:
     * A missing text is served as an empty one: where an encoder has learned a missing category, or an
       imputer fills in missing text, the copy has the empty text there.
     * A soft vote answers its transform unflattened, which the converter asks for.
+    * A booster of XGBoost within a model has no names of columns.
 
     Raises:
         ConversionError: an encoder has learned both a missing and an empty category.
     """
-    if not any(_changes(part) for part in _parts(model)):
+    within = [part for part in parts_of(model) if part is not model]
+    known_to_the_converter(within)
+    if not any(map(_changes, parts_of(model))) and not any(map(is_booster, within)):
         return model
     made = copy.deepcopy(model)
-    for part in _parts(made):
+    for part in parts_of(made):
         name = type(part).__name__
         if name in _ENCODERS and hasattr(part, "categories_"):
             part.categories_ = [_with_empty(given) for given in part.categories_]
@@ -37,18 +45,20 @@ def ready_for_export(model: Any) -> Any:
             part.missing_values = ""
         elif name == "VotingClassifier":
             part.flatten_transform = False
+        elif part is not made:
+            without_column_names(part)
     return made
 
 
 def has_columns(model: Any) -> bool:
     """Whether a part of the model picks columns, by name or by place."""
-    return any(type(part).__name__ == "ColumnTransformer" for part in _parts(model))
+    return any(type(part).__name__ == "ColumnTransformer" for part in parts_of(model))
 
 
 def imputed_values(model: Any) -> list[float]:
     """The numbers that the imputers of a model fill in."""
     found: list[float] = []
-    for part in _parts(model):
+    for part in parts_of(model):
         for value in getattr(part, "statistics_", ()) if "Imputer" in type(part).__name__ else ():
             found += [float(value)] if isinstance(value, float | np.floating) else []
     return found
@@ -84,19 +94,6 @@ def _with_empty(categories: Any) -> Any:
     made = categories.copy()
     made[missing] = ""
     return made
-
-
-def _parts(value: Any, depth: int = 0) -> Iterator[Any]:
-    """The estimators that a fitted model consists of, itself included."""
-    if isinstance(value, list | tuple):
-        for one in value:
-            yield from _parts(one, depth)
-    elif isinstance(value, dict):
-        yield from _parts(list(value.values()), depth)
-    elif hasattr(value, "get_params") and not isinstance(value, type) and depth < 8:
-        yield value
-        for one in vars(value).values():
-            yield from _parts(one, depth + 1)
 
 
 @cache

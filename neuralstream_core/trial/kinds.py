@@ -41,6 +41,7 @@ def settle(signature: Signature, declared: Declared, trial: Predictions) -> Sign
             declare.
     """
     if signature.outputs[0].datatype in LABELS:
+        signature = _without_those_of_a_part(signature, trial.values)
         if trial.scores is None:
             settled = _labels_alone(signature, declared, trial.values)
         else:
@@ -49,6 +50,17 @@ def settle(signature: Signature, declared: Declared, trial: Predictions) -> Sign
         settled = _numbers(signature, declared, trial.values)
     names = _names(settled, declared, trial.values)
     return settled.model_copy(update={"names": names})
+
+
+def _without_those_of_a_part(signature: Signature, values: NDArray[Any]) -> Signature:
+    """The signature without classes that are not the model's own.
+
+    The members of a vote or stack are fitted to 0, 1, …, and these are the only classes in its file; the
+    model itself answers labels of its own.
+    """
+    if not signature.classes or values.ndim != 1 or set(values.tolist()) <= set(signature.classes):
+        return signature
+    return signature.model_copy(update={"classes": None})
 
 
 def _labels_alone(signature: Signature, declared: Declared, values: NDArray[Any]) -> Signature:

@@ -135,6 +135,26 @@ def _two(kind: str, **params: Any) -> Callable[[], Fitted]:
     return made
 
 
+def _boosted(kind: str, library: str, target: Any, **params: Any) -> Callable[[], Fitted]:
+    """A model of scikit-learn with a booster of a library in it, fitted on columns with names."""
+
+    def made() -> Fitted:
+        from importlib import import_module
+
+        from sklearn import ensemble
+        from sklearn.linear_model import LinearRegression, LogisticRegression
+
+        module, _, name = library.partition(".")
+        quiet = {**QUIET, "verbose": -1} if module == "lightgbm" else QUIET
+        booster = getattr(import_module(module), name)(**quiet)
+        plain = LogisticRegression() if kind.endswith("Classifier") else LinearRegression()
+        frame = numbers().fillna(0.0)
+        model = getattr(ensemble, kind)([("a", plain), ("b", booster)], **params)
+        return Fitted(model.fit(frame, target), frame, target)
+
+    return made
+
+
 def _calibrated(method: str) -> Callable[[], Fitted]:
     def made() -> Fitted:
         from sklearn.calibration import CalibratedClassifierCV
@@ -294,6 +314,22 @@ def _catalogue() -> dict[str, Family]:
         "StackingClassifier": Family(_two("StackingClassifier")),
         "VotingClassifier, soft": Family(_two("VotingClassifier", voting="soft")),
         "VotingClassifier, hard": Family(_two("VotingClassifier")),
+        "VotingClassifier, soft, with XGBoost": Family(
+            _boosted("VotingClassifier", "xgboost.XGBClassifier", WORDS, voting="soft")
+        ),
+        "StackingClassifier with XGBoost": Family(
+            _boosted("StackingClassifier", "xgboost.XGBClassifier", WORDS)
+        ),
+        "StackingRegressor with XGBoost": Family(
+            _boosted("StackingRegressor", "xgboost.XGBRegressor", TARGET)
+        ),
+        "VotingClassifier, hard, with LightGBM": Family(
+            _boosted("VotingClassifier", "lightgbm.LGBMClassifier", WORDS)
+        ),
+        "VotingClassifier, soft, with LightGBM": Family(
+            _boosted("VotingClassifier", "lightgbm.LGBMClassifier", WORDS, voting="soft"),
+            refused="use XGBoost",
+        ),
         "KNeighborsClassifier": Family(
             _on("sklearn.neighbors.KNeighborsClassifier", THREE, n_neighbors=7)
         ),
