@@ -22,7 +22,7 @@ export PYTHONPATH := $(CURDIR):$(CURDIR)/layers/core
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .PHONY: help run test coverage test-redis-8 test-pythons test-bundle bundle template redis lint typecheck openapi examples page site \
-	client wheel test-wheel lock bench bench-peers clean venv-local venv-dev
+	client wheel test-wheel test-torch lock bench bench-peers clean venv-local venv-dev
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## ?/\t/' | expand -t 14
@@ -65,6 +65,10 @@ wheel: venv-dev  ## build the Python client's wheel into dist/
 
 test-wheel: wheel redis  ## install the wheel into a bare environment and use it against a running stack
 	@$(PY) tests/wheel.py dist/*.whl
+
+test-torch: venv-dev redis  ## log small modules of torch, installed beside .venv (TORCH=torch==... takes another build)
+	@$(PY) -m uv pip install --quiet --python $(PY) --target .run/torch $(or $(TORCH),torch) onnxscript
+	@env PYTHONPATH="$(PYTHONPATH):$(CURDIR)/.run/torch" $(PY) -m pytest tests/torch $(ARGS)
 
 lint: venv-dev  ## ruff: style and mistakes
 	$(PY) -m ruff format --check .
