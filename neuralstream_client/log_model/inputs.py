@@ -76,7 +76,8 @@ def aligned(model: Any, table: Table) -> Table:
         pairs = zip(names, table.columns, strict=True)
         return Table(tuple(replace(column, name=name) for name, column in pairs), "pandas")
     by_name = {column.name: column for column in table.columns}
-    if any(map(of_lightgbm, parts_of(model))):  # of which a vote or stack takes the names
+    # LightGBM renames columns, and a vote or stack may take its names; a pipeline has its own.
+    if not by_name.keys() >= set(names) and any(map(of_lightgbm, parts_of(model))):
         by_name = {name.replace(" ", "_"): column for name, column in by_name.items()}
     missing = [name for name in names if name not in by_name]
     further = [name for name in by_name if name not in names]
