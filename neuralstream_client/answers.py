@@ -22,6 +22,7 @@ __all__ = [
     "BatchPrediction",
     "BatchRow",
     "BinShare",
+    "CellCounts",
     "Checked",
     "Code",
     "ColumnsAnswer",
@@ -108,6 +109,7 @@ __all__ = [
     "VersionStatus",
     "VersionsAnswer",
     "ViewAnswer",
+    "ViewConsistency",
     "ViewDeletion",
     "ViewList",
     "ViewUse",
@@ -245,6 +247,15 @@ class BinShare(Answer):
     reference: float
     current: float
     psi: float
+
+
+class CellCounts(Answer):
+    """Cells of one feature, by what the check found; expired ones are not compared."""
+
+    match: int = 0
+    mismatch: int = 0
+    missing: int = 0
+    extra: int = 0
 
 
 class Checked(Answer):
@@ -740,6 +751,16 @@ class FeaturesBatchAnswer(Answer):
     results: list[BatchRow]
 
 
+class ViewConsistency(Answer):
+    """The last check of a view."""
+
+    feature_view: str
+    checked_at: datetime
+    entities: int
+    share: float
+    features: dict[str, CellCounts]
+
+
 class Lineage(Answer):
     """What a version was made from. Further fields are kept as they are."""
 
@@ -1141,6 +1162,7 @@ class ModelsStats(Answer):
     """All models with traffic in the window."""
 
     models: list[ModelStats]
+    consistency: list[ViewConsistency] = Field(default_factory=list)
 
 
 class VersionsAnswer(Answer):

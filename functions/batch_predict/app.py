@@ -26,6 +26,7 @@ from neuralstream_lambda.arguments import NextToken, PathModel, PathView
 from neuralstream_lambda.batch import (
     BatchSettings,
     backfills,
+    compared,
     predict_rows,
     rebuilds,
     scheduling,
@@ -218,7 +219,11 @@ def lambda_handler(event: Mapping[str, Any], context: LambdaContext) -> dict[str
 
 @traced("batch_task")
 def task_handler(event: Mapping[str, Any], context: LambdaContext) -> dict[str, Any]:
-    """One step of a job."""
+    """One step of a job, or the scheduled ``{"task": "consistency"}``."""
+    if event.get("task") == "consistency":
+        done = compared(settings)
+        logger("batch_task").info("online store and history compared", extra=done)
+        return done
     with ending_in(_seconds_left(context)):
         return tasks(settings).run(event)
 

@@ -6,9 +6,10 @@ entity has as many rows to merge as there are sets of features that it was writt
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -21,11 +22,24 @@ from neuralstream_core.history.files import select_rows
 from neuralstream_core.history.schema import ORDER, columns_of, feature_columns, written_column
 from neuralstream_core.parquet import ObjectFiles, database
 
-__all__ = ["NewestRows"]
+__all__ = ["BUCKETS", "NewestRows", "Share"]
 
+BUCKETS: Final = 4096
 _ROWS: Final = 16_384
 """Of one flight of merges."""
 _MEMORY: Final = "1536MiB"
+
+
+class Share(NamedTuple):
+    """A share of all entities, by hash: those whose bucket is one of ``buckets`` from ``first`` on."""
+
+    first: int
+    buckets: int
+
+    def has(self, entity: bytes) -> bool:
+        """Whether an entity belongs to it: by the first 12 bits of its MD5."""
+        digest = hashlib.md5(entity, usedforsecurity=False).hexdigest()
+        return (int(digest[:3], 16) - self.first) % BUCKETS < self.buckets
 
 
 class NewestRows:
@@ -72,7 +86,12 @@ class NewestRows:
         return [(str(first), int(rows)) for first, rows in self._fetch(query, [self._paths])]
 
     def cells(
-        self, first: str | None, end: str | None, alive: Alive, without: Sequence[str] = ()
+        self,
+        first: str | None,
+        end: str | None,
+        alive: Alive,
+        without: Sequence[str] = (),
+        share: Share | None = None,
     ) -> Iterator[Cells]:
         """The rows to merge, older ones first: of equal event times the later write has the last word.
 
@@ -80,6 +99,7 @@ class NewestRows:
             first, end: of the entities, from ``first`` up to and without ``end``.
             alive: whose rows to take.
             without: entities whose rows to leave out.
+            share: of the entities; all where ``None``.
         """
         if not self._paths:
             return
@@ -88,6 +108,10 @@ class NewestRows:
         if without:
             where.append("_entity NOT IN (SELECT unnest(?::VARCHAR[]))")
             bounds.append(list(without))
+        if share is not None and share.buckets < BUCKETS:
+            bucket = "('0x' || substr(md5(_entity), 1, 3))::INTEGER"
+            where.append(f"({bucket} - ? + {BUCKETS}) % {BUCKETS} < ?")
+            bounds += share
         kept = "max(_write_time) OVER (PARTITION BY _entity) >= ?"
         lives: list[int] = [alive.write_time]
         if alive.event_time is not None:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from itertools import chain
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from neuralstream_core.errors import NotFound
 from neuralstream_core.features._codec import LEAST_LIFE_MS, kept_ms
 from neuralstream_core.features._merge import MERGE
 from neuralstream_core.features.store import DEFAULT_RETENTION_SECONDS
 from neuralstream_core.features.writes import (
+    FORGOTTEN,
     Batch,
     GivenForgotten,
+    GivenPacked,
     WriteLog,
     asks_for,
     count_of,
@@ -19,15 +21,18 @@ from neuralstream_core.features.writes import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
-    from neuralstream_core.features.rows import Entity
+    from neuralstream_core.features.rows import Entity, Row
     from neuralstream_core.features.schema import FeatureView
     from neuralstream_core.features.store import OnlineStore
     from neuralstream_core.redis.port import RedisPort
     from neuralstream_core.time import Clock, Micros
 
 __all__ = ["Alive", "Forgotten", "Upkeep"]
+
+
+_SCAN_COUNT: Final = 1000
 
 
 class Forgotten(NamedTuple):
@@ -103,6 +108,26 @@ class Upkeep:
     def record(self, batches: Sequence[Batch]) -> None:
         """Keep prepared rows in the log alone."""
         self._log.record(batches)
+
+    def rows(self, view: FeatureView, entities: Sequence[bytes]) -> list[Row | None]:
+        """The stored rows of entities, by their `entity_bytes`; ``None`` where there is none."""
+        blank = [FORGOTTEN] * len(entities)
+        batch = self.store.prepare(view.name, GivenPacked(entities, blank))
+        decoder, now = batch.codec.decoder(view.names), self._clock()
+        found = self._port.mget(batch.packed.keys)
+        return [None if row is None else decoder.decode(row, now) for row in found]
+
+    def entities(self, view: FeatureView, taken: Callable[[bytes], bool]) -> Iterator[bytes]:
+        """The `entity_bytes` of every stored row that ``taken`` takes, by a scan: one may come twice."""
+        prefix = f"{self._namespace}:f:{view.generation}:".encode()
+        cursor: bytes | None = None
+        while True:
+            cursor, keys = self._port.scan(cursor, prefix + b"*", _SCAN_COUNT)
+            for key in keys:
+                if key.startswith(prefix) and taken(entity := key[len(prefix) :]):
+                    yield entity
+            if cursor is None:
+                return
 
     def remove(self, batch: Batch) -> None:
         """Remove the rows of a batch's entities from Redis alone."""

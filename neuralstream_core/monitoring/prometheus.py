@@ -18,6 +18,7 @@ from neuralstream_core.monitoring.latency import PARTS, SCALES, mean
 if TYPE_CHECKING:
     from prometheus_client import Metric
 
+    from neuralstream_core.history.consistency import ViewConsistency
     from neuralstream_core.monitoring.drift import DriftReport
     from neuralstream_core.monitoring.stats import VersionCounts
 
@@ -58,6 +59,7 @@ def exposition(
     versions: Sequence[VersionCounts],
     unrouted: Mapping[str, Mapping[str, int]],
     reports: Sequence[DriftReport],
+    compared: Sequence[ViewConsistency] = (),
 ) -> str:
     """The whole text.
 
@@ -65,11 +67,13 @@ def exposition(
         versions: today's counts.
         unrouted: by model, failed calls by code before a version was chosen.
         reports: of the last hour.
+        compared: the last comparison of each view with its history.
     """
     from prometheus_client import CollectorRegistry, generate_latest
 
     registry = CollectorRegistry()
-    registry.register(_Families([*_counters(versions, unrouted), *_gauges(reports)]))
+    families = [*_counters(versions, unrouted), *_gauges(reports), _consistency(compared)]
+    registry.register(_Families(families))
     return generate_latest(registry).decode()
 
 
@@ -166,6 +170,17 @@ def _prediction_values(seen: VersionCounts) -> Iterator[tuple[dict[str, str], in
             for label, k in zip(series.labels(), slots.tolist(), strict=True):
                 if k:
                     yield {**_of(seen), "series": series.name, "bin": label}, k
+
+
+def _consistency(compared: Sequence[ViewConsistency]) -> Metric:
+    samples = (
+        ("", {"feature_view": view.feature_view, "feature": name, "result": result}, number)
+        for view in compared
+        for name, counts in view.features.items()
+        for result, number in counts.model_dump().items()
+    )
+    text = "Cells of the last comparison of the online store with the history, by result."
+    return _family("consistency_cells", "gauge", text, samples)
 
 
 def _gauges(reports: Sequence[DriftReport]) -> Iterator[Metric]:

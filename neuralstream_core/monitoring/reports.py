@@ -9,6 +9,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Final
 
 from neuralstream_core.errors import Invalid, NotFound, Unavailable
+from neuralstream_core.history.consistency import ConsistencyReports, ViewConsistency
 from neuralstream_core.monitoring.drift import (
     Alarm,
     DriftReport,
@@ -70,12 +71,14 @@ class Reports:
         profiles: ProfileCache,
         alarms: Alarms,
         *,
+        consistency: ConsistencyReports | None = None,
         clock: Clock = system_clock,
     ) -> None:
         self._registry = registry
         self._reader = reader
         self._profiles = profiles
         self._alarms = alarms
+        self._consistency = consistency
         self._clock = clock
 
     def drift(self, model: str, version: str | None, window: Window) -> DriftReport:
@@ -114,7 +117,7 @@ class Reports:
             with suppress(NotFound):
                 record = self._registry.model(model)
                 found.append(self._stats(record, {v: d for (_, v), d in versions}, window))
-        return ModelsStats(models=found)
+        return ModelsStats(models=found, consistency=self._compared())
 
     def metrics(self) -> str:
         """Prometheus text: counters since 00:00 UTC, drift of the last hour."""
@@ -135,7 +138,10 @@ class Reports:
                 if (model, version) in recent:
                     lately = recent[model, version]
                     drifts.append(self._drift(self._read(record, hour), hour, lately))
-        return exposition(versions, unrouted, drifts)
+        return exposition(versions, unrouted, drifts, self._compared())
+
+    def _compared(self) -> list[ViewConsistency]:
+        return [] if self._consistency is None else self._consistency.all()
 
     def active(self, window: Window) -> list[tuple[str, str]]:
         """Models and versions with traffic in the window, at most `_MAX_VERSIONS`."""

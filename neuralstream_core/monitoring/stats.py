@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from pydantic import AwareDatetime, Field
 
+from neuralstream_core.history.consistency import ViewConsistency
 from neuralstream_core.monitoring.latency import PARTS, SCALES, mean, quantile
 from neuralstream_core.monitoring.layout import Span
 from neuralstream_core.monitoring.statistics import goodness_of_fit
@@ -131,6 +132,10 @@ class ModelsStats(Record):
     """All models with traffic in the window."""
 
     models: list[ModelStats] = Field(description="one for each model")
+    consistency: list[ViewConsistency] = Field(
+        default_factory=list,
+        description="the last comparison of each feature view with its history, whatever the window",
+    )
 
 
 @dataclass(frozen=True, slots=True)

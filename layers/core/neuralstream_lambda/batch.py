@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache, partial
-from time import perf_counter
-from typing import TYPE_CHECKING
+from time import perf_counter, sleep
+from typing import TYPE_CHECKING, Final
 
 from pydantic import Field
 
 from neuralstream_core.backfill.rebuilding import RebuildJob
 from neuralstream_core.backfill.records import BackfillJob
+from neuralstream_core.history.consistency import ConsistencyReports
 from neuralstream_core.jobs.records import JobKind
 from neuralstream_core.jobs.store import Jobs
 from neuralstream_core.objects import Objects
@@ -20,14 +21,12 @@ from neuralstream_core.serving.batch.locations import Buckets
 from neuralstream_core.serving.batch.records import PredictJob
 from neuralstream_core.serving.batch.requests import BatchBody, batch_json
 from neuralstream_core.settings import WriteSettings
-from neuralstream_core.table import Table
 from neuralstream_core.time import system_clock
 from neuralstream_lambda.jobs import jobs
+from neuralstream_lambda.metrics import emit
 from neuralstream_lambda.serving import ServingSettings, engine, recorder
 from neuralstream_lambda.wiring import (
-    dynamodb_client,
     feature_upkeep,
-    history_log,
     redis_port,
     s3_client,
     serving_table,
@@ -50,6 +49,7 @@ if TYPE_CHECKING:
 __all__ = [
     "BatchSettings",
     "backfills",
+    "compared",
     "predict_jobs",
     "predict_rows",
     "predictor",
@@ -58,6 +58,11 @@ __all__ = [
     "submission",
     "tasks",
 ]
+
+
+_SETTLE_SECONDS: Final = 10.0
+"""Longer than an append to the history takes, its retries included."""
+_HOUR: Final = 3600 * 1_000_000
 
 
 class BatchSettings(ServingSettings, WriteSettings):
@@ -224,17 +229,50 @@ def _backfill_work(settings: BatchSettings) -> BackfillWork:
 @cache
 def _rebuild_work(settings: BatchSettings) -> RebuildWork:
     from neuralstream_core.backfill.rebuild import RebuildWork
-    from neuralstream_core.history.manifest import Heads
-    from neuralstream_core.history.reader import History
+    from neuralstream_lambda.history import history
 
-    objects, bucket = Objects(s3_client()), settings.data_bucket
-    heads = Heads(
-        Table(dynamodb_client(), settings.history_table, dependency="history"), settings.namespace
-    )
-    history = History(history_log(settings), heads, objects, bucket, system_clock)
     return RebuildWork(
-        _rebuild_jobs(settings), history, feature_upkeep(settings), objects, bucket, system_clock
+        _rebuild_jobs(settings),
+        history(settings),
+        feature_upkeep(settings),
+        Objects(s3_client()),
+        settings.data_bucket,
+        system_clock,
     )
+
+
+def compared(settings: BatchSettings) -> dict[str, int]:
+    """Compare what is online with the history, of every view; how many of what.
+
+    Raises:
+        Unavailable: try again.
+    """
+    from neuralstream_core.backfill.consistency import ConsistencyCheck
+    from neuralstream_lambda.history import history
+
+    check = ConsistencyCheck(
+        history(settings),
+        feature_upkeep(settings),
+        ConsistencyReports(table(settings), settings.namespace),
+        system_clock,
+        partial(sleep, _SETTLE_SECONDS),
+    )
+    now = system_clock()
+    found = check.run(now // _HOUR)
+    for view in found:
+        emit(
+            now,
+            {"feature_view": view.feature_view},
+            {
+                "InconsistentCells": (view.wrong, "Count"),
+                "ComparedEntities": (view.entities, "Count"),
+            },
+        )
+    return {
+        "views": len(found),
+        "entities": sum(view.entities for view in found),
+        "wrong": sum(view.wrong for view in found),
+    }
 
 
 @cache

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 
+from neuralstream_core.history.consistency import ConsistencyReports
 from neuralstream_core.monitoring.baseline import Adoptions
 from neuralstream_core.monitoring.evaluation import Alarms, Evaluation
 from neuralstream_core.monitoring.layout import named_window
@@ -32,6 +33,7 @@ def reports(settings: MonitoringSettings) -> Reports:
         _reader(settings),
         _profiles(settings),
         _alarms(settings),
+        consistency=ConsistencyReports(table(settings), settings.namespace),
         clock=system_clock,
     )
 

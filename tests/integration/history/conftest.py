@@ -13,8 +13,9 @@ from neuralstream_core.table import Table
 from tests.support.aws import Aws
 from tests.support.features import Clock, clock, functions, history_environ
 from tests.support.history import HistoryHouse
+from tests.support.rebuilding import rebuilding
 
-__all__ = ["clock", "functions", "history_environ", "house", "log", "log_on"]
+__all__ = ["clock", "functions", "history_environ", "house", "log", "log_on", "rebuilding"]
 
 
 @pytest.fixture

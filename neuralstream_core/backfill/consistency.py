@@ -1,0 +1,220 @@
+"""Is what is online what the history says? Cells of a share of the entities, compared one by one.
+
+Which entities: by a hash of their bytes, other ones in every run, so that all are compared after some runs.
+The history's answer is made as a rebuild makes it, of files and log. Writes go on meanwhile, and one is for a
+moment in one of the two only: what differs is looked at again after a pause, and counts only if neither side
+has changed since.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, TypeAlias
+
+from neuralstream_core.backfill.cells import Cells, cells_of_packed
+from neuralstream_core.backfill.newest import BUCKETS, NewestRows, Share
+from neuralstream_core.features.rows import CellStatus
+from neuralstream_core.features.schema import FeatureView
+from neuralstream_core.features.upkeep import Alive, Upkeep
+from neuralstream_core.features.writes import FORGOTTEN
+from neuralstream_core.history.consistency import CellCounts, ConsistencyReports, ViewConsistency
+from neuralstream_core.history.reader import History, Snapshot
+from neuralstream_core.time import Clock, Micros, from_micros
+
+__all__ = ["ConsistencyCheck"]
+
+_ENTITIES: Final = 20_000
+"""Compared in one run, about."""
+_READ: Final = 1000
+_SETTLED: Final[Micros] = 5 * 60 * 1_000_000
+"""Cells that expire within this time are not compared: they expire while they are."""
+
+Cell: TypeAlias = tuple[Micros, Any]
+"""Event time and value; ``None`` is NULL."""
+State: TypeAlias = dict[tuple[bytes, str], Cell]
+"""By entity and feature."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConsistencyCheck:
+    """Checks views.
+
+    Attributes:
+        pause: waits for writes that are under way to be in both.
+    """
+
+    history: History
+    upkeep: Upkeep
+    reports: ConsistencyReports
+    clock: Clock
+    pause: Callable[[], None]
+
+    def run(self, number: int, *, entities: int = _ENTITIES) -> list[ViewConsistency]:
+        """Check every view that keeps a history, and keep the reports.
+
+        Args:
+            number: of the run; decides which entities are compared.
+            entities: to compare of each view, about.
+
+        Raises:
+            Unavailable: a dependency cannot answer; views that come later are not checked.
+        """
+        views = [view for view in self._views() if view.history]
+        found: list[ViewConsistency] = []
+        for view in views:
+            found.append(self.check(view, number, entities=entities))
+            self.reports.put(found[-1])
+        for known in self.reports.all():
+            if known.feature_view not in {view.name for view in views}:
+                self.reports.delete(known.feature_view)
+        return found
+
+    def check(
+        self, view: FeatureView, number: int, *, entities: int = _ENTITIES
+    ) -> ViewConsistency:
+        """Compare a share of the entities of one view."""
+        at = self.clock()
+        snapshot = self.history.snapshot(view)
+        count = min(BUCKETS, max(1, BUCKETS * entities // max(1, snapshot.rows)))
+        share = Share(number * count % BUCKETS, count)
+        online, said = self._both(view, snapshot, share, at)
+        suspects = _differing(online, said)
+        if suspects:
+            self.pause()
+            whose = {entity for entity, _ in suspects}
+            later, said_later = self._both(view, snapshot, share, at, whose)
+            suspects = {
+                key
+                for key in suspects
+                if later.get(key) != said_later.get(key)
+                and later.get(key) == online.get(key)
+                and said_later.get(key) == said.get(key)
+            }
+        compared = (online.keys() | said.keys()) - suspects
+        counts: dict[str, dict[str, int]] = {
+            name: dict.fromkeys(CellCounts.model_fields, 0) for name in view.names
+        }
+        for _, name in compared:
+            counts[name]["match"] += 1
+        for key in suspects:
+            counts[key[1]][_kind(online.get(key), said.get(key))] += 1
+        return ViewConsistency(
+            feature_view=view.name,
+            checked_at=from_micros(at),
+            entities=len({entity for entity, _ in online.keys() | said.keys()}),
+            share=count / BUCKETS,
+            features={name: CellCounts(**each) for name, each in counts.items()},
+        )
+
+    def _views(self) -> Iterator[FeatureView]:
+        token: str | None = None
+        while True:
+            page = self.upkeep.store.catalog.list(limit=100, token=token)
+            yield from page.views
+            token = page.next_token
+            if token is None:
+                return
+
+    def _both(
+        self,
+        view: FeatureView,
+        snapshot: Snapshot,
+        share: Share,
+        at: Micros,
+        only: set[bytes] | None = None,
+    ) -> tuple[State, State]:
+        """The cells online, and those the history says, without expired ones.
+
+        Args:
+            only: entities to take of the share; all where ``None``.
+        """
+
+        def taken(entity: bytes) -> bool:
+            return share.has(entity) if only is None else entity in only
+
+        entities = set(self.upkeep.entities(view, taken)) if only is None else only
+        online = self._online(view, sorted(entities), at)
+        said = _Said(view)
+        with tempfile.TemporaryDirectory() as spill:
+            files, paths = self.history.attach(snapshot.files)
+            newest = NewestRows(view, files, paths, Path(spill))
+            for cells in newest.cells(None, None, Alive.at(view, at), share=share):
+                said.add(cells, taken)
+        parts = sorted(self.history.tail(snapshot), key=lambda each: (each[0], each[1].request_id))
+        for _, part in parts:
+            said.add_packed(part.entities, part.rows, taken)
+        oldest = _oldest(view, at)
+        return online, {key: cell for key, cell in said.cells.items() if cell[0] >= oldest}
+
+    def _online(self, view: FeatureView, entities: Sequence[bytes], at: Micros) -> State:
+        found: State = {}
+        oldest = _oldest(view, at)
+        for start in range(0, len(entities), _READ):
+            some = entities[start : start + _READ]
+            for entity, row in zip(some, self.upkeep.rows(view, some), strict=True):
+                if row is None:
+                    continue
+                cells = zip(row.names, row.values, row.status, row.event_times, strict=True)
+                for name, value, status, time in cells:
+                    if time is not None and time >= oldest and status is not CellStatus.EXPIRED:
+                        found[entity, name] = (time, value)
+        return found
+
+
+@dataclass(slots=True)
+class _Said:
+    """The history's answer so far: of each cell the newest event time, and of equal ones the last."""
+
+    view: FeatureView
+    cells: State = field(default_factory=dict)
+
+    def add(self, cells: Cells, taken: Callable[[bytes], bool]) -> None:
+        """Rows in the order in which they were written."""
+        times = cells.times.tolist()
+        columns = {name: _listed(values) for name, values in cells.columns.items()}
+        for at, entity in enumerate(cells.entities):
+            if not taken(entity):
+                continue
+            for position, name in enumerate(self.view.names):
+                if cells.written[at, position]:
+                    self._set((entity, name), (times[at], columns[name][at]))
+
+    def add_packed(
+        self, entities: Sequence[bytes], rows: Sequence[bytes], taken: Callable[[bytes], bool]
+    ) -> None:
+        """Rows of the log; where an entity was forgotten, what was said of it is taken back."""
+        chosen = [(e, row) for e, row in zip(entities, rows, strict=True) if taken(e)]
+        gone = {entity for entity, row in chosen if row == FORGOTTEN}
+        if gone:
+            self.cells = {key: cell for key, cell in self.cells.items() if key[0] not in gone}
+        kept = [(entity, row) for entity, row in chosen if row != FORGOTTEN]
+        if kept:
+            packed = cells_of_packed(self.view, [e for e, _ in kept], [row for _, row in kept])
+            self.add(packed, taken)
+
+    def _set(self, key: tuple[bytes, str], cell: Cell) -> None:
+        known = self.cells.get(key)
+        if known is None or cell[0] >= known[0]:
+            self.cells[key] = cell
+
+
+def _oldest(view: FeatureView, at: Micros) -> Micros:
+    """The oldest event time that is compared."""
+    return -(2**63) if view.ttl_micros is None else at - view.ttl_micros + _SETTLED
+
+
+def _listed(values: Any) -> list[Any]:
+    return values if isinstance(values, list) else list(values.tolist())
+
+
+def _differing(online: State, said: State) -> set[tuple[bytes, str]]:
+    return {key for key in online.keys() | said.keys() if online.get(key) != said.get(key)}
+
+
+def _kind(online: Cell | None, said: Cell | None) -> str:
+    if online is None:
+        return "missing"
+    return "extra" if said is None else "mismatch"
