@@ -197,6 +197,23 @@ class Table:
             if (token := page.next_token) is None:
                 return items
 
+    def count(self, pk: str) -> int:
+        """How many items are below one partition key, consistently read."""
+        request: dict[str, Any] = {
+            "Select": "COUNT",
+            "KeyConditionExpression": "#pk = :pk",
+            "ExpressionAttributeNames": {"#pk": "PK"},
+            "ExpressionAttributeValues": {":pk": {"S": pk}},
+            "ConsistentRead": True,
+        }
+        found = 0
+        while True:
+            answer = self._call("query", **request)
+            found += int(answer["Count"])
+            if (last := answer.get("LastEvaluatedKey")) is None:
+                return found
+            request["ExclusiveStartKey"] = last
+
     def scan_keys(self, prefix: str) -> Iterator[str]:
         """The partition key of every item whose partition key starts with ``prefix``, consistently read.
         The whole table is read for it.

@@ -4,13 +4,18 @@ A run reads the slots between the cursor and the newest sealed slot, stages thei
 commits view generation by view generation (`neuralstream_core.history.manifest`). Whatever stops it, the next
 run goes on: a generation whose head was written skips the slots that head covers, and files that no head
 names are not part of the history. Of two runs at once the second to commit fails.
+
+Slots that were consumed soon after they were sealed are counted once more, ten minutes later. An entry that
+came late (of a writer whose clock was minutes off, or whose write was answered with 503) makes them be
+consumed again: what the files hold already is left out as repeated.
 """
 
 from __future__ import annotations
 
 import secrets
 import tempfile
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic
@@ -22,7 +27,15 @@ from neuralstream_core.features.schema import FeatureView
 from neuralstream_core.history.entries import Entry
 from neuralstream_core.history.files import Bounds, LocalFile, Workbench
 from neuralstream_core.history.log import HistoryLog
-from neuralstream_core.history.manifest import DataFile, Head, Heads, Manifest, Manifests, Replaced
+from neuralstream_core.history.manifest import (
+    Cursor,
+    DataFile,
+    Head,
+    Heads,
+    Manifest,
+    Manifests,
+    Replaced,
+)
 from neuralstream_core.history.staging import Staging
 from neuralstream_core.objects import Location, Objects
 from neuralstream_core.table import Table
@@ -38,6 +51,8 @@ _UNWRITTEN_BYTES: Final = 64 << 20
 """Packed bytes that wait in memory at most, over all views."""
 _MANY_SLOTS: Final = 1440
 """A day; each slot takes 16 queries to find it empty."""
+_CHECKED_AFTER: Final = 10
+"""Slots after which a consumed one is counted once more."""
 _PARQUET: Final = "application/vnd.apache.parquet"
 
 Views = Callable[[str], FeatureView | None]
@@ -54,6 +69,7 @@ class Compacted(NamedTuple):
         commits: heads written.
         files: written.
         behind: slots that are sealed and not consumed, because the time was over.
+        late: entries that came after their slot was consumed.
     """
 
     slots: int = 0
@@ -63,6 +79,7 @@ class Compacted(NamedTuple):
     commits: int = 0
     files: int = 0
     behind: int = 0
+    late: int = 0
 
     def __add__(self, other: tuple[object, ...]) -> Compacted:
         """The sum, field by field."""
@@ -92,19 +109,22 @@ class _Batch:
         bench: where rows are staged.
         views: see `view_lookup`; asked once for each name.
         heads: where heads are read.
+        again: a consumed slot that is consumed again with all that follow it, if any.
 
     Attributes:
         staged: by generation, with the head that the commit will follow.
         entries: read.
         dropped: rows of views that are gone.
         bytes: of packed rows.
+        counts: entries by slot.
     """
 
-    def __init__(self, bench: Workbench, views: Views, heads: Heads) -> None:
-        self._bench, self._lookup, self._heads = bench, views, heads
+    def __init__(self, bench: Workbench, views: Views, heads: Heads, again: int | None) -> None:
+        self._bench, self._lookup, self._heads, self._again = bench, views, heads, again
         self._views: dict[str, FeatureView | None] = {}
         self._unwritten = 0
         self.staged: dict[str, tuple[Head, Staging]] = {}
+        self.counts: Counter[int] = Counter()
         self.entries = self.dropped = self.bytes = 0
 
     @property
@@ -115,6 +135,7 @@ class _Batch:
     def add(self, slot: int, entry: Entry) -> None:
         """Stage what the files do not hold yet."""
         self.entries += 1
+        self.counts[slot] += 1
         for part in entry.parts:
             if part.view not in self._views:
                 self._views[part.view] = self._lookup(part.view)
@@ -126,7 +147,7 @@ class _Batch:
                 head = self._heads.get(part.view, part.generation)
                 self.staged[part.generation] = (head, self._bench.staging(view))
             head, staging = self.staged[part.generation]
-            if slot > head.consumed_until:
+            if slot > head.consumed_until or self._again is not None:
                 staging.add(entry.write_time, part)
                 size = sum(map(len, part.rows))
                 self.bytes += size
@@ -183,28 +204,43 @@ class Compactor:
     def run(self, seconds: float = 600.0) -> Compacted:
         """Consume what is sealed; after about ``seconds`` no further batch is begun."""
         until = monotonic() + seconds
-        done = Compacted()
         sealed = self._log.sealed()
         cursor = self._start(sealed)
-        while cursor < sealed:
+        again, late = self._late(cursor, sealed)
+        done = Compacted(late=late)
+        position = cursor.slot if again is None else again - 1
+        while position < sealed:
             if monotonic() >= until:
-                return done._replace(behind=sealed - cursor)
+                return done._replace(behind=sealed - cursor.slot)
             with self._workbench() as bench:
-                last, batch = self._read(bench, cursor + 1, sealed)
-                done += Compacted(last - cursor, batch.entries, batch.rows, batch.dropped)
+                last, batch = self._read(bench, position + 1, sealed, again)
+                done += Compacted(last - position, batch.entries, batch.rows, batch.dropped)
                 for head, staging in batch.staged.values():
                     done += self._commit(bench, head, staging, last)
-            self._heads.advance(cursor, last)
-            cursor = last
+            position = last
+            if position > cursor.slot:
+                after = _advanced(cursor, position, sealed, batch.counts)
+                self._heads.advance(cursor, after)
+                cursor = after
         return done
 
-    def _start(self, sealed: int) -> int:
+    def _late(self, cursor: Cursor, sealed: int) -> tuple[int | None, int]:
+        """The first consumed slot that got entries since, and how many came late in all."""
+        more = {
+            slot: self._log.count(slot) - count
+            for slot, count in sorted(cursor.unchecked.items())
+            if slot <= sealed - _CHECKED_AFTER
+        }
+        late = [slot for slot, count in more.items() if count]
+        return (late[0] if late else None), sum(more.values())
+
+    def _start(self, sealed: int) -> Cursor:
         """The cursor, moved over slots that have no entries if there are many."""
         cursor = self._heads.cursor()
-        if cursor is not None and sealed - cursor <= _MANY_SLOTS:
+        if cursor is not None and sealed - cursor.slot <= _MANY_SLOTS:
             return cursor
-        first = self._log.oldest(-1 if cursor is None else cursor)
-        start = sealed if first is None else min(first - 1, sealed)
+        first = self._log.oldest(-1 if cursor is None else cursor.slot)
+        start = Cursor(slot=sealed if first is None else min(first - 1, sealed))
         self._heads.advance(cursor, start)
         return start
 
@@ -217,9 +253,11 @@ class Compactor:
             finally:
                 bench.close()
 
-    def _read(self, bench: Workbench, first: int, sealed: int) -> tuple[int, _Batch]:
+    def _read(
+        self, bench: Workbench, first: int, sealed: int, again: int | None
+    ) -> tuple[int, _Batch]:
         """Stage the rows of the slots from ``first`` on; returns the last one read, and what it staged."""
-        batch = _Batch(bench, self._views, self._heads)
+        batch = _Batch(bench, self._views, self._heads, again)
         before = first
         for slot, entry in self._log.entries(first, sealed):
             if slot > before and batch.bytes >= self._batch_bytes:
@@ -255,7 +293,7 @@ class Compactor:
         update = {
             "version": after.version,
             "manifest": self._manifests.write(after),
-            "consumed_until": last,
+            "consumed_until": max(last, head.consumed_until),
             "rows": after.rows,
         }
         self._heads.commit(head, head.model_copy(update=update))
@@ -270,3 +308,11 @@ class Compactor:
         fields = file._asdict()
         del fields["path"]
         return DataFile(key=key, bytes=size, schema_version=view.schema_version, **fields)
+
+
+def _advanced(cursor: Cursor, last: int, sealed: int, counts: Mapping[int, int]) -> Cursor:
+    """The cursor behind the slot ``last``; of what was consumed just when sealed, the count is kept."""
+    young = sealed - _CHECKED_AFTER
+    kept = {slot: count for slot, count in cursor.unchecked.items() if slot > young}
+    new = {slot: counts.get(slot, 0) for slot in range(max(cursor.slot, young) + 1, last + 1)}
+    return Cursor(slot=last, unchecked=kept | new)

@@ -200,6 +200,12 @@ class HistoryLog:
                             break
                         page = self._table.query(partition, token=page.next_token)
 
+    def count(self, slot: int) -> int:
+        """How many entries a slot has."""
+        with ThreadPoolExecutor(SHARDS) as pool:
+            partitions = [self._partition(slot, shard) for shard in range(SHARDS)]
+            return sum(pool.map(self._table.count, partitions))
+
     def oldest(self, after: int = -1) -> int | None:
         """The first slot behind ``after`` that has an entry. Reads the whole table: for who does not know
         where to begin, or would ask for very many slots.

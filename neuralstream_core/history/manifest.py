@@ -8,7 +8,7 @@ namespace ``ns``:
 ``PK = HEAD#{ns}, SK = {generation}``  `Head`: the newest manifest, and up to which slot of the log its
                                     files hold the generation's rows. A commit is one conditional write
                                     of it: what it does not name is not part of the history
-``PK = CURSOR#{ns}, SK = CURSOR``   ``slot``: all generations hold their rows up to this slot
+``PK = CURSOR#{ns}, SK = CURSOR``   `Cursor`: all generations hold their rows up to this slot
 ==================================  ==================================================================
 """
 
@@ -18,13 +18,15 @@ import secrets
 from datetime import date
 from typing import Final
 
+from pydantic import Field
+
 from neuralstream_core.errors import ConditionFailed, Conflict
 from neuralstream_core.objects import Location, Objects
 from neuralstream_core.table import Item, Table
 from neuralstream_core.time import Micros
 from neuralstream_core.types import Record
 
-__all__ = ["DataFile", "Head", "Heads", "Manifest", "Manifests", "Replaced"]
+__all__ = ["Cursor", "DataFile", "Head", "Heads", "Manifest", "Manifests", "Replaced"]
 
 _JSON: Final = "application/json"
 _CURSOR: Final = "CURSOR"
@@ -89,6 +91,15 @@ class Head(Record):
     """Key of the manifest that the generation's table in the Glue catalog shows."""
 
 
+class Cursor(Record):
+    """How far the log is consumed."""
+
+    slot: int
+    """The last slot whose rows are in the files of all generations."""
+    unchecked: dict[int, int] = Field(default_factory=dict)
+    """The entries found in slots that are to be counted once more, by slot."""
+
+
 class Manifests:
     """Reads and writes manifests.
 
@@ -139,23 +150,31 @@ class Heads:
         self._heads = f"HEAD#{namespace}"
         self._cursor = f"CURSOR#{namespace}"
 
-    def cursor(self) -> int | None:
-        """The last slot whose rows are in the files of all generations; ``None`` before the first run."""
+    def cursor(self) -> Cursor | None:
+        """How far the log is consumed; ``None`` before the first run."""
         item = self._table.get(self._cursor, _CURSOR)
-        return None if item is None else int(item["slot"])
+        if item is None:
+            return None
+        return Cursor(slot=item["slot"], unchecked=item.get("unchecked", {}))
 
-    def advance(self, before: int | None, slot: int) -> None:
-        """Move the cursor from ``before`` to ``slot``.
+    def advance(self, before: Cursor | None, after: Cursor) -> None:
+        """Put ``after`` in the place of ``before``.
 
         Raises:
-            Conflict: it is elsewhere: another process moved it.
+            Conflict: another process moved the cursor.
         """
-        item: Item = {"PK": self._cursor, "SK": _CURSOR, "slot": slot}
+        unchecked = {str(slot): count for slot, count in after.unchecked.items()}
+        item: Item = {
+            "PK": self._cursor,
+            "SK": _CURSOR,
+            "slot": after.slot,
+            "unchecked": unchecked,
+        }
         try:
             if before is None:
                 self._table.put(item, condition="attribute_not_exists(PK)")
             else:
-                self._table.put(item, condition="slot = :before", values={":before": before})
+                self._table.put(item, condition="slot = :before", values={":before": before.slot})
         except ConditionFailed:
             raise _raced() from None
 

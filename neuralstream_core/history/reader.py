@@ -86,7 +86,7 @@ class History:
                 manifest = self._manifests.read(head)
             except NotFound:
                 continue  # it was replaced and removed since
-            consumed = max(head.consumed_until, -1 if cursor is None else cursor)
+            consumed = max(head.consumed_until, -1 if cursor is None else cursor.slot)
             return Snapshot(view, head.version, (consumed + 1) * SLOT, manifest.files)
         raise NotFound(f"the history of view {view.name} was removed", code="history_not_found")
 

@@ -127,6 +127,7 @@ def _measure(done: Compacted) -> None:
             "HistoryBehindSeconds": (done.behind * SLOT // 1_000_000, "Seconds"),
             "HistoryRowsCompacted": (done.rows, "Count"),
             "HistoryRowsDropped": (done.dropped, "Count"),
+            "HistoryEntriesLate": (done.late, "Count"),
             "HistoryFilesWritten": (done.files, "Count"),
         },
     )
