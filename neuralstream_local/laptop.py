@@ -25,13 +25,15 @@ HISTORY_TABLE: Final = "neuralstream-local-history"
 BUCKET: Final = "neuralstream-local-data"
 HISTORY_DATABASE: Final = "neuralstream_local_history"
 
-_PLAIN_REDIS: Final = {
+_ENVIRON: Final = {
     "NEURALSTREAM_REDIS_TLS": "false",
     "NEURALSTREAM_REDIS_CLUSTER": "false",
     "NEURALSTREAM_REDIS_IAM_USER": "",
     "NEURALSTREAM_REDIS_CACHE_NAME": "",
+    "NEURALSTREAM_HISTORY_SEAL_MS": "15000",
 }
-"""The template describes ElastiCache Serverless; the embedded Redis is one node without TLS."""
+"""The template describes ElastiCache Serverless; the embedded Redis is one node without TLS. One machine has
+one clock, so a minute of the history's log is over soon after its end."""
 
 
 def laptop_template(redis_port: int) -> Template:
@@ -50,4 +52,4 @@ def laptop_template(redis_port: int) -> Template:
         "Cache.Endpoint.Address": "127.0.0.1",
         "Cache.Endpoint.Port": str(redis_port),
     }
-    return Template(ROOT / "template.yaml", values, environ=_PLAIN_REDIS)
+    return Template(ROOT / "template.yaml", values, environ=_ENVIRON)
