@@ -222,7 +222,8 @@ def _limits(declared: Declared) -> Iterator[str]:
     if contract.scope == PUBLIC:
         yield "Needs no key."
     else:
-        yield f"Needs the scope `{contract.scope}`."
+        either = " or ".join(f"`{scope}`" for scope in (contract.scope, *contract.others))
+        yield f"Needs the scope {either}."
     if declared.inputs.body is not None:
         size = contract.max_body // 1024**2
         yield f"The body may have at most {size} MiB; beyond that, {contract.smaller_body}."

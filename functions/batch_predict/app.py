@@ -86,7 +86,11 @@ def predict_batch(
 @app.get(
     "/jobs",
     tags=["batch_predict"],
-    **needs(Scope.PREDICT, smaller_answer="ask for a smaller page with limit"),
+    **needs(
+        Scope.PREDICT,
+        others=(Scope.FEATURES_WRITE,),
+        smaller_answer="ask for a smaller page with limit",
+    ),
 )
 def list_jobs(limit: Limit = 50, next_token: NextToken = None) -> JobPage:
     """List jobs of every kind, the newest first.
@@ -97,7 +101,11 @@ def list_jobs(limit: Limit = 50, next_token: NextToken = None) -> JobPage:
     return JobPage(jobs=list(page.jobs), next_token=page.next_token)
 
 
-@app.get("/jobs/<job_id>", tags=["batch_predict"], **needs(Scope.PREDICT))
+@app.get(
+    "/jobs/<job_id>",
+    tags=["batch_predict"],
+    **needs(Scope.PREDICT, others=(Scope.FEATURES_WRITE,)),
+)
 def get_job(job_id: JobId) -> AnyJob:
     """Get a job of any kind.
 

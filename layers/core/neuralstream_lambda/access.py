@@ -57,8 +57,8 @@ class Caller:
             raise Forbidden(f"{what}: the key lacks the scope {scope}", code="missing_scope")
 
 
-def admit(event: Mapping[str, Any], scope: Scope) -> None:
-    """Refuse an event whose key does not have ``scope``.
+def admit(event: Mapping[str, Any], scope: Scope, *others: Scope) -> None:
+    """Refuse an event whose key has neither ``scope`` nor one of ``others``.
 
     Raises:
         Unavailable: the authorizer could not look the key up.
@@ -75,7 +75,7 @@ def admit(event: Mapping[str, Any], scope: Scope) -> None:
             "this route needs a valid key in the x-api-key header",
             code="unknown_key" if granted.get("unknown") else None,
         )
-    if scope not in granted.get("scopes", "").split():
+    if not {scope, *others} & set(granted.get("scopes", "").split()):
         raise Forbidden(f"the key lacks the scope {scope}", code="missing_scope")
 
 

@@ -60,12 +60,13 @@ class Contract:
     smaller_body: str
     smaller_answer: str | None
     idempotent: bool = False
+    others: tuple[Scope, ...] = ()
     __name__ = "contract"  # Powertools names each middleware in its log
 
     def __call__(self, app: Resolver, next_middleware: NextMiddleware) -> Response[Any]:
         event = app.current_event.raw_event
         if self.scope != PUBLIC:
-            admit(event, self.scope)
+            admit(event, self.scope, *self.others)
         app.context.update(
             _route_args=arguments(app.context["_route"], event, self.max_body, self.smaller_body),
             smaller_answer=self.smaller_answer,
@@ -83,6 +84,7 @@ def needs(
     smaller_body: str = "send less in one request",
     smaller_answer: str | None = None,
     idempotent: bool = False,
+    others: tuple[Scope, ...] = (),
 ) -> dict[str, Any]:
     """What a route needs, as keyword arguments for Powertools' route decorators.
 
@@ -93,10 +95,14 @@ def needs(
         smaller_answer: what a caller can do whose answer is over Lambda's limit; ``None`` for a route
             whose answers are always small.
         idempotent: the route's function heeds the header ``idempotency-key``; documents say so.
+        others: scopes of which each will do in place of ``scope``.
     """
+    either = () if scope == PUBLIC else (scope, *others)
     return {
-        "security": None if scope == PUBLIC else [{"apiKey": [str(scope)]}],
-        "middlewares": [Contract(scope, max_body, smaller_body, smaller_answer, idempotent)],
+        "security": [{"apiKey": [str(each)]} for each in either] or None,
+        "middlewares": [
+            Contract(scope, max_body, smaller_body, smaller_answer, idempotent, others)
+        ],
     }
 
 

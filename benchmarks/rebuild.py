@@ -1,0 +1,105 @@
+"""Rebuilds: the online store of a million entities from the history, by two workers.
+
+    python -m benchmarks.rebuild
+
+20 float64 features; a tenth of the entities were written a second time in part. Chunks are run by two
+processes, as the state machine runs them side by side. Redis and the emulation of AWS are on the same cores.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from typing import Any
+
+from benchmarks._harness import Group, Report
+from benchmarks.backfill import FEATURES, house, source
+from benchmarks.batch import require
+
+BUDGET_SECONDS = 60.0
+"""For a million entities on two cores."""
+_LATER = 600_000_000
+
+
+def compact(made: Any) -> None:
+    """Make files of all that is in the log."""
+    from neuralstream_core.history.compaction import Compactor, view_lookup
+    from neuralstream_core.history.log import HistoryLog
+    from neuralstream_core.history.manifest import Heads
+    from neuralstream_core.objects import Objects
+    from neuralstream_core.table import Table
+    from neuralstream_core.time import system_clock
+    from neuralstream_lambda.wiring import dynamodb_client
+
+    def later() -> int:
+        return system_clock() + _LATER
+
+    settings = made.settings
+    objects = Objects(made.s3)
+    table = Table(dynamodb_client(), settings.history_table, dependency="history")
+    log = HistoryLog(table, lambda: objects, settings.data_bucket, settings.namespace, later)
+    views = view_lookup(made.table, settings.namespace, later)
+    heads = Heads(table, settings.namespace)
+    Compactor(log, heads, views, objects, settings.data_bucket, later).run()
+
+
+def work(settings: Any, job_id: str, chunks: Sequence[Any]) -> float:
+    """Do chunks in this process; its CPU seconds."""
+    from neuralstream_lambda.batch import tasks
+
+    began = time.process_time()
+    for chunk in chunks:
+        tasks(settings).run({"task": "chunk", "job_id": job_id, "chunk": chunk})
+    return time.process_time() - began
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--entities", type=int, default=1_000_000)
+    entities = parser.parse_args().entities
+    from redis import Redis
+
+    from neuralstream_lambda.batch import rebuilds
+    from tests.support.backfilling import Backfilling
+
+    with house() as made, ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
+        backfilling = Backfilling(made)
+        backfilling.run(made.put("in/a.parquet", source(entities, "parquet")), "user")
+        part = made.put("in/b.parquet", source(entities // 10, "parquet"))
+        backfilling.run(part, "user", features={"f0": "f1", "f1": "f0"})
+        compact(made)
+        settings = made.settings
+        server = Redis(settings.redis_host, settings.redis_port)
+        before = made.store.read_one("user", "user-0000007")
+        server.flushall()
+        job = rebuilds(settings).submit("user", "benchmark")
+        began, cpu = time.perf_counter(), time.process_time()
+        planned = made.task("plan", job.job_id)
+        chunks = made.chunks(planned)
+        running = [pool.submit(work, settings, job.job_id, chunks[at::2]) for at in range(2)]
+        spent = sum(each.result() for each in running)
+        made.task("finish", job.job_id)
+        seconds = time.perf_counter() - began
+        spent += time.process_time() - cpu
+        require(made.store.read_one("user", "user-0000007") == before)
+        require(server.dbsize() == entities, server.dbsize())
+    report = Report(
+        "rebuild",
+        f"The online store of {entities:,} entities × {FEATURES} float64 features from the history, a tenth "
+        f"of them written twice: {len(chunks)} chunks by two processes, with Redis and S3 on the same cores.",
+    )
+    group = Group("a rebuild", "NeuralStream", rows=entities)
+    group.samples["NeuralStream"] = [seconds]
+    group.notes["rate"] = (
+        f"{entities / seconds:,.0f} entities/s by the clock, {entities / spent:,.0f} per core"
+        f" (budget: {BUDGET_SECONDS:.0f} s for a million)"
+    )
+    report.add(group)
+    return report.save() + (seconds > BUDGET_SECONDS * entities / 1_000_000)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
