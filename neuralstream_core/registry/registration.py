@@ -5,19 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import Field, model_validator
 from pydantic import StringConstraints as Text
 
-from neuralstream_core.features.listing import MAX_LISTED as MAX_FEATURES
-from neuralstream_core.features.references import (
-    MAX_REFERENCE,
-    REFERENCE_PATTERN,
-    FeatureReference,
-    Reference,
-    ServiceReference,
-    parse_reference,
-)
+from neuralstream_core.features.listing import MAX_LISTED
+from neuralstream_core.features.references import MAX_REFERENCE
 from neuralstream_core.registry.lineage import Lineage
+from neuralstream_core.registry.listed import ListedFeatures
 from neuralstream_core.registry.records import Digest, FeatureRef, Format, Kind, MissingPolicy
 from neuralstream_core.types import (
     Bounded,
@@ -32,14 +26,12 @@ from neuralstream_core.types import (
 )
 
 __all__ = [
-    "MAX_FEATURES",
     "MAX_INLINE",
     "Asked",
     "Baseline",
     "Check",
     "Declared",
     "Expected",
-    "FeatureSpec",
     "Registration",
     "UploadSpec",
     "samples_of",
@@ -53,7 +45,6 @@ MAX_CHECK: Final = 1000
 _SAMPLES: Final = 24
 """Values of each feature: enough to meet both sides of most thresholds."""
 
-_DTYPES: Final = ("float32", "float64", "int64", "bool", "string", "timestamp")
 
 FeatureName = Annotated[str, Text(min_length=1, max_length=MAX_REFERENCE)]
 
@@ -63,66 +54,6 @@ class UploadSpec(Frozen):
 
     sha256: Digest = Field(description="of the artifact, hexadecimal in lower case")
     size: Annotated[int, Field(ge=1)] = Field(description="bytes, at most 256 MiB")
-
-
-class FeatureSpec(Frozen):
-    """One model input, or those of a feature service; a plain ``"view:feature"`` means this with nothing else
-    set."""
-
-    feature: Annotated[
-        str,
-        Text(pattern=REFERENCE_PATTERN),
-        Field(
-            description="`view:feature`; `view@role:feature` for one of several entities; `request:name` for"
-            " a value sent with the request; or `service:name@2` for all features of a feature service"
-        ),
-    ]
-    default: Annotated[FeatureValue, Bounded] = Field(
-        default=None,
-        description="what the model gets for a missing cell under `missing: default`; the view's own"
-        " default unless given",
-    )
-    dtype: str | None = Field(
-        default=None,
-        description=f"of a request-time value, one of {', '.join(_DTYPES)}; float64 unless given. A"
-        " view's features have theirs",
-    )
-    size: Annotated[int, Field(ge=1, le=4096)] | None = Field(
-        default=None, description="elements of a request-time vector, at most 4096; 1 unless given"
-    )
-
-    @model_validator(mode="after")
-    def _request_only(self) -> Self:
-        if self.dtype is not None and self.dtype not in _DTYPES:
-            raise ValueError(f"dtype is one of {', '.join(_DTYPES)}")
-        named = self.reference
-        if isinstance(named, ServiceReference) and self.default is not None:
-            raise ValueError("a default is of one feature; the views of a service have theirs")
-        sent = isinstance(named, FeatureReference) and named.view is None
-        if not sent and (self.dtype is not None or self.size is not None):
-            raise ValueError(
-                "dtype and size come from the view; they may only be set for request:…"
-            )
-        return self
-
-    @property
-    def reference(self) -> Reference:
-        """What ``feature`` refers to."""
-        return parse_reference(self.feature)
-
-
-def _spec(value: Any) -> Any:
-    return {"feature": value} if isinstance(value, str) else value
-
-
-def _list(value: Any) -> Any:
-    return [value] if isinstance(value, str) else value
-
-
-Features = Annotated[
-    list[Annotated[FeatureSpec, BeforeValidator(_spec, json_schema_input_type=str | FeatureSpec)]],
-    Field(max_length=MAX_FEATURES),
-]
 
 
 class Histogram(Record):
@@ -178,8 +109,8 @@ class Baseline(Frozen):
             raise ValueError("give either columns or reference")
         if self.columns is None and (self.prediction or self.probability):
             raise ValueError("a reference holds its predictions itself")
-        if self.columns is not None and len(self.columns) > MAX_FEATURES:
-            raise ValueError(f"at most {MAX_FEATURES} columns")
+        if self.columns is not None and len(self.columns) > MAX_LISTED:
+            raise ValueError(f"at most {MAX_LISTED} columns")
         return self
 
 
@@ -243,7 +174,7 @@ class Check(Frozen):
     inputs: (
         Annotated[list[dict[FeatureName, FeatureValue]], Field(min_length=1, max_length=MAX_CHECK)]
         | Annotated[
-            dict[FeatureName, list[FeatureValue]], Field(min_length=1, max_length=MAX_FEATURES)
+            dict[FeatureName, list[FeatureValue]], Field(min_length=1, max_length=MAX_LISTED)
         ]
     ) = Field(
         description="rows as objects by feature (`view:feature`, `view@role:feature` or its bare name), or "
@@ -301,14 +232,12 @@ class Registration(Declared):
         default=None,
         description="in place of artifact_base64: the answer says where to upload the artifact",
     )
-    features: Annotated[Features, BeforeValidator(_list, json_schema_input_type=str | Features)] = (
-        Field(
-            default_factory=list,
-            description="the model's inputs in its order: `view:feature`, `view@role:feature` for one of"
-            " several entities, `request:name` for a value sent with the request, `service:name@2` for those"
-            " of a feature service; or one text, such as a service. At most 500. Left out: only the V2"
-            " protocol serves the version",
-        )
+    features: ListedFeatures = Field(
+        default_factory=list,
+        description="the model's inputs in its order: `view:feature`, `view@role:feature` for one of"
+        " several entities, `request:name` for a value sent with the request, `service:name@2` for those"
+        " of a feature service; or one text, such as a service. At most 500. Left out: only the V2"
+        " protocol serves the version",
     )
     missing: MissingPolicy = Field(
         default=MissingPolicy.ERROR,

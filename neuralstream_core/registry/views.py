@@ -27,7 +27,7 @@ from neuralstream_core.registry.records import FeatureRef, HeldView, MissingPoli
 from neuralstream_core.table import Table
 
 if TYPE_CHECKING:
-    from neuralstream_core.registry.registration import FeatureSpec
+    from neuralstream_core.registry.listed import FeatureSpec
 
 __all__ = ["Resolved", "check_views", "hold", "release", "resolve"]
 
