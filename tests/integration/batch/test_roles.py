@@ -101,7 +101,7 @@ def test_rows_that_lack_a_role_are_named(
     airports: JobHouse, body: dict[str, Any], locs: list[str]
 ) -> None:
     with pytest.raises(Invalid) as raised:
-        at_once(airports, **body)
+        at_once(airports, version="v1", **body)
     assert [error.loc for error in raised.value.errors] == locs
 
 
