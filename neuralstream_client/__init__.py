@@ -19,6 +19,7 @@ from neuralstream_client.predictions import PredictionTable
 from neuralstream_client.reading import FeatureTable
 from neuralstream_client.retries import Retries
 from neuralstream_client.services import FeatureService
+from neuralstream_client.training import TrainingData
 from neuralstream_client.version import __version__
 from neuralstream_client.views import Feature, FeatureView
 from neuralstream_client.writing import WriteReport
@@ -34,6 +35,7 @@ __all__ = [
     "NeuralStreamError",
     "PredictionTable",
     "Retries",
+    "TrainingData",
     "WriteReport",
     "__version__",
 ]

@@ -26,6 +26,7 @@ __all__ = [
     "Checked",
     "Code",
     "ColumnsAnswer",
+    "Coverage",
     "Dataset",
     "DriftReport",
     "DriftStatus",
@@ -59,6 +60,7 @@ __all__ = [
     "Live",
     "MintedKeyAnswer",
     "MissingPolicy",
+    "Mode",
     "ModelAnswer",
     "ModelMetadata",
     "ModelReady",
@@ -102,6 +104,9 @@ __all__ = [
     "Stage",
     "Tensor",
     "TensorMetadata",
+    "TrainingJob",
+    "TrainingResult",
+    "TrainingSet",
     "UploadAnswer",
     "VersionAnswer",
     "VersionLineage",
@@ -112,6 +117,7 @@ __all__ = [
     "ViewConsistency",
     "ViewDeletion",
     "ViewList",
+    "ViewSnapshot",
     "ViewUse",
     "WriteAnswer",
 ]
@@ -144,6 +150,7 @@ if TYPE_CHECKING:
     Format: TypeAlias = Literal["onnx", "linear"]
     JobStatus: TypeAlias = Literal["PENDING", "RUNNING", "SUCCEEDED", "FAILED"]
     MissingPolicy: TypeAlias = Literal["error", "null", "default"]
+    Mode: TypeAlias = Literal["as_of", "as_known"]
     Severity: TypeAlias = Literal["none", "moderate", "major", "extreme"]
     Stage: TypeAlias = Literal["staging", "production", "archived"]
     VersionStatus: TypeAlias = Literal["PENDING_UPLOAD", "READY", "REJECTED"]
@@ -154,6 +161,7 @@ else:
     Format: TypeAlias = str
     JobStatus: TypeAlias = str
     MissingPolicy: TypeAlias = str
+    Mode: TypeAlias = str
     Severity: TypeAlias = str
     Stage: TypeAlias = str
     VersionStatus: TypeAlias = str
@@ -284,6 +292,13 @@ class ColumnsAnswer(Answer):
     columns: dict[str, list[int | float | bool | str | list[float] | None]]
     status: dict[str, dict[str, list[int]]]
     event_timestamps: list[str | None] | None = None
+
+
+class Coverage(Answer):
+    """How many labels got a value."""
+
+    present: int
+    share: float
 
 
 class Dataset(Answer):
@@ -574,6 +589,14 @@ class SplitAnswer(Answer):
     model: str
     split: dict[str, Any] | None
     production_version: str | None
+
+
+class ViewSnapshot(Answer):
+    """The state of a view's history that was read."""
+
+    history_version: int
+    schema_version: int
+    history_until: datetime | None = None
 
 
 class UploadAnswer(Answer):
@@ -949,6 +972,19 @@ class Signature(Answer):
     zipmap_inputs: dict[str, str] | None = None
 
 
+class TrainingResult(Answer):
+    """What a finished training set is."""
+
+    rows: int
+    columns: list[str]
+    coverage: dict[str, Coverage]
+    sha256: str
+    bytes: int
+    output: str
+    views: dict[str, ViewSnapshot]
+    services: list[str] = Field(default_factory=list)
+
+
 class KeysAnswer(Answer):
     """One page of keys by id, revoked and expired ones too."""
 
@@ -1070,13 +1106,6 @@ class ModelStats(Answer):
     split: SplitCheck | None
 
 
-class JobPage(Answer):
-    """Jobs, newest first."""
-
-    jobs: list[PredictJob | BackfillJob | RebuildJob]
-    next_token: str | None = None
-
-
 class RunEvents(Answer):
     """With ``format=openlineage``: the versions and events of one page as run events."""
 
@@ -1112,6 +1141,43 @@ class VersionAnswer(Answer):
     created_at: datetime
     created_by: str
     upload: UploadAnswer | None = None
+
+
+class TrainingJob(Answer):
+    """A job that makes a training set."""
+
+    job_id: str
+    kind: str = "training_set"
+    status: JobStatus
+    progress: Progress = Field(default_factory=Progress)
+    failure: Failure | None = None
+    created_at: datetime
+    created_by: str
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    features: list[str]
+    entity: dict[str, str] = Field(default_factory=dict)
+    timestamp: str
+    mode: Mode
+    input: str
+    input_format: str
+    output: str
+    outcome: TrainingResult | None = None
+
+
+class TrainingSet(Answer):
+    """A training set, as its routes answer it."""
+
+    training_set_id: str
+    status: JobStatus
+    features: list[str]
+    mode: Mode
+    labels: str
+    result: TrainingResult | None = None
+    download: str | None = None
+    failure: Failure | None = None
+    created_at: datetime
+    finished_at: datetime | None = None
 
 
 class DriftReport(Answer):
@@ -1171,3 +1237,10 @@ class VersionsAnswer(Answer):
     model: str
     versions: list[VersionAnswer]
     next_token: str | None
+
+
+class JobPage(Answer):
+    """Jobs, newest first."""
+
+    jobs: list[PredictJob | BackfillJob | RebuildJob | TrainingJob]
+    next_token: str | None = None

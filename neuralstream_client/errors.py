@@ -8,6 +8,7 @@
     ├── RowsRefused           rows of a write were refused; ``report`` names them and what was written
     ├── ConnectionFailed      no answer came: the address, the network or a timeout
     ├── JobFailed             a batch job ended as FAILED; ``job`` is its record
+    ├── TrainingSetFailed     a training set ended as FAILED; ``record`` is it
     ├── WaitTimeout           what was waited for is not done yet; it goes on
     └── ApiError              the stack refused; the fields below
         ├── Unauthenticated       401: no API key, or one that is not known
@@ -47,6 +48,7 @@ from neuralstream_client.cures import cure_of
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from neuralstream_client.answers import TrainingSet
     from neuralstream_client.jobs import AnyJob
     from neuralstream_client.writing import WriteReport
 
@@ -66,6 +68,7 @@ __all__ = [
     "ServerError",
     "TooLarge",
     "TooManyRequests",
+    "TrainingSetFailed",
     "Unauthenticated",
     "Unavailable",
     "WaitTimeout",
@@ -125,6 +128,20 @@ class JobFailed(NeuralStreamError):
         reason = f"{job.failure.code}: {job.failure.detail}" if job.failure else "no reason given"
         super().__init__(f"{job.job_id} failed: {reason}")
         self.job = job
+
+
+class TrainingSetFailed(NeuralStreamError):
+    """A training set ended as FAILED.
+
+    Args:
+        record: it; ``record.failure`` has the code and the reason.
+    """
+
+    def __init__(self, record: TrainingSet) -> None:
+        failure = record.failure
+        reason = f"{failure.code}: {failure.detail}" if failure else "no reason given"
+        super().__init__(f"{record.training_set_id} failed: {reason}")
+        self.record = record
 
 
 class WaitTimeout(NeuralStreamError):

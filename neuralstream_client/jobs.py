@@ -16,6 +16,7 @@ from neuralstream_client.answers import (
     PredictJob,
     Progress,
     RebuildJob,
+    TrainingJob,
 )
 
 __all__ = ["AnyJob", "OtherJob", "job_of"]
@@ -35,12 +36,13 @@ class OtherJob(Answer):
     finished_at: datetime | None = None
 
 
-AnyJob: TypeAlias = PredictJob | BackfillJob | RebuildJob | OtherJob
+AnyJob: TypeAlias = PredictJob | BackfillJob | RebuildJob | TrainingJob | OtherJob
 
 _KINDS: Final[Mapping[str, type[AnyJob]]] = {
     "predict": PredictJob,
     "backfill": BackfillJob,
     "rebuild": RebuildJob,
+    "training_set": TrainingJob,
 }
 
 

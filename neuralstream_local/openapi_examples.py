@@ -254,6 +254,28 @@ EXAMPLES: Final[Mapping[str, Example]] = {
     "rebuild": Example({"name": "weather", "idempotency-key": "example-rebuild"}),
     "list_jobs": Example(),
     "get_job": Example({"job_id": _JOB_ID}, after=("predict_batch",)),
+    "create_training_set": Example(
+        bodies={
+            "rows": (
+                "the weather at two departures",
+                {
+                    "features": ["weather:temp", "weather:wind_speed"],
+                    "labels": {
+                        "rows": [
+                            {"origin": "JFK", "departed": "2026-02-21T10:15:00Z", "late": True},
+                            {"origin": "EWR", "departed": "2026-02-21T11:40:00Z", "late": False},
+                        ]
+                    },
+                    "entity": {"airport": "origin"},
+                    "timestamp": "departed",
+                },
+            )
+        },
+    ),
+    "get_training_set": Example(
+        after=("create_training_set",),
+        taken={"training_set_id": ("create_training_set", "training_set_id")},
+    ),
     "list_schedules": Example(),
     "put_schedule": Example(
         _SCHEDULE,

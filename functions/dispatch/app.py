@@ -35,6 +35,7 @@ class Settings(TableSettings):
     """Whom to call, and what schedules call in turn."""
 
     state_machine_arn: str
+    training_machine_arn: str
     schedule_group: str
     schedule_role_arn: str
     schedule_target_arn: str
@@ -47,6 +48,7 @@ _MACHINES: Mapping[str, str] = {
     JobKind.PREDICT: settings.state_machine_arn,
     JobKind.BACKFILL: settings.state_machine_arn,
     JobKind.REBUILD: settings.state_machine_arn,
+    JobKind.TRAINING_SET: settings.training_machine_arn,
 }
 """The state machine of each kind of job."""
 

@@ -16,6 +16,7 @@ from neuralstream_client._sync.models import Models
 from neuralstream_client._sync.monitoring import Monitoring
 from neuralstream_client._sync.schedules import Schedules
 from neuralstream_client._sync.services import Services
+from neuralstream_client._sync.training import Mode, TrainingSets
 from neuralstream_client._sync.transport import Transport
 from neuralstream_client.answers import Health, PredictAnswer
 from neuralstream_client.call import Call, path
@@ -24,6 +25,7 @@ from neuralstream_client.progress import Progress, reporting
 from neuralstream_client.retries import Retries
 from neuralstream_client.settings import Settings
 from neuralstream_client.tables import TableLike
+from neuralstream_client.training import TrainingData
 from neuralstream_client.wire import PredictedPart, predicted_part
 
 if TYPE_CHECKING:
@@ -75,6 +77,7 @@ class NeuralStream:
         self.schedules = Schedules(transport)
         self.monitoring = Monitoring(transport)
         self.keys = Keys(transport)
+        self.training_sets = TrainingSets(transport)
 
     @property
     def url(self) -> str:
@@ -182,6 +185,47 @@ class NeuralStream:
                 parts.append(predicted_part(self._transport.send(call)))
                 advance(min(total, start + MAX_PREDICTIONS), total)
         return PredictionTable.of(model, wanted.entity_ids, parts)
+
+    def training_set(
+        self,
+        labels: TableLike,
+        *,
+        features: Sequence[str],
+        timestamp: str,
+        entity: Mapping[str, str] | None = None,
+        mode: Mode = "as_of",
+        output: str | None = None,
+        timeout: float | None = None,
+    ) -> TrainingData:
+        """Labels with the features that were true, or known, at each label's time.
+
+        ::
+
+            made = ns.training_set(labels, features=["user:age"], timestamp="bought_at")
+            ns.log_model("churn", model, made.frame[made.features], y, training_set=made.id)
+
+        Args:
+            labels: a pandas, polars or Arrow table, a list of dicts or a dict of columns, of at most 10,000
+                rows; or ``s3://bucket/key`` of a CSV or Parquet file.
+            features: ``view:feature``, ``view@role:feature`` or ``service:name@version``.
+            timestamp: the column of each label's time, with a time zone.
+            entity: the column of the ids by entity key or role; of the same name when not given.
+            mode: ``as_of``: the newest value up to the label's time; ``as_known``: only of what had been
+                written by then, too, so that later backfills do not leak.
+            output: ``s3://bucket/folder/`` under which the result is written; the stack's own when not given.
+            timeout: seconds to wait at most; no limit when not given.
+
+        Raises:
+            Invalid: a feature, a column or a location is wrong; names each.
+            DataError: the labels are no such table.
+            TrainingSetFailed: the labels turned out to be wrong, or it is too large.
+            WaitTimeout: it is not done in time; it goes on.
+        """
+        asked = self.training_sets.create(
+            labels, features=features, timestamp=timestamp, entity=entity, mode=mode, output=output
+        )
+        made = self.training_sets.wait(asked, timeout=timeout)
+        return self.training_sets.fetch(labels, made)
 
     def log_model(
         self,

@@ -113,6 +113,24 @@ class Transport:
         if response.status_code >= 400:
             raise api_error(response.status_code, {"detail": f"the upload failed: {response.text}"})
 
+    def download(self, url: str) -> bytes:
+        """The content at an address that the stack handed out; without the API key.
+
+        Raises:
+            ApiError: the store refused.
+            ConnectionFailed: no answer came.
+        """
+        try:
+            response = self.http.get(url, timeout=_UPLOAD_SECONDS)
+        except httpx.TransportError as error:
+            raise ConnectionFailed(
+                f"the download failed: {error or type(error).__name__}"
+            ) from error
+        if response.status_code >= 400:
+            problem = {"detail": f"the download failed: {response.text}"}
+            raise api_error(response.status_code, problem)
+        return response.content
+
     def _sent(self, call: Call) -> httpx.Response:
         return self.http.request(
             call.method,

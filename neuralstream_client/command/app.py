@@ -13,6 +13,7 @@ from neuralstream_client.command import (
     schedules,
     services,
     smoke,
+    training,
     up,
     views,
 )
@@ -34,5 +35,6 @@ reports.add_to(app)
 app.add_typer(jobs.app)
 app.add_typer(schedules.app)
 app.add_typer(services.app)
+app.add_typer(training.app)
 app.add_typer(keys.app)
 smoke.add_to(app)

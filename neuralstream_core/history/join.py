@@ -25,26 +25,17 @@ both modes.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from enum import StrEnum
 from typing import Final, NamedTuple
 
 from neuralstream_core.features.schema import FeatureView
+from neuralstream_core.history.mode import Mode
 from neuralstream_core.history.schema import feature_columns, written_column
 from neuralstream_core.parquet import quoted
 
-__all__ = ["MAX_CLASSES", "Lookup", "Mode", "Output", "join_text"]
+__all__ = ["MAX_CLASSES", "Lookup", "Output", "join_text"]
 
 MAX_CLASSES: Final = 32
 """Classes of one pass over the history."""
-
-
-class Mode(StrEnum):
-    """Which rows a label may see."""
-
-    AS_OF = "as_of"
-    """All with an event time up to the label's."""
-    AS_KNOWN = "as_known"
-    """Those among them that had been written by then: later backfills and corrections are left out."""
 
 
 class Output(NamedTuple):

@@ -7,7 +7,7 @@ sorted. Files of one day that overlap are sorted together first.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -21,7 +21,7 @@ from neuralstream_core.parquet import quoted
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-__all__ = ["classes_of", "define_history", "prepare", "read_files", "run_join"]
+__all__ = ["classes_of", "define_history", "prepare", "read_csv", "read_files", "run_join"]
 
 _ROW_BITS: Final = 36
 """Of ``_at``: positions in a file."""
@@ -118,6 +118,21 @@ def read_files(paths: Sequence[str], *options: str) -> str:
     listed = ", ".join(map(_text, paths))
     more = "".join(f", {option}" for option in options)
     return f"read_parquet([{listed}], union_by_name = true, hive_partitioning = false{more})"
+
+
+def read_csv(database: DuckDBPyConnection, path: str, texts: Iterable[str]) -> str:
+    """A table function over a CSV file with a header; the types of columns are found by reading all of it.
+
+    Args:
+        texts: columns that stay texts: ids and times, which are not to be guessed at.
+    """
+    whole = "header = true, sample_size = -1"
+    described = database.execute(
+        f"DESCRIBE SELECT * FROM read_csv({_text(path)}, {whole}, all_varchar = true)"  # noqa: S608
+    ).fetchall()
+    known = {str(row[0]) for row in described}
+    types = ", ".join(f"{_text(name)}: 'VARCHAR'" for name in texts if name in known)
+    return f"read_csv({_text(path)}, {whole}, types = {{{types}}})"
 
 
 def _together(database: DuckDBPyConnection, number: int, places: Sequence[tuple[str, int]]) -> bool:

@@ -63,6 +63,8 @@ EXPECTED = {
     ),
     "BatchPredict": lambda answer: answer["statusCode"] == 404,
     "BatchTask": lambda answer: answer["errorType"] in ("NotFound", "Invalid"),
+    "Training": lambda answer: answer["statusCode"] == 404,
+    "TrainingTask": lambda answer: answer["errorType"] in ("NotFound", "Invalid"),
     "Console": lambda answer: answer["statusCode"] == 200,
     "Dispatch": lambda answer: answer == {"batchItemFailures": []},
     "FeatureIngest": lambda answer: len(answer["batchItemFailures"]) == 1,

@@ -15,18 +15,20 @@ from neuralstream_core.jobs.store import Jobs
 from neuralstream_core.serving.batch.records import PredictJob
 from neuralstream_core.settings import TableSettings
 from neuralstream_core.time import system_clock
+from neuralstream_core.training.records import TrainingJob
 from neuralstream_core.types import NEXT_PAGE, Record
 from neuralstream_lambda.wiring import table
 
 __all__ = ["AnyJob", "JobPage", "jobs"]
 
-AnyJob: TypeAlias = PredictJob | BackfillJob | RebuildJob
+AnyJob: TypeAlias = PredictJob | BackfillJob | RebuildJob | TrainingJob
 """The record of some kind of job."""
 
 _RECORDS: Final[Mapping[JobKind, type[AnyJob]]] = {
     JobKind.PREDICT: PredictJob,
     JobKind.BACKFILL: BackfillJob,
     JobKind.REBUILD: RebuildJob,
+    JobKind.TRAINING_SET: TrainingJob,
 }
 
 

@@ -21,6 +21,7 @@ def load(outside: Outside, **more: str) -> ModuleType:
     """functions/dispatch with its environment."""
     environ = {
         "NEURALSTREAM_STATE_MACHINE_ARN": outside.machine,
+        "NEURALSTREAM_TRAINING_MACHINE_ARN": outside.machine,
         "NEURALSTREAM_TABLE": outside.name,
         "NEURALSTREAM_SCHEDULE_GROUP": outside.name,
         "NEURALSTREAM_SCHEDULE_ROLE_ARN": "arn:aws:iam::123456789012:role/schedules",

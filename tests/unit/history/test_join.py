@@ -12,8 +12,9 @@ import pytest
 from neuralstream_core.errors import Invalid
 from neuralstream_core.features.schema import Feature, FeatureView
 from neuralstream_core.features.values import Dtype, parse_time
-from neuralstream_core.history.join import Lookup, Mode, Output, join_text
+from neuralstream_core.history.join import Lookup, Output, join_text
 from neuralstream_core.history.labels import define_labels, register_rows
+from neuralstream_core.history.mode import Mode
 from neuralstream_core.history.sources import (
     classes_of,
     define_history,

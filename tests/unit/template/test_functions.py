@@ -54,6 +54,8 @@ MAY_IMPORT = {
     "MonitoringScheduled": LIGHT | {"hiredis", "numpy", "redis"},
     "Predict": LIGHT | {"hiredis", "numpy", "onnxruntime", "redis"},
     "Registry": LIGHT | {"hiredis", "numpy"},
+    "Training": LIGHT | {"hiredis", "numpy"},
+    "TrainingTask": LIGHT | {"hiredis", "numpy"},
 }
 """What a function may import before its first request. Anything else waits until it is needed, as
 every package here is paid for in each cold start (boto3 alone: 100 to 400 ms)."""

@@ -16,6 +16,8 @@ NO_ARN_POSSIBLE = {
     ("NetworkInterfacePolicy", "NotFromCode"): "a Deny",
     ("BatchStateMachineRole", "PlatformLogs"): "log delivery actions know no resource",
     ("BatchStateMachineRole", "PlatformTraces"): "X-Ray's actions know no resource",
+    ("TrainingStateMachineRole", "PlatformLogs"): "log delivery actions know no resource",
+    ("TrainingStateMachineRole", "PlatformTraces"): "X-Ray's actions know no resource",
     ("LogsPolicy", "PlatformTraces"): "X-Ray's actions know no resource",
 }
 

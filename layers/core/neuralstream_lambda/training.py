@@ -1,0 +1,135 @@
+"""The training function's parts, built from settings."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from tempfile import gettempdir
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from neuralstream_core.jobs.records import JobKind
+from neuralstream_core.jobs.store import Jobs
+from neuralstream_core.objects import Location
+from neuralstream_core.serving.batch.locations import Buckets
+from neuralstream_core.settings import HistorySettings, TableSettings
+from neuralstream_core.time import system_clock
+from neuralstream_core.training.records import TrainingJob, TrainingJobs, TrainingSet
+from neuralstream_lambda.wiring import history_log, s3_client, table
+
+if TYPE_CHECKING:
+    from neuralstream_core.features.catalog import Catalog
+    from neuralstream_core.features.services import FeatureServices
+    from neuralstream_core.jobs.tasks import TaskRunner
+    from neuralstream_core.training.work import TrainingSubmission, TrainingWork
+
+__all__ = [
+    "TrainingSettings",
+    "TrainingTaskSettings",
+    "answer",
+    "submission",
+    "tasks",
+    "training_jobs",
+]
+
+_DOWNLOAD_SECONDS = 900
+
+
+class TrainingSettings(TableSettings, HistorySettings):
+    """Where training sets are kept, and which buckets they may use."""
+
+    job_buckets: str = ""
+    """Further buckets that jobs may read and write, separated by commas."""
+
+    @property
+    def buckets(self) -> Buckets:
+        """The buckets that training sets may use."""
+        return Buckets.of(self.data_bucket, self.job_buckets)
+
+
+class TrainingTaskSettings(TrainingSettings):
+    """What a join may take besides."""
+
+    training_memory_mb: int = Field(default=1024, ge=128, le=9000)
+    """Megabytes of memory of DuckDB, beyond which it spills to temporary files."""
+    training_threads: int = Field(default=2, ge=1, le=6)
+
+
+@cache
+def training_jobs(settings: TrainingSettings) -> TrainingJobs:
+    """The records of training sets."""
+    kinds = {JobKind.TRAINING_SET: TrainingJob}
+    return Jobs(table(settings), settings.namespace, system_clock, kinds)
+
+
+@cache
+def submission(settings: TrainingSettings) -> TrainingSubmission:
+    """What accepts training sets."""
+    from neuralstream_core.objects import Objects
+    from neuralstream_core.training.work import TrainingSubmission
+
+    return TrainingSubmission(
+        training_jobs(settings),
+        Objects(s3_client()),
+        settings.buckets,
+        settings.data_bucket,
+        _catalog(settings),
+        _services(settings),
+    )
+
+
+def answer(job: TrainingJob) -> TrainingSet:
+    """A training set with a presigned address of its file, once there is one."""
+    if job.outcome is None:
+        return TrainingSet.of(job, None)
+    at = Location.parse(job.outcome.output)
+    url = s3_client().generate_presigned_url(
+        "get_object", Params={"Bucket": at.bucket, "Key": at.key}, ExpiresIn=_DOWNLOAD_SECONDS
+    )
+    return TrainingSet.of(job, url)
+
+
+@cache
+def tasks(settings: TrainingTaskSettings) -> TaskRunner:
+    """What runs the tasks of training sets."""
+    from neuralstream_core.jobs.tasks import TaskRunner
+
+    return TaskRunner(training_jobs(settings), {JobKind.TRAINING_SET: lambda: _work(settings)}, 1)
+
+
+@cache
+def _work(settings: TrainingTaskSettings) -> TrainingWork:
+    from neuralstream_core.history.manifest import Heads
+    from neuralstream_core.history.reader import History
+    from neuralstream_core.objects import Objects
+    from neuralstream_core.table import Table
+    from neuralstream_core.training.work import TrainingWork, Workspace
+    from neuralstream_lambda.wiring import dynamodb_client
+
+    objects = Objects(s3_client())
+    heads = Heads(
+        Table(dynamodb_client(), settings.history_table, dependency="history"), settings.namespace
+    )
+    return TrainingWork(
+        training_jobs(settings),
+        objects,
+        History(history_log(settings), heads, objects, settings.data_bucket, system_clock),
+        _catalog(settings),
+        _services(settings),
+        Workspace(settings.training_memory_mb, settings.training_threads, Path(gettempdir())),
+    )
+
+
+@cache
+def _catalog(settings: TrainingSettings) -> Catalog:
+    from neuralstream_core.features.catalog import Catalog
+
+    return Catalog(table(settings), settings.namespace, system_clock)
+
+
+@cache
+def _services(settings: TrainingSettings) -> FeatureServices:
+    from neuralstream_core.features.services import FeatureServices
+
+    return FeatureServices(table(settings), settings.namespace, system_clock, _catalog(settings))

@@ -1,0 +1,133 @@
+"""``ns.training_sets``: labels joined to the features of their time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from time import monotonic
+from typing import Any, Final, Literal, TypeAlias
+
+import anyio
+
+from neuralstream_client._async.transport import AsyncTransport
+from neuralstream_client.answers import TrainingSet
+from neuralstream_client.call import Call, path
+from neuralstream_client.errors import TrainingSetFailed, WaitTimeout
+from neuralstream_client.tables import TableLike
+from neuralstream_client.training import TrainingData, label_rows, with_features
+
+__all__ = ["AsyncTrainingSets", "Mode"]
+
+Mode: TypeAlias = Literal["as_of", "as_known"]
+
+_DONE: Final = frozenset({"SUCCEEDED", "FAILED"})
+_FIRST_SECONDS: Final = 0.2
+"""Before it is asked for the second time; half as long again each time, up to ``poll_seconds``."""
+
+
+class AsyncTrainingSets:
+    """Training sets of this key; with the scope ``monitoring``, of all keys."""
+
+    def __init__(self, transport: AsyncTransport) -> None:
+        self._transport = transport
+
+    async def create(
+        self,
+        labels: TableLike,
+        *,
+        features: Sequence[str],
+        timestamp: str,
+        entity: Mapping[str, str] | None = None,
+        mode: Mode = "as_of",
+        input_format: Literal["csv", "parquet"] | None = None,
+        output: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> TrainingSet:
+        """Ask for a training set and return at once.
+
+        Args:
+            labels: a table of at most 10,000 rows, or ``s3://bucket/key`` of a CSV or Parquet file.
+            features: ``view:feature``, ``view@role:feature`` or ``service:name@version``.
+            timestamp: the column of each label's time, with a time zone.
+            entity: the column of the ids by entity key or role; of the same name when not given.
+            mode: ``as_of``: the newest value up to the label's time; ``as_known``: only of what had been
+                written by then, too.
+            input_format: when the extension of a file does not say.
+            output: ``s3://bucket/folder/`` under which the result is written; the stack's own when not given.
+            idempotency_key: asked for again with the same one, it is one; a new one when not given.
+
+        Raises:
+            Invalid: a feature, a column or a location is wrong; names each.
+            DataError: the labels are no such table.
+        """
+        given = (
+            {"input": labels, "input_format": input_format}
+            if isinstance(labels, str)
+            else {"rows": label_rows(labels)}
+        )
+        body: dict[str, Any] = {
+            "features": list(features),
+            "labels": {name: value for name, value in given.items() if value is not None},
+            "entity": dict(entity or {}),
+            "timestamp": timestamp,
+            "mode": mode,
+        }
+        if output is not None:
+            body["output"] = output
+        call = Call.once("POST", "/training-sets", body=body, idempotency_key=idempotency_key)
+        return await self._transport.fetch(TrainingSet, call)
+
+    async def get(self, training_set_id: str) -> TrainingSet:
+        """One training set.
+
+        Raises:
+            NotFound: there is none of this id among the key's.
+        """
+        call = Call.of("GET", path("/training-sets/{}", training_set_id))
+        return await self._transport.fetch(TrainingSet, call)
+
+    async def wait(
+        self,
+        training_set: TrainingSet | str,
+        *,
+        timeout: float | None = None,  # noqa: ASYNC109 - of the job, which goes on
+        poll_seconds: float = 2.0,
+    ) -> TrainingSet:
+        """Wait until a training set is made.
+
+        Args:
+            training_set: it, or its id.
+            timeout: seconds to wait at most; no limit when not given.
+            poll_seconds: the longest pause between two looks at it.
+
+        Raises:
+            TrainingSetFailed: it ended as FAILED.
+            WaitTimeout: it is not done in time; it goes on.
+        """
+        name = training_set if isinstance(training_set, str) else training_set.training_set_id
+        end = None if timeout is None else monotonic() + timeout
+        pause = min(_FIRST_SECONDS, poll_seconds)
+        while True:
+            record = await self.get(name)
+            if record.status in _DONE:
+                break
+            if end is not None and monotonic() + pause > end:
+                raise WaitTimeout(f"{name} is {record.status} after {timeout} s; it goes on")
+            await anyio.sleep(pause)
+            pause = min(poll_seconds, pause * 1.5)
+        if record.status == "FAILED":
+            raise TrainingSetFailed(record)
+        return record
+
+    async def fetch(self, labels: TableLike, record: TrainingSet) -> TrainingData:
+        """The data of a finished training set beside its ``labels``.
+
+        Args:
+            labels: as they were given; or an address in S3, for a table with all columns of the file.
+            record: of `get` or `wait`; its address is valid for 15 minutes.
+
+        Raises:
+            ConfigurationError: the library for Parquet is not installed.
+        """
+        made = TrainingData(None, record)
+        data = await self._transport.download(record.download or "")
+        return TrainingData(with_features(labels, made.features, data), record)

@@ -1,0 +1,1 @@
+"""Training sets: labels joined to the history of feature views, as jobs."""
