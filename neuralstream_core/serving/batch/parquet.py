@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
 import numpy as np
@@ -17,10 +17,18 @@ from neuralstream_core.errors import Invalid
 from neuralstream_core.objects import Location, Objects
 from neuralstream_core.parquet import ObjectFiles, database, quoted
 
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
 __all__ = ["ParquetInput", "write_parquet"]
 
 _ROW: Final = "file_row_number"
 """DuckDB's column for the 0-based position of a row in its file."""
+_DESCRIBE: Final = "DESCRIBE SELECT * FROM read_parquet(?)"
+_NUMBERS: Final = frozenset({"DOUBLE", "FLOAT", "BIGINT", "INTEGER"})
+"""Types that numpy makes the same Python numbers of as DuckDB, in a fraction of the time."""
+_CELLS: Final = 8 << 20
+"""Read into arrays at once: 64 MiB."""
 
 
 class ParquetInput:
@@ -43,7 +51,7 @@ class ParquetInput:
         Raises:
             Invalid: besides, two names differ only in case, which SQL cannot tell apart.
         """
-        described = self._rows("DESCRIBE SELECT * FROM read_parquet(?)")
+        described = self._rows(_DESCRIBE)
         stored = {name for (name,) in self._rows("SELECT name FROM parquet_schema(?)")}
         names = tuple(str(row[0]) for row in described)
         if not stored.issuperset(names) or _ROW in names:
@@ -65,22 +73,51 @@ class ParquetInput:
 
     def read(
         self, names: Sequence[str], start: int, end: int, size: int
-    ) -> Iterator[list[tuple[Any, ...]]]:
-        """The values of rows ``[start, end)`` in file order, at most ``size`` rows per step.
+    ) -> Iterator[list[Sequence[Any]]]:
+        """The values of rows ``[start, end)`` in file order, by column, at most ``size`` rows per step.
 
         Args:
             names: of the columns to read, at least one.
         """
-        query = f"SELECT {', '.join(map(quoted, names))} FROM read_parquet(?, {_ROW}=true)"  # noqa: S608 - names are quoted
-        query += f" WHERE {_ROW} >= ? AND {_ROW} < ?"
         with self._refusing():
-            self._database.execute(query, [self._path, start, end])
+            types = {name: str(kind) for name, kind, *_ in self._rows(_DESCRIBE)}
+        numbers = [name for name in names if types[name] in _NUMBERS]
+        others = [name for name in names if types[name] not in _NUMBERS]
+        step = max(size, _CELLS // len(names) // size * size)
+        for first in range(start, end, step):
+            last = min(end, first + step)
+            arrays: dict[str, Any] = {}
+            if numbers:
+                with self._refusing():
+                    arrays = self._range(numbers, first, last).fetchnumpy()
+            rest = self._slices(others, first, last, size)
+            for at in range(0, last - first, size):
+                found: dict[str, Sequence[Any]] = {
+                    name: values[at : at + size].tolist() for name, values in arrays.items()
+                }
+                if others:
+                    found |= zip(others, zip(*next(rest), strict=True), strict=True)
+                yield [found[name] for name in names]
+
+    def _slices(
+        self, names: Sequence[str], start: int, end: int, size: int
+    ) -> Iterator[list[tuple[Any, ...]]]:
+        """Rows ``[start, end)``, ``size`` at a time."""
+        if not names:
+            return
+        with self._refusing():
+            found = self._range(names, start, end)
         while True:
             with self._refusing():
-                rows = self._database.fetchmany(size)
+                rows = found.fetchmany(size)
             if not rows:
                 return
             yield rows
+
+    def _range(self, names: Sequence[str], start: int, end: int) -> DuckDBPyConnection:
+        query = f"SELECT {', '.join(map(quoted, names))} FROM read_parquet(?, {_ROW}=true)"  # noqa: S608 - names are quoted
+        query += f" WHERE {_ROW} >= ? AND {_ROW} < ?"
+        return self._database.cursor().execute(query, [self._path, start, end])
 
     def _rows(self, query: str) -> list[tuple[Any, ...]]:
         with self._refusing():

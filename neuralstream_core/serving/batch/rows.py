@@ -190,7 +190,8 @@ def csv_rows(records: Records, schema: InputSchema, header: Sequence[str]) -> In
                 row = [""] * len(header)
             rows.append(row)
     wanted = schema.names
-    cells = {name: [row[at] for row in rows] for at, name in enumerate(header) if name in wanted}
+    columns = zip(*rows, strict=True) if rows else [()] * len(header)
+    cells = {name: column for name, column in zip(header, columns, strict=True) if name in wanted}
     return schema.rows(records.lines, cells, errors, text=True)
 
 
@@ -287,10 +288,11 @@ def parquet_rows(
     Raises:
         Invalid: the file cannot be decoded.
     """
-    for records in source.read(schema.names, start, end, SLICE):
-        cells = dict(zip(schema.names, zip(*records, strict=True), strict=True))
-        lines = np.arange(start + 1, start + 1 + len(records), dtype=np.int64)
-        start += len(records)
+    for columns in source.read(schema.names, start, end, SLICE):
+        cells = dict(zip(schema.names, columns, strict=True))
+        count = len(columns[0])
+        lines = np.arange(start + 1, start + 1 + count, dtype=np.int64)
+        start += count
         yield schema.rows(lines, cells, {}, text=False)
 
 
