@@ -16,6 +16,7 @@ from typing import Any, Final, TypeAlias
 
 from neuralstream_core.backfill.cells import Cells, cells_of_packed
 from neuralstream_core.backfill.newest import BUCKETS, NewestRows, Share
+from neuralstream_core.errors import NotFound
 from neuralstream_core.features.rows import CellStatus
 from neuralstream_core.features.schema import FeatureView
 from neuralstream_core.features.upkeep import Alive, Upkeep
@@ -62,30 +63,37 @@ class ConsistencyCheck:
         Raises:
             Unavailable: a dependency cannot answer; views that come later are not checked.
         """
-        views = [view for view in self._views() if view.history]
+        views = {view.generation: view for view in self._views() if view.history}
+        snapshots = {key: self.history.snapshot(view) for key, view in views.items()}
+        shares = {key: _share(each, number, entities) for key, each in snapshots.items()}
+        stored = self.upkeep.entities({key: share.has for key, share in shares.items()})
         found: list[ViewConsistency] = []
-        for view in views:
-            found.append(self.check(view, number, entities=entities))
-            self.reports.put(found[-1])
+        for generation, snapshot in snapshots.items():
+            try:
+                report = self._check(snapshot, shares[generation], stored[generation])
+            except NotFound:
+                continue  # the view was deleted meanwhile
+            self.reports.put(report)
+            found.append(report)
+        names = {view.name for view in views.values()}
         for known in self.reports.all():
-            if known.feature_view not in {view.name for view in views}:
+            if known.feature_view not in names:
                 self.reports.delete(known.feature_view)
         return found
 
-    def check(
-        self, view: FeatureView, number: int, *, entities: int = _ENTITIES
-    ) -> ViewConsistency:
-        """Compare a share of the entities of one view."""
-        at = self.clock()
-        snapshot = self.history.snapshot(view)
-        count = min(BUCKETS, max(1, BUCKETS * entities // max(1, snapshot.rows)))
-        share = Share(number * count % BUCKETS, count)
-        online, said = self._both(view, snapshot, share, at)
+    def _check(self, snapshot: Snapshot, share: Share, stored: set[bytes]) -> ViewConsistency:
+        """Compare a share of the entities of one view.
+
+        Args:
+            stored: those of the share that have a row online.
+        """
+        view, at = snapshot.view, self.clock()
+        online, said = self._both(snapshot, share, at, stored, share.has)
         suspects = _differing(online, said)
         if suspects:
             self.pause()
             whose = {entity for entity, _ in suspects}
-            later, said_later = self._both(view, snapshot, share, at, whose)
+            later, said_later = self._both(snapshot, share, at, whose, whose.__contains__)
             suspects = {
                 key
                 for key in suspects
@@ -105,7 +113,7 @@ class ConsistencyCheck:
             feature_view=view.name,
             checked_at=from_micros(at),
             entities=len({entity for entity, _ in online.keys() | said.keys()}),
-            share=count / BUCKETS,
+            share=share.buckets / BUCKETS,
             features={name: CellCounts(**each) for name, each in counts.items()},
         )
 
@@ -120,23 +128,20 @@ class ConsistencyCheck:
 
     def _both(
         self,
-        view: FeatureView,
         snapshot: Snapshot,
         share: Share,
         at: Micros,
-        only: set[bytes] | None = None,
+        stored: set[bytes],
+        taken: Callable[[bytes], bool],
     ) -> tuple[State, State]:
         """The cells online, and those the history says, without expired ones.
 
         Args:
-            only: entities to take of the share; all where ``None``.
+            stored: entities to read online.
+            taken: which of the share to take of the history.
         """
-
-        def taken(entity: bytes) -> bool:
-            return share.has(entity) if only is None else entity in only
-
-        entities = set(self.upkeep.entities(view, taken)) if only is None else only
-        online = self._online(view, sorted(entities), at)
+        view = snapshot.view
+        online = self._online(view, sorted(stored), at)
         said = _Said(view)
         with tempfile.TemporaryDirectory() as spill:
             files, paths = self.history.attach(snapshot.files)
@@ -199,6 +204,12 @@ class _Said:
         known = self.cells.get(key)
         if known is None or cell[0] >= known[0]:
             self.cells[key] = cell
+
+
+def _share(snapshot: Snapshot, number: int, entities: int) -> Share:
+    """Of about so many entities, in every run other ones."""
+    buckets = min(BUCKETS, max(1, BUCKETS * entities // max(1, snapshot.rows)))
+    return Share(number * buckets % BUCKETS, buckets)
 
 
 def _oldest(view: FeatureView, at: Micros) -> Micros:

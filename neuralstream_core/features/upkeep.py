@@ -21,7 +21,7 @@ from neuralstream_core.features.writes import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from neuralstream_core.features.rows import Entity, Row
     from neuralstream_core.features.schema import FeatureView
@@ -117,17 +117,24 @@ class Upkeep:
         found = self._port.mget(batch.packed.keys)
         return [None if row is None else decoder.decode(row, now) for row in found]
 
-    def entities(self, view: FeatureView, taken: Callable[[bytes], bool]) -> Iterator[bytes]:
-        """The `entity_bytes` of every stored row that ``taken`` takes, by a scan: one may come twice."""
-        prefix = f"{self._namespace}:f:{view.generation}:".encode()
+    def entities(self, taken: Mapping[str, Callable[[bytes], bool]]) -> dict[str, set[bytes]]:
+        """The `entity_bytes` of stored rows of views, by one scan over all keys.
+
+        Args:
+            taken: by generation of a view, which of its entities to take.
+        """
+        prefix = f"{self._namespace}:f:".encode()
+        found: dict[str, set[bytes]] = {generation: set() for generation in taken}
         cursor: bytes | None = None
         while True:
             cursor, keys = self._port.scan(cursor, prefix + b"*", _SCAN_COUNT)
             for key in keys:
-                if key.startswith(prefix) and taken(entity := key[len(prefix) :]):
-                    yield entity
+                generation, _, entity = key.removeprefix(prefix).partition(b":")
+                takes = taken.get(generation.decode())
+                if takes is not None and takes(entity):
+                    found[generation.decode()].add(entity)
             if cursor is None:
-                return
+                return found
 
     def remove(self, batch: Batch) -> None:
         """Remove the rows of a batch's entities from Redis alone."""
