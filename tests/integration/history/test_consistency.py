@@ -67,6 +67,40 @@ def test_after_any_writes_all_cells_match(
     assert all(counts.match for counts in found.features.values())
 
 
+def test_two_hours_of_random_traffic_leave_no_cell_that_differs(
+    rebuilding: Rebuilding, reports: ConsistencyReports
+) -> None:
+    """A write every few seconds, the compaction every five minutes, an entity forgotten now and then."""
+    chance = random.Random(72)
+    names = ("a", "b", "c", "d")
+    rebuilding.view(ttl=3600, **dict.fromkeys(names, "int64"))
+    entities = [f"e{i}" for i in range(300)]
+    began = rebuilding.house.clock()
+    compacted = began
+    while (now := rebuilding.house.clock()) < began + 7200 * 1_000_000:
+        rows = [
+            {
+                "entity_id": chance.choice(entities),
+                "features": {
+                    name: chance.choice((None, 1, 2, 3)) for name in chance.sample(names, 2)
+                },
+                "event_timestamp": rebuilding.house.clock.at(-chance.choice((0, 0, 30, 3000))),
+            }
+            for _ in range(chance.randrange(1, 80))
+        ]
+        rebuilding.store.write("user", rows)
+        if chance.random() < 0.02:
+            rebuilding.upkeep.forget("user", lambda _view: [chance.choice(entities)], f"f{now}")
+        rebuilding.later(chance.uniform(5, 40))
+        if now > compacted + 300 * 1_000_000:
+            rebuilding.house.compactor().run()
+            compacted = now
+    rebuilding.house.compact()
+    found = check(rebuilding, reports)
+    assert found.wrong == 0
+    assert sum(counts.match for counts in found.features.values()) > 900
+
+
 def test_lost_changed_and_unrecorded_cells_are_told_apart(
     rebuilding: Rebuilding, reports: ConsistencyReports
 ) -> None:
