@@ -15,7 +15,6 @@ from cachetools import LRUCache
 from fsspec import AbstractFileSystem
 from fsspec.spec import AbstractBufferedFile
 
-from neuralstream_core.errors import NeuralStreamError
 from neuralstream_core.objects import Location, Objects
 
 if TYPE_CHECKING:
@@ -72,7 +71,7 @@ class ObjectFiles(AbstractFileSystem):  # type: ignore[misc]  # fsspec has no ty
 
     def __init__(self, objects: Objects) -> None:
         super().__init__()
-        self.failure: NeuralStreamError | None = None
+        self.failure: BaseException | None = None
         self._objects = objects
         self._pinned: dict[str, tuple[Location, int, str]] = {}
         self._blocks: LRUCache[tuple[str, int], bytes] = LRUCache(_BLOCKS)
@@ -102,7 +101,7 @@ class ObjectFiles(AbstractFileSystem):  # type: ignore[misc]  # fsspec has no ty
         start = number * _BLOCK
         try:
             found = b"".join(self._objects.stream(at, start, min(start + _BLOCK, size), etag))
-        except NeuralStreamError as error:
+        except BaseException as error:
             self.failure = error
             raise
         with self._lock:

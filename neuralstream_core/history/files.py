@@ -12,7 +12,6 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from neuralstream_core.errors import NeuralStreamError
 from neuralstream_core.features.schema import FeatureView
 from neuralstream_core.history.manifest import DataFile
 from neuralstream_core.history.schema import ORDER, columns_of
@@ -290,10 +289,9 @@ class Workbench:
         try:
             yield
         except duckdb.Error as error:
-            failure: NeuralStreamError | None = self._files.failure
-            if failure is None:
+            if self._files.failure is None:
                 raise
-            raise failure from error
+            raise self._files.failure from error
 
 
 _LATER: Final = "(r._write_time, r._request_id, r._row) > (f.write_time, f.request_id, f.row)"

@@ -9,7 +9,7 @@ from neuralstream_core.history.log import HistoryLog, slot_of
 from neuralstream_core.objects import Objects
 from neuralstream_core.table import Table
 from neuralstream_core.time import system_clock
-from neuralstream_local.laptop import BUCKET, HISTORY_TABLE
+from neuralstream_local.laptop import BUCKET, HISTORY_TABLE, STACK
 from tests.support.poll import eventually
 from tests.support.stack import RunningStack
 
@@ -50,3 +50,13 @@ def test_rows_of_a_request_and_of_a_message_are_in_the_history(stack: RunningSta
     )
     eventually(lambda: "by-queue" in entities())
     assert entities()["by-queue"] == message["MessageId"]
+
+
+def test_the_compaction_runs_on_the_laptop(stack: RunningStack) -> None:
+    """By its schedule; here at once, as anybody may."""
+    answer = stack.client("lambda").invoke(
+        FunctionName=f"{STACK}-history", Payload=json.dumps({"task": "compact"})
+    )
+    done = json.loads(answer["Payload"].read())
+    assert done.get("behind", 0) == 0, done
+    assert "slots" in done or done == {"raced": True}
