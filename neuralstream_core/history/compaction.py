@@ -16,6 +16,7 @@ import secrets
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic
@@ -53,6 +54,7 @@ _MANY_SLOTS: Final = 1440
 """A day; each slot takes 16 queries to find it empty."""
 _CHECKED_AFTER: Final = 10
 """Slots after which a consumed one is counted once more."""
+_UPLOADS_AT_ONCE: Final = 8
 _PARQUET: Final = "application/vnd.apache.parquet"
 
 Views = Callable[[str], FeatureView | None]
@@ -271,11 +273,13 @@ class Compactor:
     def _commit(self, bench: Workbench, head: Head, staging: Staging, last: int) -> Compacted:
         """Make the staged rows part of their generation's history."""
         manifest = self._manifests.read(head)
-        new: list[DataFile] = []
         gone: set[str] = set()
-        for merged in bench.merge(staging, manifest.files):
-            new += [self._upload(staging.view, file) for file in merged.new]
-            gone |= {file.key for file in merged.gone}
+        with ThreadPoolExecutor(_UPLOADS_AT_ONCE) as pool:
+            uploads: list[Future[DataFile]] = []
+            for merged in bench.merge(staging, manifest.files):
+                uploads += [pool.submit(self._upload, staging.view, file) for file in merged.new]
+                gone |= {file.key for file in merged.gone}
+            new = [upload.result() for upload in uploads]
         if not new and not gone:
             return Compacted()
         now = self._clock()

@@ -116,6 +116,8 @@ class Workbench:
             self._files, memory=bounds.memory, threads=bounds.threads, spill=spill
         )
         self._made = 0
+        self._kept = ""
+        """Follows a table ``r`` and leaves out the rows of forgotten entities, if any are."""
 
     def close(self) -> None:
         """Close the database."""
@@ -140,6 +142,7 @@ class Workbench:
                 "CREATE OR REPLACE TEMP TABLE forgotten"
                 " (entity VARCHAR, write_time BIGINT, request_id VARCHAR, row INTEGER)"
             )
+            self._kept = _NOT_FORGOTTEN if staging.forgotten else ""
             if staging.forgotten:
                 self._database.executemany(
                     "INSERT INTO forgotten VALUES (?, ?, ?, ?)",
@@ -168,7 +171,7 @@ class Workbench:
         if not staging.files:
             return
         key = "_request_id, _row, _event_time"
-        rows = f"{_parquet(staging.files)} r {_NOT_FORGOTTEN}"
+        rows = f"{_parquet(staging.files)} r {self._kept}"
         self._database.execute(
             f"CREATE OR REPLACE TEMP TABLE twice AS SELECT {key} FROM {rows}"  # noqa: S608
             f" GROUP BY {key} HAVING count(*) > 1"
@@ -186,7 +189,7 @@ class Workbench:
             file for file in files if _day(file.date) in days and file.last_write_time >= oldest
         ]
         if known:
-            kept = f"{_parquet(self._paths(known))} r {_NOT_FORGOTTEN}"
+            kept = f"{_parquet(self._paths(known))} r {self._kept}"
             self._database.execute(
                 f"INSERT INTO repeated SELECT {STAGED} FROM (SELECT r.* FROM {rows})"  # noqa: S608
                 f" SEMI JOIN (SELECT {key} FROM {kept}) USING ({key})"
@@ -197,7 +200,7 @@ class Workbench:
         if not staging.files:
             return {}
         rows = (
-            f"(SELECT r.* FROM {_parquet(staging.files)} r {_NOT_FORGOTTEN})"  # noqa: S608
+            f"(SELECT r.* FROM {_parquet(staging.files)} r {self._kept})"  # noqa: S608
             f" ANTI JOIN repeated USING ({STAGED})"
         )
         days = [int(day) for (day,) in self._rows(f"SELECT DISTINCT {_DAY_OF} FROM {rows}")]  # noqa: S608
@@ -235,7 +238,7 @@ class Workbench:
         path = self._new_folder() / "0.parquet"
         group = _group_rows(view)
         self._copy(
-            f"SELECT r.* FROM ({rows}) r {_NOT_FORGOTTEN} ORDER BY {', '.join(ORDER)}",  # noqa: S608
+            f"SELECT r.* FROM ({rows}) r {self._kept} ORDER BY {', '.join(ORDER)}",  # noqa: S608
             path,
             "zstd",
             group,

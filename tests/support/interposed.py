@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -59,11 +60,15 @@ class Cut:
 
     def __init__(self, at: int) -> None:
         self._left = at
+        self._one_at_a_time = threading.Lock()
 
     def __call__(self, operation: str) -> None:
-        self._left -= operation in WRITES
-        if self._left == 0:
-            raise Died
+        if operation not in WRITES:
+            return
+        with self._one_at_a_time:
+            self._left -= 1
+            if self._left == 0:
+                raise Died
 
 
 class FailsOnce:

@@ -208,6 +208,13 @@ def test_dispatch_reads_and_marks_schedules_and_no_other_item_of_the_table():
     }
 
 
+def test_the_compaction_reads_the_log_and_changes_none_of_its_entries():
+    writes = [s for s in statements("History") if "dynamodb:PutItem" in as_list(s["Action"])]
+    assert writes == [statement_of("History", "HeadsAndCursor")]
+    only = [{"Fn::Sub": "HEAD#${Namespace}"}, {"Fn::Sub": "CURSOR#${Namespace}"}]
+    assert writes[0]["Condition"] == {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": only}}
+
+
 def test_the_role_of_a_schedule_can_only_start_batch_predictions_and_is_passed_to_nobody_else():
     passed = statement_of("Dispatch", "PlatformScheduleRole")
     role_arn = {"Fn::GetAtt": ["JobScheduleRole", "Arn"]}
