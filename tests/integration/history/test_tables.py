@@ -8,10 +8,13 @@ from typing import Any
 import pytest
 
 from neuralstream_core.features import FeatureView
+from neuralstream_core.history.manifest import Heads
 from neuralstream_core.history.tables import GlueTables, table_name
-from neuralstream_core.objects import Location
+from neuralstream_core.objects import Location, Objects
+from neuralstream_core.table import Table
 from tests.support.aws import Aws
 from tests.support.history import HistoryHouse
+from tests.support.interposed import Cut, Died, Hook, Interposed
 
 
 @pytest.fixture
@@ -145,3 +148,27 @@ def test_the_history_of_a_deleted_view_is_removed_and_no_other(
     assert aws.client("glue").get_tables(DatabaseName=database)["TableList"] == []
     assert [head.view for head in house.heads.all()] == ["other"]
     assert house.records(other) == expected
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_a_publication_that_broke_off_anywhere_is_finished_by_the_next(
+    aws: Aws, house: HistoryHouse, tables: GlueTables, database: str, moment: str
+) -> None:
+    view = house.view(age="int64")
+    for cuts in range(1, 6):  # three days, the head, and none
+        house.write(view, f"r{cuts}", [row(1), row(2), row(2 + cuts)])
+        house.compact()
+        hook: dict[str, Hook] = {moment: Cut(cuts)}
+        dynamodb, s3 = (Interposed(aws.client(name), **hook) for name in ("dynamodb", "s3"))
+        heads = Heads(Table(dynamodb, house.history_table.name), "test")
+        broken = GlueTables(aws.client("glue"), database, heads, Objects(s3), house.bucket)
+        try:
+            publish(house, broken, view)
+        except Died:
+            publish(house, tables, view)
+        name = table_name(view.name, view.generation)
+        table = aws.client("glue").get_table(DatabaseName=database, Name=name)["Table"]
+        assert listed(house, table) == {
+            str(file.date): {f"s3://{house.bucket}/{file.key}"}
+            for file in house.history.snapshot(view).files
+        }
