@@ -17,6 +17,7 @@ from neuralstream_core.features import Row, ViewSpec
 from neuralstream_core.time import to_micros
 from neuralstream_lambda.batch import backfills
 from tests.support.backfilling import Backfilling
+from tests.support.batch_function import Context, Function
 
 DAY = timedelta(days=1)
 
@@ -276,6 +277,21 @@ def test_an_input_that_was_replaced_fails_the_job(backfilling: Backfilling) -> N
     failed = backfilling.job(job.job_id)
     assert failed.failure is not None
     assert failed.failure.code == "input_changed"
+
+
+def test_the_scheduled_comparison_answers_and_measures_what_it_found(
+    backfilling: Backfilling, capsys: pytest.CaptureFixture[str]
+) -> None:
+    view(backfilling)
+    rows = csv(("u1", ago(1), 1.0, 1), ("u2", ago(1), 2.0, 2))
+    backfilling.run(backfilling.house.put("in/a.csv", rows), "user")
+    function = Function(backfilling.house).module
+    capsys.readouterr()
+    done = function.task_handler({"task": "consistency"}, Context())
+    assert done == {"views": 1, "entities": 2, "wrong": 0}
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines() if "_aws" in line]
+    (measured,) = [line for line in lines if "InconsistentCells" in line]
+    assert (measured["feature_view"], measured["InconsistentCells"]) == ("user", [0.0])
 
 
 def test_an_idempotency_key_makes_one_job(backfilling: Backfilling) -> None:
