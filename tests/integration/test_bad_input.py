@@ -18,6 +18,8 @@ from neuralstream_local.openapi import routes as declared_routes
 ROOT = Path(__file__).resolve().parents[2]
 KEYS = [route.key for route in laptop_template(redis_port=1).routes()]
 WITH_PATH = [key for key in KEYS if "{" in key]
+ANY_ID = {"DELETE /features/{feature_view}/{entity_id+}"}
+"""Any id may be forgotten, whether it is known or not, and each time is recorded."""
 WITH_BODY = [key for key in KEYS if key.split(" ")[0] in {"POST", "PUT", "PATCH"}]
 VIEW, MODEL = "bad_input_view", "bad_input_model"
 KNOWN = {
@@ -168,7 +170,7 @@ def test_a_body_beyond_the_routes_limit(world, declared, key):
     assert reply.status == 413, reply.data[:300]
 
 
-@pytest.mark.parametrize("key", WITH_PATH)
+@pytest.mark.parametrize("key", [key for key in WITH_PATH if key not in ANY_ID])
 @pytest.mark.usefixtures("unchanged")
 def test_odd_names_and_ids(world, key):
     """Each parameter of the path in turn; bodies are empty, so a change cannot be meant."""
@@ -191,6 +193,8 @@ def test_unknown_things_are_not_found(world, key):
         "model_name": "nobody",
         "version": "v99",
         "job_id": "job-11111111111111111111111111",
+        "training_set_id": "job-11111111111111111111111111",
+        "key_id": "aaaaaaaa",
     }
     body = {"POST /models/{name}/ab-split": {"split": {"v1": 1.0}}, "PATCH": {"description": "x"}}
     method = key.split(" ")[0]
