@@ -31,9 +31,10 @@ _ENVIRON: Final = {
     "NEURALSTREAM_REDIS_IAM_USER": "",
     "NEURALSTREAM_REDIS_CACHE_NAME": "",
     "NEURALSTREAM_HISTORY_SEAL_MS": "15000",
+    "NEURALSTREAM_ATHENA_FROM_BYTES": "0",
 }
 """The template describes ElastiCache Serverless; the embedded Redis is one node without TLS. One machine has
-one clock, so a minute of the history's log is over soon after its end."""
+one clock, so a minute of the history's log is over soon after its end. There is no Athena."""
 
 
 def laptop_template(redis_port: int) -> Template:

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
 from datetime import date
 from typing import Any, Final
 
-from neuralstream_core.errors import NotFound, Unavailable
+from neuralstream_core.errors import NotFound
 from neuralstream_core.features.schema import FeatureView
+from neuralstream_core.history.catalog import CatalogDatabase, parquet_storage
 from neuralstream_core.history.manifest import Head, Heads, Manifest, Manifests
 from neuralstream_core.history.schema import columns_of
 from neuralstream_core.objects import Location, Objects
@@ -24,17 +24,6 @@ __all__ = ["DAY_COLUMN", "GlueTables", "table_name"]
 
 DAY_COLUMN: Final = "_day"
 """The partition column, a text; no feature can have this name."""
-_TYPES: Final[Mapping[str, str]] = {
-    "VARCHAR": "string",
-    "BIGINT": "bigint",
-    "INTEGER": "int",
-    "FLOAT": "float",
-    "DOUBLE": "double",
-    "BOOLEAN": "boolean",
-}
-_INPUT: Final = "org.apache.hadoop.hive.ql.io.SymlinkTextInputFormat"
-_OUTPUT: Final = "org.apache.hadoop.hive.ql.io.HiveIgnoreKeyTextOutputFormat"
-_SERDE: Final = "org.apache.hadoop.hive.ql.io.parquet.serde.ParquetHiveSerDe"
 
 
 def table_name(view: str, generation: str) -> str:
@@ -60,7 +49,7 @@ class GlueTables:
     def __init__(
         self, glue: Any, database: str, heads: Heads, objects: Objects, bucket: str
     ) -> None:
-        self._glue, self._database = glue, database
+        self._database = CatalogDatabase(glue, database)
         self._heads, self._objects, self._bucket = heads, objects, bucket
         self._manifests = Manifests(objects, bucket)
 
@@ -85,9 +74,7 @@ class GlueTables:
 
     def remove(self, head: Head) -> None:
         """Remove the table of a generation; its objects are not touched."""
-        name = table_name(head.view, head.generation)
-        request = {"DatabaseName": self._database, "Name": name}
-        self._call("delete_table", request, missing_is_fine=True)
+        self._database.remove(table_name(head.view, head.generation))
 
     def _published(self, head: Head) -> Manifest:
         """What the table shows now; nothing if that is not known."""
@@ -109,15 +96,11 @@ class GlueTables:
         self._objects.write(at, text.encode(), "text/plain")
 
     def _put_table(self, view: FeatureView, manifest: Manifest) -> None:
-        table = self._table(view, manifest)
-        request: dict[str, Any] = {"DatabaseName": self._database, "TableInput": table}
-        changed = self._call("update_table", request | {"SkipArchive": True}, missing_is_fine=True)
-        if changed is None:
-            self._call("create_table", request)
+        self._database.put(self._table(view, manifest))
 
     def _table(self, view: FeatureView, manifest: Manifest) -> dict[str, Any]:
         folder = self._manifests.folder(manifest.view, manifest.generation)
-        location = f"s3://{self._bucket}/{folder}tables/"
+        at = Location(self._bucket, f"{folder}tables/")
         days = sorted({file.date for file in manifest.files}) or [date(1970, 1, 1)]
         return {
             "Name": table_name(manifest.view, manifest.generation),
@@ -129,38 +112,12 @@ class GlueTables:
                 f"projection.{DAY_COLUMN}.type": "date",
                 f"projection.{DAY_COLUMN}.format": "yyyy-MM-dd",
                 f"projection.{DAY_COLUMN}.range": f"{days[0]},{days[-1]}",
-                "storage.location.template": f"{location}date=${{{DAY_COLUMN}}}/",
+                "storage.location.template": f"{at}date=${{{DAY_COLUMN}}}/",
                 "neuralstream.schema_version": str(view.schema_version),
             },
             "PartitionKeys": [{"Name": DAY_COLUMN, "Type": "string"}],
-            "StorageDescriptor": {
-                "Columns": [{"Name": c.name, "Type": _type_of(c.type)} for c in columns_of(view)],
-                "Location": location,
-                "InputFormat": _INPUT,
-                "OutputFormat": _OUTPUT,
-                "SerdeInfo": {"SerializationLibrary": _SERDE},
-            },
+            "StorageDescriptor": parquet_storage(columns_of(view), at),
         }
-
-    def _call(
-        self, operation: str, request: dict[str, Any], *, missing_is_fine: bool = False
-    ) -> Any:
-        """The answer; ``None`` for a table that is not there, where that is fine."""
-        from botocore.exceptions import BotoCoreError, ClientError
-
-        try:
-            return getattr(self._glue, operation)(**request)
-        except ClientError as error:
-            code = error.response.get("Error", {}).get("Code", "")
-            if missing_is_fine and code == "EntityNotFoundException":
-                return None
-            raise Unavailable(
-                f"the Glue catalog answered {code or 'an error'}", dependency="catalog"
-            ) from error
-        except BotoCoreError as error:
-            raise Unavailable(
-                f"the Glue catalog cannot be reached ({type(error).__name__})", dependency="catalog"
-            ) from error
 
 
 def _by_day(manifest: Manifest) -> dict[date, tuple[str, ...]]:
@@ -180,10 +137,3 @@ def _shape(manifest: Manifest) -> tuple[date, date] | None:
 def _version(manifest: Manifest) -> int:
     """The newest schema version of the files."""
     return max((file.schema_version for file in manifest.files), default=0)
-
-
-def _type_of(type_: str) -> str:
-    """Glue's name of a type of DuckDB."""
-    if type_.endswith("[]"):
-        return f"array<{_TYPES[type_[:-2]]}>"
-    return _TYPES[type_]

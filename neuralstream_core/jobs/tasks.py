@@ -23,11 +23,14 @@ class Planned(NamedTuple):
     Attributes:
         chunks: their number.
         bucket, key: the JSON array that lists them, which the state machine reads.
+        engine, query: of a training set: what runs its join, and Athena's statement if that does.
     """
 
     chunks: int
     bucket: str
     key: str
+    engine: str = ""
+    query: str = ""
 
 
 class ChunkCounts(NamedTuple):
@@ -127,6 +130,8 @@ class TaskRunner:
                     "bucket": planned.bucket,
                     "key": planned.key,
                     "concurrency": self.concurrency,
+                    "engine": planned.engine,
+                    "query": planned.query,
                 }
             case "chunk":
                 if task.chunk is None:
@@ -158,6 +163,8 @@ def _answer(job: JobRecord) -> dict[str, Any]:
         "bucket": "",
         "key": "",
         "concurrency": 1,
+        "engine": "",
+        "query": "",
         "error": "" if job.failure is None else job.failure.code,
         "cause": "" if job.failure is None else job.failure.detail,
     }

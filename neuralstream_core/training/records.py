@@ -16,6 +16,7 @@ from neuralstream_core.types import Frozen, Name, Record
 
 __all__ = [
     "Coverage",
+    "Engine",
     "LabelFormat",
     "Labels",
     "TrainingJob",
@@ -31,6 +32,8 @@ __all__ = [
 MAX_ROWS: Final = 10_000
 LabelFormat: TypeAlias = Literal["csv", "jsonl", "parquet", "json"]
 """``json`` is how rows of a request are kept."""
+Engine: TypeAlias = Literal["duckdb", "athena"]
+"""What runs a join."""
 ColumnName: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 Uri: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=1024)]
 
@@ -136,6 +139,10 @@ class TrainingResult(Record):
     views: dict[str, ViewSnapshot] = Field(description="the views that were read, by name")
     services: list[str] = Field(
         default_factory=list, description="feature services it was made with, `name@version`"
+    )
+    engine: Engine = Field(
+        default="duckdb",
+        description="what ran the join: `duckdb` in one function, or `athena` for a larger history",
     )
 
 

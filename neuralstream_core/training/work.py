@@ -1,4 +1,4 @@
-"""A training set's way: accepted, joined by DuckDB, and its file and record written."""
+"""A training set's way: accepted, joined by DuckDB or Athena, and its file and record written."""
 
 from __future__ import annotations
 
@@ -18,8 +18,6 @@ from neuralstream_core.errors import Invalid, NotFound
 from neuralstream_core.features.listing import SchemaSource, ServiceSource
 from neuralstream_core.history.join import Lookup, Output, join_text
 from neuralstream_core.history.labels import define_labels, register_rows
-from neuralstream_core.history.manifest import DataFile
-from neuralstream_core.history.mode import Mode
 from neuralstream_core.history.reader import History, Snapshot
 from neuralstream_core.history.sources import (
     classes_of,
@@ -33,19 +31,18 @@ from neuralstream_core.jobs.files import WORK
 from neuralstream_core.jobs.records import Failure
 from neuralstream_core.jobs.tasks import ChunkCounts, Planned
 from neuralstream_core.objects import Location, Objects
-from neuralstream_core.parquet import ObjectFiles, database, quoted
+from neuralstream_core.parquet import ObjectFiles, database
 from neuralstream_core.serving.batch.locations import Buckets
-from neuralstream_core.time import Micros, from_micros
-from neuralstream_core.training.plan import Plan, ViewLookup, named_columns, plan_of
+from neuralstream_core.training.athena import Athena, AthenaPlan, Part
+from neuralstream_core.training.plan import Plan, named_columns, plan_of
+from neuralstream_core.training.reading import coverage, described, ends, needed
 from neuralstream_core.training.records import (
-    Coverage,
     LabelFormat,
     TrainingJob,
     TrainingJobs,
     TrainingRequest,
     TrainingResult,
     TrainingSpec,
-    ViewSnapshot,
     new_job,
 )
 from neuralstream_core.types import Record
@@ -58,6 +55,8 @@ __all__ = ["TrainingSubmission", "TrainingWork", "Workspace"]
 _DEFAULT_OUTPUT: Final = "jobs/training-sets/"
 _FILE: Final = "training_set.parquet"
 _PARQUET: Final = "application/vnd.apache.parquet"
+_MAX_FILE: Final = 5 << 30
+"""Bytes that S3 takes in one request."""
 _ROWS: Final = TypeAdapter(list[dict[str, Any]])
 _FORMATS: Final[Mapping[str, Literal["csv", "parquet"]]] = {"csv": "csv", "parquet": "parquet"}
 
@@ -140,11 +139,14 @@ class TrainingWork:
     schemas: SchemaSource
     services: ServiceSource
     space: Workspace
+    athena: Athena | None = None
+    """For what is too large for one function; ``None``: this deployment has no such thing."""
 
     def plan(self, job_id: str) -> Planned:
-        """Mark the job as running; it has one part."""
-        self.jobs.begin(job_id, _Nothing())
-        return Planned(1, "", "")
+        """Mark the job as running, and decide what runs its join."""
+        job, _ = self.jobs.begin(job_id, _Nothing())
+        query = "" if self.athena is None else self._query(job, self.athena)
+        return Planned(1, "", "", "athena" if query else "duckdb", query)
 
     def chunk(self, job_id: str, chunk: Mapping[str, Any]) -> ChunkCounts:
         """Nothing: the last task does all."""
@@ -155,61 +157,141 @@ class TrainingWork:
         job = self.jobs.get(job_id)
         if job.status.done:
             return job
-        with TemporaryDirectory(dir=self.space.folder) as folder:
-            result = self._make(job, Path(folder))
+        plan = None if self.athena is None else self.athena.plan(job_id)
+        if self.athena is None or plan is None:
+            with self._opened() as (connection, files, folder):
+                result = self._make(job, connection, files, folder)
+        else:
+            with self._opened() as (connection, files, folder):
+                result = self._collect(job, connection, files, folder, self.athena, plan)
+            self.athena.clean(job_id)
         return self.jobs.finish(job_id, result, None)
 
     def fail(self, job_id: str, failure: Failure) -> TrainingJob:
         """End the job as failed. A job that has ended stays as it is."""
+        if self.athena is not None:
+            self.athena.clean(job_id)
         return self.jobs.finish(job_id, None, failure)
 
-    def _make(self, job: TrainingJob, folder: Path) -> TrainingResult:
-        plan = plan_of(job.features, job.entity, self.schemas, self.services)
+    @contextmanager
+    def _opened(self) -> Iterator[tuple[DuckDBPyConnection, ObjectFiles, Path]]:
+        """A database, the objects it may read, and a folder for files."""
         files = ObjectFiles(self.objects)
-        spill = folder / "spill"
-        spill.mkdir()
         memory = f"{self.space.memory_mb}MB"
-        with (
-            database(files, memory=memory, threads=self.space.threads, spill=spill) as connection,
-            _refusing(files),
-        ):
-            prepare(connection)
+        with TemporaryDirectory(dir=self.space.folder) as name:
+            folder = Path(name)
+            spill = folder / "spill"
+            spill.mkdir()
+            with (
+                database(files, memory=memory, threads=self.space.threads, spill=spill) as found,
+                _refusing(files),
+            ):
+                yield found, files, folder
+
+    def _make(
+        self, job: TrainingJob, connection: DuckDBPyConnection, files: ObjectFiles, folder: Path
+    ) -> TrainingResult:
+        plan = plan_of(job.features, job.entity, self.schemas, self.services)
+        prepare(connection)
+        labels, rows = self._labels(connection, files, job, plan)
+        columns = named_columns(plan.features, labels)
+        snapshots = self._snapshots(plan)
+        times = ends(connection)
+        lookups: list[Lookup] = []
+        for number, lookup in enumerate(plan.lookups, 1):
+            some = needed(snapshots[lookup.view.name].files, lookup, times, job.mode)
+            days = [
+                [files.add(self.history.location(file), file.bytes, "") for file in of_day]
+                for _, of_day in groupby(some, key=lambda file: file.date)
+            ]
+            define_history(connection, number, lookup.view, days, folder)
+            outputs = [Output(o.feature, columns[o.column]) for o in lookup.outputs]
+            classes = classes_of(connection, number, lookup.view, outputs)
+            lookups.append(Lookup(lookup.view, f"_entity_{number}", classes))
+        names = list(columns.values())
+        text = join_text(lookups, job.mode, labels, names)
+        path = folder / _FILE
+        run_join(connection, text, path, sorted(columns[text] for text in plan.times))
+        return self._kept(
+            job,
+            path,
+            rows=rows,
+            columns=[*labels, *names],
+            coverage=coverage(connection, path, names, rows),
+            views={name: described(snapshot) for name, snapshot in snapshots.items()},
+            services=list(plan.services),
+        )
+
+    def _query(self, job: TrainingJob, athena: Athena) -> str:
+        """Athena's statement for a job; empty if DuckDB is to run the join."""
+        plan = plan_of(job.features, job.entity, self.schemas, self.services)
+        snapshots = self._snapshots(plan)
+        size = self.objects.stat(Location.parse(job.input)).size
+        size += sum(file.bytes for snapshot in snapshots.values() for file in snapshot.files)
+        if size < athena.from_bytes:
+            return ""
+        with self._opened() as (connection, files, folder):
             labels, rows = self._labels(connection, files, job, plan)
+            if not rows:
+                return ""
             columns = named_columns(plan.features, labels)
-            snapshots = {
-                lookup.view.name: self.history.snapshot(lookup.view) for lookup in plan.lookups
-            }
-            ends = _ends(connection)
-            lookups: list[Lookup] = []
-            for number, lookup in enumerate(plan.lookups, 1):
-                some = _needed(snapshots[lookup.view.name].files, lookup, ends, job.mode)
-                days = [
-                    [files.add(self.history.location(file), file.bytes, "") for file in of_day]
-                    for _, of_day in groupby(some, key=lambda file: file.date)
-                ]
-                define_history(connection, number, lookup.view, days, folder)
-                outputs = [Output(o.feature, columns[o.column]) for o in lookup.outputs]
-                classes = classes_of(connection, number, lookup.view, outputs)
-                lookups.append(Lookup(lookup.view, f"_entity_{number}", classes))
-            names = list(columns.values())
-            text = join_text(lookups, job.mode, labels, names)
-            path = folder / _FILE
-            run_join(connection, text, path, sorted(columns[text] for text in plan.times))
-            coverage = _coverage(connection, path, names, rows)
+            times = ends(connection)
+            parts = [
+                Part(one, needed(snapshots[one.view.name].files, one, times, job.mode))
+                for one in plan.lookups
+            ]
+            path = folder / "labels.parquet"
+            run_join(connection, "SELECT * FROM labels", path)
+            pinned = AthenaPlan(
+                rows=rows,
+                labels=labels,
+                features=list(columns.values()),
+                times=sorted(columns[text] for text in plan.times),
+                lookups=len(parts),
+                views={name: described(snapshot) for name, snapshot in snapshots.items()},
+                services=list(plan.services),
+            )
+            return athena.prepare(job.job_id, pinned, parts, columns, job.mode, path)
+
+    def _collect(
+        self,
+        job: TrainingJob,
+        connection: DuckDBPyConnection,
+        files: ObjectFiles,
+        folder: Path,
+        athena: Athena,
+        plan: AthenaPlan,
+    ) -> TrainingResult:
+        path = folder / _FILE
+        athena.collect(connection, files, job.job_id, plan, path)
+        return self._kept(
+            job,
+            path,
+            rows=plan.rows,
+            columns=[*plan.labels, *plan.features],
+            coverage=coverage(connection, path, plan.features, plan.rows),
+            views=plan.views,
+            services=plan.services,
+            engine="athena",
+        )
+
+    def _kept(self, job: TrainingJob, path: Path, **found: Any) -> TrainingResult:
+        """Store the file; ``found`` are the fields of the result that are not the file's own."""
+        size = path.stat().st_size
+        if size > _MAX_FILE:
+            raise Invalid(
+                "the training set is larger than 5 GB: ask for fewer features or labels",
+                code="training_set_too_large",
+            )
         at = Location.parse(job.output) / _FILE
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         self.objects.write_file(at, path, _PARQUET)
-        return TrainingResult(
-            rows=rows,
-            columns=[*labels, *names],
-            coverage=coverage,
-            sha256=digest,
-            bytes=path.stat().st_size,
-            output=str(at),
-            views={name: _described(snapshot) for name, snapshot in snapshots.items()},
-            services=list(plan.services),
-        )
+        return TrainingResult(sha256=digest, bytes=size, output=str(at), **found)
+
+    def _snapshots(self, plan: Plan) -> dict[str, Snapshot]:
+        """The history of each view, by its name."""
+        return {lookup.view.name: self.history.snapshot(lookup.view) for lookup in plan.lookups}
 
     def _labels(
         self, connection: DuckDBPyConnection, files: ObjectFiles, job: TrainingJob, plan: Plan
@@ -250,49 +332,6 @@ def _format_of(at: Location) -> Literal["csv", "parquet"]:
             "labels.input", "end it in .csv or .parquet, or say input_format", code="unknown_format"
         )
     return _FORMATS[extension]
-
-
-def _ends(connection: DuckDBPyConnection) -> tuple[Micros, Micros]:
-    """The first and the last time of the labels."""
-    ((first, last),) = connection.execute("SELECT min(_time), max(_time) FROM labels").fetchall()
-    return (0, -1) if first is None else (first, last)
-
-
-def _needed(
-    files: Sequence[DataFile], lookup: ViewLookup, ends: tuple[Micros, Micros], mode: Mode
-) -> list[DataFile]:
-    """The files that hold a row which some label may see, by day."""
-    first, last = ends
-    ttl = lookup.view.ttl_micros
-    found = [
-        file
-        for file in files
-        if file.first_event_time <= last
-        and (ttl is None or file.last_event_time >= first - ttl)
-        and (mode is Mode.AS_OF or file.first_write_time <= last)
-    ]
-    return sorted(found, key=lambda file: (file.date, file.key))
-
-
-def _coverage(
-    connection: DuckDBPyConnection, path: Path, names: Sequence[str], rows: int
-) -> dict[str, Coverage]:
-    counts = ", ".join(f"count({quoted(name)})" for name in names)
-    query = f"SELECT {counts} FROM {read_files([str(path)])}"  # noqa: S608 - names are quoted
-    (found,) = connection.execute(query).fetchall()
-    return {
-        name: Coverage(present=count, share=count / rows if rows else 0.0)
-        for name, count in zip(names, found, strict=True)
-    }
-
-
-def _described(snapshot: Snapshot) -> ViewSnapshot:
-    until = snapshot.consumed_until
-    return ViewSnapshot(
-        history_version=snapshot.version,
-        schema_version=snapshot.view.schema_version,
-        history_until=from_micros(until) if until else None,
-    )
 
 
 @contextmanager

@@ -145,6 +145,7 @@ def bundle(aws: Aws, redis_server: Any) -> Iterator[Bundle]:
             "NEURALSTREAM_TRAINING_MACHINE_ARN": machine,
             "NEURALSTREAM_TRAINING_MEMORY_MB": "512",
             "NEURALSTREAM_TRAINING_THREADS": "1",
+            "NEURALSTREAM_ATHENA_FROM_BYTES": "0",
             "NEURALSTREAM_ALERTS_TOPIC_ARN": topic,
             "NEURALSTREAM_ALERT_RETRY_QUEUE": queue,
             "NEURALSTREAM_EVENT_BUS": "default",

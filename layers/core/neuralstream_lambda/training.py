@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from neuralstream_core.features.catalog import Catalog
     from neuralstream_core.features.services import FeatureServices
     from neuralstream_core.jobs.tasks import TaskRunner
+    from neuralstream_core.objects import Objects
+    from neuralstream_core.training.athena import Athena
     from neuralstream_core.training.work import TrainingSubmission, TrainingWork
 
 __all__ = [
@@ -54,6 +56,10 @@ class TrainingTaskSettings(TrainingSettings):
     training_memory_mb: int = Field(default=1024, ge=128, le=9000)
     """Megabytes of memory of DuckDB, beyond which it spills to temporary files."""
     training_threads: int = Field(default=2, ge=1, le=6)
+    athena_from_bytes: int = Field(default=0, ge=0)
+    """Size of labels and history from which Athena runs the join; 0: never."""
+    catalog_database: str = Field(default="", max_length=255)
+    """Of the Glue catalog, where tables for Athena are made."""
 
 
 @cache
@@ -118,7 +124,19 @@ def _work(settings: TrainingTaskSettings) -> TrainingWork:
         _catalog(settings),
         _services(settings),
         Workspace(settings.training_memory_mb, settings.training_threads, Path(gettempdir())),
+        _athena(settings, objects),
     )
+
+
+def _athena(settings: TrainingTaskSettings, objects: Objects) -> Athena | None:
+    if not settings.athena_from_bytes or not settings.catalog_database:
+        return None
+    from neuralstream_core.history.catalog import CatalogDatabase
+    from neuralstream_core.training.athena import Athena
+    from neuralstream_lambda.wiring import glue_client
+
+    catalog = CatalogDatabase(glue_client(), settings.catalog_database)
+    return Athena(objects, catalog, settings.data_bucket, settings.athena_from_bytes)
 
 
 @cache

@@ -52,12 +52,17 @@ class Training:
 
     def made(self, body: Any) -> Any:
         """The answer for a training set after its job has run."""
+        job_id, planned = self.planned(body)
+        if planned["status"] != "FAILED":
+            self.task("finish", job_id)
+        return self.get(job_id)[1]
+
+    def planned(self, body: Any) -> tuple[str, Any]:
+        """The id of a training set, and what the first task of its job answers."""
         status, answer = self.create(body)
         assert status == 202, answer
         job_id = answer["training_set_id"]
-        if self.task("plan", job_id)["status"] != "FAILED":
-            self.task("finish", job_id)
-        return self.get(job_id)[1]
+        return job_id, self.task("plan", job_id)
 
     @staticmethod
     def frame(answer: Any) -> pl.DataFrame:

@@ -25,6 +25,7 @@ NO_ARN_POSSIBLE = {
 
 SERVICES = {
     "ApiGatewayV2": "apigateway",
+    "Athena": "athena",
     "Budgets": "budgets",
     "CloudWatch": "cloudwatch",
     "DynamoDB": "dynamodb",

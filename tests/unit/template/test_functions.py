@@ -20,6 +20,7 @@ STAND_INS = {
     "NEURALSTREAM_REDIS_IAM_USER": "neuralstream-functions",
     "NEURALSTREAM_NAMESPACE": "default",
     "NEURALSTREAM_BATCH_CONCURRENCY": "4",
+    "NEURALSTREAM_ATHENA_FROM_BYTES": "21474836480",
 }
 """What CloudFormation would put in place of a reference."""
 
