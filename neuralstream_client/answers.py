@@ -983,6 +983,7 @@ class TrainingResult(Answer):
     output: str
     views: dict[str, ViewSnapshot]
     services: list[str] = Field(default_factory=list)
+    engine: str = "duckdb"
 
 
 class KeysAnswer(Answer):
