@@ -4,6 +4,7 @@ import io
 import itertools
 import json
 import platform
+import re
 import shutil
 import subprocess
 import zipfile
@@ -363,11 +364,16 @@ def test_the_layers_of_each_architecture_hold_its_machine_code(architecture):
 
 # ---- moto's CloudFormation ---------------------------------------------------------------------
 
+MACHINES = {
+    "BatchStateMachine": "batch_predict.asl.json",
+    "TrainingStateMachine": "training_set.asl.json",
+}
 NOT_IN_MOTO = {
     "AWS::ApiGatewayV2::Api",
     "AWS::ApiGatewayV2::ApiMapping",
     "AWS::ApiGatewayV2::DomainName",
     "AWS::ApiGatewayV2::Stage",
+    "AWS::Athena::WorkGroup",
     "AWS::Budgets::Budget",
     "AWS::CloudWatch::Alarm",
     "AWS::CodeDeploy::Application",
@@ -375,6 +381,7 @@ NOT_IN_MOTO = {
     "AWS::ElastiCache::ServerlessCache",
     "AWS::ElastiCache::User",
     "AWS::ElastiCache::UserGroup",
+    "AWS::Glue::Database",
     "AWS::IAM::RolePolicy",
     "AWS::Lambda::Alias",
     "AWS::Lambda::EventInvokeConfig",
@@ -405,6 +412,9 @@ def within_moto(document):
                 return kept({"Fn::GetAtt": [name, attribute]})
             case {"Fn::GetAtt": [name, _]} if name in gone:
                 return stand_in
+            case {"Fn::Sub": str(text)}:
+                named = re.compile(r"\$\{(\w+)[^}]*\}")
+                return {"Fn::Sub": named.sub(lambda m: stand_in if m[1] in gone else m[0], text)}
             case dict():
                 return {key: kept(value) for key, value in node.items()}
             case list():
@@ -443,8 +453,9 @@ def test_cloudformation_creates_all_that_motos_can(transformed):
             client["s3"].put_object(Bucket="artifacts", Key=name, Body=archive.getvalue())
         for layer in ("CoreLayer", "InferenceLayer", "BatchLayer"):
             client["s3"].put_object(Bucket="artifacts", Key=layer, Body=archive.getvalue())
-        definition = (ROOT / "statemachines" / "batch_predict.asl.json").read_bytes()
-        client["s3"].put_object(Bucket="artifacts", Key="BatchStateMachine", Body=definition)
+        for machine, file in MACHINES.items():
+            definition = (ROOT / "statemachines" / file).read_bytes()
+            client["s3"].put_object(Bucket="artifacts", Key=machine, Body=definition)
         client["s3"].put_object(Bucket="artifacts", Key="t.json", Body=json.dumps(document))
         client["cloudformation"].create_stack(
             StackName="neuralstream-dev",
