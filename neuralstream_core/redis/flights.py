@@ -7,6 +7,7 @@ import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from itertools import chain, islice
 from typing import Any, Final, cast
 
@@ -106,20 +107,32 @@ class Flights(ABC):
         return replies
 
     def run(self, script: Script, calls: Iterable[Call], *, flight: int = FLIGHT) -> list[Reply]:
-        replies: list[Reply] = []
         left = iter(calls)
-        while some := list(islice(left, flight)):
-            answers = self._run(some, b"EVALSHA", script.sha)
-            if again := _unscripted(some, answers):
-                brought = self._run([some[i] for i in again], b"EVAL", script.source)
-                for i, answer in zip(again, brought, strict=True):
-                    answers[i] = answer
-            replies += answers
+        some = list(islice(left, flight))
+        wires = _packed(some, b"EVALSHA", script.sha)
+        following = list(islice(left, flight))
+        if not following:
+            return self._run(script, some, wires)
+        # Rows of many flights take Redis about as long as this process: the next flight is packed meanwhile.
+        replies: list[Reply] = []
+        with ThreadPoolExecutor(1) as sender:
+            while some:
+                sent = sender.submit(self._run, script, some, wires)
+                some, wires = following, _packed(following, b"EVALSHA", script.sha)
+                following = list(islice(left, flight))
+                replies += sent.result()
         return replies
 
-    def _run(self, calls: Sequence[Call], command: bytes, script: bytes) -> list[Reply]:
-        packed = [pack((command, script, b"1", *call)) for call in calls]
-        return self._exchange([call[0] for call in calls], packed)
+    def _run(self, script: Script, calls: Sequence[Call], wires: Sequence[bytes]) -> list[Reply]:
+        """One flight, with the script's source for a server that does not know it."""
+        answers = self._exchange([call[0] for call in calls], wires)
+        if again := _unscripted(calls, answers):
+            unknown = [calls[i] for i in again]
+            keys = [call[0] for call in unknown]
+            brought = self._exchange(keys, _packed(unknown, b"EVAL", script.source))
+            for i, answer in zip(again, brought, strict=True):
+                answers[i] = answer
+        return answers
 
     def _exchange(
         self, keys: Sequence[Key], commands: Sequence[bytes], *, patient: bool = True
@@ -171,6 +184,10 @@ class Flights(ABC):
 
 def _key(argument: bytes | str | int) -> Key:
     return argument if isinstance(argument, bytes) else str(argument).encode()
+
+
+def _packed(calls: Sequence[Call], command: bytes, script: bytes) -> list[bytes]:
+    return [pack((command, script, b"1", *call)) for call in calls]
 
 
 def _unscripted(calls: Sequence[Call], replies: Sequence[Reply]) -> list[int]:
