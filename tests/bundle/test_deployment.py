@@ -364,7 +364,7 @@ def test_the_layers_of_each_architecture_hold_its_machine_code(architecture):
 
 # ---- moto's CloudFormation ---------------------------------------------------------------------
 
-MACHINES = {
+DEFINITIONS = {
     "BatchStateMachine": "batch_predict.asl.json",
     "TrainingStateMachine": "training_set.asl.json",
 }
@@ -453,7 +453,7 @@ def test_cloudformation_creates_all_that_motos_can(transformed):
             client["s3"].put_object(Bucket="artifacts", Key=name, Body=archive.getvalue())
         for layer in ("CoreLayer", "InferenceLayer", "BatchLayer"):
             client["s3"].put_object(Bucket="artifacts", Key=layer, Body=archive.getvalue())
-        for machine, file in MACHINES.items():
+        for machine, file in DEFINITIONS.items():
             definition = (ROOT / "statemachines" / file).read_bytes()
             client["s3"].put_object(Bucket="artifacts", Key=machine, Body=definition)
         client["s3"].put_object(Bucket="artifacts", Key="t.json", Body=json.dumps(document))

@@ -44,7 +44,14 @@ RARE = {
     "BatchTask": {"dynamodb:DeleteItem", "dynamodb:Query", "dynamodb:Scan"},
     # Of labels that a training set is made of; its own tests do.
     "Training": {"dynamodb:PutItem", "s3:GetObject", "s3:PutObject"},
-    "TrainingTask": {"dynamodb:UpdateItem", "s3:GetObject", "s3:PutObject"},
+    "TrainingTask": {
+        "dynamodb:UpdateItem",
+        "glue:CreateTable",
+        "glue:DeleteTable",
+        "glue:UpdateTable",
+        "s3:GetObject",
+        "s3:PutObject",
+    },
     # Waits only for a target that refuses, and gives a delivery's key back only then; its own tests do.
     "Announce": {"sqs:SendMessage", "dynamodb:DeleteItem"},
     # Monitoring lists what the archive has only for windows longer than Redis keeps.
