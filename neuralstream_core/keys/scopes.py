@@ -8,6 +8,8 @@ __all__ = ["Scope"]
 
 
 class Scope(StrEnum):
+    """What a key may do; each route says which scope opens it."""
+
     FEATURES_READ = "features:read"
     FEATURES_WRITE = "features:write"
     MODELS_READ = "models:read"

@@ -66,6 +66,7 @@ FREE = {
     "OutputRequest.parameters": "open in the protocol, so that extensions are ignored",
     "InputTensor.data": "nested as deep as the tensor has axes",
     "OutputTensor.data": "the cells of an input may be nested, and both are cells",
+    "Labels.rows": "the caller's own columns beside those of ids and times",
     "Run.facets": "open in OpenLineage",
     "Job.facets": "open in OpenLineage",
     "RunDataset.facets": "open in OpenLineage",

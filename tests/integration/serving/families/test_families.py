@@ -72,6 +72,7 @@ def shop(aws: Any, redis_server: Any) -> Iterator[Shop]:
         redis_host=redis.redis_host,
         redis_port=redis.redis_port,
         table=table_name,
+        history_table=f"{table_name}-history",
         data_bucket=bucket,
     )
     port = connect(redis)
