@@ -20,7 +20,7 @@ from neuralstream_core.errors import ArtifactRejected, NotFound
 from neuralstream_core.serving.batch.requests import BatchBody
 from neuralstream_core.table import Table
 from neuralstream_lambda.batch import BatchSettings, predict_rows
-from neuralstream_local.storage import create_registry_table
+from neuralstream_local.storage import create_history_table, create_registry_table
 from tests.support.jobs import NAMESPACE, JobHouse
 from tests.support.redis import settings_for
 
@@ -64,6 +64,7 @@ def shop(aws: Any, redis_server: Any) -> Iterator[Shop]:
     table_name, bucket = f"families-{os.getpid()}", f"families-{os.getpid()}"
     dynamodb, s3 = aws.client("dynamodb"), aws.client("s3")
     create_registry_table(dynamodb, table_name)
+    create_history_table(dynamodb, f"{table_name}-history")
     s3.create_bucket(Bucket=bucket)
     redis_server.flush()
     redis = settings_for(redis_server, patient=True)
@@ -101,6 +102,7 @@ def shop(aws: Any, redis_server: Any) -> Iterator[Shop]:
     yield Shop(house, dynamodb, predict, source)
     port.close()
     dynamodb.delete_table(TableName=table_name)
+    dynamodb.delete_table(TableName=f"{table_name}-history")
     for entry in s3.list_objects_v2(Bucket=bucket).get("Contents", []):
         s3.delete_object(Bucket=bucket, Key=entry["Key"])
     s3.delete_bucket(Bucket=bucket)
