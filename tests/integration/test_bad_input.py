@@ -55,7 +55,10 @@ def declared():
 
 @pytest.fixture(scope="module")
 def world(stack):
-    """One view with a row, one model in production: what bad requests must leave as it is."""
+    """One view with a row, one model in production: what bad requests must leave as it is.
+
+    Set up again on the same stack, when a worker takes tests of this module back, it finds all of it there.
+    """
     feature = [{"name": "a", "dtype": "float64"}, {"name": "s", "dtype": "string"}]
     made = stack.request("PUT", f"/features/views/{VIEW}", {"entity": "id", "features": feature})
     assert made.status in {200, 201}
@@ -66,8 +69,9 @@ def world(stack):
     del body["check"]  # it names other features
     headers = {"idempotency-key": "bad-input"}
     reply = stack.request("POST", f"/models/{MODEL}/versions", body, headers)
-    assert reply.status == 201, reply.data
-    assert stack.request("POST", f"/models/{MODEL}/promote/v1").status == 200
+    assert reply.status in {200, 201}, reply.data
+    if stack.request("GET", f"/models/{MODEL}").json()["production_version"] != "v1":
+        assert stack.request("POST", f"/models/{MODEL}/promote/v1").status == 200
     return stack
 
 
