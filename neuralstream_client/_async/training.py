@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from time import monotonic
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import anyio
 
 from neuralstream_client._async.transport import AsyncTransport
 from neuralstream_client.answers import TrainingSet
 from neuralstream_client.call import Call, path
-from neuralstream_client.errors import TrainingSetFailed, WaitTimeout
+from neuralstream_client.errors import TrainingSetFailed
 from neuralstream_client.tables import TableLike
 from neuralstream_client.training import TrainingData, label_rows, with_features
+from neuralstream_client.waiting import DONE, Pauses
 
 __all__ = ["AsyncTrainingSets", "Mode"]
 
 Mode: TypeAlias = Literal["as_of", "as_known"]
-
-_DONE: Final = frozenset({"SUCCEEDED", "FAILED"})
-_FIRST_SECONDS: Final = 0.2
-"""Before it is asked for the second time; half as long again each time, up to ``poll_seconds``."""
 
 
 class AsyncTrainingSets:
@@ -104,16 +100,12 @@ class AsyncTrainingSets:
             WaitTimeout: it is not done in time; it goes on.
         """
         name = training_set if isinstance(training_set, str) else training_set.training_set_id
-        end = None if timeout is None else monotonic() + timeout
-        pause = min(_FIRST_SECONDS, poll_seconds)
+        pauses = Pauses(name, timeout, poll_seconds)
         while True:
             record = await self.get(name)
-            if record.status in _DONE:
+            if record.status in DONE:
                 break
-            if end is not None and monotonic() + pause > end:
-                raise WaitTimeout(f"{name} is {record.status} after {timeout} s; it goes on")
-            await anyio.sleep(pause)
-            pause = min(poll_seconds, pause * 1.5)
+            await anyio.sleep(pauses.next(record.status))
         if record.status == "FAILED":
             raise TrainingSetFailed(record)
         return record

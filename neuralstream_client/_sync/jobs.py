@@ -4,25 +4,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from time import monotonic
-from typing import Final, Literal, TypeAlias, TypeVar, overload
+from typing import Literal, TypeAlias, TypeVar, overload
 
 from neuralstream_client._sync.transport import Transport
 from neuralstream_client.answers import PredictJob
 from neuralstream_client.call import Call, path
-from neuralstream_client.errors import JobFailed, WaitTimeout
+from neuralstream_client.errors import JobFailed
 from neuralstream_client.jobs import AnyJob, job_of
 from neuralstream_client.progress import Progress, reporting
+from neuralstream_client.waiting import DONE, Pauses
 
 __all__ = ["InputFormat", "Jobs", "OutputFormat"]
 
 J = TypeVar("J", bound=AnyJob)
 InputFormat: TypeAlias = Literal["csv", "jsonl", "parquet"]
 OutputFormat: TypeAlias = Literal["jsonl", "parquet"]
-
-_DONE: Final = frozenset({"SUCCEEDED", "FAILED"})
-_FIRST_SECONDS: Final = 0.2
-"""Before a job is asked for the second time; half as long again each time, up to ``poll_seconds``."""
 
 
 class Jobs:
@@ -129,19 +125,15 @@ class Jobs:
             WaitTimeout: it is not done in time; it goes on.
         """
         job_id = job if isinstance(job, str) else job.job_id
-        end = None if timeout is None else monotonic() + timeout
-        pause = min(_FIRST_SECONDS, poll_seconds)
+        pauses = Pauses(job_id, timeout, poll_seconds)
         with reporting(progress, f"job {job_id}") as advance:
             while True:
                 record = self.get(job_id)
                 if record.progress.chunks:
                     advance(record.progress.chunks_done, record.progress.chunks)
-                if record.status in _DONE:
+                if record.status in DONE:
                     break
-                if end is not None and monotonic() + pause > end:
-                    raise WaitTimeout(f"{job_id} is {record.status} after {timeout} s; it goes on")
-                time.sleep(pause)
-                pause = min(poll_seconds, pause * 1.5)
+                time.sleep(pauses.next(record.status))
         if record.status == "FAILED":
             raise JobFailed(record)
         return record
