@@ -83,8 +83,11 @@ def main(environ: Mapping[str, str]) -> int:
         _say("\nstopping")
         finished = True
         return 0
-    except (_Refused, ChildFailed) as error:
+    except _Refused as error:
         _say(f"cannot start: {error}")
+        return 1
+    except ChildFailed as error:
+        _say(f"cannot start: {error}; {_short(log)} may say why")
         return 1
     finally:
         leave.set()

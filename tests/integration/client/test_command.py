@@ -223,10 +223,10 @@ def test_the_page_on_keys_is_run_as_it_is_written(stack_with_keys, environ):
         check=False,
     )
     assert ended.returncode == 0, ended.stdout + ended.stderr
-    (listed,) = [
+    listed = [
         line for line in ended.stdout.splitlines() if " checkout " in line and "active" in line
-    ]
-    assert "features:read predict" in listed
+    ]  # other tests of this stack have minted keys of that name
+    assert any("features:read predict" in line for line in listed)
     assert ended.stdout.splitlines()[-1].endswith("of checkout is revoked")
 
 
