@@ -36,9 +36,10 @@ from neuralstream_core.features.writes import (
 )
 from neuralstream_core.jobs.files import json_lines
 from neuralstream_core.objects import Location, Objects
+from neuralstream_core.serving.batch.cells import RowErrors
 from neuralstream_core.serving.batch.inputs import InputFile
 from neuralstream_core.serving.batch.locations import Buckets
-from neuralstream_core.serving.batch.rows import InputRows, InputSchema, RowErrors
+from neuralstream_core.serving.batch.rows import InputRows, InputSchema
 from neuralstream_core.serving.batch.splitting import Chunk
 from neuralstream_core.serving.cells import RowError
 

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from neuralstream_core.features.values import BadValue, bounded_time, parse_time
-from neuralstream_core.serving.batch.rows import RowErrors
+from neuralstream_core.serving.batch.cells import RowErrors
 from neuralstream_core.serving.cells import RowError
 from neuralstream_core.time import Micros, to_micros
 

@@ -347,17 +347,8 @@ class OnlineStore:
         """
         deletion = self.catalog.begin_delete(name)
         prefix = f"{self._namespace}:f:{deletion.generation}:".encode()
-        self._port.flight(
-            [
-                (
-                    b"SET",
-                    tombstone(self._namespace, deletion.generation),
-                    b"1",
-                    b"PX",
-                    _TOMBSTONE_MS,
-                )
-            ]
-        )
+        mark = tombstone(self._namespace, deletion.generation)
+        self._port.flight([(b"SET", mark, b"1", b"PX", _TOMBSTONE_MS)])
         until = monotonic() + seconds
         while True:
             cursor, keys = self._port.scan(deletion.cursor, prefix + b"*", _SCAN_COUNT)

@@ -23,6 +23,7 @@ from neuralstream_core.monitoring.observation import AnyObservation, Recorder, R
 from neuralstream_core.objects import Location, Objects
 from neuralstream_core.registry.allocation import BUCKETS
 from neuralstream_core.registry.registry import ServedModel
+from neuralstream_core.serving.batch.cells import RowErrors
 from neuralstream_core.serving.batch.inputs import InputFile
 from neuralstream_core.serving.batch.locations import Buckets, OutputFormat
 from neuralstream_core.serving.batch.manifest import (
@@ -33,7 +34,7 @@ from neuralstream_core.serving.batch.manifest import (
     predict_files,
 )
 from neuralstream_core.serving.batch.records import Pins, PredictJobs
-from neuralstream_core.serving.batch.rows import InputRows, InputSchema, RowErrors
+from neuralstream_core.serving.batch.rows import InputRows, InputSchema
 from neuralstream_core.serving.batch.splitting import Chunk
 from neuralstream_core.serving.deployments import Deployments
 from neuralstream_core.serving.engine import Engine

@@ -11,14 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from neuralstream_core.errors import Invalid
-from neuralstream_core.serving.batch.rows import (
-    InputSchema,
-    RowErrors,
-    convert,
-    csv_header,
-    csv_rows,
-    jsonl_rows,
-)
+from neuralstream_core.serving.batch.cells import RowErrors, convert
+from neuralstream_core.serving.batch.rows import InputSchema, csv_header, csv_rows, jsonl_rows
 from neuralstream_core.serving.batch.splitting import Records
 
 
