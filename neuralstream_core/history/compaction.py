@@ -88,14 +88,21 @@ class Compacted(NamedTuple):
         return Compacted(*(a + b for a, b in zip(self, other, strict=True)))  # type: ignore[operator]
 
 
-def view_lookup(table: Table, namespace: str, clock: Clock) -> Views:
+def view_lookup(
+    table: Table, namespace: str, clock: Clock, internal: Mapping[str, FeatureView] | None = None
+) -> Views:
     """Views as the registry table has them now; ``None`` for one that is gone or going.
+
+    Args:
+        internal: views that are not in the table, by name.
 
     Raises (the function):
         Unavailable: the table cannot answer; no view is taken for gone because of that.
     """
 
     def lookup(name: str) -> FeatureView | None:
+        if internal is not None and name in internal:
+            return internal[name]
         try:
             return Catalog(table, namespace, clock).fetch(name)
         except NotFound:

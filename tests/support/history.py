@@ -18,6 +18,7 @@ from neuralstream_core.history.manifest import Heads
 from neuralstream_core.history.reader import History
 from neuralstream_core.history.schema import BITS, feature_columns
 from neuralstream_core.objects import Objects
+from neuralstream_core.outcomes.views import internal_views
 from neuralstream_core.table import Table
 from tests.support.features import Clock
 
@@ -93,14 +94,14 @@ class HistoryHouse:
 
     def compactor(self, **options: Any) -> Compactor:
         """A compactor on these parts."""
-        views = view_lookup(self.registry, "test", self.clock)
+        views = view_lookup(self.registry, "test", self.clock, internal_views("test"))
         return Compactor(
             self.log, self.heads, views, self.objects, self.bucket, self.clock, **options
         )
 
     def janitor(self, **options: Any) -> Janitor:
         """A janitor on these parts."""
-        views = view_lookup(self.registry, "test", self.clock)
+        views = view_lookup(self.registry, "test", self.clock, internal_views("test"))
         return Janitor(self.heads, views, self.objects, self.bucket, self.clock, **options)
 
     def compact(self, **options: Any) -> Compacted:

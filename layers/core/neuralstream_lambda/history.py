@@ -102,8 +102,10 @@ def _publish(settings: CompactionSettings) -> int:
 
 def _views(settings: CompactionSettings) -> Views:
     from neuralstream_core.history.compaction import view_lookup
+    from neuralstream_core.outcomes.views import internal_views
 
-    return view_lookup(table(settings), settings.namespace, system_clock)
+    internal = internal_views(settings.namespace)
+    return view_lookup(table(settings), settings.namespace, system_clock, internal)
 
 
 def _tables(settings: CompactionSettings) -> GlueTables:

@@ -1,0 +1,91 @@
+"""Ids of predictions: they say model, version and time, so nothing must be looked up to route an outcome.
+
+``{model}:{version}:{ulid}``, and ``{model}:{version}:{ulid}:{row}`` for a row of a batch or a job. The ULID
+(https://github.com/ulid/spec) is 48 bits of milliseconds since the epoch and 80 random bits in Crockford's
+base 32, so the ids of a version sort by time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from typing import Final, NamedTuple, Self
+
+from neuralstream_core.time import Micros
+from neuralstream_core.types import MAX_NAME
+
+__all__ = ["MAX_PREDICTION_ID", "PredictionId", "deterministic_ulid", "random_ulid"]
+
+MAX_PREDICTION_ID: Final = MAX_NAME + 1 + 10 + 1 + 26 + 1 + 10
+"""Characters of the longest id."""
+_ALPHABET: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_PAIRS: Final = tuple(a + b for a in _ALPHABET for b in _ALPHABET)
+_DIGITS: Final = {digit: value for value, digit in enumerate(_ALPHABET)}
+_SHIFTS: Final = range(120, -1, -10)
+_RANDOM: Final = 10
+"""Bytes of a ULID that are not its time."""
+_FORM: Final = re.compile(
+    rf"([A-Za-z0-9][A-Za-z0-9_.-]{{0,{MAX_NAME - 1}}}):(v[1-9][0-9]{{0,8}})"
+    rf":([0-7][{_ALPHABET}]{{25}})(?::(0|[1-9][0-9]{{0,9}}))?"
+)
+
+
+class PredictionId(NamedTuple):
+    """One prediction's id; its text is ``str()`` of it.
+
+    Attributes:
+        model, version: what predicted.
+        unique: the ULID: of the request, or of the job.
+        row: position in the request, or number of the line in the job's input, from 0; ``None`` for a
+            prediction of its own.
+    """
+
+    model: str
+    version: str
+    unique: str
+    row: int | None = None
+
+    @property
+    def at(self) -> Micros:
+        """When it was predicted, microseconds since the epoch, of which an id keeps whole milliseconds."""
+        milliseconds = 0
+        for digit in self.unique[:10]:
+            milliseconds = milliseconds << 5 | _DIGITS[digit]
+        return milliseconds * 1000
+
+    @property
+    def request(self) -> str:
+        """The id without its row: what all rows of one request share."""
+        return f"{self.model}:{self.version}:{self.unique}"
+
+    def __str__(self) -> str:
+        return self.request if self.row is None else f"{self.request}:{self.row}"
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """The id that a text is.
+
+        Raises:
+            ValueError: it is none.
+        """
+        found = _FORM.fullmatch(text)
+        if found is None:
+            raise ValueError("is not a prediction id, as an answer names it")
+        model, version, unique, row = found.groups()
+        return cls(model, version, unique, None if row is None else int(row))
+
+
+def random_ulid(now: Micros) -> str:
+    """A new ULID of this moment; microseconds below the millisecond are cut off."""
+    return _text(now // 1000, os.urandom(_RANDOM))
+
+
+def deterministic_ulid(now: Micros, seed: str) -> str:
+    """The ULID of ``seed``, such as a job's id, and its time: the same every time it is asked for."""
+    return _text(now // 1000, hashlib.sha256(seed.encode()).digest()[:_RANDOM])
+
+
+def _text(milliseconds: int, rest: bytes) -> str:
+    number = milliseconds << 80 | int.from_bytes(rest, "big")
+    return "".join([_PAIRS[number >> shift & 1023] for shift in _SHIFTS])
