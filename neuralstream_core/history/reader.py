@@ -114,15 +114,17 @@ class History:
                 copy.writelines(self._objects.stream(self.location(file), 0, file.bytes))
         return paths
 
-    def tail(self, snapshot: Snapshot) -> Iterator[tuple[Micros, Part]]:
-        """What was appended since ``snapshot`` up to now, with its write time, in the order of minutes.
+    def tail(self, *snapshots: Snapshot) -> Iterator[tuple[Micros, Part]]:
+        """What was appended to views since their snapshots up to now, with its write time, in the order of
+        minutes. The log is read once for all of them.
 
         Rows of a message that was delivered twice may be in it twice, and in the files too.
         """
-        first = snapshot.consumed_until // SLOT if snapshot.consumed_until else self._log.oldest()
+        since = {each.view.generation: each.consumed_until // SLOT for each in snapshots}
+        first = min(since.values(), default=0) or self._log.oldest()
         if first is None:
             return
-        for _, entry in self._log.entries(first, slot_of(self._clock())):
+        for slot, entry in self._log.entries(first, slot_of(self._clock())):
             for part in entry.parts:
-                if part.generation == snapshot.view.generation:
+                if slot >= since.get(part.generation, slot + 1):
                     yield entry.write_time, part

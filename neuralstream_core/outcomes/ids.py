@@ -15,10 +15,20 @@ from typing import Final, NamedTuple, Self
 from neuralstream_core.time import Micros
 from neuralstream_core.types import MAX_NAME
 
-__all__ = ["MAX_PREDICTION_ID", "PredictionId", "deterministic_ulid", "random_ulid"]
+__all__ = [
+    "MAX_PREDICTION_ID",
+    "STAMP",
+    "PredictionId",
+    "deterministic_ulid",
+    "random_ulid",
+    "stamp_of",
+    "stamp_time",
+]
 
 MAX_PREDICTION_ID: Final = MAX_NAME + 1 + 10 + 1 + 26 + 1 + 10
 """Characters of the longest id."""
+STAMP: Final = 10
+"""Characters of a ULID that are its time."""
 _ALPHABET: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _PAIRS: Final = tuple(a + b for a in _ALPHABET for b in _ALPHABET)
 _DIGITS: Final = {digit: value for value, digit in enumerate(_ALPHABET)}
@@ -49,10 +59,7 @@ class PredictionId(NamedTuple):
     @property
     def at(self) -> Micros:
         """When it was predicted, microseconds since the epoch, of which an id keeps whole milliseconds."""
-        milliseconds = 0
-        for digit in self.unique[:10]:
-            milliseconds = milliseconds << 5 | _DIGITS[digit]
-        return milliseconds * 1000
+        return stamp_time(self.unique)
 
     @property
     def request(self) -> str:
@@ -74,6 +81,19 @@ class PredictionId(NamedTuple):
             raise ValueError("is not a prediction id, as an answer names it")
         model, version, unique, row = found.groups()
         return cls(model, version, unique, None if row is None else int(row))
+
+
+def stamp_of(at: Micros) -> str:
+    """The first `STAMP` characters of the ULIDs of a moment; they sort by time."""
+    return _text(at // 1000, b"")[:STAMP]
+
+
+def stamp_time(stamp: str) -> Micros:
+    """The moment of a ULID, or of its first `STAMP` characters: whole milliseconds in microseconds."""
+    milliseconds = 0
+    for digit in stamp[:STAMP]:
+        milliseconds = milliseconds << 5 | _DIGITS[digit]
+    return milliseconds * 1000
 
 
 def random_ulid(now: Micros) -> str:
