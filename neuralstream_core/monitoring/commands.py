@@ -13,6 +13,7 @@ from neuralstream_core.errors import Unavailable
 from neuralstream_core.monitoring import layout
 from neuralstream_core.monitoring.latency import BITS, SCALES
 from neuralstream_core.monitoring.observation import AnyObservation, RowObservation
+from neuralstream_core.monitoring.prediction_log import LogStream
 from neuralstream_core.redis.packing import Arguments
 from neuralstream_core.time import to_micros
 
@@ -118,6 +119,7 @@ class MinuteCounters:
         digest: of the profile under which rows are counted; empty where only failures are.
         number: the minute since the epoch.
         adoptable: the version has no baseline, so look whether its rows are collected (`baseline`).
+        log: of the minute before, if that was in the same hour.
     """
 
     def __init__(
@@ -129,6 +131,7 @@ class MinuteCounters:
         number: int,
         *,
         adoptable: bool,
+        log: LogStream | None = None,
     ) -> None:
         hour, minute = divmod(number, 60)
         self.number = number
@@ -148,6 +151,7 @@ class MinuteCounters:
                 for key in bucket.strings
             ),
         ]
+        self.log = log or LogStream(namespace, model, version, hour)
         self._capture = layout.capture_key(namespace, model, version)
         if adoptable:
             self._expiry.append((b"LLEN", self._capture))
@@ -175,6 +179,10 @@ class MinuteCounters:
         Raises:
             Unavailable: Redis cannot be reached or refused a command.
         """
+        renew, self.renew = self.renew, True
+        log = self.log.admit(seen.log, self.number) if seen is not None and seen.log else None
+        if log is not None:
+            service = counters(logged=log.logged, overflowed=log.overflowed) + service
         strings = [some for some in (service, series) if some]
         added = [Arguments.join(one.arguments for one in some) for some in strings]
         commands: list[Command | Packed] = []
@@ -186,7 +194,9 @@ class MinuteCounters:
             if failed:
                 commands += [(b"HINCRBY", bucket.errors, field, k) for field, k in failed]
                 commands.append((b"EXPIRE", bucket.errors, bucket.seconds))
-        renew, self.renew = self.renew, True
+        if log is not None:
+            commands += log.commands
+        heard_at = len(commands) - 1
         look = renew and self._adoptable
         if renew:
             commands += self._expiry
@@ -197,6 +207,8 @@ class MinuteCounters:
         for reply in replies:
             if isinstance(reply, Exception):
                 raise Unavailable(f"the cache refused a count: {reply}", dependency="redis")
+        if log is not None:
+            self.log.heard(log, replies[heard_at])
         counted = [reply for reply in replies if isinstance(reply, list)]
         last = [some[-1].amount for some in strings] * len(self._buckets)
         # A last counter that was 0 before is in a new string, which has no expiry yet.

@@ -9,11 +9,15 @@ of a cluster. Each minute and each hour has
 - a hash of failures by error code, only where there were any: ``r:code`` failed calls, ``x:code`` the rows
   those calls asked for beyond one each, ``w:code`` failed rows of answered batches.
 
+Each hour of a version whose predictions are logged also has the stream of the prediction log, the number of
+bytes that wait in it, and the number of rows that it had no room for since that was last reported; see
+`neuralstream_core.monitoring.prediction_log`.
+
 A row refused after its features were looked up counts in the series of its features like an answered one,
 but neither in the series of the prediction nor as an answered row.
 
-Each update writes the last counter of a string, so Redis allocates the string once, in its full length. An
-hour takes at most 5,072 bytes of service string, and about 2,250 of series string for 20 scalar features.
+Each update writes one of the last counters of a string, so Redis allocates it nearly in its full length. An
+hour takes at most 5,080 bytes of service string, and about 2,250 of series string for 20 scalar features.
 """
 
 from __future__ import annotations
@@ -52,12 +56,18 @@ COUNTERS: Final = (
     "failed_rows",
     "failed",
     "requests",
+    "logged",
+    "overflowed",
 )
 """u32 counters behind the latency buckets. ``pinned``: answered rows whose version the caller chose;
-``requests``: API calls, ``failed`` ones included; ``lost``: calls that could not be recorded in time."""
+``requests``: API calls, ``failed`` ones included; ``lost``: calls that could not be recorded in time;
+``logged``: rows given to the prediction log; ``overflowed``: rows that it had no room for. A new one goes
+to the end, so that two releases can count in one string."""
 COUNTERS_AT: Final = -(-LATENCY_BUCKETS * BITS // 32)
 """Index of the first counter, in units of 32 bits."""
 SERVICE_BYTES: Final = 4 * (COUNTERS_AT + len(COUNTERS))
+REQUESTS_AT: Final = 4 * (COUNTERS_AT + COUNTERS.index("requests"))
+"""Byte of the counter that every request writes."""
 
 NAMED: Final = {"15m": 15 * MINUTE, "1h": HOUR, "24h": 24 * HOUR, "7d": 7 * 24 * HOUR}
 MAX_HOURS: Final = 93 * 24
@@ -87,6 +97,21 @@ def series_key(
 def errors_key(namespace: str, model: str, version: str, hour: int, minute: int | None) -> bytes:
     """Failures by code."""
     return f"{_tag(namespace, model, version, hour)}e{_suffix(minute)}".encode()
+
+
+def log_key(namespace: str, model: str, version: str, hour: int) -> bytes:
+    """Stream of the prediction log."""
+    return f"{_tag(namespace, model, version, hour)}p".encode()
+
+
+def log_bytes_key(namespace: str, model: str, version: str, hour: int) -> bytes:
+    """Bytes that wait in the stream."""
+    return f"{_tag(namespace, model, version, hour)}pb".encode()
+
+
+def log_overflow_key(namespace: str, model: str, version: str, hour: int) -> bytes:
+    """Rows that the stream had no room for and that no metric has told of yet."""
+    return f"{_tag(namespace, model, version, hour)}po".encode()
 
 
 def index_key(namespace: str, hour: int) -> bytes:

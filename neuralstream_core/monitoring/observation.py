@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, TypeAlias
 
 if TYPE_CHECKING:
     import numpy as np
@@ -16,6 +16,7 @@ __all__ = [
     "UNREAD",
     "WRONG_TYPE",
     "AnyObservation",
+    "LogEntry",
     "Observation",
     "Recorder",
     "Refused",
@@ -30,6 +31,18 @@ UNREAD: Final = 5
 
 Timings: TypeAlias = tuple[float, float, float]
 """Seconds: total, reading features, inference."""
+
+
+class LogEntry(NamedTuple):
+    """What the prediction log keeps of some answers (`neuralstream_core.outcomes.log`).
+
+    Attributes:
+        data: packed.
+        rows: answers in it.
+    """
+
+    data: bytes
+    rows: int
 
 
 @dataclass(slots=True)
@@ -50,6 +63,7 @@ class RowObservation:
         stale_routing: the registry was unreachable, so the last known routing was used.
         pinned: the caller named the version, so the row says nothing about the traffic split.
         classes: `Signature.classes`; read only while the version has no profile.
+        log: entries of the prediction log; none of a prediction that is not logged.
     """
 
     model: str
@@ -65,6 +79,7 @@ class RowObservation:
     stale_routing: bool = False
     pinned: bool = False
     classes: Sequence[str | int | bool] | None = None
+    log: Sequence[LogEntry] = ()
 
 
 @dataclass(slots=True)
@@ -99,6 +114,7 @@ class Observation:
     errors: Mapping[str, int] | None = None
     classes: Sequence[str | int | bool] | None = None
     answered: NDArray[np.bool_] | None = None
+    log: Sequence[LogEntry] = ()
 
     @property
     def rows(self) -> int:

@@ -32,6 +32,7 @@ from neuralstream_core.monitoring.layout import (
     HOUR_SECONDS,
     LATENCY_BUCKETS,
     MINUTE,
+    REQUESTS_AT,
     U32_MAX,
 )
 from neuralstream_core.time import Micros, from_micros
@@ -74,7 +75,7 @@ class StoredCounters:
     @property
     def weight(self) -> int:
         """How much was counted: of two copies of a closed hour the one with more is complete."""
-        requests = int.from_bytes(self.service[-4:], "big")
+        requests = int.from_bytes(self.service[REQUESTS_AT : REQUESTS_AT + 4], "big")
         strings = (np.frombuffer(data, ">u4", len(data) // 4) for data in self.series.values())
         return requests + sum(int(slots.sum(dtype=np.int64)) for slots in strings)
 

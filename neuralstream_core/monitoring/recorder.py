@@ -39,6 +39,7 @@ from neuralstream_core.monitoring.observation import (
     Refused,
     RowObservation,
 )
+from neuralstream_core.monitoring.prediction_log import LogStream
 from neuralstream_core.monitoring.profile import Profile, bare_profile
 from neuralstream_core.time import Clock, Micros, system_clock
 
@@ -91,13 +92,15 @@ class _Version:
     def minute(self, now: Micros) -> MinuteCounters:
         """The counters of the minute that ``now`` is in."""
         number = now // layout.MINUTE
-        if self._minute.number != number:
-            self._minute = self._counters(number)
+        before = self._minute
+        if before.number != number:
+            same_hour = before.number // 60 == number // 60
+            self._minute = self._counters(number, before.log if same_hour else None)
         return self._minute
 
-    def _counters(self, number: int) -> MinuteCounters:
+    def _counters(self, number: int, log: LogStream | None = None) -> MinuteCounters:
         where = (self._namespace, self.model, self.version, self._digest)
-        return MinuteCounters(*where, number, adoptable=self._adoptable)
+        return MinuteCounters(*where, number, adoptable=self._adoptable, log=log)
 
 
 @dataclass(slots=True)

@@ -56,6 +56,8 @@ RARE = {
     "Announce": {"sqs:SendMessage", "dynamodb:DeleteItem"},
     # Monitoring lists what the archive has only for windows longer than Redis keeps.
     "Monitoring": {"dynamodb:BatchGetItem", "dynamodb:Query"},
+    # Of a minute's predictions that are large together; their own tests do.
+    "OutcomesScheduled": {"s3:PutObject"},
     # Works on closed hours, which a story of a few seconds does not have; its own tests do.
     "MonitoringScheduled": {
         "dynamodb:BatchGetItem",
@@ -86,6 +88,7 @@ EXPECTED = {
     "Keys": lambda answer: answer["statusCode"] == 403,  # the event's key is none
     "Monitoring": lambda answer: answer["statusCode"] == 200,
     "MonitoringScheduled": lambda answer: not answer or "errorType" not in answer,
+    "OutcomesScheduled": lambda answer: answer["damaged"] == 0,
     "Predict": lambda answer: answer["statusCode"] == 404,
     "Registry": lambda answer: answer["statusCode"] == 200,
 }

@@ -370,7 +370,7 @@ def test_a_full_counter_stays_full_and_says_so(redis_port):
     redis_port.flight(
         [
             (b"SETRANGE", rows, 4 * WATCHED.profile.rows_slot, b"\xff\xff\xff\xff"),
-            (b"SETRANGE", requests, layout.SERVICE_BYTES - 4, b"\xff\xff\xff\xff"),
+            (b"SETRANGE", requests, layout.REQUESTS_AT, b"\xff\xff\xff\xff"),
         ]
     )
     recorder.record(WATCHED.row(rng))

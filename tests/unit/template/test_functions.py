@@ -53,6 +53,7 @@ MAY_IMPORT = {
     "Keys": LIGHT,
     "Monitoring": LIGHT | {"hiredis", "numpy", "redis"},
     "MonitoringScheduled": LIGHT | {"hiredis", "numpy", "redis"},
+    "OutcomesScheduled": LIGHT | {"hiredis", "numpy", "redis"},
     "Predict": LIGHT | {"hiredis", "numpy", "onnxruntime", "redis"},
     "Registry": LIGHT | {"hiredis", "numpy"},
     "Training": LIGHT | {"hiredis", "numpy"},
