@@ -221,9 +221,39 @@ EXAMPLES: Final[Mapping[str, Example]] = {
     "get_split": Example(_FLIGHTS),
     "set_split": Example(
         _FLIGHTS,
-        {"more": ("a fifth of the entities to v2", {"split": {"v1": 0.8, "v2": 0.2}})},
+        {
+            "more": ("a fifth of the entities to v2", {"split": {"v1": 0.8, "v2": 0.2}}),
+            "ramp": (
+                "more by and by, in the end all",
+                {"ramp": {"version": "v2", "steps": [[0.05, "1h"], [0.25, "4h"], [1.0, None]]}},
+            ),
+        },
     ),
     "end_split": Example(_FLIGHTS),
+    "get_shadow": Example(_FLIGHTS),
+    "set_shadow": Example(
+        {"name": "weather_delay"},
+        {"half": ("half of the requests", {"version": "v2", "sample": 0.5})},
+        after=("register",),
+    ),
+    "end_shadow": Example({"name": "weather_delay"}, after=("register", "set_shadow")),
+    "get_guard": Example(_FLIGHTS),
+    "set_guard": Example(
+        _FLIGHTS,
+        {
+            "rollback": (
+                "two windows of five minutes with too many errors, or too slow",
+                {
+                    "rules": [
+                        {"metric": "error_rate", "max": 0.05},
+                        {"metric": "p99_ms", "worse_than_baseline": 50},
+                    ],
+                    "action": "rollback",
+                },
+            )
+        },
+    ),
+    "remove_guard": Example(_FLIGHTS, after=("set_guard",)),
     "predict": Example(
         {"model_name": "flight_delay"},
         {

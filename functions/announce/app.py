@@ -1,4 +1,4 @@
-"""Announces changes of drift to an event bus and to a topic.
+"""Announces changes of drift, acts of guards and steps of ramps to an event bus and to a topic.
 
 Two event sources bring the same messages. The table's stream brings an outbox entry once it is written:
 every target gets it at once. What a target does not take waits in the retry queue, by itself and whole, so
@@ -78,7 +78,6 @@ def _messages(record: Mapping[str, Any], targets: Iterable[str]) -> Iterator[tup
     if outbox is None:
         return
     message = {"id": record["eventID"], **unmarshal(outbox)}
-    message.pop("kind")
     for target in targets:
         yield target, message
 

@@ -24,6 +24,7 @@ from neuralstream_lambda.registry import (
     lineage_page,
     registrar,
     registry,
+    rollouts,
     tag_of,
 )
 from neuralstream_lambda.resolver import Resolver, needs
@@ -249,12 +250,20 @@ def rollback(name: PathModel, body: r.RollbackRequest | None = None) -> a.ModelA
 
 @app.post("/models/<name>/ab-split", tags=TAGS, **WRITES)
 def set_split(name: PathModel, body: r.SplitRequest) -> a.SplitAnswer:
-    """Share the traffic between versions.
+    """Share the traffic between versions, at once or step by step.
 
     An entity stays on its version; changed weights move as few entities as possible. Archived versions
-    among them return to staging. The split holds until it is ended or a version is promoted.
+    among them return to staging. The split holds until it is ended or a version is promoted. A `ramp` takes
+    its next step when its time is over and no rule of the model's guard is broken.
     """
-    done = registry(settings).set_split(name, body.split, issuer(app), reason=body.reason)
+    by, reason = issuer(app), body.reason
+    if body.ramp is not None:
+        ramp = body.ramp
+        started = rollouts(settings).start_ramp(
+            name, ramp.version, ramp.parsed(), by, reason=reason
+        )
+        return a.SplitAnswer.of(started.model)
+    done = registry(settings).set_split(name, body.split or {}, by, reason=reason)
     return a.SplitAnswer.of(done.model)
 
 
@@ -274,6 +283,68 @@ def end_split(name: PathModel) -> a.SplitAnswer:
     The stages of the versions stay as they are; 409 if no split is running.
     """
     return a.SplitAnswer.of(registry(settings).end_split(name, issuer(app)).model)
+
+
+@app.post("/models/<name>/shadow", tags=TAGS, **WRITES)
+def set_shadow(name: PathModel, body: r.ShadowRequest) -> a.ShadowAnswer:
+    """Show a version the traffic of the others.
+
+    It predicts for the same requests with the same features, is counted and logged by itself, and never
+    answers. 409 if it takes traffic.
+    """
+    done = rollouts(settings).set_shadow(
+        name, body.version, body.sample, issuer(app), reason=body.reason
+    )
+    return a.ShadowAnswer.of(done.model)
+
+
+@app.get("/models/<name>/shadow", tags=TAGS, **READS)
+def get_shadow(name: PathModel) -> a.ShadowAnswer:
+    """Which version sees the traffic and never answers.
+
+    Null if there is none.
+    """
+    return a.ShadowAnswer.of(registry(settings).model(name))
+
+
+@app.delete("/models/<name>/shadow", tags=TAGS, **WRITES)
+def end_shadow(name: PathModel) -> a.ShadowAnswer:
+    """Show the traffic to no version any more.
+
+    409 if the model has no shadow.
+    """
+    return a.ShadowAnswer.of(rollouts(settings).end_shadow(name, issuer(app)).model)
+
+
+@app.put("/models/<name>/guard", tags=TAGS, **WRITES)
+def set_guard(name: PathModel, body: r.GuardRequest) -> a.GuardAnswer:
+    """Set the bounds that every version with traffic must keep.
+
+    They are evaluated every five minutes. When a version breaks one, the split ends or production goes back
+    to the former version, in one transaction with the reason in the audit trail; it is announced once.
+    """
+    done = rollouts(settings).set_guard(
+        name, body.parsed(), body.action, issuer(app), reason=body.reason
+    )
+    return a.GuardAnswer.of(done.model)
+
+
+@app.get("/models/<name>/guard", tags=TAGS, **READS)
+def get_guard(name: PathModel) -> a.GuardAnswer:
+    """Get the bounds, and what the guard did last.
+
+    Null if the model has none.
+    """
+    return a.GuardAnswer.of(registry(settings).model(name))
+
+
+@app.delete("/models/<name>/guard", tags=TAGS, **WRITES)
+def remove_guard(name: PathModel) -> a.GuardAnswer:
+    """Remove the bounds.
+
+    A ramp then takes its steps by time alone. 409 if the model has no guard.
+    """
+    return a.GuardAnswer.of(rollouts(settings).remove_guard(name, issuer(app)).model)
 
 
 lambda_handler = app.handler

@@ -1,4 +1,6 @@
-"""Announcing a change of drift: an event for machines (EventBridge) and a message for people (SNS).
+"""Announcing a change of drift, an act of a guard or a step of a ramp.
+
+Each is an event for machines (EventBridge) and a message for people (SNS).
 
 Neither service removes duplicates, so the announce function asks a record of what was delivered before it
 delivers. A repetition is left in one case: the process ends, or the record cannot be written, after the
@@ -19,7 +21,7 @@ __all__ = ["Message", "to_event_bus", "to_topic"]
 
 Message: TypeAlias = Mapping[str, Any]
 
-_KIND: Final = "drift_changed"
+_SUBJECTS: Final = {"drift_changed": "Drift", "guard_tripped": "Guard", "ramp_advanced": "Ramp"}
 _MAX_SUBJECT: Final = 100
 
 
@@ -34,8 +36,8 @@ def to_event_bus(client: EventBridgeClient, bus: str, message: Message) -> None:
         Entries=[
             {
                 "Source": "neuralstream.monitoring",
-                "DetailType": _KIND,
-                "Detail": _json(message),
+                "DetailType": _kind(message),
+                "Detail": _json({k: v for k, v in message.items() if k != "kind"}),
                 "EventBusName": bus,
             }
         ]
@@ -51,13 +53,20 @@ def to_topic(client: SNSClient, topic_arn: str, message: Message) -> None:
     Raises:
         botocore.exceptions.ClientError: the service failed, or does not allow it.
     """
-    subject = f"Drift of {message.get('model', 'a model')}: {message.get('status', 'changed')}"
+    kind = _kind(message)
+    model, status = message.get("model", "a model"), message.get("status", "changed")
+    subject = f"{_SUBJECTS.get(kind, kind)} of {model}: {status}"
     client.publish(
         TopicArn=topic_arn,
         Subject=subject.encode("ascii", "replace").decode()[:_MAX_SUBJECT],
-        Message=_json(message),
-        MessageAttributes={"kind": {"DataType": "String", "StringValue": _KIND}},
+        Message=_json({k: v for k, v in message.items() if k != "kind"}),
+        MessageAttributes={"kind": {"DataType": "String", "StringValue": kind}},
     )
+
+
+def _kind(message: Message) -> str:
+    # Retries that an older release left in the queue have none.
+    return str(message.get("kind", "drift_changed"))
 
 
 def _json(message: Message) -> str:

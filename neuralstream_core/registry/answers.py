@@ -22,11 +22,14 @@ from neuralstream_core.registry.records import (
     VersionStatus,
 )
 from neuralstream_core.registry.registry import Listing
+from neuralstream_core.registry.rollout import Guard, Ramp, Shadow
 from neuralstream_core.types import NEXT_PAGE, Name, Record, SchemaOf, VersionName
 
 __all__ = [
+    "GuardAnswer",
     "ModelAnswer",
     "ModelsAnswer",
+    "ShadowAnswer",
     "SplitAnswer",
     "VersionAnswer",
     "VersionsAnswer",
@@ -49,6 +52,15 @@ class ModelAnswer(Record):
     )
     require: dict[str, Gate] = Field(
         description="bounds by metric (`metrics.auc`) that a version must keep to be promoted"
+    )
+    shadow: Shadow | None = Field(
+        default=None, description="the version that sees the traffic and never answers; null: none"
+    )
+    guard: Guard | None = Field(
+        default=None, description="bounds on the versions that take traffic; null: none"
+    )
+    ramp: Ramp | None = Field(
+        default=None, description="the ramp that the split belongs to; null: none is running"
     )
     revision: int = Field(description="number of its last event; raised by every change")
     description: str = Field(description="for people")
@@ -82,12 +94,45 @@ class SplitAnswer(Record):
     production_version: VersionName | None = Field(
         description="the one that answers without a split; null: there is none"
     )
+    ramp: Ramp | None = Field(
+        default=None, description="the ramp that the split belongs to; null: none is running"
+    )
+    next_step_at: AwareDatetime | None = Field(
+        default=None,
+        description="when the ramp goes on if its guard holds, UTC; null: no step is to come",
+    )
 
     @classmethod
     def of(cls, model: ModelRecord) -> SplitAnswer:
         return cls(
-            model=model.name, split=model.ab_split, production_version=model.production_version
+            model=model.name,
+            split=model.ab_split,
+            production_version=model.production_version,
+            ramp=model.ramp,
+            next_step_at=None if model.ramp is None else model.ramp.next_at,
         )
+
+
+class ShadowAnswer(Record):
+    """The version that sees a model's traffic and never answers."""
+
+    model: Name
+    shadow: Shadow | None = Field(description="null: there is none")
+
+    @classmethod
+    def of(cls, model: ModelRecord) -> ShadowAnswer:
+        return cls(model=model.name, shadow=model.shadow)
+
+
+class GuardAnswer(Record):
+    """The bounds on the versions of a model that take traffic."""
+
+    model: Name
+    guard: Guard | None = Field(description="null: there is none")
+
+    @classmethod
+    def of(cls, model: ModelRecord) -> GuardAnswer:
+        return cls(model=model.name, guard=model.guard)
 
 
 class UploadAnswer(Upload):

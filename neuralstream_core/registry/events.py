@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated, Any, Final
 
@@ -37,10 +38,33 @@ class EventKind(StrEnum):
     """An archived version went back to staging."""
     SPLIT_SET = "split_set"
     SPLIT_ENDED = "split_ended"
+    SHADOW_SET = "shadow_set"
+    SHADOW_ENDED = "shadow_ended"
+    GUARD_SET = "guard_set"
+    GUARD_REMOVED = "guard_removed"
+    GUARD_TRIPPED = "guard_tripped"
+    """A guard found a broken rule and only told so; what it rolls back or ends is an event of that kind."""
     BASELINE_ADOPTED = "baseline_adopted"
     EDITED = "edited"
     BATCH_FINISHED = "batch_finished"
     BATCH_FAILED = "batch_failed"
+
+
+class GuardData(Record):
+    """Why a guard acted."""
+
+    version: VersionName = Field(description="the version that broke the rule")
+    rule: str = Field(description="the rule in words")
+    found: str = Field(description="what was measured, in a sentence")
+    done: str = Field(description="`rolled_back`, `split_ended` or `announced`")
+
+
+class RampData(Record):
+    """The step of a ramp that an event began."""
+
+    version: VersionName = Field(description="the version that gets more traffic")
+    step: int = Field(description="index of the step, from 0")
+    share: float = Field(description="of the traffic that it gets")
 
 
 class EventData(Record):
@@ -58,6 +82,18 @@ class EventData(Record):
     )
     before: dict[VersionName, float] | None = Field(
         default=None, description="split_set, split_ended: the split before"
+    )
+    sample: float | None = Field(
+        default=None, description="shadow_set: share of the requests that it sees"
+    )
+    rules: list[str] | None = Field(default=None, description="guard_set: its rules in words")
+    action: str | None = Field(default=None, description="guard_set: what it does")
+    guard: GuardData | None = Field(
+        default=None,
+        description="rolled_back, split_ended, guard_tripped: why, when a guard did it",
+    )
+    ramp: RampData | None = Field(
+        default=None, description="split_set, promoted: the step, when a ramp did it"
     )
     profile: Digest | None = Field(
         default=None, description="baseline_adopted: SHA-256 of the bins made from it"
@@ -106,7 +142,26 @@ class EventRecord(Record):
 _PLAIN_EVENT: Final = {"revision", "kind", "version", "at", "actor"}
 
 
-def event_item(namespace: str, model: str, event: EventRecord, operation: str) -> Item:
-    """The item of an event; ``operation`` identifies the command that wrote it."""
+def event_item(
+    namespace: str,
+    model: str,
+    event: EventRecord,
+    operation: str,
+    announcement: Mapping[str, Any] | None = None,
+) -> Item:
+    """The item of an event; ``operation`` identifies the command that wrote it.
+
+    Args:
+        announcement: what the table's stream brings to the announce function, if anything.
+    """
     key = {"PK": model_key(namespace, model), "SK": event_key(event.revision)}
-    return {**key, "operation": operation, **stored(event, _PLAIN_EVENT)}
+    item: Item = {**key, "operation": operation, **stored(event, _PLAIN_EVENT)}
+    if announcement is not None:
+        item["outbox"] = {
+            "id": f"{namespace}:{model}:event:{event.revision}",
+            "namespace": namespace,
+            "model": model,
+            "at": event.at.isoformat(),
+            **announcement,
+        }
+    return item

@@ -17,6 +17,7 @@ A transaction whose answer was lost may or may not have happened. Each event car
 from __future__ import annotations
 
 import hashlib
+import json
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -39,7 +40,7 @@ from neuralstream_core.registry.records import (
 from neuralstream_core.table import Item, Table
 from neuralstream_core.time import Clock, from_micros
 
-__all__ = ["MAX_WRITES", "Change", "Command", "Committed", "Journal"]
+__all__ = ["MAX_WRITES", "Change", "Command", "Committed", "Journal", "payload_of"]
 
 MAX_WRITES: Final = 97
 """Versions and further writes of one change: DynamoDB takes 100, three are the journal's own."""
@@ -57,6 +58,7 @@ class Change:
         versions: versions that change, as they shall be.
         stages: the new stage of those that move; goes into the event.
         actions: further writes of the same transaction. Together with ``versions`` at most `MAX_WRITES`.
+        announcement: what is told to the outside, with its ``kind``; written with the event.
     """
 
     model: ModelRecord
@@ -66,6 +68,7 @@ class Change:
     stages: Mapping[str, Stage] = field(default_factory=dict)
     data: Mapping[str, Any] = field(default_factory=dict)
     actions: Sequence[dict[str, Any]] = ()
+    announcement: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,9 +162,10 @@ class Journal:
         change = decide(before)
         now = self._clock()
         revision = 1 if before is None else before.revision + 1
-        after = change.model.model_copy(
-            update={"revision": revision, "updated_at": from_micros(now)}
-        )
+        settled: dict[str, Any] = {"revision": revision, "updated_at": from_micros(now)}
+        if before is None or _serving(before) != _serving(change.model):
+            settled["serving_since"] = from_micros(now)
+        after = change.model.model_copy(update=settled)
         event = EventRecord(
             revision=revision,
             kind=change.kind,
@@ -181,7 +185,13 @@ class Journal:
                 values={} if before is None else {":before": before.revision},
             ),
             self._table.put_action(
-                event_item(self._namespace, command.model, event, command.operation),
+                event_item(
+                    self._namespace,
+                    command.model,
+                    event,
+                    command.operation,
+                    change.announcement,
+                ),
                 condition="attribute_not_exists(PK)",
             ),
             # Versions are put whole: whatever changed one since it was read has raised the revision.
@@ -229,6 +239,15 @@ class Journal:
             condition="attribute_not_exists(PK) OR expires_at <= :now",
             values={":now": seconds},
         )
+
+
+def payload_of(*parts: Any) -> bytes:
+    """What a caller asked for, as the bytes that a `Command` takes."""
+    return json.dumps(parts, sort_keys=True).encode()
+
+
+def _serving(model: ModelRecord) -> tuple[str | None, frozenset[str]]:
+    return model.production_version, frozenset(model.ab_split or ())
 
 
 def _key_of(command: Command) -> str:

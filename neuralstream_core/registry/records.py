@@ -27,6 +27,7 @@ from typing import Annotated, Any, Final, Literal, TypeAlias, TypeVar
 from pydantic import AwareDatetime, Field, StringConstraints
 
 from neuralstream_core.features.references import FeatureReference
+from neuralstream_core.registry.rollout import Guard, Ramp, Shadow
 from neuralstream_core.table import Item
 from neuralstream_core.types import Description, FeatureValue, Name, Record, Tags, VersionName
 
@@ -282,6 +283,12 @@ class ModelRecord(Record):
     """Former production versions that `rollback` can return to, the latest last."""
     require: dict[str, Gate] = Field(default_factory=dict)
     """Gates by metric, e.g. ``metrics.auc``."""
+    serving_since: AwareDatetime | None = None
+    """When other versions than before began to take the traffic; set by the journal."""
+    shadow: Shadow | None = None
+    guard: Guard | None = None
+    ramp: Ramp | None = None
+    """The ramp that the running split belongs to, until its last step."""
     description: Description = ""
     tags: Tags = Field(default_factory=dict)
     created_at: AwareDatetime
@@ -297,6 +304,7 @@ META: Final = "META"
 VERSION: Final = "VERSION#"
 EVENT: Final = "EVENT#"
 
+_SHAPED_MODEL: Final = {"require", "ab_split", "allocation", "shadow", "guard", "ramp"}
 _PLAIN_VERSION: Final = {"status", "stage", "retired", "description", "tags", "profile"}
 
 
@@ -321,7 +329,7 @@ def event_key(revision: int) -> str:
 
 def model_item(namespace: str, model: ModelRecord) -> Item:
     listed = {"GSI1PK": models_key(namespace), "GSI1SK": model.name}
-    plain = set(ModelRecord.model_fields) - {"require", "ab_split", "allocation"}
+    plain = set(ModelRecord.model_fields) - _SHAPED_MODEL
     return {"PK": model_key(namespace, model.name), "SK": META, **listed, **stored(model, plain)}
 
 

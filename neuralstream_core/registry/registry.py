@@ -5,7 +5,6 @@ Registering versions, which needs S3, feature views and a validator, is in ``reg
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import cache, partial
@@ -15,7 +14,14 @@ from neuralstream_core.errors import Conflict, NotFound
 from neuralstream_core.registry import rules
 from neuralstream_core.registry.events import EventKind, EventRecord
 from neuralstream_core.registry.issuer import Issuer
-from neuralstream_core.registry.journal import MAX_WRITES, Change, Command, Committed, Journal
+from neuralstream_core.registry.journal import (
+    MAX_WRITES,
+    Change,
+    Command,
+    Committed,
+    Journal,
+    payload_of,
+)
 from neuralstream_core.registry.records import (
     EVENT,
     META,
@@ -50,11 +56,11 @@ Tag: TypeAlias = tuple[str, str | None]
 
 
 class ServedModel(NamedTuple):
-    """A model with the versions that answer its predictions."""
+    """A model with the versions that answer its predictions, and its shadow."""
 
     model: ModelRecord
     versions: Mapping[str, VersionRecord]
-    """The production version and those of the split."""
+    """The production version, those of the split, and the shadow."""
 
 
 class Listing(NamedTuple, Generic[R]):
@@ -99,6 +105,8 @@ class Registry:
         names = set(found.ab_split or ())
         if found.production_version is not None:
             names.add(found.production_version)
+        if found.shadow is not None:
+            names.add(found.shadow.version)
         pk = model_key(self.namespace, model)
         items = self.table.get_many([(pk, version_key(name)) for name in names])
         records = [self._settled(from_item(VersionRecord, item)) for item in items]
@@ -163,8 +171,8 @@ class Registry:
         Raises:
             Conflict: also when it is archived and a feature view it needs was deleted meanwhile.
         """
-        payload = _payload(version, reason, expected_production)
-        return self._revive(
+        payload = payload_of(version, reason, expected_production)
+        return self.revive(
             Command(model, "promote", by, payload, reason),
             lambda m, versions: rules.promote(
                 m, version, versions, expected_production=expected_production
@@ -182,7 +190,7 @@ class Registry:
     ) -> Committed:
         """Return to the former production version; see `rules.rollback`."""
         return self.change(
-            Command(model, "rollback", by, _payload(reason, expected_production), reason),
+            Command(model, "rollback", by, payload_of(reason, expected_production), reason),
             lambda m, versions: rules.rollback(
                 m, versions, expected_production=expected_production
             ),
@@ -198,7 +206,7 @@ class Registry:
             actions = release(self.table, self.namespace, versions(version))
             return replace(change, actions=actions)
 
-        command = Command(model, "archive", by, _payload(version, reason), reason)
+        command = Command(model, "archive", by, payload_of(version, reason), reason)
         return self.version_after(self.change(command, decide), by)
 
     def restore(
@@ -209,8 +217,8 @@ class Registry:
         Raises:
             Conflict: also when a feature view it needs was deleted meanwhile.
         """
-        return self._revive(
-            Command(model, "restore", by, _payload(version, reason), reason),
+        return self.revive(
+            Command(model, "restore", by, payload_of(version, reason), reason),
             lambda m, versions: rules.restore(m, version, versions),
             [version],
         )
@@ -223,22 +231,22 @@ class Registry:
         Raises:
             Conflict: also when one is archived and a feature view it needs was deleted meanwhile.
         """
-        return self._revive(
-            Command(model, "set_split", by, _payload(dict(split), reason), reason),
+        return self.revive(
+            Command(model, "set_split", by, payload_of(dict(split), reason), reason),
             lambda m, versions: rules.set_split(m, split, versions),
             split,
         )
 
     def end_split(self, model: str, by: Issuer, *, reason: str | None = None) -> Committed:
         """All traffic to the production version; see `rules.end_split`."""
-        command = Command(model, "end_split", by, _payload(reason), reason)
+        command = Command(model, "end_split", by, payload_of(reason), reason)
         return self.change(command, lambda m, _: rules.end_split(m))
 
     def edit_model(self, model: str, edit: ModelEdit, by: Issuer) -> Committed:
         """Set a model's description, tags and gates."""
         changes = edit.changes()
         return self.change(
-            Command(model, "edit_model", by, _payload(changes)),
+            Command(model, "edit_model", by, payload_of(changes)),
             lambda m, _: Change(model=_edited(m, changes), kind=EventKind.EDITED, data=changes),
         )
 
@@ -248,7 +256,7 @@ class Registry:
         """Set a version's description and tags."""
         changes = edit.changes()
         return self._set(
-            Command(model, "edit_version", by, _payload(version, changes)),
+            Command(model, "edit_version", by, payload_of(version, changes)),
             version,
             changes,
             EventKind.EDITED,
@@ -257,7 +265,7 @@ class Registry:
     def set_profile(self, model: str, version: str, digest: str, by: Issuer) -> VersionRecord:
         """Adopt a stored monitoring profile as a version's baseline."""
         return self._set(
-            Command(model, "set_profile", by, _payload(version, digest)),
+            Command(model, "set_profile", by, payload_of(version, digest)),
             version,
             {"profile": digest},
             EventKind.BASELINE_ADOPTED,
@@ -279,7 +287,7 @@ class Registry:
         """
         data = dict(data or {})
         return self.change(
-            Command(model, f"record {kind}", by, _payload(version, reason, data), reason),
+            Command(model, f"record {kind}", by, payload_of(version, reason, data), reason),
             lambda m, _: Change(model=m, kind=kind, version=version, data=data),
         )
 
@@ -315,7 +323,7 @@ class Registry:
         )
         return self.version_after(done, command.by)
 
-    def _revive(self, command: Command, decide: Decision, names: Iterable[str]) -> Committed:
+    def revive(self, command: Command, decide: Decision, names: Iterable[str]) -> Committed:
         """Carry out a command with a new hold on the views of those of its versions that were archived.
 
         Raises:
@@ -384,7 +392,3 @@ def _carries(tags: Mapping[str, str], tag: Tag | None) -> bool:
 
 def _unknown(model: str) -> NotFound:
     return NotFound(f"there is no model {model}", code="model_not_found")
-
-
-def _payload(*parts: Any) -> bytes:
-    return json.dumps(parts, sort_keys=True).encode()

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self, TypeAlias
 
 from pydantic import Field, StringConstraints, model_validator
 
+from neuralstream_core.registry.rollout import (
+    MAX_RULES,
+    MAX_SPAN,
+    MAX_STEPS,
+    WINDOW_SECONDS,
+    Action,
+    GuardRule,
+    RampStep,
+    WindowLength,
+)
 from neuralstream_core.registry.rules import ANY, MAX_SPLIT
 from neuralstream_core.types import (
     Bounded,
@@ -19,9 +29,13 @@ from neuralstream_core.types import (
 __all__ = [
     "ArchiveRequest",
     "GateSpec",
+    "GuardRequest",
+    "GuardRuleSpec",
     "ModelEdit",
     "PromoteRequest",
+    "RampRequest",
     "RollbackRequest",
+    "ShadowRequest",
     "SplitRequest",
     "VersionEdit",
 ]
@@ -29,6 +43,12 @@ __all__ = [
 WHY: Final = "for the audit trail, at most 1024 characters"
 ABOUT: Final = "for people, at most 2048 characters; in place of the present one"
 TAGS: Final = "text by key, at most 50; in place of the present ones"
+
+
+_Duration: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]{0,4}[smhd]$")]
+_UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_LEAST_PSI: Final = 0.1
+"""Below it a difference of distributions is of no practical size."""
 
 
 class RollbackRequest(Frozen):
@@ -60,13 +80,118 @@ class ArchiveRequest(Frozen):
     reason: Reason | None = Field(default=None, description=WHY)
 
 
-class SplitRequest(Frozen):
-    """The body of ``POST /models/{name}/ab-split``."""
+class RampRequest(Frozen):
+    """Traffic that moves to a version step by step."""
 
-    split: Annotated[dict[VersionName, float], Field(min_length=1, max_length=MAX_SPLIT)] = Field(
-        description="weight by version, each from 0 to 1, together 1; at most 20 versions"
+    version: VersionName = Field(description="the version that gets more traffic with each step")
+    steps: Annotated[
+        list[tuple[float, _Duration | None]], Field(min_length=1, max_length=MAX_STEPS)
+    ] = Field(
+        description='`[[0.05, "1h"], [0.25, "4h"], [1.0, null]]`: share of the traffic and for how long'
+        " (`s`, `m`, `h` or `d`); shares rise, null ends the list, a last share of 1 promotes; at most 20"
+    )
+
+    def parsed(self) -> list[RampStep]:
+        """The steps as a model stores them."""
+        return [
+            RampStep(share=share, seconds=None if duration is None else _seconds(duration))
+            for share, duration in self.steps
+        ]
+
+
+def _seconds(duration: str) -> int:
+    return int(duration[:-1]) * _UNITS[duration[-1]]
+
+
+class SplitRequest(Frozen):
+    """The body of ``POST /models/{name}/ab-split``: either ``split`` or ``ramp``."""
+
+    split: Annotated[dict[VersionName, float], Field(min_length=1, max_length=MAX_SPLIT)] | None = (
+        Field(
+            default=None,
+            description="weight by version, each from 0 to 1, together 1; at most 20 versions",
+        )
+    )
+    ramp: RampRequest | None = Field(
+        default=None, description="in place of split: shares that rise by themselves"
     )
     reason: Reason | None = Field(default=None, description=WHY)
+
+    @model_validator(mode="after")
+    def _either(self) -> Self:
+        if (self.split is None) == (self.ramp is None):
+            raise ValueError("give either split or ramp")
+        return self
+
+
+class ShadowRequest(Frozen):
+    """The body of ``POST /models/{name}/shadow``."""
+
+    version: VersionName = Field(description="a version that takes no traffic")
+    sample: float = Field(
+        default=1.0, gt=0, le=1, description="share of the requests it sees, above 0 and at most 1"
+    )
+    reason: Reason | None = Field(default=None, description=WHY)
+
+
+class GuardRuleSpec(Frozen):
+    """One bound on every version that takes traffic."""
+
+    metric: Annotated[
+        str, StringConstraints(pattern=r"^(error_rate|p99_ms|drift|performance\.[a-z0-9_]{1,64})$")
+    ] = Field(
+        description="`error_rate` (0 to 1), `p99_ms`, `drift` (largest PSI), or `performance.` and a metric"
+        " of `/monitoring/performance`"
+    )
+    max: float | None = Field(default=None, description="greatest value allowed")
+    min: float | None = Field(default=None, description="least value allowed; of performance only")
+    worse_than_baseline: float | None = Field(
+        default=None,
+        ge=0,
+        description="by how much it may be worse than the production version in a split, else than the"
+        " former production version, in its own unit; not of drift",
+    )
+    windows: int = Field(
+        default=2, ge=1, le=24, description="so many windows in a row must break the bound"
+    )
+    window: WindowLength = Field(
+        default="5m", description="length of a window; all of them together at most 2 hours"
+    )
+
+    @model_validator(mode="after")
+    def _bounds(self) -> Self:
+        given = [b for b in (self.max, self.min, self.worse_than_baseline) if b is not None]
+        if len(given) != 1:
+            raise ValueError("give exactly one of max, min and worse_than_baseline")
+        if self.metric == "error_rate" and not 0 <= given[0] < 1:
+            raise ValueError("an error rate lies between 0 and 1")
+        if self.metric == "p99_ms" and self.max is not None and self.max <= 0:
+            raise ValueError("a latency is greater than 0")
+        if self.metric == "drift" and (self.max is None or self.max < _LEAST_PSI):
+            raise ValueError(f"drift takes a max of at least {_LEAST_PSI}")
+        if self.min is not None and not self.metric.startswith("performance."):
+            raise ValueError(f"{self.metric} takes no min")
+        if self.windows * WINDOW_SECONDS[self.window] > MAX_SPAN:
+            raise ValueError("all windows together may take at most 2 hours")
+        return self
+
+
+class GuardRequest(Frozen):
+    """The body of ``PUT /models/{name}/guard``."""
+
+    rules: Annotated[list[GuardRuleSpec], Field(min_length=1, max_length=MAX_RULES)] = Field(
+        description="1 to 10; any one of them is enough"
+    )
+    action: Action = Field(
+        default="rollback",
+        description="`rollback`: a split that the broken version takes part in ends, or production goes"
+        " back to the former version; `end_split`: only the former; `announce`: only told",
+    )
+    reason: Reason | None = Field(default=None, description=WHY)
+
+    def parsed(self) -> list[GuardRule]:
+        """The rules as a model stores them."""
+        return [GuardRule(**dict(rule)) for rule in self.rules]
 
 
 class GateSpec(Frozen):

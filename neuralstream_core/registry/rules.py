@@ -18,6 +18,8 @@
 * An archived version that is READY can be promoted again, and may be named in a split, which takes it
   back to staging. Both need its feature views to be still those it was registered with, and a retired
   version becomes a dependent of them again (`Change.actions`, added by the registry).
+* Promotion, rollback and a split that is set or ended end a running ramp and arm the guard
+  (`rollout_rules`).
 * A version is in the history at most once, and never while it is in production.
 * Only what serves no traffic can be archived. Archiving a version of the history takes it out of
   rollback's reach. ``retired`` versions no longer hold their feature views.
@@ -27,7 +29,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from math import fsum
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from neuralstream_core.errors import Conflict, FieldError, Invalid
 from neuralstream_core.registry.allocation import allocate, allocation_in_force
@@ -49,6 +51,7 @@ __all__ = [
     "archive",
     "end_split",
     "promote",
+    "require_ready",
     "restore",
     "rollback",
     "set_split",
@@ -85,7 +88,7 @@ def promote(
     """
     _expect(model, expected_production)
     target = versions(version)
-    _ready(target)
+    require_ready(target)
     if target.stage is Stage.PRODUCTION and model.ab_split is None:
         raise Conflict(f"{version} is already in production", code="already_production")
     if failed := unmet(model.require, target.metrics):
@@ -120,7 +123,7 @@ def restore(model: ModelRecord, version: str, versions: Versions) -> Change:
         Conflict: not READY, or not archived.
     """
     target = versions(version)
-    _ready(target)
+    require_ready(target)
     if target.stage is not Stage.ARCHIVED:
         raise Conflict(f"{version} is in {target.stage}, not archived", code="not_archived")
     moved = target.model_copy(update={"stage": Stage.STAGING, "retired": False})
@@ -131,7 +134,8 @@ def archive(model: ModelRecord, version: str, versions: Versions) -> Change:
     """staging or archived → archived for good, unless restored.
 
     Raises:
-        Conflict: it is in production or in the running split, still being uploaded, or archived already.
+        Conflict: it is in production, in the running split or the shadow, still being uploaded, or archived
+            already.
     """
     target = versions(version)
     if version == model.production_version:
@@ -142,6 +146,8 @@ def archive(model: ModelRecord, version: str, versions: Versions) -> Change:
         raise Conflict(
             f"{version} is in the running split; end or change it first", code="in_split"
         )
+    if model.shadow is not None and version == model.shadow.version:
+        raise Conflict(f"{version} is the shadow; end that first", code="in_shadow")
     if target.status is VersionStatus.PENDING_UPLOAD:
         raise Conflict(f"{version} waits for its upload", code="not_ready")
     if target.retired:
@@ -173,7 +179,7 @@ def set_split(model: ModelRecord, split: Mapping[str, float], versions: Versions
         raise Invalid.at("split", f"the weights sum to {fsum(split.values()):g}, not 1")
     targets = [versions(name) for name in split]
     for target in targets:
-        _ready(target)
+        require_ready(target)
     revived = [
         target.model_copy(update={"stage": Stage.STAGING, "retired": False})
         for target in targets
@@ -182,7 +188,7 @@ def set_split(model: ModelRecord, split: Mapping[str, float], versions: Versions
     ordered = {name: float(split[name]) for name in sorted(split, key=number_of)}
     allocation = allocate(ordered, allocation_in_force(model))
     return Change(
-        model=model.model_copy(update={"ab_split": ordered, "allocation": allocation}),
+        model=_steered(model, {"ab_split": ordered, "allocation": allocation}),
         kind=EventKind.SPLIT_SET,
         versions=revived,
         stages={version.version: version.stage for version in revived},
@@ -199,7 +205,7 @@ def end_split(model: ModelRecord) -> Change:
     if model.ab_split is None:
         raise Conflict(f"{model.name} has no running split", code="no_split")
     return Change(
-        model=model.model_copy(update={"ab_split": None, "allocation": None}),
+        model=_steered(model, {"ab_split": None, "allocation": None}),
         kind=EventKind.SPLIT_ENDED,
         data={"before": model.ab_split},
     )
@@ -243,13 +249,14 @@ def _take_over(
     if replaced is not None and replaced != target.version:
         moved.append(versions(replaced).model_copy(update={"stage": Stage.ARCHIVED}))
     return Change(
-        model=model.model_copy(
-            update={
+        model=_steered(
+            model,
+            {
                 "production_version": target.version,
                 "ab_split": None,
                 "allocation": None,
                 "history": tuple(history),
-            }
+            },
         ),
         kind=kind,
         version=target.version,
@@ -257,6 +264,18 @@ def _take_over(
         stages={v.version: v.stage for v in moved},
         data={"replaced": replaced, "ended_split": model.ab_split},
     )
+
+
+def _steered(model: ModelRecord, traffic: Mapping[str, Any]) -> ModelRecord:
+    """The model with other traffic: a ramp ends, a guard is armed, a shadow that takes traffic is none."""
+    after = model.model_copy(update={**traffic, "ramp": None})
+    changes: dict[str, Any] = {}
+    if after.guard is not None:
+        changes["guard"] = after.guard.model_copy(update={"armed": True})
+    shadow = after.shadow
+    if shadow is not None and shadow.version in {after.production_version, *(after.ab_split or ())}:
+        changes["shadow"] = None
+    return after.model_copy(update=changes)
 
 
 def _pushed(model: ModelRecord, target: VersionRecord) -> Sequence[str]:
@@ -276,7 +295,12 @@ def _expect(model: ModelRecord, expected: str | None) -> None:
         )
 
 
-def _ready(version: VersionRecord) -> None:
+def require_ready(version: VersionRecord) -> None:
+    """Let only a version pass that can serve.
+
+    Raises:
+        Conflict: it is not READY.
+    """
     if version.status is not VersionStatus.READY:
         reason = f": {version.reason}" if version.reason else ""
         raise Conflict(f"{version.version} is {version.status}{reason}", code="not_ready")

@@ -209,7 +209,11 @@ def test_unknown_things_are_not_found(world, key):
         "training_set_id": "job-11111111111111111111111111",
         "key_id": "aaaaaaaa",
     }
-    body = {"POST /models/{name}/ab-split": {"split": {"v1": 1.0}}, "PATCH": {"description": "x"}}
+    body = {
+        "POST /models/{name}/ab-split": {"split": {"v1": 1.0}},
+        "POST /models/{name}/shadow": {"version": "v1"},
+        "PATCH": {"description": "x"},
+    }
     method = key.split(" ")[0]
     sent = body.get(key, body.get(method))
     if key.endswith("/infer"):
@@ -357,6 +361,8 @@ def test_an_entity_id_may_hold_any_character(world, odd):
         ("/features/batch", {"feature_view": VIEW, "entity_ids": ["u"], "features": ["zzz"]}, 422),
         (f"/models/{MODEL}/promote/v99", None, 404),
         (f"/models/{MODEL}/ab-split", {"split": {"v1": 0.5}}, 422),
+        (f"/models/{MODEL}/ab-split", {"ramp": {"version": "v1", "steps": [[0.5, "1w"]]}}, 422),
+        (f"/models/{MODEL}/shadow", {"version": "v99"}, 404),
         (f"/models/{MODEL}/ab-split", {"split": {"v1": 0.5, "v99": 0.5}}, 404),
         (f"/models/{MODEL}/rollback", None, 409),
         (f"/predict/{MODEL}/batch", {"input": "file:///etc/passwd", "output": "s3://x/y/"}, 422),

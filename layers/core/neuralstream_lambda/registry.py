@@ -17,6 +17,7 @@ from neuralstream_core.registry.lineage import LineageAnswer, graph_of, lineage_
 from neuralstream_core.registry.openlineage import RunEvents, run_events
 from neuralstream_core.registry.registrar import Registrar
 from neuralstream_core.registry.registry import Registry
+from neuralstream_core.registry.rollout_commands import Rollouts
 from neuralstream_core.settings import BucketSettings, TableSettings
 from neuralstream_core.time import system_clock
 from neuralstream_core.trial.process import ProcessValidator
@@ -32,6 +33,7 @@ __all__ = [
     "lineage_page",
     "registrar",
     "registry",
+    "rollouts",
     "tag_of",
 ]
 
@@ -47,6 +49,12 @@ class RegistrySettings(TableSettings, BucketSettings):
 def registry(settings: RegistrySettings) -> Registry:
     """Models, versions, stages and splits."""
     return Registry(table(settings), settings.namespace, system_clock)
+
+
+@cache
+def rollouts(settings: RegistrySettings) -> Rollouts:
+    """Shadow versions, guards and ramps."""
+    return Rollouts(registry(settings))
 
 
 @cache

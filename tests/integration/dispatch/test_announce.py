@@ -135,6 +135,18 @@ def test_a_change_of_drift_reaches_the_bus_and_the_people(
     assert json.loads(told["Message"])["status"] == "drift"
 
 
+def test_what_a_guard_did_is_told_under_its_own_name(
+    outside: Outside, announce: ModuleType
+) -> None:
+    tripped = change(6, kind="guard_tripped", status="rolled_back", summary="12 % failed")
+    assert deliver(announce, [tripped]) == []
+    (announced,) = outside.messages(outside.announced)
+    assert announced["detail-type"] == "guard_tripped"
+    assert announced["detail"]["summary"] == "12 % failed"
+    (told,) = outside.messages(outside.told)
+    assert told["Subject"] == "Guard of m: rolled_back"
+
+
 def test_a_record_that_comes_again_is_announced_once(
     outside: Outside, announce: ModuleType
 ) -> None:

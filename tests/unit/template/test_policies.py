@@ -306,6 +306,8 @@ def test_every_outbox_entry_is_for_exactly_one_function():
         ("start_job", "Dispatch"),
         ("schedule_changed", "Dispatch"),
         ("drift_changed", "Announce"),
+        ("guard_tripped", "Announce"),
+        ("ramp_advanced", "Announce"),
         ("new", "Dispatch"),
     ):
         record = {"dynamodb": {"NewImage": {"outbox": {"M": {"kind": {"S": kind}}}}}}
