@@ -46,6 +46,10 @@ __all__ = [
     "Format",
     "Gate",
     "Graph",
+    "Guard",
+    "GuardAnswer",
+    "GuardData",
+    "GuardRule",
     "Health",
     "InferAnswer",
     "Job",
@@ -77,6 +81,9 @@ __all__ = [
     "PredictionStats",
     "Problem",
     "Progress",
+    "Ramp",
+    "RampData",
+    "RampStep",
     "Rate",
     "Ready",
     "RebuildJob",
@@ -97,6 +104,8 @@ __all__ = [
     "ServiceList",
     "ServingBatchAnswer",
     "Severity",
+    "Shadow",
+    "ShadowAnswer",
     "Signature",
     "Span",
     "SplitAnswer",
@@ -107,6 +116,7 @@ __all__ = [
     "TrainingJob",
     "TrainingResult",
     "TrainingSet",
+    "Trip",
     "UploadAnswer",
     "VersionAnswer",
     "VersionLineage",
@@ -142,6 +152,11 @@ if TYPE_CHECKING:
         "restored",
         "split_set",
         "split_ended",
+        "shadow_set",
+        "shadow_ended",
+        "guard_set",
+        "guard_removed",
+        "guard_tripped",
         "baseline_adopted",
         "edited",
         "batch_finished",
@@ -335,6 +350,23 @@ class Gate(Answer):
     max: float | None = None
 
 
+class GuardData(Answer):
+    """Why a guard acted."""
+
+    version: str
+    rule: str
+    found: str
+    done: str
+
+
+class RampData(Answer):
+    """The step of a ramp that an event began."""
+
+    version: str
+    step: int
+    share: float
+
+
 class FeatureQuality(Answer):
     """Shares of a feature's cells, those of refused rows included."""
 
@@ -381,6 +413,29 @@ class Node(Answer):
 
     id: str
     kind: str
+
+
+class GuardRule(Answer):
+    """One bound on a version that takes traffic; exactly one of ``max``, ``min``,
+    ``worse_than_baseline``.
+    """
+
+    metric: str
+    max: float | None = None
+    min: float | None = None
+    worse_than_baseline: float | None = None
+    windows: int = 2
+    window: str = "5m"
+
+
+class Trip(Answer):
+    """The last time that a guard acted."""
+
+    at: datetime
+    version: str
+    rule: str
+    found: str
+    done: str
 
 
 class Health(Answer):
@@ -432,6 +487,14 @@ class Live(Answer):
     """That the function runs."""
 
     live: bool
+
+
+class Shadow(Answer):
+    """A version that sees the traffic of the others and never answers."""
+
+    version: str
+    sample: float
+    since: datetime
 
 
 class TensorMetadata(Answer):
@@ -499,6 +562,13 @@ class PredictionStats(Answer):
     series: str
     n: int
     bins: list[list[Any]]
+
+
+class RampStep(Answer):
+    """A share of the traffic and for how long; ``seconds`` of the last step is null."""
+
+    share: float
+    seconds: int | None
 
 
 class Ready(Answer):
@@ -581,14 +651,6 @@ class Tensor(Answer):
     name: str
     datatype: str
     shape: list[int]
-
-
-class SplitAnswer(Answer):
-    """How traffic is shared; ``split`` is null when all goes to the production version."""
-
-    model: str
-    split: dict[str, Any] | None
-    production_version: str | None
 
 
 class ViewSnapshot(Answer):
@@ -803,22 +865,6 @@ class FeatureAnswer(Answer):
     default: int | float | bool | str | list[float] | None = None
 
 
-class ModelAnswer(Answer):
-    """A model."""
-
-    name: str
-    latest_version: str | None
-    production_version: str | None
-    ab_split: dict[str, Any] | None
-    history: list[str]
-    require: dict[str, Gate]
-    revision: int
-    description: str
-    tags: dict[str, str]
-    created_at: datetime
-    updated_at: datetime
-
-
 class EventRecord(Answer):
     """One entry of a model's audit trail: who did what, when and why, and the state it
     left.
@@ -841,6 +887,16 @@ class Graph(Answer):
 
     nodes: list[Node]
     edges: list[Edge]
+
+
+class Guard(Answer):
+    """Bounds that are evaluated every five minutes, and what happens when one is broken."""
+
+    rules: list[GuardRule]
+    action: str
+    since: datetime
+    armed: bool = True
+    last_trip: Trip | None = None
 
 
 class InferAnswer(Answer):
@@ -875,6 +931,13 @@ class PredictJob(Answer):
     outcome: JobResult | None = None
     schedule: str | None = None
     scheduled_time: datetime | None = None
+
+
+class ShadowAnswer(Answer):
+    """The version that sees a model's traffic and never answers."""
+
+    model: str
+    shadow: Shadow | None
 
 
 class ModelMetadata(Answer):
@@ -921,6 +984,15 @@ class VersionStats(Answer):
     features: dict[str, FeatureQuality]
     traffic_share: float | None
     configured_share: float | None
+
+
+class Ramp(Answer):
+    """Traffic that moves to a version step by step."""
+
+    version: str
+    steps: list[RampStep]
+    step: int
+    since: datetime
 
 
 class RebuildJob(Answer):
@@ -1090,11 +1162,11 @@ class ViewAnswer(Answer):
     updated_at: str
 
 
-class ModelsAnswer(Answer):
-    """One page of models."""
+class GuardAnswer(Answer):
+    """The bounds on the versions of a model that take traffic."""
 
-    models: list[ModelAnswer]
-    next_token: str | None
+    model: str
+    guard: Guard | None
 
 
 class ModelStats(Answer):
@@ -1105,6 +1177,35 @@ class ModelStats(Answer):
     versions: list[VersionStats]
     unrouted: dict[str, int]
     split: SplitCheck | None
+
+
+class ModelAnswer(Answer):
+    """A model."""
+
+    name: str
+    latest_version: str | None
+    production_version: str | None
+    ab_split: dict[str, Any] | None
+    history: list[str]
+    require: dict[str, Gate]
+    shadow: Shadow | None = None
+    guard: Guard | None = None
+    ramp: Ramp | None = None
+    revision: int
+    description: str
+    tags: dict[str, str]
+    created_at: datetime
+    updated_at: datetime
+
+
+class SplitAnswer(Answer):
+    """How traffic is shared; ``split`` is null when all goes to the production version."""
+
+    model: str
+    split: dict[str, Any] | None
+    production_version: str | None
+    ramp: Ramp | None = None
+    next_step_at: datetime | None = None
 
 
 class RunEvents(Answer):
@@ -1230,6 +1331,13 @@ class ModelsStats(Answer):
 
     models: list[ModelStats]
     consistency: list[ViewConsistency] = Field(default_factory=list)
+
+
+class ModelsAnswer(Answer):
+    """One page of models."""
+
+    models: list[ModelAnswer]
+    next_token: str | None
 
 
 class VersionsAnswer(Answer):
