@@ -104,7 +104,7 @@ def _items(stack, table, prefix=""):
         json.dumps(item, sort_keys=True, default=str)
         for page in stack.client("dynamodb").get_paginator("scan").paginate(TableName=table)
         for item in page["Items"]
-        if item["pk"]["S"].startswith(prefix)
+        if item["PK"]["S"].startswith(prefix)
     }
 
 
