@@ -19,8 +19,9 @@ from neuralstream_core.objects import Location
 from neuralstream_core.redis import RedisPort
 from neuralstream_local.embedded_redis import EmbeddedRedis
 from tests.support.history import HistoryHouse
+from tests.support.redis_cluster import EmbeddedCluster
 
-__all__ = ["ENTITIES", "Rebuilding", "rebuilding"]
+__all__ = ["ENTITIES", "Rebuilding", "rebuilding", "rebuilding_on_a_cluster"]
 
 ENTITIES = [f"e{i}" for i in range(12)]
 
@@ -31,7 +32,7 @@ class Rebuilding:
 
     house: HistoryHouse
     port: RedisPort
-    redis: EmbeddedRedis
+    redis: EmbeddedRedis | EmbeddedCluster
 
     def __post_init__(self) -> None:
         house = self.house
@@ -91,3 +92,10 @@ def rebuilding(
 ) -> Rebuilding:
     redis_server.flush()
     return Rebuilding(house, redis_port, redis_server)
+
+
+@pytest.fixture
+def rebuilding_on_a_cluster(
+    house: HistoryHouse, cluster_port: RedisPort, redis_cluster: EmbeddedCluster
+) -> Rebuilding:
+    return Rebuilding(house, cluster_port, redis_cluster)

@@ -13,9 +13,18 @@ from neuralstream_core.table import Table
 from tests.support.aws import Aws
 from tests.support.features import Clock, clock, functions, history_environ
 from tests.support.history import HistoryHouse
-from tests.support.rebuilding import rebuilding
+from tests.support.rebuilding import rebuilding, rebuilding_on_a_cluster
 
-__all__ = ["clock", "functions", "history_environ", "house", "log", "log_on", "rebuilding"]
+__all__ = [
+    "clock",
+    "functions",
+    "history_environ",
+    "house",
+    "log",
+    "log_on",
+    "rebuilding",
+    "rebuilding_on_a_cluster",
+]
 
 
 @pytest.fixture

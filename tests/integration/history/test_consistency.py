@@ -10,7 +10,9 @@ import pytest
 from neuralstream_core.backfill.consistency import ConsistencyCheck
 from neuralstream_core.features.writes import GivenRows
 from neuralstream_core.history.consistency import CellCounts, ConsistencyReports, ViewConsistency
+from neuralstream_local.embedded_redis import talk
 from tests.support.rebuilding import ENTITIES, Rebuilding
+from tests.support.redis_cluster import EmbeddedCluster
 
 
 @pytest.fixture
@@ -163,3 +165,27 @@ def test_a_view_that_is_gone_has_no_report(
     house = rebuilding.house
     checks = ConsistencyCheck(house.history, rebuilding.upkeep, reports, house.clock, lambda: None)
     assert checks.run(0) == reports.all() == []
+
+
+def test_a_cluster_that_lost_a_node_is_found_out_and_rebuilt(
+    rebuilding_on_a_cluster: Rebuilding, reports: ConsistencyReports
+) -> None:
+    cluster = rebuilding_on_a_cluster
+    assert isinstance(cluster.redis, EmbeddedCluster)
+    cluster.view(a="float64", b="string")
+    names = [f"e{i}" for i in range(90)]
+    for i, name in enumerate(names):
+        cluster.write(name, -i, a=float(i))
+        if i % 3:
+            cluster.write(name, -i + 1, b=str(i))
+    cluster.house.compact()
+    cluster.forget("e7")
+    before = cluster.rows(entities=names)
+    assert check(cluster, reports).wrong == 0
+    talk(cluster.redis.nodes[1].port, ("FLUSHALL",))
+    lost = sum(row is None for row in cluster.rows(entities=names)) - 1
+    assert 0 < lost < 89
+    assert check(cluster, reports).features["a"].missing == lost
+    cluster.rebuild()
+    assert cluster.rows(entities=names) == before
+    assert check(cluster, reports).wrong == 0
