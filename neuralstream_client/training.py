@@ -5,11 +5,13 @@ from __future__ import annotations
 import io
 from dataclasses import dataclass
 from datetime import date, datetime
+from pathlib import Path
 from typing import Any, Final
 
 from neuralstream_client.answers import TrainingSet
 from neuralstream_client.errors import DataError
 from neuralstream_client.extras import extra
+from neuralstream_client.inputs import JobInput
 from neuralstream_client.tables import ABSENT, TableLike, table_of
 
 __all__ = ["MAX_LABELS", "TrainingData", "label_rows", "with_features"]
@@ -57,9 +59,7 @@ def label_rows(labels: TableLike) -> list[dict[str, Any]]:
     """
     table = table_of(labels)
     if not 0 < table.length <= MAX_LABELS:
-        raise DataError(
-            f"{table.length} labels: give 1 to {MAX_LABELS}; more as a Parquet file in S3, labels='s3://…'"
-        )
+        raise DataError(f"{table.length} labels: a request takes 1 to {MAX_LABELS}")
     columns = {name: table.column(name, 0, table.length) for name in table.names}
     return [
         {
@@ -71,22 +71,25 @@ def label_rows(labels: TableLike) -> list[dict[str, Any]]:
     ]
 
 
-def with_features(labels: TableLike, names: list[str], data: bytes) -> Any:
+def with_features(labels: JobInput, names: list[str], data: bytes) -> Any:
     """The labels and, from the stack's Parquet file, the columns ``names``, in the labels' kind.
 
-    A list of dicts gives a list of dicts, a dict of columns a dict of columns. An address in S3 gives an
-    Arrow table with all columns of the file.
+    A list of dicts gives a list of dicts, a dict of columns a dict of columns. A file gives an Arrow
+    table with all of its columns.
 
     Raises:
         ConfigurationError: the library for Parquet is not installed.
     """
     library = type(labels).__module__.partition(".")[0]
     if library == "polars":
-        given = labels.collect() if hasattr(labels, "collect") else labels
+        frame: Any = labels
+        given = frame.collect() if hasattr(frame, "collect") else frame
         return given.hstack(extra("polars", "polars").read_parquet(data, columns=names))
     parquet = extra("pyarrow.parquet", "arrow")
-    table = parquet.read_table(io.BytesIO(data), columns=None if isinstance(labels, str) else names)
-    if isinstance(labels, str):
+    table = parquet.read_table(
+        io.BytesIO(data), columns=None if isinstance(labels, (str, Path)) else names
+    )
+    if isinstance(labels, (str, Path)):
         return table
     table = table.select(names)
     if library == "pandas":

@@ -283,6 +283,14 @@ EXAMPLES: Final[Mapping[str, Example]] = {
     ),
     "rebuild": Example({"name": "weather", "idempotency-key": "example-rebuild"}),
     "list_jobs": Example(),
+    "upload_input": Example(
+        bodies={
+            "labels": (
+                "a file of 1,024 bytes",
+                {"format": "parquet", "size": 1024, "sha256": "0" * 64},
+            )
+        }
+    ),
     "get_job": Example({"job_id": _JOB_ID}, after=("predict_batch",)),
     "create_training_set": Example(
         bodies={

@@ -14,6 +14,7 @@ from aws_lambda_powertools.event_handler.openapi.params import Path, Query
 
 from neuralstream_core.backfill.rebuilding import RebuildJob
 from neuralstream_core.backfill.records import BackfillJob, BackfillSpec
+from neuralstream_core.jobs.uploads import FileUpload, UploadRequest, announce
 from neuralstream_core.schedules.answers import ScheduleAnswer, ScheduleDeletion, SchedulesAnswer
 from neuralstream_core.schedules.records import ScheduleSpec
 from neuralstream_core.serving.batch.columns import BatchColumns
@@ -37,6 +38,7 @@ from neuralstream_lambda.jobs import AnyJob, JobPage, jobs
 from neuralstream_lambda.logs import logger
 from neuralstream_lambda.resolver import Resolver, Response, answers, json_response, needs
 from neuralstream_lambda.tracing import traced
+from neuralstream_lambda.wiring import s3_client
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -99,6 +101,21 @@ def list_jobs(limit: Limit = 50, next_token: NextToken = None) -> JobPage:
     """
     page = jobs(settings).list(owner=app.caller.jobs_of, limit=limit, token=next_token)
     return JobPage(jobs=list(page.jobs), next_token=page.next_token)
+
+
+@app.post(
+    "/jobs/uploads",
+    tags=["batch_predict"],
+    **needs(Scope.PREDICT, others=(Scope.FEATURES_WRITE, Scope.FEATURES_READ)),
+)
+def upload_input(body: UploadRequest) -> FileUpload:
+    """Announce a file that a job is to read.
+
+    Send the file to the address of the answer; then its `input` is what a batch prediction, a backfill or the
+    labels of a training set may name. Nothing is stored before that, so an announcement that is not used
+    costs nothing.
+    """
+    return announce(s3_client(), settings.data_bucket, body)
 
 
 @app.get(

@@ -10,6 +10,7 @@ from typing import Any, Final, Literal
 
 from neuralstream_client._async.jobs import InputFormat
 from neuralstream_client._async.transport import AsyncTransport
+from neuralstream_client._async.uploads import address_of
 from neuralstream_client.answers import (
     BackfillJob,
     ForgetAnswer,
@@ -19,6 +20,7 @@ from neuralstream_client.answers import (
 )
 from neuralstream_client.call import Call, path
 from neuralstream_client.errors import ApiError, Invalid, NeuralStreamError, RowsRefused
+from neuralstream_client.inputs import JobInput
 from neuralstream_client.progress import Advance, Progress, reporting
 from neuralstream_client.reading import MAX_ENTITIES, FeatureTable, entity_list, grouped
 from neuralstream_client.tables import TableLike
@@ -243,7 +245,7 @@ class AsyncFeatures:
         self,
         view: str,
         *,
-        input: str,  # noqa: A002 - the name of the API's field
+        input: JobInput,  # noqa: A002 - the name of the API's field
         timestamp: str,
         entity: str | Mapping[str, str] | None = None,
         features: Mapping[str, str] | None = None,
@@ -260,7 +262,8 @@ class AsyncFeatures:
 
         Args:
             view: its name.
-            input: ``s3://bucket/key`` of a CSV, JSONL or Parquet file.
+            input: ``s3://bucket/key`` of a CSV, JSONL or Parquet file; or such a file on this disk, or a
+                table, which are sent to the stack first.
             timestamp: column of the event times.
             entity: column of the entity id, or of each entity key; columns of their names if not given.
             features: column by feature; every column named as a feature if not given.
@@ -278,7 +281,7 @@ class AsyncFeatures:
         """
         body = {
             "feature_view": view,
-            "input": input,
+            "input": await address_of(self._transport, input, input_format),
             "timestamp": timestamp,
             "entity": entity,
             "features": features,

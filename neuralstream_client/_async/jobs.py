@@ -8,9 +8,11 @@ from typing import Literal, TypeAlias, TypeVar, overload
 import anyio
 
 from neuralstream_client._async.transport import AsyncTransport
+from neuralstream_client._async.uploads import address_of
 from neuralstream_client.answers import PredictJob
 from neuralstream_client.call import Call, path
 from neuralstream_client.errors import JobFailed
+from neuralstream_client.inputs import JobInput
 from neuralstream_client.jobs import AnyJob, job_of
 from neuralstream_client.progress import Progress, reporting
 from neuralstream_client.waiting import DONE, Pauses
@@ -32,7 +34,7 @@ class AsyncJobs:
         self,
         model: str,
         *,
-        input: str,  # noqa: A002 - the name of the API's field
+        input: JobInput,  # noqa: A002 - the name of the API's field
         output: str,
         input_format: InputFormat | None = None,
         output_format: OutputFormat | None = None,
@@ -45,7 +47,8 @@ class AsyncJobs:
 
         Args:
             model: the model.
-            input: ``s3://bucket/key`` of a CSV, JSONL or Parquet file of entities.
+            input: ``s3://bucket/key`` of a CSV, JSONL or Parquet file of entities; or such a file on this
+                disk, or a table, which are sent to the stack first.
             output: ``s3://bucket/folder/`` under which the job writes.
             input_format: when the extension of the input does not say.
             output_format: ``jsonl`` when not given.
@@ -59,7 +62,7 @@ class AsyncJobs:
             NotFound: there is no such model or version.
         """
         body = {
-            "input": input,
+            "input": await address_of(self._transport, input, input_format),
             "output": output,
             "input_format": input_format,
             "output_format": output_format,
@@ -143,7 +146,7 @@ class AsyncJobs:
         self,
         model: str,
         *,
-        input: str,  # noqa: A002 - the name of the API's field
+        input: JobInput,  # noqa: A002 - the name of the API's field
         output: str,
         input_format: InputFormat | None = None,
         output_format: OutputFormat | None = None,

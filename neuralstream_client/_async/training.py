@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 import anyio
 
 from neuralstream_client._async.transport import AsyncTransport
+from neuralstream_client._async.uploads import address_of
 from neuralstream_client.answers import TrainingSet
 from neuralstream_client.call import Call, path
 from neuralstream_client.errors import TrainingSetFailed
-from neuralstream_client.tables import TableLike
-from neuralstream_client.training import TrainingData, label_rows, with_features
+from neuralstream_client.inputs import JobInput
+from neuralstream_client.tables import table_of
+from neuralstream_client.training import MAX_LABELS, TrainingData, label_rows, with_features
 from neuralstream_client.waiting import DONE, Pauses
 
 __all__ = ["AsyncTrainingSets", "Mode"]
@@ -28,7 +31,7 @@ class AsyncTrainingSets:
 
     async def create(
         self,
-        labels: TableLike,
+        labels: JobInput,
         *,
         features: Sequence[str],
         timestamp: str,
@@ -41,7 +44,7 @@ class AsyncTrainingSets:
         """Ask for a training set and return at once.
 
         Args:
-            labels: a table of at most 10,000 rows, or ``s3://bucket/key`` of a CSV or Parquet file.
+            labels: a table; or ``s3://bucket/key`` of a CSV or Parquet file, or such a file on this disk.
             features: ``view:feature``, ``view@role:feature`` or ``service:name@version``.
             timestamp: the column of each label's time, with a time zone.
             entity: the column of the ids by entity key or role; of the same name when not given.
@@ -55,11 +58,11 @@ class AsyncTrainingSets:
             Invalid: a feature, a column or a location is wrong; names each.
             DataError: the labels are no such table.
         """
-        given = (
-            {"input": labels, "input_format": input_format}
-            if isinstance(labels, str)
-            else {"rows": label_rows(labels)}
-        )
+        if isinstance(labels, (str, Path)) or table_of(labels).length > MAX_LABELS:
+            address = await address_of(self._transport, labels, input_format)
+            given: dict[str, Any] = {"input": address, "input_format": input_format}
+        else:
+            given = {"rows": label_rows(labels)}
         body: dict[str, Any] = {
             "features": list(features),
             "labels": {name: value for name, value in given.items() if value is not None},
@@ -110,11 +113,11 @@ class AsyncTrainingSets:
             raise TrainingSetFailed(record)
         return record
 
-    async def fetch(self, labels: TableLike, record: TrainingSet) -> TrainingData:
+    async def fetch(self, labels: JobInput, record: TrainingSet) -> TrainingData:
         """The data of a finished training set beside its ``labels``.
 
         Args:
-            labels: as they were given; or an address in S3, for a table with all columns of the file.
+            labels: as they were given; of a file, the answer is a table with all of its columns.
             record: of `get` or `wait`; its address is valid for 15 minutes.
 
         Raises:

@@ -20,6 +20,7 @@ from neuralstream_client._sync.training import Mode, TrainingSets
 from neuralstream_client._sync.transport import Transport
 from neuralstream_client.answers import Health, PredictAnswer
 from neuralstream_client.call import Call, path
+from neuralstream_client.inputs import JobInput
 from neuralstream_client.predictions import MAX_PREDICTIONS, PredictionTable, RowsToPredict
 from neuralstream_client.progress import Progress, reporting
 from neuralstream_client.retries import Retries
@@ -188,7 +189,7 @@ class NeuralStream:
 
     def training_set(
         self,
-        labels: TableLike,
+        labels: JobInput,
         *,
         features: Sequence[str],
         timestamp: str,
@@ -205,8 +206,8 @@ class NeuralStream:
             ns.log_model("churn", model, made.frame[made.features], y, training_set=made.id)
 
         Args:
-            labels: a pandas, polars or Arrow table, a list of dicts or a dict of columns, of at most 10,000
-                rows; or ``s3://bucket/key`` of a CSV or Parquet file.
+            labels: a pandas, polars or Arrow table, a list of dicts or a dict of columns; or
+                ``s3://bucket/key`` of a CSV or Parquet file, or such a file on this disk.
             features: ``view:feature``, ``view@role:feature`` or ``service:name@version``.
             timestamp: the column of each label's time, with a time zone.
             entity: the column of the ids by entity key or role; of the same name when not given.

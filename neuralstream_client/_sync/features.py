@@ -10,6 +10,7 @@ from typing import Any, Final, Literal
 
 from neuralstream_client._sync.jobs import InputFormat
 from neuralstream_client._sync.transport import Transport
+from neuralstream_client._sync.uploads import address_of
 from neuralstream_client.answers import (
     BackfillJob,
     ForgetAnswer,
@@ -19,6 +20,7 @@ from neuralstream_client.answers import (
 )
 from neuralstream_client.call import Call, path
 from neuralstream_client.errors import ApiError, Invalid, NeuralStreamError, RowsRefused
+from neuralstream_client.inputs import JobInput
 from neuralstream_client.progress import Advance, Progress, reporting
 from neuralstream_client.reading import MAX_ENTITIES, FeatureTable, entity_list, grouped
 from neuralstream_client.tables import TableLike
@@ -241,7 +243,7 @@ class Features:
         self,
         view: str,
         *,
-        input: str,  # noqa: A002 - the name of the API's field
+        input: JobInput,  # noqa: A002 - the name of the API's field
         timestamp: str,
         entity: str | Mapping[str, str] | None = None,
         features: Mapping[str, str] | None = None,
@@ -258,7 +260,8 @@ class Features:
 
         Args:
             view: its name.
-            input: ``s3://bucket/key`` of a CSV, JSONL or Parquet file.
+            input: ``s3://bucket/key`` of a CSV, JSONL or Parquet file; or such a file on this disk, or a
+                table, which are sent to the stack first.
             timestamp: column of the event times.
             entity: column of the entity id, or of each entity key; columns of their names if not given.
             features: column by feature; every column named as a feature if not given.
@@ -276,7 +279,7 @@ class Features:
         """
         body = {
             "feature_view": view,
-            "input": input,
+            "input": address_of(self._transport, input, input_format),
             "timestamp": timestamp,
             "entity": entity,
             "features": features,

@@ -27,7 +27,7 @@ app = typer.Typer(
 def _run(
     ns: NeuralStream,
     model: Annotated[str, typer.Argument()],
-    input: Annotated[str, typer.Option(help="s3://bucket/key of entities.")],  # noqa: A002 - the option's name
+    input: Annotated[str, typer.Option(help="File of entities, or its s3://bucket/key.")],  # noqa: A002 - the option's name
     output: Annotated[str, typer.Option(help="s3://bucket/folder/ for the results.")],
     input_format: Annotated[InputFormat | None, typer.Option()] = None,
     output_format: Annotated[OutputFormat, typer.Option()] = "jsonl",

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -25,9 +23,7 @@ app = typer.Typer(
 @command(app, "create")
 def _create(
     ns: NeuralStream,
-    labels: Annotated[
-        str, typer.Argument(help="s3://bucket/key of a CSV or Parquet file, or a CSV file here.")
-    ],
+    labels: Annotated[str, typer.Argument(help="A CSV or Parquet file, or its s3://bucket/key.")],
     features: Annotated[str, typer.Option(help="view:feature, service:name@n; with commas.")],
     timestamp: Annotated[str, typer.Option(help="The column of each label's time.")],
     entity: Annotated[
@@ -41,7 +37,7 @@ def _create(
 ) -> Shown:
     """Make a training set and wait for it; exit with 1 if it fails."""
     made = ns.training_sets.create(
-        labels if labels.startswith("s3://") else _rows(Path(labels)),
+        labels,
         features=[name.strip() for name in features.split(",")],
         timestamp=timestamp,
         entity=dict(_pair(text) for text in entity or ()),
@@ -58,15 +54,6 @@ def _create(
 def _show(ns: NeuralStream, training_set_id: Annotated[str, typer.Argument()]) -> Shown:
     """One training set: counts, coverage, digest."""
     return _one(ns.training_sets.get(training_set_id))
-
-
-def _rows(path: Path) -> list[dict[str, str]]:
-    """The rows of a CSV file; an empty field is missing."""
-    try:
-        with path.open(newline="") as file:
-            return [{k: v for k, v in row.items() if v} for row in csv.DictReader(file)]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path} cannot be read: {error}") from error
 
 
 def _pair(text: str) -> tuple[str, str]:

@@ -139,7 +139,7 @@ def _rebuild(
 def _backfill(
     ns: NeuralStream,
     view: Annotated[str, typer.Argument()],
-    input: Annotated[str, typer.Argument(help="s3://bucket/key of rows.")],  # noqa: A002 - as in the API
+    input: Annotated[str, typer.Argument(help="File of rows, or its s3://bucket/key.")],  # noqa: A002 - as in the API
     timestamp: Annotated[str, typer.Option(help="Column of the event times.")],
     entity: Annotated[
         list[str] | None,

@@ -6,7 +6,6 @@ from typing import Annotated, Any
 
 from pydantic import AwareDatetime, Field
 
-from neuralstream_core.registry.artifacts import Upload
 from neuralstream_core.registry.lineage import Lineage
 from neuralstream_core.registry.records import (
     Checked,
@@ -24,6 +23,7 @@ from neuralstream_core.registry.records import (
 from neuralstream_core.registry.registry import Listing
 from neuralstream_core.registry.rollout import Guard, Ramp, Shadow
 from neuralstream_core.types import NEXT_PAGE, Name, Record, SchemaOf, VersionName
+from neuralstream_core.uploads import Upload
 
 __all__ = [
     "GuardAnswer",

@@ -12,40 +12,27 @@ key                               what
 
 from __future__ import annotations
 
-import base64
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
-from pydantic import Field
-
 from neuralstream_core.errors import Conflict, TooLarge, Unavailable
-from neuralstream_core.types import Record
+from neuralstream_core.objects import Location
+from neuralstream_core.uploads import Upload, checksum_of, presigned
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-__all__ = ["MAX_ARTIFACT", "UPLOAD_SECONDS", "ArtifactStore", "Upload"]
+__all__ = ["MAX_ARTIFACT", "ArtifactStore"]
 
 MAX_ARTIFACT: Final = 256 * 1024 * 1024
 """Bytes an artifact may have."""
-
-UPLOAD_SECONDS: Final = 3600
-"""How long an upload address works."""
 
 _BINARY: Final = "application/octet-stream"
 _JSON: Final = "application/json"
 _MISSING: Final = frozenset({"404", "NoSuchKey", "NotFound", "403", "AccessDenied"})
 """S3 says AccessDenied for a key that is not there to whoever may not list the bucket, as no function may."""
-
-
-class Upload(Record):
-    """How to send an artifact: ``method`` to ``url`` with exactly ``headers`` and the bytes as body."""
-
-    method: str = Field(description="`PUT`")
-    url: str = Field(description="presigned address in S3; it needs no API key")
-    headers: dict[str, str] = Field(description="to be sent exactly so: the signature covers them")
 
 
 class ArtifactStore:
@@ -79,28 +66,8 @@ class ArtifactStore:
         return self._put_by_digest("profiles/checks/{}.json", data, _JSON)
 
     def presign(self, key: str, digest: str, size: int) -> Upload:
-        """An address that takes exactly these bytes for `UPLOAD_SECONDS`, computed without I/O.
-
-        Size and SHA-256 are signed: S3 refuses a body that does not have both.
-        """
-        checksum = _checksum(digest)
-        url = self._s3.generate_presigned_url(
-            "put_object",
-            Params={
-                "Bucket": self.bucket,
-                "Key": key,
-                "ContentLength": size,
-                "ContentType": _BINARY,
-                "ChecksumSHA256": checksum,
-            },
-            ExpiresIn=UPLOAD_SECONDS,
-        )
-        headers = {
-            "content-length": str(size),
-            "content-type": _BINARY,
-            "x-amz-checksum-sha256": checksum,
-        }
-        return Upload(method="PUT", url=url, headers=headers)
+        """An address for an artifact; see `uploads.presigned`."""
+        return presigned(self._s3, Location(self.bucket, key), digest, size)
 
     def put_upload(self, key: str, data: bytes) -> None:
         """Keep something beside an upload until that is completed."""
@@ -150,7 +117,7 @@ class ArtifactStore:
                 Key=key,
                 Body=data,
                 ContentType=media_type,
-                ChecksumSHA256=_checksum(digest),
+                ChecksumSHA256=checksum_of(digest),
             )
 
 
@@ -173,7 +140,3 @@ def _guarded(missing: Exception | None = None) -> Iterator[None]:
             f"the artifact store cannot be reached ({type(error).__name__})",
             dependency="artifacts",
         ) from error
-
-
-def _checksum(digest: str) -> str:
-    return base64.b64encode(bytes.fromhex(digest)).decode()

@@ -25,12 +25,7 @@ from typing import Any, Final, Protocol
 
 from neuralstream_core.errors import ArtifactRejected, Conflict, Invalid, NotFound, TooLarge
 from neuralstream_core.features.listing import SchemaSource, ServiceSource
-from neuralstream_core.registry.artifacts import (
-    MAX_ARTIFACT,
-    UPLOAD_SECONDS,
-    ArtifactStore,
-    Upload,
-)
+from neuralstream_core.registry.artifacts import MAX_ARTIFACT, ArtifactStore
 from neuralstream_core.registry.events import EventKind
 from neuralstream_core.registry.issuer import Issuer
 from neuralstream_core.registry.journal import Change, Command, Committed
@@ -54,6 +49,7 @@ from neuralstream_core.registry.registration import (
 from neuralstream_core.registry.registry import Registry
 from neuralstream_core.registry.views import check_views, hold, resolve
 from neuralstream_core.time import from_micros
+from neuralstream_core.uploads import UPLOAD_SECONDS, Upload
 
 __all__ = ["Profiler", "Registered", "Registrar", "Validated", "Validator"]
 

@@ -79,3 +79,33 @@ def test_the_command_makes_one_from_a_file_and_shows_it(ns, view, tmp_path):
     job_id = next(word for word in ended.output.split() if word.startswith("job-"))
     shown = CliRunner().invoke(app, ["training-sets", "show", job_id, "--url", ns.url])
     assert f"{job_id} is SUCCEEDED" in shown.output
+
+
+def test_more_labels_than_a_request_takes_are_sent_as_a_file(ns, view):
+    labels = pd.DataFrame(
+        {"user_id": [f"u{i}" for i in range(10_001)], "at": [NOW] * 10_001, "label": 1},
+        index=range(5, 10_006),
+    )
+    made = ns.training_set(labels, features=[f"{view}:age"], timestamp="at", timeout=60)
+    pd.testing.assert_frame_equal(made.frame.drop(columns="age"), labels)
+    assert made.record.labels.endswith("/input.parquet")
+
+
+def test_labels_may_be_a_file_on_this_disk(ns, view, tmp_path):
+    path = tmp_path / "labels.csv"
+    path.write_text("user_id,at\nu1,2026-02-21T10:15:00Z\n")
+    made = ns.training_set(path, features=[f"{view}:age"], timestamp="at", timeout=60)
+    assert made.frame.column("user_id").to_pylist() == ["u1"]
+    with pytest.raises(DataError, match="cannot be read"):
+        ns.training_set(tmp_path / "none.csv", features=[f"{view}:age"], timestamp="at")
+    with pytest.raises(DataError, match="say input_format"):
+        ns.training_set(tmp_path / "labels", features=[f"{view}:age"], timestamp="at")
+
+
+@pytest.mark.parametrize("make", [pd.DataFrame, pl.DataFrame, dict], ids=lambda f: f.__name__)
+def test_a_frame_is_backfilled(ns, view, make):
+    values = {"user_id": ["u1", "u2"], "at": [NOW, NOW + timedelta(hours=1)], "age": [41, None]}
+    job = ns.features.backfill(view, input=make(values), timestamp="at")
+    done = ns.jobs.wait(job, timeout=60)
+    assert done.outcome.rows == 2
+    assert [row["age"] for row in ns.features.read(["u1", "u2"], view=view).rows] == [41, None]

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from neuralstream_core.errors import ArtifactRejected, Conflict, Invalid, NotFound, Unavailable
-from neuralstream_core.registry.artifacts import UPLOAD_SECONDS
 from neuralstream_core.registry.events import EventKind
 from neuralstream_core.registry.records import Stage, VersionStatus
+from neuralstream_core.uploads import UPLOAD_SECONDS
 from tests.support.registry import House, ada, announced, every, inline, observe, replay
 
 HOUR = 3_600_000_000

@@ -10,9 +10,8 @@ import boto3
 import pytest
 from botocore.config import Config
 
-from neuralstream_core import runtimes
-from neuralstream_core.registry import artifacts
-from neuralstream_core.registry.artifacts import ArtifactStore
+from neuralstream_core import runtimes, uploads
+from neuralstream_core.registry.artifacts import MAX_ARTIFACT, ArtifactStore
 
 
 @pytest.fixture
@@ -35,7 +34,7 @@ def test_size_and_checksum_are_part_of_what_is_signed(store: ArtifactStore) -> N
     url = urlsplit(upload.url)
     query = parse_qs(url.query)
     assert (url.hostname, url.path) == ("data-bucket.s3.eu-west-1.amazonaws.com", "/uploads/ns/m/1")
-    assert query["X-Amz-Expires"] == [str(artifacts.UPLOAD_SECONDS)]
+    assert query["X-Amz-Expires"] == [str(uploads.UPLOAD_SECONDS)]
     signed = set(query["X-Amz-SignedHeaders"][0].split(";"))
     assert signed == {*upload.headers, "host"}
     assert upload.headers["content-length"] == "5"
@@ -51,4 +50,4 @@ def test_other_bytes_get_another_signature(store: ArtifactStore) -> None:
 
 
 def test_what_may_be_uploaded_may_be_loaded() -> None:
-    assert artifacts.MAX_ARTIFACT == runtimes.MAX_ARTIFACT
+    assert MAX_ARTIFACT == runtimes.MAX_ARTIFACT
