@@ -41,6 +41,7 @@ __all__ = [
     "FeatureQuality",
     "FeatureRef",
     "FeaturesBatchAnswer",
+    "FileUpload",
     "Footprint",
     "ForgetAnswer",
     "Format",
@@ -117,6 +118,7 @@ __all__ = [
     "TrainingResult",
     "TrainingSet",
     "Trip",
+    "Upload",
     "UploadAnswer",
     "VersionAnswer",
     "VersionLineage",
@@ -387,6 +389,16 @@ class FeatureRef(Answer):
     dtype: str = "float64"
     size: int = 1
     default: int | float | bool | str | list[float] | None = None
+
+
+class Upload(Answer):
+    """How to send bytes: ``method`` to ``url`` with exactly ``headers`` and the bytes as
+    body.
+    """
+
+    method: str
+    url: str
+    headers: dict[str, str]
 
 
 class Footprint(Answer):
@@ -880,6 +892,13 @@ class EventRecord(Answer):
     production_version: str | None = None
     ab_split: dict[str, Any] | None = None
     data: dict[str, Any] = Field(default_factory=dict)
+
+
+class FileUpload(Answer):
+    """Where to send a file, and how jobs name it from then on."""
+
+    input: str
+    upload: Upload
 
 
 class Graph(Answer):
