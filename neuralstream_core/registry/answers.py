@@ -15,6 +15,7 @@ from neuralstream_core.registry.records import (
     Gate,
     MissingPolicy,
     ModelRecord,
+    PredictionLog,
     Signature,
     Stage,
     VersionRecord,
@@ -61,6 +62,9 @@ class ModelAnswer(Record):
     )
     ramp: Ramp | None = Field(
         default=None, description="the ramp that the split belongs to; null: none is running"
+    )
+    log: PredictionLog = Field(
+        description="which predictions are kept for the outcomes that come later"
     )
     revision: int = Field(description="number of its last event; raised by every change")
     description: str = Field(description="for people")

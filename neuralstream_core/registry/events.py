@@ -11,6 +11,7 @@ from pydantic import AwareDatetime, Field
 from neuralstream_core.registry.records import (
     Digest,
     Gate,
+    PredictionLog,
     Stage,
     VersionStatus,
     event_key,
@@ -101,6 +102,9 @@ class EventData(Record):
     description: str | None = Field(default=None, description="edited: the new one")
     tags: dict[str, str] | None = Field(default=None, description="edited: the new ones")
     require: dict[str, Gate] | None = Field(default=None, description="edited: the new gates")
+    log: PredictionLog | None = Field(
+        default=None, description="edited: which predictions are kept from now on"
+    )
     job_id: str | None = Field(default=None, description="batch_finished, batch_failed: the job")
     input: str | None = Field(default=None, description="of the job: address of the input")
     output: str | None = Field(default=None, description="of the job: address of its folder")

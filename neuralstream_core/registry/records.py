@@ -46,6 +46,7 @@ __all__ = [
     "Label",
     "MissingPolicy",
     "ModelRecord",
+    "PredictionLog",
     "RecordT",
     "Scores",
     "Signature",
@@ -265,6 +266,15 @@ class Gate(Record):
     )
 
 
+class PredictionLog(Record):
+    """Which predictions of a model are kept, for the outcomes that come later."""
+
+    sample: float = Field(default=1.0, description="share of the predictions, 0 to 1; 0: none")
+    features: bool = Field(
+        default=False, description="whether the inputs are kept too, for slices of the performance"
+    )
+
+
 class ModelRecord(Record):
     """A model: which version serves, and how traffic is split."""
 
@@ -289,6 +299,8 @@ class ModelRecord(Record):
     guard: Guard | None = None
     ramp: Ramp | None = None
     """The ramp that the running split belongs to, until its last step."""
+    log: PredictionLog = PredictionLog()
+    """Which of its predictions are kept in the prediction log."""
     description: Description = ""
     tags: Tags = Field(default_factory=dict)
     created_at: AwareDatetime
@@ -304,7 +316,7 @@ META: Final = "META"
 VERSION: Final = "VERSION#"
 EVENT: Final = "EVENT#"
 
-_SHAPED_MODEL: Final = {"require", "ab_split", "allocation", "shadow", "guard", "ramp"}
+_SHAPED_MODEL: Final = {"require", "ab_split", "allocation", "shadow", "guard", "ramp", "log"}
 _PLAIN_VERSION: Final = {"status", "stage", "retired", "description", "tags", "profile"}
 
 

@@ -31,6 +31,7 @@ __all__ = [
     "GateSpec",
     "GuardRequest",
     "GuardRuleSpec",
+    "LogSpec",
     "ModelEdit",
     "PromoteRequest",
     "RampRequest",
@@ -209,6 +210,22 @@ class GateSpec(Frozen):
         return self
 
 
+class LogSpec(Frozen):
+    """Which predictions are kept in the prediction log."""
+
+    sample: float = Field(
+        default=1.0,
+        ge=0,
+        le=1,
+        description="share of the predictions, 0 to 1, chosen by a hash of their ids; 0: none",
+    )
+    features: bool = Field(
+        default=False,
+        description="whether what the model saw is kept too, for slices of the performance; at most 32 KB a"
+        " prediction",
+    )
+
+
 class _Edit(Frozen):
     description: Annotated[Description, Bounded] | None = Field(default=None, description=ABOUT)
     tags: Annotated[Tags, Bounded] | None = Field(default=None, description=TAGS)
@@ -240,6 +257,11 @@ class ModelEdit(_Edit):
         default=None,
         description="bounds by metric (`metrics.auc`) that a version must keep to be promoted, in place"
         " of the present ones; `{}` removes them; at most 50",
+    )
+    log: LogSpec | None = Field(
+        default=None,
+        description="which predictions are kept for the outcomes that come later, in place of the present"
+        " setting",
     )
 
 

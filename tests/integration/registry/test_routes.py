@@ -175,6 +175,17 @@ def test_a_promotion_that_misses_a_gate_is_refused_with_the_numbers(caller: Call
     assert caller.about("POST", "/promote/v1")["production_version"] == "v1"
 
 
+def test_a_model_says_which_predictions_are_kept(caller: Caller) -> None:
+    caller.register()
+    assert caller.about("GET", "")["log"] == {"sample": 1.0, "features": False}
+
+    edited = caller.about("PATCH", "", {"log": {"sample": 0.25, "features": True}})
+
+    assert edited["log"] == caller.about("GET", "")["log"] == {"sample": 0.25, "features": True}
+    (event,) = (e for e in caller.about("GET", "/lineage")["events"] if e["kind"] == "edited")
+    assert event["data"]["log"] == {"sample": 0.25, "features": True}
+
+
 def test_a_view_can_be_deleted_once_no_version_needs_it(caller: Caller) -> None:
     caller.register()
     reply = caller.send("DELETE", f"/features/views/{caller.view}")
@@ -302,6 +313,8 @@ def test_a_bad_registration_is_refused_at_its_place_and_registers_nothing(
         (422, "PATCH", "", {"require": {"auc": {"min": 1}}}),
         (422, "PATCH", "", {"require": {"metrics.auc": {"minimum": 1}}}),
         (422, "PATCH", "", {"require": {"metrics.auc": {}}}),
+        (422, "PATCH", "", {"log": {"sample": 1.5}}),
+        (422, "PATCH", "", {"log": {"sample": 0.5, "rows": True}}),
         (422, "PATCH", "", {}),
         (422, "PATCH", "/versions/v1", {"stage": "production"}),
         (422, "PATCH", "", {"description": "x" * 3000}),
