@@ -79,6 +79,7 @@ __all__ = [
     "PredictAnswer",
     "PredictJob",
     "PredictedColumns",
+    "PredictionLog",
     "PredictionStats",
     "Problem",
     "Progress",
@@ -359,6 +360,13 @@ class GuardData(Answer):
     rule: str
     found: str
     done: str
+
+
+class PredictionLog(Answer):
+    """Which predictions of a model are kept, for the outcomes that come later."""
+
+    sample: float = 1.0
+    features: bool = False
 
 
 class RampData(Answer):
@@ -1210,6 +1218,7 @@ class ModelAnswer(Answer):
     shadow: Shadow | None = None
     guard: Guard | None = None
     ramp: Ramp | None = None
+    log: PredictionLog
     revision: int
     description: str
     tags: dict[str, str]

@@ -139,6 +139,7 @@ class Models:
         description: str | None = None,
         tags: Mapping[str, str] | None = None,
         require: Mapping[str, Any] | None = None,
+        log: Mapping[str, Any] | None = None,
     ) -> ModelAnswer:
         """Edit a model.
 
@@ -146,9 +147,11 @@ class Models:
             model: the model.
             description: for people.
             tags: replace the model's tags.
-            require: promotion gates, such as ``{"auc": {"min": 0.8}}``.
+            require: promotion gates, such as ``{"metrics.auc": {"min": 0.8}}``.
+            log: which predictions are kept for the outcomes that come later, such as
+                ``{"sample": 0.1, "features": True}``; a sample of 0 keeps none.
         """
-        body = _given(description=description, tags=tags, require=require)
+        body = _given(description=description, tags=tags, require=require, log=log)
         call = Call.once("PATCH", path(_MODEL, model), body=body)
         return self._transport.fetch(ModelAnswer, call)
 
