@@ -22,6 +22,7 @@ __all__ = [
     "BatchPrediction",
     "BatchRow",
     "BinShare",
+    "CalibrationBin",
     "CellCounts",
     "Checked",
     "Code",
@@ -63,6 +64,7 @@ __all__ = [
     "Lineage",
     "LineageAnswer",
     "Live",
+    "Measured",
     "MintedKeyAnswer",
     "MissingPolicy",
     "Mode",
@@ -74,7 +76,10 @@ __all__ = [
     "ModelsStats",
     "NextRun",
     "Node",
+    "OutcomesAnswer",
     "OutputTensor",
+    "Performance",
+    "PeriodPerformance",
     "Place",
     "PredictAnswer",
     "PredictJob",
@@ -123,6 +128,7 @@ __all__ = [
     "UploadAnswer",
     "VersionAnswer",
     "VersionLineage",
+    "VersionPerformance",
     "VersionStats",
     "VersionStatus",
     "VersionsAnswer",
@@ -273,6 +279,18 @@ class BinShare(Answer):
     reference: float
     current: float
     psi: float
+
+
+class CalibrationBin(Answer):
+    """The rows whose probability lies in one tenth of the range."""
+
+    low: float
+    high: float
+    n: int
+    predicted: float
+    observed: float
+    observed_low: float | None
+    observed_high: float | None
 
 
 class CellCounts(Answer):
@@ -509,6 +527,16 @@ class Live(Answer):
     live: bool
 
 
+class Measured(Answer):
+    """A measure of the predictions of a window that have an outcome."""
+
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    n: int
+    within: float = 0.0
+
+
 class Shadow(Answer):
     """A version that sees the traffic of the others and never answers."""
 
@@ -550,6 +578,14 @@ class NextRun(Answer):
     scheduled_time: datetime
     input: str
     output: str
+
+
+class OutcomesAnswer(Answer):
+    """Outcomes that are kept. Whether their predictions are known shows in the performance."""
+
+    model: str
+    accepted: int
+    versions: dict[str, Any]
 
 
 class Place(Answer):
@@ -960,6 +996,15 @@ class PredictJob(Answer):
     scheduled_time: datetime | None = None
 
 
+class PeriodPerformance(Answer):
+    """The predictions of one hour or day."""
+
+    start: datetime
+    predictions: float | None
+    n: int
+    metrics: dict[str, Measured]
+
+
 class ShadowAnswer(Answer):
     """The version that sees a model's traffic and never answers."""
 
@@ -1196,6 +1241,24 @@ class GuardAnswer(Answer):
     guard: Guard | None
 
 
+class VersionPerformance(Answer):
+    """How good the predictions of one version in the window were."""
+
+    version: str
+    kind: str | None
+    shadow: bool
+    sentence: str
+    predictions: float | None
+    matched: float
+    coverage: float | None
+    n: int
+    share: float
+    left_out: int
+    metrics: dict[str, Measured]
+    calibration: list[CalibrationBin] = Field(default_factory=list)
+    series: list[PeriodPerformance] = Field(default_factory=list)
+
+
 class ModelStats(Answer):
     """What a model did in a window."""
 
@@ -1352,6 +1415,16 @@ class ViewList(Answer):
 
     views: list[ViewAnswer]
     next_token: str | None = None
+
+
+class Performance(Answer):
+    """How good the predictions of a model were, as far as outcomes tell."""
+
+    model: str
+    window: Span
+    by: str
+    versions: list[VersionPerformance]
+    unmatched: int
 
 
 class ModelsStats(Answer):

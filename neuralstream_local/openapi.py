@@ -71,6 +71,7 @@ _TAGS: Final = {
     "registry": "Register model versions, promote them, split traffic, see where they come from.",
     "predict": "Predict for one entity.",
     "batch_predict": "Predict for many entities, at once or from file to file.",
+    "outcomes": "Say what became of predictions.",
     "training_sets": "Join labels to the features of their time.",
     "schedules": "Run batch jobs at given times.",
     "monitoring": "Drift reports, statistics and Prometheus text.",

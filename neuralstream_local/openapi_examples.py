@@ -55,6 +55,7 @@ _SERVICE: Final = {"name": "departure_weather"}
 _FLIGHTS: Final = {"name": "flight_delay"}
 _WEATHER_V2: Final = {"name": "weather_delay", "version": "v2"}
 _SCHEDULE: Final = {"name": "airports_nightly"}
+_PREDICTION_ID: Final = "flight_delay:v1:01KHZV4250A3C5HR4RBV67YR21"
 _JOB_KEY: Final = "example-airports"
 _JOB_ID: Final = "job-bh93iffppgghqiv3s72pobmqb4"
 
@@ -292,6 +293,25 @@ EXAMPLES: Final[Mapping[str, Example]] = {
         }
     ),
     "get_job": Example({"job_id": _JOB_ID}, after=("predict_batch",)),
+    "send_outcomes": Example(
+        bodies={
+            "rows": (
+                "one flight was late, one was not",
+                {
+                    "model": "flight_delay",
+                    "rows": [
+                        {"prediction_id": _PREDICTION_ID, "label": True},
+                        {
+                            "entity_id": "EV4297",
+                            "predicted_at": "2026-02-21T10:15:00Z",
+                            "label": False,
+                            "observed_at": "2026-02-21T13:02:00Z",
+                        },
+                    ],
+                },
+            )
+        },
+    ),
     "create_training_set": Example(
         bodies={
             "rows": (
@@ -335,6 +355,9 @@ EXAMPLES: Final[Mapping[str, Example]] = {
     "drift": Example({"window": "1h", "model": "weather_delay"}),
     "stats": Example({"window": "1h", "model": "flight_delay"}),
     "metrics": Example(),
+    "performance": Example(
+        {"model": "flight_delay", "window": "24h", "series": "hour"}, after=("send_outcomes",)
+    ),
     "mint_key": Example(
         bodies={
             "service": (

@@ -1,12 +1,28 @@
-"""The scheduled tasks of predictions and their outcomes: the prediction log goes into the history."""
+"""What became of predictions is sent here; how good the predictions were is asked for here.
+
+`lambda_handler` serves the routes, `scheduled_handler` the scheduled tasks.
+"""
 
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from secrets import token_hex
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
+from aws_lambda_powertools.event_handler.openapi.params import Query
+from pydantic import AwareDatetime
+
+from neuralstream_core.outcomes.answers import OutcomesAnswer, Performance
+from neuralstream_core.outcomes.asked import Asked, WindowName, performance_window
+from neuralstream_core.outcomes.intake import by_version
+from neuralstream_core.outcomes.requests import OutcomesBody
+from neuralstream_core.time import system_clock
+from neuralstream_core.types import Name, VersionName
+from neuralstream_lambda.access import Scope
 from neuralstream_lambda.logs import logger
 from neuralstream_lambda.outcomes import OutcomesSettings, drained
+from neuralstream_lambda.performance import intake, performances
+from neuralstream_lambda.resolver import Resolver, needs
 from neuralstream_lambda.tracing import traced
 
 if TYPE_CHECKING:
@@ -15,6 +31,81 @@ if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
 settings = OutcomesSettings.from_env(os.environ)
+app = Resolver("outcomes")
+
+Window: TypeAlias = Annotated[
+    WindowName | None,
+    Query(description="up to now; 7d if not given; not together with start"),
+]
+Start: TypeAlias = Annotated[
+    AwareDatetime | None,
+    Query(description="in place of window: ISO 8601 with a zone, rounded down to a minute or hour"),
+]
+End: TypeAlias = Annotated[
+    AwareDatetime | None, Query(description="ISO 8601 with a zone, with start; now if not given")
+]
+By: TypeAlias = Annotated[
+    Literal["predicted", "observed"],
+    Query(
+        description="which time lies in the window: when it was predicted, or when its outcome was observed"
+    ),
+]
+Series: TypeAlias = Annotated[
+    Literal["hour", "day"] | None, Query(description="the same by hour or by day as well")
+]
+
+
+@app.post(
+    "/outcomes",
+    tags=["outcomes"],
+    **needs(
+        Scope.OUTCOMES,
+        max_body=5 * 1024 * 1024,
+        smaller_body="divide the rows over several requests",
+        idempotent=True,
+    ),
+)
+def send_outcomes(body: OutcomesBody) -> OutcomesAnswer:
+    """Say what became of predictions.
+
+    A row names a prediction by its id, or by entity and time, and its label. Outcomes may come late, in any
+    order and more than once: of one prediction the outcome with the latest `observed_at` counts, and of
+    equal times the one that was sent last. Nothing is looked up: an outcome whose prediction is not known, or
+    not yet, is kept, and shows as `unmatched` in the performance. If a row is invalid, nothing is kept and
+    each place is named.
+    """
+    took, key = intake(settings), app.current_event.headers.get("idempotency-key")
+    request, now = f"outcomes/{app.request_id}/{token_hex(4)}", system_clock()
+    if key is not None:
+        said = body.model_dump_json().encode()
+        request, now = took.begun(app.caller.principal, key, said)
+    outcomes = took.rows(body.model, body.rows, now)
+    took.record(body.model, [(request, outcomes)])
+    return OutcomesAnswer(model=body.model, accepted=len(outcomes), versions=by_version(outcomes))
+
+
+@app.get("/monitoring/performance", tags=["monitoring"], **needs(Scope.MONITORING))
+def performance(
+    model: Annotated[Name, Query(description="the model")],
+    version: Annotated[
+        VersionName | None, Query(description="all with predictions in the window if not given")
+    ] = None,
+    window: Window = None,
+    start: Start = None,
+    end: End = None,
+    by: By = "predicted",
+    series: Series = None,
+) -> Performance:
+    """Report how good a model's predictions were, as far as outcomes tell.
+
+    By version: measures with their 95 % confidence intervals, how many predictions they rest on, and the
+    share of predictions that have an outcome by now.
+    """
+    covered = performance_window(window, start, end, system_clock())
+    return performances(settings).report(Asked(model, version, covered, by, series))
+
+
+lambda_handler = app.handler
 
 
 @traced("outcomes")

@@ -18,6 +18,7 @@ KeyScope: TypeAlias = Literal[
     "models:read",
     "models:write",
     "predict",
+    "outcomes",
     "monitoring",
     "keys",
 ]

@@ -15,6 +15,8 @@ class Scope(StrEnum):
     MODELS_READ = "models:read"
     MODELS_WRITE = "models:write"
     PREDICT = "predict"
+    OUTCOMES = "outcomes"
+    """Send what became of predictions."""
     MONITORING = "monitoring"
     KEYS = "keys"
     """Mint keys with scopes that the own key has, list and revoke any."""

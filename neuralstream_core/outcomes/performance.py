@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from neuralstream_core.errors import Invalid, NotFound
-from neuralstream_core.monitoring.layout import HOUR, Window
+from neuralstream_core.errors import NotFound
 from neuralstream_core.outcomes.answers import (
     Performance,
     PeriodPerformance,
     VersionPerformance,
 )
+from neuralstream_core.outcomes.asked import Asked, period
 from neuralstream_core.outcomes.calibration import calibration
-from neuralstream_core.outcomes.joined import By, Join, Joined
+from neuralstream_core.outcomes.joined import Join, Joined
 from neuralstream_core.outcomes.metrics import METRICS, Measured, measure
 from neuralstream_core.outcomes.reading import OutcomeReader
 from neuralstream_core.outcomes.scoring import Shape, scored_of, shape_of
@@ -25,28 +25,7 @@ if TYPE_CHECKING:
     from neuralstream_core.outcomes.scored import Scored
     from neuralstream_core.registry.registry import Registry
 
-__all__ = ["Asked", "Performances", "Series", "period"]
-
-Series: TypeAlias = Literal["hour", "day"]
-_UNITS: Final[Mapping[str, Micros]] = {"hour": HOUR, "day": 24 * HOUR}
-_PERIODS: Final = 24 * 8
-"""Most periods of a series."""
-
-
-class Asked(NamedTuple):
-    """What a report is to tell.
-
-    Attributes:
-        version: only this one; all with predictions where ``None``.
-        by: which time is in the window.
-        series: length of the periods that it is divided into; ``None``: it is not.
-    """
-
-    model: str
-    version: str | None
-    window: Window
-    by: By = "predicted"
-    series: Series | None = None
+__all__ = ["Performances"]
 
 
 class Performances:
@@ -112,7 +91,7 @@ class Performances:
         return VersionPerformance(
             **counts,
             kind=shape.kind,
-            sentence=sentence(joined, predictions, metrics),
+            sentence=_sentence(joined, predictions, metrics),
             n=len(scored),
             left_out=left_out,
             metrics=metrics,
@@ -121,23 +100,7 @@ class Performances:
         )
 
 
-def period(asked: Asked) -> Micros | None:
-    """The length of a series' periods in microseconds.
-
-    Raises:
-        Invalid: there would be too many.
-    """
-    if asked.series is None:
-        return None
-    unit = _UNITS[asked.series]
-    if (asked.window.end - asked.window.start) // unit > _PERIODS:
-        raise Invalid.at(
-            "query.series", f"has at most {_PERIODS} periods: ask for days, or a shorter window"
-        )
-    return unit
-
-
-def sentence(joined: Joined, predictions: float | None, metrics: Mapping[str, Measured]) -> str:
+def _sentence(joined: Joined, predictions: float | None, metrics: Mapping[str, Measured]) -> str:
     """The main numbers in words."""
     version = f"{joined.version} (shadow)" if joined.shadow else joined.version
     known = f"{joined.matched:,.0f} predictions"

@@ -15,16 +15,12 @@ MAX_OUTCOMES: Final = 10_000
 """Rows of one request."""
 MAX_LABEL: Final = 1024
 """Characters of a label that is text."""
-_EXACT: Final = 2**53
 
 OutcomeLabel: TypeAlias = Annotated[
-    bool
-    | Annotated[int, Field(ge=-_EXACT, le=_EXACT)]
-    | float
-    | Annotated[str, StringConstraints(min_length=1, max_length=MAX_LABEL)],
+    bool | float | Annotated[str, StringConstraints(min_length=1, max_length=MAX_LABEL)],
     Field(
-        description="what was true: a class of a classifier, a number of a regressor; text has at most "
-        f"{MAX_LABEL} characters, whole numbers are at most 2^53"
+        description="what was true: a class of a classifier, a number of a regressor. Text has at most "
+        f"{MAX_LABEL} characters; numbers are kept as float64, so send as text what has more digits"
     ),
 ]
 NamedEntity: TypeAlias = Annotated[

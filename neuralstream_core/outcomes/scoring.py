@@ -110,8 +110,15 @@ class _Names:
             return None
         name = self._known.get(key)
         if name is None:
-            name = self._known[key] = _text(key) if isinstance(key, float) else key
+            name = self._known[key] = self._unlisted(key)
         return name
+
+    def _unlisted(self, key: str | float) -> str:
+        """The name of a label that is no class in this form."""
+        if isinstance(key, float):
+            return _text(key)
+        number = _number(key)
+        return key if number is None else self._known.get(number, key)
 
 
 def _number(name: str) -> float | None:

@@ -16,7 +16,9 @@ from tests.bundle.recording import Recording
 from tests.support.aws import Aws
 from tests.support.template import ROOT, functions, global_variables
 
-ALL_SCOPES = "features:read features:write models:read models:write predict monitoring keys"
+ALL_SCOPES = (
+    "features:read features:write models:read models:write predict outcomes monitoring keys"
+)
 
 
 @dataclass

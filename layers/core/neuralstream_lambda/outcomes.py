@@ -5,9 +5,10 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Final
 
-from neuralstream_core.settings import HistorySettings, RedisSettings
+from neuralstream_core.settings import RedisSettings
 from neuralstream_core.time import system_clock
 from neuralstream_lambda.metrics import emit, function_dimension
+from neuralstream_lambda.performance import PerformanceSettings
 from neuralstream_lambda.wiring import history_log, redis_port
 
 if TYPE_CHECKING:
@@ -19,8 +20,8 @@ _SECONDS: Final = 50.0
 """No further stream is begun after this time, as the next run is due."""
 
 
-class OutcomesSettings(RedisSettings, HistorySettings):
-    """What the scheduled tasks read and write."""
+class OutcomesSettings(RedisSettings, PerformanceSettings):
+    """What the routes and the scheduled tasks read and write."""
 
 
 def drained(settings: OutcomesSettings) -> dict[str, int]:

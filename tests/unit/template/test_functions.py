@@ -53,6 +53,7 @@ MAY_IMPORT = {
     "Keys": LIGHT,
     "Monitoring": LIGHT | {"hiredis", "numpy", "redis"},
     "MonitoringScheduled": LIGHT | {"hiredis", "numpy", "redis"},
+    "Outcomes": LIGHT | {"hiredis", "numpy"},
     "OutcomesScheduled": LIGHT | {"hiredis", "numpy", "redis"},
     "Predict": LIGHT | {"hiredis", "numpy", "onnxruntime", "redis"},
     "Registry": LIGHT | {"hiredis", "numpy"},

@@ -1,0 +1,51 @@
+"""The parts of what takes outcomes in and reports performance, built from settings."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from tempfile import gettempdir
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from neuralstream_core.registry.registry import Registry
+from neuralstream_core.settings import HistorySettings, TableSettings
+from neuralstream_core.table import Table
+from neuralstream_core.time import system_clock
+from neuralstream_lambda.wiring import dynamodb_client, history_log, table
+
+if TYPE_CHECKING:
+    from neuralstream_core.outcomes.intake import Intake
+    from neuralstream_core.outcomes.performance import Performances
+
+__all__ = ["PerformanceSettings", "intake", "performances"]
+
+
+class PerformanceSettings(TableSettings, HistorySettings):
+    """Where predictions and outcomes are kept, and what a join of them may take."""
+
+    outcomes_memory_mb: int = Field(default=1024, ge=128, le=9000)
+    """Megabytes of memory of DuckDB, beyond which it spills to temporary files."""
+    outcomes_threads: int = Field(default=2, ge=1, le=6)
+
+
+@cache
+def intake(settings: PerformanceSettings) -> Intake:
+    """What takes outcomes in."""
+    from neuralstream_core.outcomes.intake import Intake
+
+    items = Table(dynamodb_client(), settings.history_table, dependency="history")
+    return Intake(history_log(settings), items, settings.namespace, system_clock)
+
+
+@cache
+def performances(settings: PerformanceSettings) -> Performances:
+    """What reports how good predictions were."""
+    from neuralstream_core.outcomes.performance import Performances
+    from neuralstream_core.outcomes.reading import OutcomeReader, Space
+    from neuralstream_lambda.history import history
+
+    space = Space(settings.outcomes_memory_mb, settings.outcomes_threads, Path(gettempdir()))
+    reader = OutcomeReader(history(settings), settings.namespace, space)
+    return Performances(Registry(table(settings), settings.namespace, system_clock), reader)
