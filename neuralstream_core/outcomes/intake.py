@@ -18,12 +18,12 @@ import numpy as np
 
 from neuralstream_core.errors import ConditionFailed, Conflict, FieldError, Invalid
 from neuralstream_core.features._codec import Codec
-from neuralstream_core.features.entity import entity_bytes
 from neuralstream_core.features.values import EXACT, MAX_FUTURE
 from neuralstream_core.features.writes import GivenColumns
 from neuralstream_core.history.entries import Part
 from neuralstream_core.history.log import HistoryLog
 from neuralstream_core.outcomes.ids import PredictionId
+from neuralstream_core.outcomes.log import entity_text
 from neuralstream_core.outcomes.requests import OutcomeRow
 from neuralstream_core.outcomes.views import OUTCOMES, internal_views
 from neuralstream_core.table import Item, Table
@@ -35,7 +35,6 @@ __all__ = [
     "WrongOutcome",
     "by_version",
     "entity_key",
-    "entity_text",
     "outcome_of",
 ]
 
@@ -75,13 +74,6 @@ class Outcome(NamedTuple):
     entity: str | None
     predicted_at: Micros | None
     observed_at: Micros
-
-
-def entity_text(entity: str | Sequence[str]) -> str:
-    """The text by which predictions and outcomes name an entity: that of `entity_bytes`."""
-    if isinstance(entity, str):
-        return entity
-    return entity_bytes(("",) * len(entity), tuple(entity)).decode()
 
 
 def entity_key(model: str, predicted_at: Micros, entity: str) -> str:
@@ -239,12 +231,12 @@ def by_version(outcomes: Iterable[Outcome]) -> dict[str, int]:
 
 
 def _of_row(model: str, row: OutcomeRow, now: Micros) -> Outcome:
-    entity = row.entity_id
+    entity = tuple(row.entity_id) if isinstance(row.entity_id, list) else row.entity_id
     return outcome_of(
         model,
         now,
         prediction_id=row.prediction_id,
-        entity=None if entity is None else entity_text(entity),
+        entity=entity_text(entity),
         predicted_at=None if row.predicted_at is None else to_micros(row.predicted_at),
         label=row.label,
         observed_at=None if row.observed_at is None else to_micros(row.observed_at),

@@ -195,7 +195,7 @@ def test_labels_under_other_names_and_labels_that_cannot_be(outcomes: Outcomes) 
 def test_an_outcome_by_entity_and_the_shadow_of_a_prediction(outcomes: Outcomes) -> None:
     outcomes.version("m", "v1", classes=("a", "b"))
     outcomes.version("m", "v2", classes=("a", "b"))
-    served = predicted(outcomes, "v1", 2, label=["a", "b"], entity=["u1", "2:u1x"])
+    served = predicted(outcomes, "v1", 2, label=["a", "b"], entity=["u1", '["u1","x"]'])
     other = named("m", "v2", served[0].at, "shadow")
     shadow = LoggedPrediction(
         other, served[0].at, "v2", label="b", entity="u1", shadow=True, of=served[0].id
