@@ -80,8 +80,7 @@ class InvokeFront:
     """WSGI: Lambda invocations go to the worker, once it has registered, everything else to moto.
 
     DynamoDB calls, those to its streams included, run one at a time: moto's transactions and conditional
-    writes are not atomic among threads. A failed transaction puts back a copy of the whole table, which
-    undoes what other threads wrote meanwhile.
+    writes are not atomic among threads.
 
     Args:
         moto: the emulation itself.
@@ -113,10 +112,7 @@ class InvokeFront:
         target = request.headers.get("x-amz-target", "")
         if target.startswith("DynamoDB"):
             with self._one_at_a_time:
-                answer = list(self._ask(environ, start_response))
-                if target.endswith(".TransactWriteItems"):
-                    _point_iterators_at_their_tables()
-                return answer
+                return list(self._ask(environ, start_response))
         if self._worker and request.path == SOURCES_PATH:
             return self._forward(request, _SOURCES_SECONDS)(environ, start_response)
         if self._worker and INVOKE_PATH.fullmatch(request.path):
@@ -176,23 +172,6 @@ class InvokeFront:
         return response
 
 
-def _point_iterators_at_their_tables() -> None:
-    """Let every stream iterator read the table that is there now.
-
-    A cancelled transaction makes moto put a copy of the table in its place, taken before the transaction.
-    An iterator given out earlier still reads the table that was put away: it would see the changes that
-    were undone, and never another one.
-    """
-    from moto.dynamodb.models import dynamodb_backends
-    from moto.dynamodbstreams.models import dynamodbstreams_backends
-
-    tables = dynamodb_backends[ACCOUNT][REGION].tables
-    for iterator in list(dynamodbstreams_backends[ACCOUNT][REGION].shard_iterators.values()):
-        table = tables.get(iterator.stream_shard.table.name)
-        if table is not None and table.stream_shard is not None:
-            iterator.stream_shard = table.stream_shard
-
-
 def _release_messages() -> None:
     """Give back what a worker that is gone had received: it will neither delete nor return it.
 
@@ -234,6 +213,9 @@ def main(argv: list[str] | None = None) -> None:
     )
     from werkzeug.serving import make_server
 
+    from neuralstream_local.moto_tables import repair
+
+    repair()
     logging.getLogger("werkzeug").setLevel(logging.ERROR)  # not a line per request
     default_user_config["stepfunctions"]["execute_state_machine"] = True
     kept = None if options.keep is None else Kept(options.keep, ACCOUNT, REGION)
