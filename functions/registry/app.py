@@ -331,11 +331,11 @@ def set_guard(name: PathModel, body: r.GuardRequest) -> a.GuardAnswer:
 
 @app.get("/models/<name>/guard", tags=TAGS, **READS)
 def get_guard(name: PathModel) -> a.GuardAnswer:
-    """Get the bounds, and what the guard did last.
+    """Get the bounds, what was found of them last, and what the guard did last.
 
     Null if the model has none.
     """
-    return a.GuardAnswer.of(registry(settings).model(name))
+    return a.GuardAnswer.of(registry(settings).model(name), rollouts(settings).findings(name))
 
 
 @app.delete("/models/<name>/guard", tags=TAGS, **WRITES)

@@ -22,7 +22,7 @@ from neuralstream_core.registry.records import (
     VersionStatus,
 )
 from neuralstream_core.registry.registry import Listing
-from neuralstream_core.registry.rollout import Guard, Ramp, Shadow
+from neuralstream_core.registry.rollout import Findings, Guard, Ramp, Shadow
 from neuralstream_core.types import NEXT_PAGE, Name, Record, SchemaOf, VersionName
 from neuralstream_core.uploads import Upload
 
@@ -133,10 +133,17 @@ class GuardAnswer(Record):
 
     model: Name
     guard: Guard | None = Field(description="null: there is none")
+    evaluated: Findings | None = Field(
+        default=None, description="what the last evaluation found; null: there was none yet"
+    )
 
     @classmethod
-    def of(cls, model: ModelRecord) -> GuardAnswer:
-        return cls(model=model.name, guard=model.guard)
+    def of(cls, model: ModelRecord, evaluated: Findings | None = None) -> GuardAnswer:
+        """Of an evaluation before the guard was set nothing is told."""
+        guard = model.guard
+        if guard is None or (evaluated is not None and evaluated.at < guard.since):
+            evaluated = None
+        return cls(model=model.name, guard=guard, evaluated=evaluated)
 
 
 class UploadAnswer(Upload):

@@ -8,6 +8,7 @@ PK                     SK                      what
                                                ``GSI1PK=MODELS#{ns}``, ``GSI1SK={name}``
 same                   ``VERSION#{9 digits}``  a version
 same                   ``EVENT#{12 digits}``   an audit event, by revision, dense from 1
+same                   ``FINDINGS``            what the last evaluation of its guard found
 same                   ``KEY#{sha256}``        a used idempotency key → its event; DynamoDB
                                                deletes it after ``expires_at`` (epoch seconds)
 ``VIEW#{ns}#{view}``   ``META``                owned by the feature catalog; see ``views``

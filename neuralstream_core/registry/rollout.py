@@ -15,6 +15,8 @@ __all__ = [
     "MAX_STEPS",
     "WINDOW_SECONDS",
     "Action",
+    "Finding",
+    "Findings",
     "Guard",
     "GuardRule",
     "Ramp",
@@ -75,6 +77,33 @@ class GuardRule(Record):
         else:
             bound = f"at most {self.worse_than_baseline:g} worse than the baseline"
         return f"{self.metric} {bound}"
+
+
+class Finding(Record):
+    """What the last evaluation found about one version and one rule."""
+
+    version: VersionName = Field(description="the version")
+    rule: str = Field(description="the rule in words")
+    status: Literal["holds", "broken", "insufficient_data"] = Field(
+        description="`broken`: in the newest window, beyond chance; the guard acts when it was so in all of"
+        " the rule's windows"
+    )
+    broken_windows: int = Field(description="how many windows in a row are broken, up to now")
+    value: float | None = Field(description="in the newest window; null: nothing was counted")
+    baseline: float | None = Field(description="what it is compared with; null: the bound alone")
+    n: int = Field(description="rows, requests, values or outcomes behind the value")
+    sentence: str = Field(description="the same in words")
+
+
+class Findings(Record):
+    """What the last evaluation of a guard found."""
+
+    at: AwareDatetime = Field(description="when, UTC")
+    findings: tuple[Finding, ...] = Field(description="one for each version and rule")
+    ramp: str | None = Field(
+        default=None,
+        description="why the ramp did not take the step that is due; null: it is not held",
+    )
 
 
 class Trip(Record):

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from neuralstream_core.registry import rollout_rules, rules
 from neuralstream_core.registry.issuer import Issuer
 from neuralstream_core.registry.journal import Change, Command, Committed, payload_of
-from neuralstream_core.registry.records import ModelRecord
-from neuralstream_core.registry.rollout import Action, GuardRule, RampStep
+from neuralstream_core.registry.records import ModelRecord, model_key
+from neuralstream_core.registry.rollout import Action, Findings, GuardRule, RampStep
 from neuralstream_core.registry.rollout_rules import Broken
 from neuralstream_core.time import from_micros
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from neuralstream_core.registry.registry import Registry
 
 __all__ = ["Rollouts"]
+
+_FINDINGS: Final = "FINDINGS"
 
 
 class Rollouts:
@@ -116,6 +118,16 @@ class Rollouts:
             Command(seen.name, "advance", by, reason=reason),
             lambda m, versions: rollout_rules.advance(m, seen, versions, self._now()),
         )
+
+    def note(self, model: str, findings: Findings) -> None:
+        """Keep what the last evaluation found, in place of what the one before did."""
+        item = {"PK": model_key(self._registry.namespace, model), "SK": _FINDINGS}
+        self._registry.table.put({**item, "findings": findings.model_dump_json()})
+
+    def findings(self, model: str) -> Findings | None:
+        """What the last evaluation found; ``None`` before the first one."""
+        item = self._registry.table.get(model_key(self._registry.namespace, model), _FINDINGS)
+        return None if item is None else Findings.model_validate_json(item["findings"])
 
     def _now(self) -> datetime:
         return from_micros(self._registry.clock())

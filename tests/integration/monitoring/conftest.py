@@ -68,14 +68,16 @@ class Bench:
         record = ModelRecord(name=name, **{**fields, **changes})
         self.table.put(model_item(NAMESPACE, record))
 
-    def add_version(self, watched: Watched, *, baseline: bool = True) -> None:
+    def add_version(
+        self, watched: Watched, *, baseline: bool = True, stage: Stage = Stage.PRODUCTION
+    ) -> None:
         """A ready version of a model, with its profile stored."""
         digest = self.artifacts.put_profile(watched.profile.to_json()) if baseline else None
         record = VersionRecord(
             model=watched.model,
             version=watched.version,
             status=VersionStatus.READY,
-            stage=Stage.PRODUCTION,
+            stage=stage,
             format=Format.ONNX,
             digest="0" * 64,
             size=1,

@@ -1,0 +1,228 @@
+"""Guards and ramps on counters in Redis: what is made worse on purpose is undone, what is not stays."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from neuralstream_core.outcomes.guarding import GuardEvaluation
+from neuralstream_core.registry.events import EventKind
+from neuralstream_core.registry.issuer import Issuer
+from neuralstream_core.registry.records import Stage
+from neuralstream_core.registry.rollout import GuardRule, RampStep
+from neuralstream_core.registry.rollout_commands import Rollouts
+from tests.support.monitoring import NAMESPACE, Watched
+
+RNG = np.random.default_rng(3)
+WATCHED = {name: Watched(version=name) for name in ("v1", "v2", "v3")}
+ERRORS = GuardRule(metric="error_rate", max=0.05)
+ADA = Issuer("ada")
+
+
+@pytest.fixture
+def guards(bench):
+    """v2 in production after v1, and v3; each with a baseline."""
+    bench.clock.now = bench.clock.now // 60_000_000 * 60_000_000
+    bench.add_model(production_version="v2", history=("v1",))
+    stages = (Stage.ARCHIVED, Stage.PRODUCTION, Stage.STAGING)
+    for watched, stage in zip(WATCHED.values(), stages, strict=True):
+        bench.add_version(watched, stage=stage)
+    return Guards(bench)
+
+
+class Guards:
+    def __init__(self, bench: Any) -> None:
+        self.bench = bench
+        self.rollouts = Rollouts(bench.registry)
+        self.evaluation = GuardEvaluation(
+            bench.registry, self.rollouts, bench.reader, bench.profiles, bench.clock
+        )
+
+    def guard(self, *rules: GuardRule, action: Any = "rollback") -> None:
+        self.rollouts.set_guard("m", rules or [ERRORS], action, ADA)
+
+    def serve(self, version: str, rows: int = 100, failed: int = 0, **changes: Any) -> None:
+        if rows:
+            self.bench.recorder.record(WATCHED[version].batch(RNG, rows, **changes))
+        if failed:
+            self.bench.recorder.failure("m", version, "inference_failed", rows=failed)
+
+    def five_minutes(self, *served: tuple[str, int, int], **changes: Any) -> dict[str, int]:
+        """Traffic in the middle of five minutes (version, answered and failed rows), then a run."""
+        self.bench.clock.forward(minutes=2)
+        for version, rows, failed in served:
+            self.serve(version, rows, failed, **changes)
+        self.bench.clock.forward(minutes=3.2)
+        done = self.evaluation.run()
+        self.bench.clock.forward(minutes=-0.2)
+        return done
+
+    @property
+    def model(self) -> Any:
+        return self.bench.registry.model("m")
+
+    def outboxes(self) -> list[dict[str, Any]]:
+        items = self.bench.table.query_all(f"MODEL#{NAMESPACE}#m", prefix="EVENT#")
+        return [item["outbox"] for item in items if "outbox" in item]
+
+    def events(self, kind: EventKind) -> list[Any]:
+        return [e for e in self.bench.registry.events("m").records if e.kind is kind]
+
+
+def test_a_version_made_worse_is_rolled_back_after_two_windows(guards: Guards) -> None:
+    guards.guard()
+    for _ in range(3):
+        assert guards.five_minutes(("v2", 100, 1))["broken"] == 0
+    assert guards.five_minutes(("v2", 60, 40))["trips"] == 0
+    assert guards.model.production_version == "v2"
+
+    assert guards.five_minutes(("v2", 60, 40))["trips"] == 1
+
+    assert guards.model.production_version == "v1"
+    (event,) = guards.events(EventKind.ROLLED_BACK)
+    assert event.actor == "neuralstream-guard"
+    told = "guard: v2: 40 % of 100 rows failed, at most 5 % allowed, for 10 minutes"
+    assert event.reason == told
+    (announced,) = guards.outboxes()
+    assert (announced["kind"], announced["status"]) == ("guard_tripped", "rolled_back")
+    evaluated = guards.rollouts.findings("m")
+    assert evaluated is not None
+    assert [(f.version, f.status, f.broken_windows) for f in evaluated.findings] == [
+        ("v2", "broken", 2)
+    ]
+
+
+def test_after_a_rollback_the_guard_waits_for_a_person(guards: Guards) -> None:
+    guards.guard(GuardRule(metric="error_rate", max=0.05, windows=1))
+    assert guards.five_minutes(("v2", 60, 40))["trips"] == 1
+    for _ in range(2):
+        assert guards.five_minutes(("v1", 60, 40))["trips"] == 0
+    assert guards.model.production_version == "v1"
+    assert guards.model.guard.armed is False
+    guards.bench.registry.promote("m", "v3", ADA)
+    assert guards.five_minutes(("v3", 60, 40))["trips"] == 1
+    assert guards.model.production_version == "v1"
+    assert len(guards.outboxes()) == 2
+
+
+def test_a_bad_version_in_a_split_ends_the_split_and_production_stays_guarded(
+    guards: Guards,
+) -> None:
+    guards.guard(GuardRule(metric="error_rate", worse_than_baseline=0.02))
+    guards.bench.registry.set_split("m", {"v2": 0.9, "v3": 0.1}, ADA)
+    for _ in range(2):
+        done = guards.five_minutes(("v2", 900, 3), ("v3", 80, 20))
+    assert done["trips"] == 1
+    assert (guards.model.production_version, guards.model.ab_split) == ("v2", None)
+    assert guards.model.guard.armed
+    (event,) = guards.events(EventKind.SPLIT_ENDED)
+    assert "v3: 20 % of 100 rows failed, 0.3 % of the baseline's" in event.reason
+
+
+def test_an_outage_that_hits_both_versions_does_not_end_the_split(guards: Guards) -> None:
+    guards.guard(GuardRule(metric="error_rate", worse_than_baseline=0.02))
+    guards.bench.registry.set_split("m", {"v2": 0.9, "v3": 0.1}, ADA)
+    for _ in range(3):
+        done = guards.five_minutes(("v2", 540, 360), ("v3", 60, 40))
+        assert (done["broken"], done["trips"]) == (0, 0)
+
+
+def test_a_new_production_version_is_compared_with_the_one_before(guards: Guards) -> None:
+    guards.guard(GuardRule(metric="p99_ms", worse_than_baseline=20, windows=1))
+    for _ in range(200):
+        guards.serve("v2", 1, timings=(0.01, 0.001, 0.001))
+    guards.bench.registry.promote("m", "v3", ADA)
+    guards.bench.clock.forward(minutes=1)
+    for _ in range(60):
+        guards.serve("v3", 1, timings=(0.09, 0.001, 0.001))
+    assert guards.five_minutes()["trips"] == 1
+    assert guards.model.production_version == "v2"
+
+
+def test_drifted_values_break_the_bound_of_drift(guards: Guards) -> None:
+    guards.guard(GuardRule(metric="drift", max=0.2), action="announce")
+    columns = list(RNG.normal(size=(20, 400)))
+    assert guards.five_minutes(("v2", 400, 0), columns=columns)["broken"] == 0
+    columns[7] = columns[7] + 2
+    for _ in range(2):
+        done = guards.five_minutes(("v2", 400, 0), columns=columns)
+    assert done["trips"] == 1
+    assert guards.model.production_version == "v2"
+    (event,) = guards.events(EventKind.GUARD_TRIPPED)
+    assert "f7 has a PSI of" in event.reason
+    assert guards.five_minutes(("v2", 400, 0), columns=columns)["trips"] == 0
+    assert len(guards.outboxes()) == 1
+
+
+def test_what_was_counted_before_the_guard_or_the_promotion_is_not_held_against_anyone(
+    guards: Guards,
+) -> None:
+    for _ in range(3):
+        guards.serve("v2", 10, 90)
+        guards.bench.clock.forward(minutes=5)
+    guards.guard()
+    assert guards.five_minutes()["broken"] == 0
+    assert guards.five_minutes()["trips"] == 0
+
+
+def test_a_run_that_comes_again_changes_nothing(guards: Guards) -> None:
+    guards.guard()
+    guards.five_minutes(("v2", 60, 40))
+    revision = guards.model.revision
+    for _ in range(2):
+        assert guards.evaluation.run()["trips"] == 0
+    assert guards.model.revision == revision
+
+
+# -- ramps ---------------------------------------------------------------------------------------
+
+STEPS = [
+    RampStep(share=0.1, seconds=600),
+    RampStep(share=0.5, seconds=600),
+    RampStep(share=1.0, seconds=None),
+]
+
+
+def test_a_ramp_goes_on_while_the_guard_holds_and_promotes_at_last(guards: Guards) -> None:
+    guards.guard()
+    guards.rollouts.start_ramp("m", "v3", STEPS, ADA)
+    shares = []
+    for _ in range(5):
+        guards.five_minutes(("v2", 100, 1), ("v3", 100, 1))
+        shares.append((guards.model.ab_split or {}).get("v3"))
+    assert shares == [0.1, 0.5, 0.5, None, None]
+    assert guards.model.production_version == "v3"
+    assert [o["status"] for o in guards.outboxes()] == ["50 %", "promoted"]
+
+
+def test_a_ramp_stands_still_while_a_rule_is_broken_or_nothing_is_known(guards: Guards) -> None:
+    guards.guard(GuardRule(metric="error_rate", max=0.05, windows=4))
+    guards.rollouts.start_ramp("m", "v3", STEPS, ADA)
+    guards.five_minutes(("v2", 100, 0))
+    assert guards.five_minutes(("v2", 100, 0))["held"] == 1
+    assert guards.rollouts.findings("m").ramp == "no rule could be judged on v3 yet"
+    assert guards.five_minutes(("v3", 60, 40))["held"] == 1
+    assert "40 % of 100 rows failed" in guards.rollouts.findings("m").ramp
+    assert guards.model.ab_split == {"v2": 0.9, "v3": 0.1}
+    assert guards.five_minutes(("v3", 100, 0))["steps"] == 1
+    assert guards.model.ab_split == {"v2": 0.5, "v3": 0.5}
+
+
+def test_a_ramp_of_a_bad_version_ends_with_its_split(guards: Guards) -> None:
+    guards.guard()
+    guards.rollouts.start_ramp("m", "v3", STEPS, ADA)
+    for _ in range(2):
+        done = guards.five_minutes(("v2", 100, 0), ("v3", 60, 40))
+    assert (done["trips"], done["steps"]) == (1, 0)
+    assert (guards.model.ab_split, guards.model.ramp) == (None, None)
+    assert guards.model.production_version == "v2"
+
+
+def test_a_ramp_without_a_guard_goes_by_time(guards: Guards) -> None:
+    guards.rollouts.start_ramp("m", "v3", [STEPS[0], RampStep(share=0.4, seconds=None)], ADA)
+    assert guards.five_minutes()["steps"] == 0
+    assert guards.five_minutes()["steps"] == 1
+    assert guards.model.ab_split == {"v2": 0.6, "v3": 0.4}
+    assert guards.model.ramp is None
