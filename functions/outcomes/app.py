@@ -19,6 +19,7 @@ from neuralstream_core.outcomes.requests import OutcomesBody
 from neuralstream_core.time import system_clock
 from neuralstream_core.types import Name, VersionName
 from neuralstream_lambda.access import Scope
+from neuralstream_lambda.guards import evaluated
 from neuralstream_lambda.logs import logger
 from neuralstream_lambda.outcomes import OutcomesSettings, drained
 from neuralstream_lambda.performance import intake, performances
@@ -110,7 +111,7 @@ lambda_handler = app.handler
 
 @traced("outcomes")
 def scheduled_handler(event: Mapping[str, Any], _context: LambdaContext) -> dict[str, Any]:
-    """``{"task": "drain"}``; answers what it did.
+    """``{"task": "drain"}`` or ``{"task": "evaluate"}``; answers what it did.
 
     Raises:
         Unavailable: to be tried again by the schedule's own retries.
@@ -118,6 +119,8 @@ def scheduled_handler(event: Mapping[str, Any], _context: LambdaContext) -> dict
     match event.get("task"):
         case "drain":
             done = drained(settings)
+        case "evaluate":
+            done = evaluated(settings)
         case other:
             raise ValueError(f"no such task: {other!r}")
     logger("outcomes").info("scheduled task", extra={"task": event["task"], **done})

@@ -56,8 +56,13 @@ RARE = {
     "Announce": {"sqs:SendMessage", "dynamodb:DeleteItem"},
     # Monitoring lists what the archive has only for windows longer than Redis keeps.
     "Monitoring": {"dynamodb:BatchGetItem", "dynamodb:Query"},
-    # Of a minute's predictions that are large together; their own tests do.
-    "OutcomesScheduled": {"s3:PutObject"},
+    # Of a minute's predictions that are large together, and of models with a guard; their own tests do.
+    "OutcomesScheduled": {
+        "dynamodb:BatchGetItem",
+        "dynamodb:GetItem",
+        "s3:GetObject",
+        "s3:PutObject",
+    },
     # Works on closed hours, which a story of a few seconds does not have; its own tests do.
     "MonitoringScheduled": {
         "dynamodb:BatchGetItem",
@@ -314,6 +319,8 @@ def test_monitoring_reports_what_was_predicted(bundle):
     for task in ("archive", "evaluate"):
         answer = bundle.function("MonitoringScheduled").invoke({"task": task})
         assert not answer or "errorType" not in answer, answer
+    answer = bundle.function("OutcomesScheduled").invoke({"task": "evaluate"})
+    assert answer["failed"] == 0, answer
 
 
 def test_a_key_opens_until_it_is_revoked(bundle, event_of):

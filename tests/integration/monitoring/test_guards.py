@@ -13,6 +13,9 @@ from neuralstream_core.registry.issuer import Issuer
 from neuralstream_core.registry.records import Stage
 from neuralstream_core.registry.rollout import GuardRule, RampStep
 from neuralstream_core.registry.rollout_commands import Rollouts
+from neuralstream_core.time import system_clock
+from tests.support.features import Context
+from tests.support.functions import load_function
 from tests.support.monitoring import NAMESPACE, Watched
 
 RNG = np.random.default_rng(3)
@@ -226,3 +229,31 @@ def test_a_ramp_without_a_guard_goes_by_time(guards: Guards) -> None:
     assert guards.five_minutes()["steps"] == 1
     assert guards.model.ab_split == {"v2": 0.6, "v3": 0.4}
     assert guards.model.ramp is None
+
+
+def test_the_scheduled_task_does_it_on_the_settings_of_the_template(
+    guards: Guards, redis_server: Any, aws: Any
+) -> None:
+    assert aws.endpoint
+    guards.bench.clock.forward(minutes=-30)
+    guards.guard()
+    for _ in range(4):
+        guards.serve("v2", 60, 40)
+        guards.bench.clock.forward(minutes=5)
+    function = load_function(
+        "outcomes",
+        {
+            "NEURALSTREAM_NAMESPACE": NAMESPACE,
+            "NEURALSTREAM_TABLE": guards.bench.table.name,
+            "NEURALSTREAM_DATA_BUCKET": guards.bench.bucket,
+            "NEURALSTREAM_HISTORY_TABLE": "not-used",
+            "NEURALSTREAM_REDIS_HOST": redis_server.host,
+            "NEURALSTREAM_REDIS_PORT": str(redis_server.port),
+        },
+    )
+    while guards.bench.clock.now < system_clock() - 120_000_000:
+        guards.serve("v2", 60, 40)
+        guards.bench.clock.forward(minutes=1)
+    done = function.scheduled_handler({"task": "evaluate"}, Context())
+    assert (done["models"], done["trips"]) == (1, 1)
+    assert guards.model.production_version == "v1"
