@@ -43,6 +43,8 @@ __all__ = [
     "FeatureRef",
     "FeaturesBatchAnswer",
     "FileUpload",
+    "Finding",
+    "Findings",
     "Footprint",
     "ForgetAnswer",
     "Format",
@@ -425,6 +427,19 @@ class Upload(Answer):
     method: str
     url: str
     headers: dict[str, str]
+
+
+class Finding(Answer):
+    """What the last evaluation found about one version and one rule."""
+
+    version: str
+    rule: str
+    status: str
+    broken_windows: int
+    value: float | None
+    baseline: float | None
+    n: int
+    sentence: str
 
 
 class Footprint(Answer):
@@ -945,6 +960,14 @@ class FileUpload(Answer):
     upload: Upload
 
 
+class Findings(Answer):
+    """What the last evaluation of a guard found."""
+
+    at: datetime
+    findings: list[Finding]
+    ramp: str | None = None
+
+
 class Graph(Answer):
     """Each node once, however many versions share it."""
 
@@ -1239,6 +1262,7 @@ class GuardAnswer(Answer):
 
     model: str
     guard: Guard | None
+    evaluated: Findings | None = None
 
 
 class VersionPerformance(Answer):
