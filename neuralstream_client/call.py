@@ -15,7 +15,7 @@ from neuralstream_client.errors import DataError
 if TYPE_CHECKING:
     import httpx
 
-__all__ = ["Call", "encoded", "parsed", "path"]
+__all__ = ["Call", "encoded", "given", "parsed", "path"]
 
 _IDEMPOTENT: Final = frozenset({"GET", "PUT", "DELETE"})
 
@@ -76,6 +76,11 @@ class Call:
 def path(template: str, *parts: str) -> str:
     """``path("/models/{}/versions", "a/b")`` → ``/models/a%2Fb/versions``."""
     return template.format(*(quote(part, safe="") for part in parts))
+
+
+def given(**fields: Any) -> dict[str, Any]:
+    """Fields that have a value."""
+    return {name: value for name, value in fields.items() if value is not None}
 
 
 def encoded(body: Any) -> bytes:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from neuralstream_client._sync.transport import Transport
+from neuralstream_client._sync.rollouts import Rollouts
 from neuralstream_client.answers import (
     LineageAnswer,
     ModelAnswer,
@@ -16,7 +16,7 @@ from neuralstream_client.answers import (
     Stage,
     VersionAnswer,
 )
-from neuralstream_client.call import Call, encoded, path
+from neuralstream_client.call import Call, encoded, given, path
 from neuralstream_client.errors import DataError
 from neuralstream_client.lineage import joined
 
@@ -28,15 +28,12 @@ _MODEL: Final = "/models/{}"
 _VERSION: Final = "/models/{}/versions/{}"
 
 
-class Models:
+class Models(Rollouts):
     """The model registry.
 
     Commands take an ``idempotency_key``: sent again with the same one, a command is carried out once. Each
     call makes its own, so retries are safe; give one to make a call of another process safe to repeat too.
     """
-
-    def __init__(self, transport: Transport) -> None:
-        self._transport = transport
 
     def list(self, *, tag: str | None = None, page_size: int = 50) -> Iterator[ModelAnswer]:
         """All models by name.
@@ -151,7 +148,7 @@ class Models:
             log: which predictions are kept for the outcomes that come later, such as
                 ``{"sample": 0.1, "features": True}``; a sample of 0 keeps none.
         """
-        body = _given(description=description, tags=tags, require=require, log=log)
+        body = given(description=description, tags=tags, require=require, log=log)
         call = Call.once("PATCH", path(_MODEL, model), body=body)
         return self._transport.fetch(ModelAnswer, call)
 
@@ -164,7 +161,7 @@ class Models:
         tags: Mapping[str, str] | None = None,
     ) -> VersionAnswer:
         """Edit a version's description and tags."""
-        body = _given(description=description, tags=tags)
+        body = given(description=description, tags=tags)
         call = Call.once("PATCH", path(_VERSION, model, version), body=body)
         return self._transport.fetch(VersionAnswer, call)
 
@@ -191,7 +188,7 @@ class Models:
         Raises:
             Conflict: the version is not READY, a promotion gate is not met, or production is another.
         """
-        body = _given(reason=reason, expected_production=expected_production, stage=stage)
+        body = given(reason=reason, expected_production=expected_production, stage=stage)
         call = Call.once(
             "POST",
             path("/models/{}/promote/{}", model, version),
@@ -213,7 +210,7 @@ class Models:
         Raises:
             Conflict: there is none, or production is not the expected version.
         """
-        body = _given(reason=reason, expected_production=expected_production)
+        body = given(reason=reason, expected_production=expected_production)
         call = Call.once(
             "POST", path("/models/{}/rollback", model), body=body, idempotency_key=idempotency_key
         )
@@ -225,7 +222,7 @@ class Models:
         Raises:
             Conflict: it is in production or in a split.
         """
-        return self._version_command("archive", model, version, _given(reason=reason))
+        return self._version_command("archive", model, version, given(reason=reason))
 
     def split(
         self, model: str, weights: Mapping[str, float], *, reason: str | None = None
@@ -237,7 +234,7 @@ class Models:
             weights: by version, with a sum of 1.
             reason: recorded in the model's events.
         """
-        body = {"split": dict(weights), **_given(reason=reason)}
+        body = {"split": dict(weights), **given(reason=reason)}
         call = Call.once("POST", path("/models/{}/ab-split", model), body=body)
         return self._transport.fetch(SplitAnswer, call)
 
@@ -292,11 +289,6 @@ class Models:
     ) -> VersionAnswer:
         call = Call.once("POST", f"{path(_VERSION, model, version)}/{command}", body=body)
         return self._transport.fetch(VersionAnswer, call)
-
-
-def _given(**fields: Any) -> dict[str, Any]:
-    """Fields that have a value."""
-    return {name: value for name, value in fields.items() if value is not None}
 
 
 def _content(artifact: bytes | str | Path | None) -> bytes | None:

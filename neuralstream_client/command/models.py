@@ -9,6 +9,7 @@ import typer
 
 from neuralstream_client import NeuralStream
 from neuralstream_client.answers import ModelAnswer, SplitAnswer, VersionAnswer
+from neuralstream_client.command import rollouts
 from neuralstream_client.command.output import moment, table
 from neuralstream_client.command.running import Shown, command
 from neuralstream_client.command.words import named, numbers, rows_of, texts
@@ -164,6 +165,9 @@ def _split(
         answer = ns.models.get_split(model)
     shares = _weights(answer.split) or f"all traffic to {answer.production_version or 'no version'}"
     return Shown(answer, [f"{model}: {shares}"])
+
+
+rollouts.add_to(app)
 
 
 @command(app, "lineage")

@@ -101,6 +101,25 @@ def test_the_page_is_run_as_it_is_written(stack, environ, tmp_path):
         assert expected in ended.stdout
 
 
+def careful_releases(answered, model):
+    shadow = answered("models", "shadow", model, "v2", "--sample=0.5")["shadow"]
+    assert (shadow["version"], shadow["sample"]) == ("v2", 0.5)
+    assert answered("models", "shadow", model)["shadow"] == shadow
+    assert answered("models", "shadow", model, "--end")["shadow"] is None
+    words = ("error_rate:max=0.05:windows=3", "p99_ms:worse_than_baseline=50:window=15m")
+    rules = answered("models", "guard", model, *words, "--action=end_split")["guard"]["rules"]
+    assert [(rule["metric"], rule["windows"], rule["window"]) for rule in rules] == [
+        ("error_rate", 3, "5m"),
+        ("p99_ms", 2, "15m"),
+    ]
+    assert answered("models", "guard", model)["guard"]["rules"] == rules
+    ramped = answered("models", "ramp", model, "v2", "0.1=1h", "0.5=4h", "1")
+    assert ramped["split"] == {"v1": 0.9, "v2": 0.1}
+    assert [step["seconds"] for step in ramped["ramp"]["steps"]] == [3600, 14400, None]
+    assert answered("models", "split", model, "--end")["ramp"] is None
+    assert answered("models", "guard", model, "--remove")["guard"] is None
+
+
 def test_json_of_every_command_that_reads_or_changes(answered, served, stack):
     view, model = served(versions=2)
     assert {one["name"] for one in answered("views", "list")["views"]} >= {view}
@@ -115,6 +134,7 @@ def test_json_of_every_command_that_reads_or_changes(answered, served, stack):
     assert answered("models", "split", model, "--end")["split"] is None
     kinds = [event["kind"] for event in answered("models", "lineage", model)["events"]]
     assert kinds[-3:] == ["rolled_back", "split_set", "split_ended"]
+    careful_releases(answered, model)
     values = [
         f"--feature={name}={value}" for name, value in zip(FEATURES, (4, 79.5, 3), strict=True)
     ]

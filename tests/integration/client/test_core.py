@@ -53,6 +53,26 @@ def test_a_model_goes_from_registration_to_a_prediction_and_back(ns, served):
     assert {"registered", "promoted", "rolled_back", "split_set", "split_ended"} <= kinds
 
 
+def test_a_version_is_released_with_care(ns, served):
+    _, model = served(versions=2)
+    assert ns.models.shadow(model, "v2", sample=0.25).shadow.sample == 0.25
+    assert ns.models.end_shadow(model).shadow is None
+    rules = [{"metric": "error_rate", "max": 0.05}, {"metric": "p99_ms", "worse_than_baseline": 50}]
+    guard = ns.models.guard(model, rules, reason="before the ramp").guard
+    assert [(rule.metric, rule.max, rule.windows) for rule in guard.rules] == [
+        ("error_rate", 0.05, 2),
+        ("p99_ms", None, 2),
+    ]
+    ramped = ns.models.ramp(model, "v2", [(0.05, "1h"), (1.0, None)])
+    assert (ramped.split, ramped.ramp.step) == ({"v1": 0.95, "v2": 0.05}, 0)
+    found = ns.models.get(model)
+    assert (found.guard.armed, found.ramp.version, found.shadow) == (True, "v2", None)
+    assert ns.models.get_guard(model).evaluated is None
+    ns.models.end_split(model)
+    assert ns.models.remove_guard(model).guard is None
+    assert ns.models.get_shadow(model).shadow is None
+
+
 def test_many_predictions_keep_the_order_of_their_rows_and_name_each_failure(ns, served):
     view, model = served()
     rows = [
