@@ -35,7 +35,7 @@ from neuralstream_core.outcomes.intervals import mean_of
 if TYPE_CHECKING:
     from neuralstream_core.outcomes.scored import Floats
 
-__all__ = ["ALPHA", "LEAST", "Arm", "Difference", "arm_of", "compare", "radius"]
+__all__ = ["ALPHA", "LEAST", "Arm", "Difference", "arm_of", "around", "compare", "radius"]
 
 ALPHA: Final = 0.05
 LEAST: Final = 100
@@ -123,6 +123,22 @@ def compare(arm: Arm, base: Arm, alpha: float = ALPHA) -> Difference:
         return Difference(value, None, None, error, n, information)
     half = error * radius(information, alpha)
     return Difference(value, value - half, value + half, error, n, information)
+
+
+def around(
+    arm: Arm, alpha: float = ALPHA, least_variance: float = 0.0
+) -> tuple[float, float] | None:
+    """The always-valid interval of one mean; ``None``: too few outcomes, or no variance.
+
+    Args:
+        least_variance: the variance is taken no smaller. Who asks whether an accuracy is below ``b`` gives
+            ``b·(1 − b)``, as losses of 0 and 1 seem without doubt as long as one of the two has not come.
+    """
+    variance = max(arm.variance, least_variance)
+    if arm.n < LEAST or not variance:
+        return None
+    half = math.sqrt(variance / arm.n) * radius(arm.n, alpha)
+    return arm.mean - half, arm.mean + half
 
 
 def radius(information: float, alpha: float = ALPHA, tuned_for: float = _TUNED_FOR) -> float:

@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks.outcome_simulation import Simulated, always_valid, foretold, ordinary, skewed, wrong
 from neuralstream_core.outcomes.power import detectable, needed
-from neuralstream_core.outcomes.sequences import LEAST, Arm, arm_of, compare, radius
+from neuralstream_core.outcomes.sequences import LEAST, Arm, arm_of, around, compare, radius
 
 
 @pytest.mark.parametrize(
@@ -90,3 +90,12 @@ def test_what_is_detectable_at_the_needed_size_is_the_effect():
     assert needed(seen, 1e-7) is None
     assert needed(seen, 0.0) is None
     assert detectable(seen) > detectable(seen, power=0.5)
+
+
+def test_one_mean_has_an_interval_too_and_a_floor_for_its_doubt():
+    low, high = around(Arm(2500, 0.9, 0.09))
+    assert (low + high) / 2 == pytest.approx(0.9)
+    assert (high - low) / 2 == pytest.approx(0.3 / 50 * radius(2500))
+    assert around(Arm(LEAST - 1, 0.9, 0.09)) is None
+    assert around(Arm(150, 0.0, 0.0)) is None
+    assert around(Arm(150, 0.0, 0.0), least_variance=0.09)[1] > 0.05
