@@ -35,8 +35,8 @@ def test_a_difference_that_is_not_shown_says_what_it_takes():
     arms = share(600, 0.91), share(5400, 0.90)
     assert said("accuracy", *arms, needed=16_200, seconds=260_000) == (
         "No difference between v2 and v1 is shown yet: accuracy 91 % against 90 % over 6,000 outcomes, "
-        "a difference of −3.26 to +5.26 points at any look. A difference of 2 points would be found with 90 % "
-        "probability at 16,200 outcomes, 3 days from now at the present traffic."
+        "a difference of −3.26 to +5.26 points at any look. A difference of 2 points would be found with "
+        "90 % probability at 16,200 outcomes, 3 days from now at the present traffic."
     )
     assert said("accuracy", *arms, needed=16_200).endswith("at 16,200 outcomes.")
     assert said("accuracy", *arms, needed=900).endswith("found by now with 90 % probability.")
