@@ -17,6 +17,7 @@ from neuralstream_core.errors import Conflict, NeuralStreamError
 from neuralstream_core.monitoring.layout import HOUR, MINUTE, Window, last_hours
 from neuralstream_core.monitoring.reader import Counts
 from neuralstream_core.outcomes.guards import (
+    PREFIX,
     Judged,
     Seen,
     judge_window,
@@ -43,11 +44,10 @@ if TYPE_CHECKING:
     from neuralstream_core.registry.registry import Registry
     from neuralstream_core.registry.rollout_commands import Rollouts
 
-__all__ = ["PERFORMANCE", "GuardEvaluation", "PerformanceJudge"]
+__all__ = ["GuardEvaluation", "PerformanceJudge"]
 
 _log = logging.getLogger("neuralstream.guards")
 
-PERFORMANCE: Final = "performance."
 _GRACE: Final = 10_000_000
 """Microseconds after which the counts of a minute are complete."""
 _BASELINE_HOURS: Final = 24
@@ -65,7 +65,7 @@ class PerformanceJudge(Protocol):
         baseline: str | None,
         rule: GuardRule,
         since: Micros,
-        alpha: float,
+        tests: int,
     ) -> Judged:
         """One rule on all outcomes of the predictions since ``since``."""
 
@@ -217,7 +217,7 @@ class GuardEvaluation:
         now = (self._clock() - _GRACE) // MINUTE
         began = max(guard.since, model.serving_since or guard.since)
         case = _Case(model, guard, now, -(-to_micros(began) // MINUTE))
-        counted = [rule for rule in guard.rules if not rule.metric.startswith(PERFORMANCE)]
+        counted = [rule for rule in guard.rules if not rule.metric.startswith(PREFIX)]
         if not counted:
             return case
         span = max(rule.windows * WINDOW_SECONDS[rule.window] // 60 for rule in counted)
@@ -242,7 +242,7 @@ class GuardEvaluation:
         return Seen.of(self._reader.read(model.name, version, profiles, window), profiles[0])
 
     def _finding(self, case: _Case, version: str, rule: GuardRule) -> Finding:
-        if rule.metric.startswith(PERFORMANCE):
+        if rule.metric.startswith(PREFIX):
             windows = [self._of_performance(case, version, rule)]
             in_a_row = rule.windows * newest_broken(windows)  # at each look it is about all of them
         else:
@@ -285,7 +285,7 @@ class GuardEvaluation:
         if self._performance is None:
             return Judged(None, None, None, 0, "performance is not judged here")
         base, since = case.baseline_of(version), case.since * MINUTE
-        return self._performance(case.model, version, base, rule, since, level(len(case.tests())))
+        return self._performance(case.model, version, base, rule, since, len(case.tests()))
 
     def _tripped(self, case: _Case, findings: Sequence[Finding], done: _Done) -> bool:
         """Act on the first rule that is broken in all of its windows; whether there was one."""
@@ -293,7 +293,7 @@ class GuardEvaluation:
             if finding.broken_windows < rule.windows:
                 continue
             minutes = rule.windows * WINDOW_SECONDS[rule.window] // 60
-            lately = "" if rule.metric.startswith(PERFORMANCE) else f", for {minutes} minutes"
+            lately = "" if rule.metric.startswith(PREFIX) else f", for {minutes} minutes"
             broken = Broken(case.model, version, rule, f"{finding.sentence}{lately}")
             try:
                 self._rollouts.trip(broken, Issuer("neuralstream-guard"))

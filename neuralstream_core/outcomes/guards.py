@@ -40,8 +40,19 @@ if TYPE_CHECKING:
     from neuralstream_core.monitoring.reader import Counts
     from neuralstream_core.registry.rollout import GuardRule
 
-__all__ = ["FALSE_TRIPS", "LEAST", "Judged", "Seen", "judge_window", "level", "newest_broken"]
+__all__ = [
+    "FALSE_TRIPS",
+    "LEAST",
+    "PREFIX",
+    "Judged",
+    "Seen",
+    "judge_window",
+    "level",
+    "newest_broken",
+]
 
+PREFIX: Final = "performance."
+"""Of the metrics that are measured on outcomes (`neuralstream_core.outcomes.guarded_performance`)."""
 FALSE_TRIPS: Final = 0.01
 """Expected number of a model in a month."""
 _EVALUATIONS: Final = 30 * 24 * 12

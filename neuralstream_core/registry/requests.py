@@ -139,10 +139,13 @@ class GuardRuleSpec(Frozen):
     """One bound on every version that takes traffic."""
 
     metric: Annotated[
-        str, StringConstraints(pattern=r"^(error_rate|p99_ms|drift|performance\.[a-z0-9_]{1,64})$")
+        str,
+        StringConstraints(
+            pattern=r"^(error_rate|p99_ms|drift|performance\.(accuracy|log_loss|brier|mae|rmse))$"
+        ),
     ] = Field(
-        description="`error_rate` (0 to 1), `p99_ms`, `drift` (largest PSI), or `performance.` and a metric"
-        " of `/monitoring/performance`"
+        description="`error_rate` (0 to 1), `p99_ms`, `drift` (largest PSI), or `performance.` and"
+        " accuracy, log_loss, brier, mae or rmse"
     )
     max: float | None = Field(default=None, description="greatest value allowed")
     min: float | None = Field(default=None, description="least value allowed; of performance only")

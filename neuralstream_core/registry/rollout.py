@@ -48,8 +48,8 @@ class GuardRule(Record):
     """One bound on a version that takes traffic; exactly one of ``max``, ``min``, ``worse_than_baseline``."""
 
     metric: str = Field(
-        description="`error_rate` (0 to 1), `p99_ms`, `drift` (largest PSI), or `performance.` and a metric"
-        " of `/monitoring/performance`"
+        description="`error_rate` (0 to 1), `p99_ms`, `drift` (largest PSI), or `performance.` and"
+        " accuracy, log_loss, brier, mae or rmse"
     )
     max: float | None = Field(
         default=None, description="greatest value allowed; null: no such bound"

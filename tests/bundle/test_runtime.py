@@ -60,6 +60,7 @@ RARE = {
     "OutcomesScheduled": {
         "dynamodb:BatchGetItem",
         "dynamodb:GetItem",
+        "dynamodb:Scan",
         "s3:GetObject",
         "s3:PutObject",
     },

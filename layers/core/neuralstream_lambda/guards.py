@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from neuralstream_core.time import system_clock
 from neuralstream_lambda.metrics import emit, function_dimension
+from neuralstream_lambda.performance import outcome_reader
 from neuralstream_lambda.wiring import redis_port, s3_client, table
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ def evaluated(settings: OutcomesSettings) -> dict[str, int]:
 def _evaluation(settings: OutcomesSettings) -> GuardEvaluation:
     from neuralstream_core.monitoring.profile import ProfileCache
     from neuralstream_core.monitoring.reader import Archive, CounterReader
+    from neuralstream_core.outcomes.guarded_performance import GuardedPerformance
     from neuralstream_core.outcomes.guarding import GuardEvaluation
     from neuralstream_core.registry.artifacts import ArtifactStore
     from neuralstream_core.registry.registry import Registry
@@ -53,4 +55,5 @@ def _evaluation(settings: OutcomesSettings) -> GuardEvaluation:
         CounterReader(redis_port(settings), settings.namespace, archive),
         ProfileCache(ArtifactStore(s3_client(), settings.data_bucket).get_profile),
         system_clock,
+        GuardedPerformance(registry, outcome_reader(settings), system_clock),
     )

@@ -18,8 +18,9 @@ from neuralstream_lambda.wiring import dynamodb_client, history_log, table
 if TYPE_CHECKING:
     from neuralstream_core.outcomes.intake import Intake
     from neuralstream_core.outcomes.performance import Performances
+    from neuralstream_core.outcomes.reading import OutcomeReader
 
-__all__ = ["PerformanceSettings", "intake", "performances"]
+__all__ = ["PerformanceSettings", "intake", "outcome_reader", "performances"]
 
 
 class PerformanceSettings(TableSettings, HistorySettings):
@@ -43,9 +44,16 @@ def intake(settings: PerformanceSettings) -> Intake:
 def performances(settings: PerformanceSettings) -> Performances:
     """What reports how good predictions were."""
     from neuralstream_core.outcomes.performance import Performances
+
+    registry = Registry(table(settings), settings.namespace, system_clock)
+    return Performances(registry, outcome_reader(settings))
+
+
+@cache
+def outcome_reader(settings: PerformanceSettings) -> OutcomeReader:
+    """What joins predictions and outcomes."""
     from neuralstream_core.outcomes.reading import OutcomeReader, Space
     from neuralstream_lambda.history import history
 
     space = Space(settings.outcomes_memory_mb, settings.outcomes_threads, Path(gettempdir()))
-    reader = OutcomeReader(history(settings), settings.namespace, space)
-    return Performances(Registry(table(settings), settings.namespace, system_clock), reader)
+    return OutcomeReader(history(settings), settings.namespace, space)

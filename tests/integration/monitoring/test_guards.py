@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from tempfile import gettempdir
 from typing import Any
 
 import numpy as np
 import pytest
 
+from neuralstream_core.history.entries import Part
+from neuralstream_core.outcomes.guarded_performance import GuardedPerformance
 from neuralstream_core.outcomes.guarding import GuardEvaluation
+from neuralstream_core.outcomes.intake import Intake, Outcome, outcome_of
+from neuralstream_core.outcomes.joined import Join, Read
+from neuralstream_core.outcomes.reading import OutcomeReader, Space
 from neuralstream_core.registry.events import EventKind
 from neuralstream_core.registry.issuer import Issuer
 from neuralstream_core.registry.records import Stage
@@ -17,6 +24,7 @@ from neuralstream_core.time import system_clock
 from tests.support.features import Context
 from tests.support.functions import load_function
 from tests.support.monitoring import NAMESPACE, Watched
+from tests.support.outcomes import LoggedPrediction, Rows, logged, named
 
 RNG = np.random.default_rng(3)
 WATCHED = {name: Watched(version=name) for name in ("v1", "v2", "v3")}
@@ -177,6 +185,96 @@ def test_a_run_that_comes_again_changes_nothing(guards: Guards) -> None:
     for _ in range(2):
         assert guards.evaluation.run()["trips"] == 0
     assert guards.model.revision == revision
+
+
+# -- performance ---------------------------------------------------------------------------------
+
+
+class Known:
+    """Predictions of the last minutes with their outcomes, as the history holds them."""
+
+    def __init__(self, guards: Guards) -> None:
+        self.guards = guards
+        self.predictions: list[LoggedPrediction] = []
+        self.outcomes: list[Outcome] = []
+        guards.evaluation = GuardEvaluation(
+            guards.bench.registry,
+            guards.rollouts,
+            guards.bench.reader,
+            guards.bench.profiles,
+            guards.bench.clock,
+            GuardedPerformance(guards.bench.registry, self, guards.bench.clock),  # type: ignore[arg-type]
+        )
+
+    def read(self, join: Join) -> Read:
+        rows: Any = Rows(
+            [
+                (self.guards.bench.clock.now, logged("m", "p", self.predictions)),
+                (self.guards.bench.clock.now, self.sent()),
+            ]
+        )
+        return OutcomeReader(rows, NAMESPACE, Space(500, 1, Path(gettempdir()))).read(join)
+
+    def sent(self) -> Part:
+        intake: Any = Intake(None, None, NAMESPACE, self.guards.bench.clock)  # type: ignore[arg-type]
+        part: Part = intake.part("m", "o", self.outcomes)
+        return part
+
+    def happened(self, version: str, right: int, wrong: int) -> None:
+        at = self.guards.bench.clock.now
+        for number in range(right + wrong):
+            own = named("m", version, at + number, f"{version} {at} {number}")
+            self.predictions.append(
+                LoggedPrediction(own, at + number, version, "1", 1.0, probability=0.9)
+            )
+            label = float(number < right)
+            self.outcomes.append(outcome_of("m", at + 60_000_000, prediction_id=own, label=label))
+
+
+@pytest.mark.parametrize(
+    ("rule", "found"),
+    [
+        (
+            GuardRule(metric="performance.accuracy", worse_than_baseline=0.05),
+            "accuracy is 0.6 over 500 outcomes, 0.9 of the baseline's 1000",
+        ),
+        (
+            GuardRule(metric="performance.accuracy", min=0.8),
+            "accuracy is 0.6 over 500 outcomes, at least 0.8 allowed",
+        ),
+    ],
+)
+def test_a_version_that_is_wrong_more_often_loses_its_share(
+    guards: Guards, rule: GuardRule, found: str
+) -> None:
+    known = Known(guards)
+    guards.guard(rule)
+    guards.bench.registry.set_split("m", {"v2": 0.7, "v3": 0.3}, ADA)
+    guards.bench.clock.forward(minutes=2)
+    known.happened("v2", 180, 20)
+    known.happened("v3", 36, 4)
+    assert guards.five_minutes()["trips"] == 0
+    known.happened("v2", 720, 80)
+    known.happened("v3", 264, 196)
+    assert guards.five_minutes()["trips"] == 1
+    assert (guards.model.production_version, guards.model.ab_split) == ("v2", None)
+    (event,) = guards.events(EventKind.SPLIT_ENDED)
+    assert found in event.reason
+
+
+def test_a_version_as_good_as_the_baseline_keeps_its_share(guards: Guards) -> None:
+    known = Known(guards)
+    guards.guard(GuardRule(metric="performance.accuracy", worse_than_baseline=0.0))
+    guards.bench.registry.set_split("m", {"v2": 0.5, "v3": 0.5}, ADA)
+    guards.bench.clock.forward(minutes=2)
+    for _ in range(4):
+        for version in ("v2", "v3"):
+            right = int(RNG.binomial(300, 0.9))
+            known.happened(version, right, 300 - right)
+        assert guards.five_minutes()["trips"] == 0
+    evaluated = guards.rollouts.findings("m")
+    assert evaluated is not None
+    assert [(f.version, f.status) for f in evaluated.findings] == [("v3", "holds")]
 
 
 # -- ramps ---------------------------------------------------------------------------------------

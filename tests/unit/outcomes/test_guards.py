@@ -9,6 +9,7 @@ import pytest
 from scipy import stats
 
 from neuralstream_core.monitoring.latency import SCALES
+from neuralstream_core.outcomes.guarded_performance import judge_arms
 from neuralstream_core.outcomes.guards import (
     FALSE_TRIPS,
     Judged,
@@ -17,6 +18,7 @@ from neuralstream_core.outcomes.guards import (
     level,
     newest_broken,
 )
+from neuralstream_core.outcomes.sequences import Arm
 from neuralstream_core.registry.rollout import GuardRule
 from tests.support.monitoring import Watched
 
@@ -190,3 +192,65 @@ def test_windows_in_a_row_are_counted_from_the_newest() -> None:
     assert newest_broken(windows(True, True, False, True)) == 2
     assert newest_broken(windows(None, True)) == 0
     assert newest_broken([]) == 0
+
+
+# -- performance ---------------------------------------------------------------------------------
+
+
+def test_looking_every_hundred_outcomes_keeps_the_level_of_a_bound() -> None:
+    """1,000 versions exactly at their bound, looked at forty times each, at a level that can be seen."""
+    rng = np.random.default_rng(8)
+    looks, alpha = np.arange(1, 41) * 100, 0.05
+    for bound in (0.9, 0.99):
+        right = rng.binomial(100, bound, (1000, len(looks))).cumsum(axis=1)
+        false = 0
+        for one in right.tolist():
+            found = (
+                judge_arms(
+                    rule("performance.accuracy", min=bound),
+                    Arm(n, k / n, k / n * (1 - k / n) * n / (n - 1)),
+                    None,
+                    alpha,
+                )
+                for n, k in zip(looks.tolist(), one, strict=True)
+            )
+            false += any(judged.broken for judged in found)
+        assert false <= 50 + 3 * np.sqrt(50)
+
+
+@pytest.mark.parametrize(
+    ("bound", "arm", "base", "expected"),
+    [
+        (rule("performance.accuracy", min=0.8), Arm(500, 0.6, 0.24), None, True),
+        (rule("performance.accuracy", min=0.8), Arm(50, 0.2, 0.16), None, None),
+        (rule("performance.accuracy", min=0.5), Arm(500, 0.6, 0.24), None, False),
+        (rule("performance.mae", max=2.0), Arm(500, 4.0, 3.0), None, True),
+        (rule("performance.mae", max=5.0), Arm(500, 4.0, 3.0), None, False),
+        (rule("performance.rmse", max=2.0), Arm(500, 16.0, 90.0), None, True),
+        (rule("performance.rmse", max=4.1), Arm(500, 16.0, 90.0), None, False),
+        (
+            rule("performance.rmse", worse_than_baseline=1.0),
+            Arm(900, 16.0, 90.0),
+            Arm(900, 4.0, 9.0),
+            True,
+        ),
+        (
+            rule("performance.rmse", worse_than_baseline=2.0),
+            Arm(900, 16.0, 90.0),
+            Arm(900, 4.0, 9.0),
+            False,
+        ),
+        (
+            rule("performance.log_loss", worse_than_baseline=0.0),
+            Arm(900, 0.3, 0.1),
+            Arm(900, 0.6, 0.1),
+            False,
+        ),
+        (rule("performance.log_loss", worse_than_baseline=0.0), Arm(900, 0.3, 0.1), None, None),
+        (rule("performance.accuracy", min=0.8), Arm(0, np.nan, np.nan), None, None),
+    ],
+)
+def test_a_bound_of_performance_is_broken_when_all_that_is_possible_lies_beyond_it(
+    bound: GuardRule, arm: Arm, base: Arm | None, expected: bool | None
+) -> None:
+    assert judge_arms(bound, arm, base, FALSE_TRIPS).broken is expected

@@ -1,0 +1,169 @@
+"""Rules of a guard about performance, judged on all outcomes known by now.
+
+A rule is judged at every evaluation, so ordinary intervals would be wrong far too often. Each is judged by a
+confidence sequence (`neuralstream_core.outcomes.sequences`) instead, which is wrong at any look at all with
+no more than its level; the level is the budget of false trips, shared by the rules and versions
+(`neuralstream_core.outcomes.guards`). A bound is broken when all values that the sequence leaves possible lie
+beyond it.
+
+* At most or at least a bound: the sequence of one mean against the bound. The variance of an accuracy is
+  taken no smaller than that at the bound: few outcomes without an error are else too sure of themselves.
+* Worse than the baseline: the sequence of the difference of two means. Of ``rmse``, whose means are squares,
+  the bound is that on the squares with the baseline's as it was measured.
+
+Looked at are the predictions since the version began to take traffic, at most of the last 7 days; of the
+baseline without a split, those of the 7 days before that.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Final
+
+from neuralstream_core.monitoring.layout import MINUTE
+from neuralstream_core.outcomes.guards import FALSE_TRIPS, PREFIX, Judged
+from neuralstream_core.outcomes.joined import Join, Joined
+from neuralstream_core.outcomes.metrics import METRICS, losses
+from neuralstream_core.outcomes.scoring import scored_of, shape_of
+from neuralstream_core.outcomes.sequences import LEAST, Arm, Difference, arm_of, compare
+from neuralstream_core.time import Clock, Micros, to_micros
+
+if TYPE_CHECKING:
+    from neuralstream_core.outcomes.reading import OutcomeReader
+    from neuralstream_core.registry.records import ModelRecord
+    from neuralstream_core.registry.registry import Registry
+    from neuralstream_core.registry.rollout import GuardRule
+
+__all__ = ["GuardedPerformance", "judge_arms"]
+
+_SPAN: Final[Micros] = 7 * 24 * 60 * MINUTE
+_CERTAIN: Final = 10**12
+"""Outcomes of a bound, which is known."""
+
+
+class GuardedPerformance:
+    """Judges rules about performance; keeps what it read for the rules of one model.
+
+    Raises (every method):
+        TooLarge: there are more predictions than this deployment can join.
+        Unavailable: the registry or the history cannot be reached.
+    """
+
+    def __init__(self, registry: Registry, reader: OutcomeReader, clock: Clock) -> None:
+        self._registry, self._reader, self._clock = registry, reader, clock
+        self._read: dict[Join, list[Joined]] = {}
+        self._of: tuple[str, Micros] = ("", 0)
+
+    def __call__(
+        self,
+        model: ModelRecord,
+        version: str,
+        baseline: str | None,
+        rule: GuardRule,
+        since: Micros,
+        tests: int,
+    ) -> Judged:
+        """One rule on all outcomes of the predictions since ``since``.
+
+        Args:
+            baseline: the version to compare with.
+            tests: rules and versions that share the budget.
+        """
+        now = self._clock() // MINUTE * MINUTE
+        if self._of != (model.name, now):
+            self._read.clear()
+            self._of = (model.name, now)
+        metric = rule.metric.removeprefix(PREFIX)
+        recent = Join(model.name, None, max(since, now - _SPAN), now)
+        base = None
+        if rule.worse_than_baseline is not None and baseline is not None:
+            before = to_micros(model.serving_since or model.updated_at)
+            earlier = Join(model.name, baseline, before - _SPAN, before)
+            window = recent if model.ab_split is not None else earlier
+            base = self._arm(window, baseline, metric)
+        arm = self._arm(recent, version, metric)
+        return judge_arms(rule, arm, base, FALSE_TRIPS / max(1, tests))
+
+    def _arm(self, join: Join, version: str, metric: str) -> Arm:
+        if join.start >= join.end:
+            return _NOTHING
+        if join not in self._read:
+            self._read[join] = self._reader.read(join).versions
+        joined = (one for one in self._read[join] if one.version == version and not one.shadow)
+        found = next(joined, None)
+        shape = shape_of(self._registry.version(join.model, version).signature)
+        if found is None or shape is None:
+            return _NOTHING
+        scored = scored_of(found, shape).scored
+        try:
+            values = losses(scored, metric)
+        except (
+            ValueError
+        ):  # a measure of the other kind of model, or of probabilities it does not give
+            return _NOTHING
+        return arm_of(values, scored.weight)
+
+
+_NOTHING: Final = Arm(0, math.nan, math.nan)
+
+
+def judge_arms(rule: GuardRule, arm: Arm, base: Arm | None, alpha: float) -> Judged:
+    """Judge one rule on the losses of a version and of its baseline.
+
+    Args:
+        alpha: probability that the rule is ever found broken though it is kept.
+    """
+    metric = METRICS.get(rule.metric.removeprefix(PREFIX))
+    if metric is None or not metric.mean:
+        return Judged(None, None, None, 0, f"{rule.metric} cannot be judged at every look")
+    if not arm.n:
+        return Judged(None, None, None, 0, f"has no outcomes for its {metric.words} yet")
+    squared = metric.name == "rmse"
+    value = _shown(arm.mean, squared=squared)
+    told = f"{metric.words} is {value:.4g} over {arm.n} outcomes"
+    if rule.worse_than_baseline is None:
+        bound = rule.max if rule.max is not None else rule.min or 0.0
+        seen = compare(
+            _at_least(arm, bound, metric.name), _known(bound**2 if squared else bound), alpha
+        )
+        broken = seen.low is not None and seen.high is not None
+        broken = broken and (_low(seen) > 0 if rule.max is not None else _high(seen) < 0)
+        limit = "at most" if rule.max is not None else "at least"
+        told = f"{told}, {limit} {bound:g} allowed"
+        return Judged(_found(arm, seen, broken=broken), value, None, arm.n, told)
+    if base is None or not base.n:
+        return Judged(None, value, None, arm.n, f"{told}, and the baseline has none")
+    seen, was = compare(arm, base, alpha), _shown(base.mean, squared=squared)
+    worse = rule.worse_than_baseline
+    if squared:
+        worse = (was + worse) ** 2 - was**2
+    broken = _high(seen) < -worse if metric.better == "higher" else _low(seen) > worse
+    told = f"{told}, {was:.4g} of the baseline's {base.n}"
+    least = Arm(min(arm.n, base.n), arm.mean, arm.variance)
+    return Judged(_found(least, seen, broken=broken), value, was, arm.n, told)
+
+
+def _found(arm: Arm, seen: Difference, *, broken: bool) -> bool | None:
+    return None if arm.n < LEAST or seen.low is None else broken
+
+
+def _low(seen: Difference) -> float:
+    return -math.inf if seen.low is None else seen.low
+
+
+def _high(seen: Difference) -> float:
+    return math.inf if seen.high is None else seen.high
+
+
+def _known(bound: float) -> Arm:
+    return Arm(_CERTAIN, bound, 0.0)
+
+
+def _at_least(arm: Arm, bound: float, metric: str) -> Arm:
+    if metric != "accuracy" or not 0 < bound < 1:
+        return arm
+    return Arm(arm.n, arm.mean, max(arm.variance, bound * (1 - bound)))
+
+
+def _shown(mean: float, *, squared: bool) -> float:
+    return math.sqrt(max(0.0, mean)) if squared else mean
