@@ -273,7 +273,7 @@ ROWS: dict[str, Rows] = {
 }
 
 
-def truth_of(rows: Rows, size: int = 1_000_000) -> dict[str, float]:
+def truth_of(rows: Rows, size: int) -> dict[str, float]:
     """What a version of these rows would measure with endless outcomes."""
     scored, true = rows(np.random.default_rng(99), size)
     found = {name: m.value for name, m in measure(scored).items() if m.value is not None}
@@ -286,9 +286,13 @@ def truth_of(rows: Rows, size: int = 1_000_000) -> dict[str, float]:
     return found
 
 
-def coverage(rows: Rows, n: int, windows: int, seed: int = 1) -> dict[str, float]:
-    """By measure the share of simulated windows whose interval holds the truth."""
-    rng, truth, held = np.random.default_rng(seed), truth_of(rows), dict[str, int]()
+def coverage(rows: Rows, n: int, windows: int, size: int = 1_000_000) -> dict[str, float]:
+    """By measure the share of simulated windows whose interval holds the truth.
+
+    Args:
+        size: rows that the truth is taken from.
+    """
+    rng, truth, held = np.random.default_rng(1), truth_of(rows, size), dict[str, int]()
     for _ in range(windows):
         for name, found in measure(rows(rng, n)[0]).items():
             if found.low is not None and found.high is not None:

@@ -17,7 +17,7 @@ difference of means is a Brownian motion in the time of its information, also wh
 arms change (Jennison and Turnbull 2000, *Group Sequential Methods*, §3), as on a ramp.
 
 The variance of an arm is taken no smaller than that of both together: a small arm without an error so far
-would else be surer of itself than it can be, and 27 % of A/A tests of 1 % errors with a tenth of the traffic
+would else be surer of itself than it can be, and 24 % of A/A tests of 1 % errors with a tenth of the traffic
 were false alarms.
 """
 
