@@ -119,9 +119,11 @@ __all__ = [
     "Span",
     "SplitAnswer",
     "SplitCheck",
+    "SplitResults",
     "Stage",
     "Tensor",
     "TensorMetadata",
+    "TrafficCheck",
     "TrainingJob",
     "TrainingResult",
     "TrainingSet",
@@ -129,8 +131,10 @@ __all__ = [
     "Upload",
     "UploadAnswer",
     "VersionAnswer",
+    "VersionComparison",
     "VersionLineage",
     "VersionPerformance",
+    "VersionResult",
     "VersionStats",
     "VersionStatus",
     "VersionsAnswer",
@@ -724,6 +728,34 @@ class Tensor(Answer):
     shape: list[int]
 
 
+class TrafficCheck(Answer):
+    """Observed traffic against the weights of the split (sample-ratio mismatch, Pearson's
+    chi-squared).
+    """
+
+    start: datetime
+    entities: dict[str, Any]
+    p: float
+    mismatch: bool
+
+
+class VersionComparison(Answer):
+    """One version against the one in production, by one measure."""
+
+    version: str
+    metric: str
+    value: float
+    low: float | None
+    high: float | None
+    better: bool | None
+    entities: int
+    detectable: float | None
+    effect: float
+    needed: int | None
+    ready_at: datetime | None
+    sentence: str
+
+
 class ViewSnapshot(Answer):
     """The state of a view's history that was read."""
 
@@ -1028,6 +1060,19 @@ class PeriodPerformance(Answer):
     metrics: dict[str, Measured]
 
 
+class VersionResult(Answer):
+    """One version of a split."""
+
+    version: str
+    share: float
+    predictions: float
+    matched: float
+    coverage: float | None
+    n: int
+    entities: int
+    metrics: dict[str, Measured]
+
+
 class ShadowAnswer(Answer):
     """The version that sees a model's traffic and never answers."""
 
@@ -1281,6 +1326,23 @@ class VersionPerformance(Answer):
     metrics: dict[str, Measured]
     calibration: list[CalibrationBin] = Field(default_factory=list)
     series: list[PeriodPerformance] = Field(default_factory=list)
+
+
+class SplitResults(Answer):
+    """Which version of a split is better, as far as outcomes tell."""
+
+    model: str
+    running: bool
+    start: datetime
+    end: datetime
+    production: str
+    metric: str
+    alpha: float
+    verdict: str
+    versions: list[VersionResult]
+    comparisons: list[VersionComparison]
+    traffic: TrafficCheck | None
+    unmatched: int
 
 
 class ModelStats(Answer):

@@ -355,6 +355,7 @@ EXAMPLES: Final[Mapping[str, Example]] = {
     "drift": Example({"window": "1h", "model": "weather_delay"}),
     "stats": Example({"window": "1h", "model": "flight_delay"}),
     "metrics": Example(),
+    "split_results": Example({**_FLIGHTS, "effect": 0.05}),
     "performance": Example(
         {"model": "flight_delay", "window": "24h", "series": "hour"}, after=("send_outcomes",)
     ),

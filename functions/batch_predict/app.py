@@ -80,7 +80,7 @@ def predict_batch(
     job = submission(settings).submit(
         job_spec(model_name, body),
         app.caller.principal,
-        key=app.current_event.headers.get("idempotency-key"),
+        key=app.idempotency_key,
     )
     return json_response(job, 202, {"Location": f"/jobs/{job.job_id}"})
 
@@ -149,7 +149,7 @@ def backfill(body: BackfillSpec) -> Response[BackfillJob]:
     job = backfills(settings).submit(
         body,
         app.caller.principal,
-        key=app.current_event.headers.get("idempotency-key"),
+        key=app.idempotency_key,
     )
     return json_response(job, 202, {"Location": f"/jobs/{job.job_id}"})
 
@@ -170,7 +170,7 @@ def rebuild(name: PathView) -> Response[RebuildJob]:
     job = rebuilds(settings).submit(
         name,
         app.caller.principal,
-        key=app.current_event.headers.get("idempotency-key"),
+        key=app.idempotency_key,
     )
     return json_response(job, 202, {"Location": f"/jobs/{job.job_id}"})
 

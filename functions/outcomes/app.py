@@ -12,17 +12,18 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 from aws_lambda_powertools.event_handler.openapi.params import Query
 from pydantic import AwareDatetime
 
-from neuralstream_core.outcomes.answers import OutcomesAnswer, Performance
-from neuralstream_core.outcomes.asked import Asked, WindowName, performance_window
+from neuralstream_core.outcomes.answers import OutcomesAnswer, Performance, SplitResults
+from neuralstream_core.outcomes.asked import Asked, AskedResults, WindowName, performance_window
 from neuralstream_core.outcomes.intake import by_version
 from neuralstream_core.outcomes.requests import OutcomesBody
-from neuralstream_core.time import system_clock
+from neuralstream_core.time import system_clock, to_micros
 from neuralstream_core.types import Name, VersionName
 from neuralstream_lambda.access import Scope
+from neuralstream_lambda.arguments import PathModel
 from neuralstream_lambda.guards import evaluated
 from neuralstream_lambda.logs import logger
 from neuralstream_lambda.outcomes import OutcomesSettings, drained
-from neuralstream_lambda.performance import intake, performances
+from neuralstream_lambda.performance import experiments, intake, performances
 from neuralstream_lambda.resolver import Resolver, needs
 from neuralstream_lambda.tracing import traced
 
@@ -51,6 +52,21 @@ By: TypeAlias = Annotated[
         description="which time lies in the window: when it was predicted, or when its outcome was observed"
     ),
 ]
+Metric: TypeAlias = Annotated[
+    Literal["accuracy", "log_loss", "brier", "mae", "rmse"] | None,
+    Query(description="measure of the verdict; accuracy or mae if not given"),
+]
+Alpha: TypeAlias = Annotated[
+    float, Query(ge=0.001, le=0.5, description="probability of a wrong interval at any look")
+]
+Effect: TypeAlias = Annotated[
+    float | None,
+    Query(gt=0, description="difference in `metric` worth finding; 0.02 or 5 % if not given"),
+]
+Since: TypeAlias = Annotated[
+    AwareDatetime | None,
+    Query(description="only predictions from then on; since the split began if not given"),
+]
 Series: TypeAlias = Annotated[
     Literal["hour", "day"] | None, Query(description="the same by hour or by day as well")
 ]
@@ -75,7 +91,7 @@ def send_outcomes(body: OutcomesBody) -> OutcomesAnswer:
     not yet, is kept, and shows as `unmatched` in the performance. If a row is invalid, nothing is kept and
     each place is named.
     """
-    took, key = intake(settings), app.current_event.headers.get("idempotency-key")
+    took, key = intake(settings), app.idempotency_key
     request, now = f"outcomes/{app.request_id}/{token_hex(4)}", system_clock()
     if key is not None:
         said = body.model_dump_json().encode()
@@ -104,6 +120,25 @@ def performance(
     """
     covered = performance_window(window, start, end, system_clock())
     return performances(settings).report(Asked(model, version, covered, by, series))
+
+
+@app.get("/models/<name>/ab-split/results", tags=["registry"], **needs(Scope.MODELS_READ))
+def split_results(
+    name: PathModel,
+    metric: Metric = None,
+    alpha: Alpha = 0.05,
+    effect: Effect = None,
+    start: Since = None,
+) -> SplitResults:
+    """Compare the versions of a split by their outcomes.
+
+    Of the split that runs, or else of the last one. Each version against the one in production, with
+    intervals that hold however often one looks: with `better` true or false a difference is shown, and it
+    is wrong in at most `alpha` of all tests. As long as none is shown, `detectable` says what would have
+    been found by now, and `ready_at` when a difference of `effect` will be.
+    """
+    since = None if start is None else to_micros(start)
+    return experiments(settings).report(AskedResults(name, metric, alpha, effect, since))
 
 
 lambda_handler = app.handler

@@ -54,9 +54,7 @@ def create_training_set(body: TrainingRequest) -> Response[TrainingSet]:
     if that is not older than the view's time to live. Labels keep their rows, order and columns. The result
     is a Parquet file.
     """
-    job = submission(settings).submit(
-        body, app.caller.principal, key=app.current_event.headers.get("idempotency-key")
-    )
+    job = submission(settings).submit(body, app.caller.principal, key=app.idempotency_key)
     location = {"Location": f"/training-sets/{job.job_id}"}
     return json_response(answer(job), 202, location)
 

@@ -11,7 +11,16 @@ from neuralstream_core.outcomes.calibration import CalibrationBin
 from neuralstream_core.outcomes.metrics import Measured
 from neuralstream_core.types import Name, Record, VersionName
 
-__all__ = ["OutcomesAnswer", "Performance", "PeriodPerformance", "VersionPerformance"]
+__all__ = [
+    "OutcomesAnswer",
+    "Performance",
+    "PeriodPerformance",
+    "SplitResults",
+    "TrafficCheck",
+    "VersionComparison",
+    "VersionPerformance",
+    "VersionResult",
+]
 
 
 class OutcomesAnswer(Record):
@@ -89,3 +98,86 @@ class Performance(Record):
         description="outcomes of the window that belong to no prediction in the log; they are kept, and count"
         " as soon as their prediction is there"
     )
+
+
+class VersionResult(Record):
+    """One version of a split."""
+
+    version: VersionName = Field(description="the version")
+    share: float = Field(description="its share of the traffic at last, 0 to 1")
+    predictions: float = Field(description="predictions since the split began")
+    matched: float = Field(description="those among them that have an outcome")
+    coverage: float | None = Field(description="their share; null without predictions")
+    n: int = Field(
+        description="logged predictions for an entity with an outcome: what is compared; without an entity"
+        " production answers, whatever the split"
+    )
+    entities: int = Field(description="entities that these are for")
+    metrics: dict[str, Measured] = Field(
+        description="of these predictions, by name, each with an interval for one look"
+    )
+
+
+class VersionComparison(Record):
+    """One version against the one in production, by one measure."""
+
+    version: VersionName = Field(description="the version")
+    metric: str = Field(description="the measure; of rmse the differences are of the squared error")
+    value: float = Field(description="mean of the version less that of production")
+    low: float | None = Field(
+        description="lower end of an interval that holds at every look; null with fewer than 100 entities"
+        " in one of the two"
+    )
+    high: float | None = Field(description="upper end, likewise")
+    better: bool | None = Field(
+        description="whether the version is better than production; null: not shown, 0 is in the interval"
+    )
+    entities: int = Field(description="entities with an outcome of both versions together")
+    detectable: float | None = Field(
+        description="a true difference of this size would have been found by now with 90 % probability"
+    )
+    effect: float = Field(
+        description="difference that `needed` is for: 0.02 of accuracy, else 5 % of production's mean, unless"
+        " the request gives one"
+    )
+    needed: int | None = Field(
+        description="entities of both versions that it takes to find a difference of `effect` with 90 %"
+        " probability; null: not known, or beyond reach"
+    )
+    ready_at: AwareDatetime | None = Field(
+        description="when that many will have an outcome, as it goes, UTC; null if the split has ended or"
+        " that is not known"
+    )
+    sentence: str = Field(description="the same in words")
+
+
+class TrafficCheck(Record):
+    """Observed traffic against the weights of the split (sample-ratio mismatch, Pearson's chi-squared)."""
+
+    start: AwareDatetime = Field(description="since when the weights are what they are, UTC")
+    entities: dict[VersionName, int] = Field(description="entities with a logged prediction since")
+    p: float = Field(description="probability of so large a deviation by chance")
+    mismatch: bool = Field(description="p < 0.001: the traffic does not follow the split")
+
+
+class SplitResults(Record):
+    """Which version of a split is better, as far as outcomes tell."""
+
+    model: Name = Field(description="the model")
+    running: bool = Field(description="false: the split has ended, these are its results")
+    start: AwareDatetime = Field(description="when the split began, UTC, or what was asked for")
+    end: AwareDatetime = Field(description="when it ended, UTC, or now")
+    production: VersionName = Field(description="the version that the others are compared with")
+    metric: str = Field(description="the measure of the verdict")
+    alpha: float = Field(
+        description="probability that the interval of any version by `metric` is wrong at any look"
+    )
+    verdict: str = Field(description="what to make of it")
+    versions: list[VersionResult] = Field(description="those of the split, by number")
+    comparisons: list[VersionComparison] = Field(
+        description="each other version against production, by every measure that both have"
+    )
+    traffic: TrafficCheck | None = Field(
+        description="null: no prediction for an entity is logged yet"
+    )
+    unmatched: int = Field(description="outcomes that belong to no prediction in the log")

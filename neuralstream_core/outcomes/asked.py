@@ -11,7 +11,7 @@ from neuralstream_core.monitoring.layout import HOUR, Window, requested_window, 
 from neuralstream_core.outcomes.joined import By
 from neuralstream_core.time import Micros
 
-__all__ = ["Asked", "Series", "WindowName", "performance_window", "period"]
+__all__ = ["Asked", "AskedResults", "Series", "WindowName", "performance_window", "period"]
 
 WindowName: TypeAlias = Literal["1h", "24h", "7d", "30d"]
 
@@ -45,6 +45,24 @@ class Asked(NamedTuple):
     window: Window
     by: By = "predicted"
     series: Series | None = None
+
+
+class AskedResults(NamedTuple):
+    """What is asked for.
+
+    Attributes:
+        metric: by which the verdict is; the first that the versions have where ``None``.
+        alpha: probability that any interval of ``metric`` is ever wrong.
+        effect: difference that a plan is made for; `neuralstream_core.outcomes.experiment.default_effect`
+            where ``None``.
+        start: only predictions from then on, microseconds.
+    """
+
+    model: str
+    metric: str | None = None
+    alpha: float = 0.05
+    effect: float | None = None
+    start: Micros | None = None
 
 
 def period(asked: Asked) -> Micros | None:

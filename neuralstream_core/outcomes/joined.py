@@ -31,6 +31,7 @@ class Join(NamedTuple):
         by: which of the two times is in the window: when it was predicted, or when its outcome was observed.
         inputs: labels of features whose logged values are read too.
         unit: length of periods whose predictions are counted too.
+        since: from when on entities are counted too.
     """
 
     model: str
@@ -40,6 +41,7 @@ class Join(NamedTuple):
     by: By = "predicted"
     inputs: tuple[str, ...] = ()
     unit: Micros | None = None
+    since: Micros | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +63,9 @@ class Joined:
         weight: ``(n,)`` predictions that each stands for.
         at: ``(n,)`` the time by which it is in the window.
         inputs: ``(n,)`` by label of a feature: JSON of its value as text, ``None`` where it was not logged.
+        entity: ``(n,)`` a number for each entity, 0 without one.
         periods: predictions by number of the period since the epoch, where those were asked for.
+        entities: that the version predicted for, where that was asked for.
     """
 
     version: str
@@ -80,7 +84,9 @@ class Joined:
     weight: NDArray[np.float64]
     at: NDArray[np.int64]
     inputs: Mapping[str, NDArray[Any]]
+    entity: NDArray[np.uint64]
     periods: Mapping[int, float]
+    entities: int
 
 
 class Read(NamedTuple):

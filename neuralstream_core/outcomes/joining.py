@@ -217,7 +217,8 @@ class Joining:
         rows: dict[str, Any] = self._execute(
             "SELECT label, value, true_label, true_value, probability,"  # noqa: S608
             " CASE WHEN probabilities IS NOT NULL THEN CAST(probabilities AS DOUBLE[]) END AS many,"
-            f" weight, moment{values} FROM j WHERE version = ? AND shadow = ?{some}"
+            " weight, moment, CASE WHEN entity IS NULL THEN 0 ELSE hash(entity) END AS whom"
+            f"{values} FROM j WHERE version = ? AND shadow = ?{some}"
             " ORDER BY moment, id",
             [*paths, version, shadow],
         ).fetchnumpy()
@@ -240,7 +241,9 @@ class Joining:
             inputs={
                 label: _texts(rows[f"input_{place}"]) for place, label in enumerate(join.inputs)
             },
+            entity=np.asarray(rows["whom"], np.uint64),
             periods=self._periods(join, version, shadow),
+            entities=self._entities(join, version, shadow),
         )
 
     def _periods(self, join: Join, version: str, shadow: bool) -> dict[int, float]:
@@ -252,6 +255,16 @@ class Joining:
             [join.unit, join.start, join.end, version, shadow],
         )
         return {int(number): float(weight) for number, weight in found}
+
+    def _entities(self, join: Join, version: str, shadow: bool) -> int:
+        if join.since is None:
+            return 0
+        ((count,),) = self._fetch(
+            "SELECT count(DISTINCT entity) FROM p WHERE made >= ? AND made < ? AND version = ?"
+            " AND shadow = ?",
+            [join.since, join.end, version, shadow],
+        )
+        return int(count)
 
     def _execute(self, query: str, values: Sequence[Any] = ()) -> Any:
         return self._database.execute(query, list(values))

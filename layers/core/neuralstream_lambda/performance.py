@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from neuralstream_core.outcomes.intake import Intake
     from neuralstream_core.outcomes.performance import Performances
     from neuralstream_core.outcomes.reading import OutcomeReader
+    from neuralstream_core.outcomes.results import Experiments
 
-__all__ = ["PerformanceSettings", "intake", "outcome_reader", "performances"]
+__all__ = ["PerformanceSettings", "experiments", "intake", "outcome_reader", "performances"]
 
 
 class PerformanceSettings(TableSettings, HistorySettings):
@@ -45,8 +46,20 @@ def performances(settings: PerformanceSettings) -> Performances:
     """What reports how good predictions were."""
     from neuralstream_core.outcomes.performance import Performances
 
-    registry = Registry(table(settings), settings.namespace, system_clock)
-    return Performances(registry, outcome_reader(settings))
+    return Performances(_registry(settings), outcome_reader(settings))
+
+
+@cache
+def experiments(settings: PerformanceSettings) -> Experiments:
+    """What compares the versions of a split."""
+    from neuralstream_core.outcomes.results import Experiments
+
+    return Experiments(_registry(settings), outcome_reader(settings), performances(settings), system_clock)
+
+
+@cache
+def _registry(settings: PerformanceSettings) -> Registry:
+    return Registry(table(settings), settings.namespace, system_clock)
 
 
 @cache

@@ -6,7 +6,6 @@ import os
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
-from neuralstream_core.errors import Invalid
 from neuralstream_core.features.catalog import Catalog
 from neuralstream_core.features.services import FeatureServices
 from neuralstream_core.memory import function_memory
@@ -84,9 +83,7 @@ def issuer(app: Resolver) -> Issuer:
     Raises:
         Invalid: the header ``idempotency-key`` is no such key.
     """
-    key = app.current_event.headers.get("idempotency-key")
-    if key is not None and not (1 <= len(key) <= 255 and key.isascii() and key.isprintable()):
-        raise Invalid.at("header.idempotency-key", "must be 1 to 255 printable ASCII characters")
+    key = app.idempotency_key
     return Issuer(app.caller.principal, key, lambda: app.remaining_seconds - _ANSWER_SECONDS)
 
 

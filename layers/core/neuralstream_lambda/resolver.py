@@ -29,7 +29,7 @@ from aws_lambda_powertools.event_handler.api_gateway import ResponseBuilder
 from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEventV2
 from pydantic import BaseModel
 
-from neuralstream_core.errors import NeuralStreamError, NotFound, TooLarge
+from neuralstream_core.errors import Invalid, NeuralStreamError, NotFound, TooLarge
 from neuralstream_lambda.access import PUBLIC, Caller, Scope, admit
 from neuralstream_lambda.arguments import arguments
 from neuralstream_lambda.logs import logger
@@ -161,6 +161,18 @@ class Resolver(APIGatewayHttpResolver):
     def caller(self) -> Caller:
         """Who sent the present request."""
         return Caller.of(self.current_event.raw_event)
+
+    @property
+    def idempotency_key(self) -> str | None:
+        """The header ``idempotency-key`` of the present request.
+
+        Raises:
+            Invalid: it is no such key.
+        """
+        key: str | None = self.current_event.headers.get("idempotency-key")
+        if key is None or (1 <= len(key) <= 255 and key.isascii() and key.isprintable()):
+            return key
+        raise Invalid.at("header.idempotency-key", "must be 1 to 255 printable ASCII characters")
 
     @property
     def remaining_seconds(self) -> float:
