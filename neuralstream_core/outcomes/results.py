@@ -21,7 +21,8 @@ from neuralstream_core.outcomes.experiment import COMPARABLE, Compared, Routed, 
 from neuralstream_core.outcomes.joined import Join, Joined
 from neuralstream_core.outcomes.metrics import METRICS, measure
 from neuralstream_core.outcomes.scoring import scored_of
-from neuralstream_core.outcomes.verdicts import comparison_sentence, verdict
+from neuralstream_core.outcomes.sentences import comparison_sentence
+from neuralstream_core.outcomes.verdicts import verdict
 from neuralstream_core.registry.trail import Phase, last_split
 from neuralstream_core.time import Clock, Micros, from_micros
 
@@ -35,6 +36,8 @@ __all__ = ["Experiments"]
 _DAY: Final[Micros] = 86_400 * 1_000_000
 _LONGEST: Final = 93 * _DAY
 """How far back outcomes are looked at."""
+_FORESEEN: Final = 3650 * 86_400.0
+"""Seconds from now beyond which no time is named."""
 
 
 class Experiments:
@@ -184,11 +187,11 @@ def _comparison(
     version: str, base: str, one: Compared, elapsed: Micros, now: Micros, ended: Micros | None
 ) -> VersionComparison:
     seen = one.seen
-    ready: Micros | None = None
-    if ended is None and one.needed is not None:
-        missing = max(0, one.needed - seen.n)
-        ready = now + round(missing * elapsed / seen.n)
-    told = VersionComparison(
+    seconds: float | None = None
+    if ended is None and one.needed is not None and seen.n:
+        seconds = max(0, one.needed - seen.n) * elapsed / seen.n / 1_000_000
+        seconds = None if seconds > _FORESEEN else seconds
+    return VersionComparison(
         version=version,
         metric=one.metric.name,
         value=seen.value,
@@ -199,11 +202,18 @@ def _comparison(
         detectable=one.detectable,
         effect=one.effect,
         needed=one.needed,
-        ready_at=None if ready is None or ready > now + 3650 * _DAY else from_micros(ready),
-        sentence="",
-    )
-    return told.model_copy(
-        update={"sentence": comparison_sentence(told, base, one.arm.mean, one.base.mean, now)}
+        ready_at=None if seconds is None else from_micros(now + round(seconds * 1_000_000)),
+        sentence=comparison_sentence(
+            version,
+            base,
+            one.metric,
+            (one.arm, one.base),
+            seen,
+            effect=one.effect,
+            needed=one.needed,
+            seconds=seconds,
+            of="entities",
+        ),
     )
 
 

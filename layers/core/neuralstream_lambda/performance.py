@@ -54,7 +54,9 @@ def experiments(settings: PerformanceSettings) -> Experiments:
     """What compares the versions of a split."""
     from neuralstream_core.outcomes.results import Experiments
 
-    return Experiments(_registry(settings), outcome_reader(settings), performances(settings), system_clock)
+    return Experiments(
+        _registry(settings), outcome_reader(settings), performances(settings), system_clock
+    )
 
 
 @cache
