@@ -1351,6 +1351,7 @@ class ModelStats(Answer):
     model: str
     window: Span
     versions: list[VersionStats]
+    shadows: list[VersionStats] = Field(default_factory=list)
     unrouted: dict[str, int]
     split: SplitCheck | None
 
