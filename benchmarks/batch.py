@@ -143,7 +143,7 @@ def chunk(rows: int, kind: str, output: str) -> Run:
     from neuralstream_local.aws_server import client_environ
     from neuralstream_local.children import Child
     from neuralstream_local.embedded_redis import EmbeddedRedis
-    from neuralstream_local.storage import create_registry_table
+    from neuralstream_local.storage import create_history_table, create_registry_table
     from tests.support.jobs import NAMESPACE, JobHouse
 
     aws = Child("neuralstream_local.aws_server")
@@ -155,6 +155,7 @@ def chunk(rows: int, kind: str, output: str) -> Run:
         build: Any = boto3.client
         build("s3").create_bucket(Bucket="benchmark")
         create_registry_table(build("dynamodb"), "benchmark")
+        create_history_table(build("dynamodb"), "benchmark-history")
         settings = BatchSettings(
             namespace=NAMESPACE,
             redis_host="127.0.0.1",

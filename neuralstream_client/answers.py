@@ -253,6 +253,7 @@ class PredictedColumns(Answer):
     score: list[float | None] | None = None
     scores: dict[str, list[float | None]] | None = None
     outputs: dict[str, list[int | float | bool | str | list[float] | None]] | None = None
+    prediction_id: list[str | None]
 
 
 class BatchPrediction(Answer):
@@ -266,6 +267,7 @@ class BatchPrediction(Answer):
     score: float | None = None
     scores: dict[str, float] | None = None
     outputs: dict[str, int | float | bool | str | list[float] | None] | None = None
+    prediction_id: str | None = None
     error: dict[str, Any] | None = None
 
 
@@ -391,6 +393,7 @@ class PredictionLog(Answer):
 
     sample: float = 1.0
     features: bool = False
+    jobs: bool = False
 
 
 class RampData(Answer):
@@ -628,6 +631,7 @@ class PredictAnswer(Answer):
     outputs: dict[str, int | float | bool | str | list[float] | None] | None = None
     latency_ms: float
     features: dict[str, int | float | bool | str | list[float] | None] | None = None
+    prediction_id: str
     timestamp: datetime
 
 
@@ -1351,7 +1355,6 @@ class ModelStats(Answer):
     model: str
     window: Span
     versions: list[VersionStats]
-    shadows: list[VersionStats] = Field(default_factory=list)
     unrouted: dict[str, int]
     split: SplitCheck | None
 

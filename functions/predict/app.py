@@ -15,7 +15,7 @@ from neuralstream_core.serving.requests import PredictAnswer, PredictBody, answe
 from neuralstream_lambda.access import Scope
 from neuralstream_lambda.ahead import load_ahead
 from neuralstream_lambda.arguments import PathModel
-from neuralstream_lambda.oip import infer, model_metadata, model_ready, v2_problem
+from neuralstream_lambda.oip import PREDICTION_ID, infer, model_metadata, model_ready, v2_problem
 from neuralstream_lambda.resolver import Resolver, Response, json_response, needs
 from neuralstream_lambda.serving import FIRST_PREDICTION, ServingSettings, engine
 from neuralstream_lambda.wiring import redis_port
@@ -66,9 +66,10 @@ def predict(model_name: PathModel, body: PredictBody) -> Response[PredictAnswer]
         started=started,
     )
     answer = answer_json(prediction, features=body.return_features)
-    # the online store was down and the model's declared defaults were used
-    degraded = {"x-neuralstream-degraded": "feature-defaults"} if prediction.degraded else None
-    return json_response(answer, headers=degraded)
+    headers = {PREDICTION_ID: prediction.id}
+    if prediction.degraded:  # the online store was down and the model's declared defaults were used
+        headers["x-neuralstream-degraded"] = "feature-defaults"
+    return json_response(answer, headers=headers)
 
 
 # --- Open Inference Protocol V2 ------------------------------------------------------------------
@@ -160,9 +161,10 @@ def v2_infer(model: PathModel, body: oip.InferBody) -> Response[oip.InferAnswer]
     """Infer with the model.
 
     On the tensors of `inputs`, or on the features of `parameters.entity_id` and `parameters.entities`. The
-    running split chooses the version: by the entity where there is one.
+    running split chooses the version: by the entity where there is one. The header `x-prediction-id` names
+    the prediction when its outcome is sent; row n of several is that id, `:` and n.
     """
-    return json_response(infer(serving(), model, None, body))
+    return infer(serving(), model, None, body)
 
 
 @v2.post("/v2/models/<model>/versions/<version>/infer", tags=TAGS, **INFERS)
@@ -174,7 +176,7 @@ def v2_version_infer(
     On the tensors of `inputs`, or on the features of `parameters.entity_id` and `parameters.entities`,
     whatever the split.
     """
-    return json_response(infer(serving(), model, oip.version_name(version), body))
+    return infer(serving(), model, oip.version_name(version), body)
 
 
 def lambda_handler(event: Mapping[str, Any], context: LambdaContext) -> dict[str, Any]:

@@ -245,8 +245,13 @@ def _cells(feature: Feature, values: Any, place: str, errors: list[FieldError]) 
     given = values
     if _NONE in types:
         types.remove(_NONE)
-        null = np.fromiter((value is None for value in values), np.bool_, len(values))
-        given = [_blank(feature) if value is None else value for value in values]
+        blank = _blank(feature)
+        if types:
+            null = np.fromiter((value is None for value in values), np.bool_, len(values))
+            given = [blank if value is None else value for value in values]
+        else:
+            null = np.ones(len(values), np.bool_)
+            given, types = [blank] * len(values), {type(blank)}
     if feature.dtype is Dtype.STRING:
         texts = _texts(given) if types <= {str} else None
         if texts is not None:
@@ -265,7 +270,10 @@ def _blank(feature: Feature) -> Any:
 def _texts(values: Sequence[Any]) -> list[bytes] | None:
     """The UTF-8 of all ``values``; ``None`` if one needs a closer look."""
     try:
-        texts = [value.encode() for value in values]
+        if values and values.count(values[0]) == len(values):
+            texts = [values[0].encode()] * len(values)
+        else:
+            texts = [value.encode() for value in values]
     except UnicodeEncodeError:
         return None
     return texts if max(map(len, texts), default=0) <= MAX_STRING else None

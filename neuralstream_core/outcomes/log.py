@@ -11,7 +11,7 @@ Columns of as many values as the entry has rows; what no row has is left out::
      "n": ["user:age"],       labels of the inputs
      "x": [[41], [17]],       the inputs
      "w": 2.0,                how many predictions each row stands for, if more than one
-     "of": "churn:v1:01JC…"}  of a shadow: id of the request that was answered
+     "of": ["v1", "v1"]}      of a shadow: the versions that answered the request's rows
 
 Packing is on the way of every prediction, so the JSON encoder does it; `neuralstream_core.outcomes.rows`
 makes rows of the history of it.
@@ -58,7 +58,7 @@ class LoggedRows:
         names, inputs: labels of the model's inputs and, for each row, what the model saw; empty for a model
             whose inputs are not logged.
         weight: how many predictions each row stands for.
-        of: of a shadow, the id of the request that was answered.
+        of: of a shadow, the version that answered each row; the shadow's ids have the same ULID and ends.
     """
 
     request: str
@@ -70,7 +70,7 @@ class LoggedRows:
     names: Sequence[str] = ()
     inputs: Sequence[Sequence[Any]] = ()
     weight: float = 1.0
-    of: str | None = None
+    of: Sequence[str] | None = None
 
 
 def packed(rows: LoggedRows) -> list[LogEntry]:
@@ -129,6 +129,7 @@ def _encoded(rows: LoggedRows, start: int, end: int) -> bytes:
         ("c", rows.by_class),
         ("e", rows.entities),
         ("x", rows.inputs),
+        ("of", rows.of),
     ):
         if column:
             entry[name] = column[start:end]
@@ -136,14 +137,14 @@ def _encoded(rows: LoggedRows, start: int, end: int) -> bytes:
         entry["n"] = rows.names
     if rows.weight != 1.0:
         entry["w"] = rows.weight
-    if rows.of is not None:
-        entry["of"] = rows.of
     return _dumps(entry).encode()
 
 
 def _plain(value: Any) -> Any:
-    """numpy's scalars and arrays as Python's; a time as its microseconds."""
-    return to_micros(value) if isinstance(value, datetime) else value.tolist()
+    """numpy's scalars and arrays as Python's; a time as its microseconds; never an error."""
+    if isinstance(value, datetime):
+        return to_micros(value)
+    return value.tolist() if isinstance(value, np.generic | np.ndarray) else str(value)
 
 
 _dumps = json.JSONEncoder(separators=(",", ":"), default=_plain, check_circular=False).encode

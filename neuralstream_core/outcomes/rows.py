@@ -6,6 +6,7 @@ import json
 import logging
 from collections.abc import Iterable, Sequence
 from typing import Any, Final, NamedTuple
+from zlib import crc32
 
 import numpy as np
 
@@ -107,8 +108,9 @@ class PredictionRows:
 
     def _part(self, entry: _Decoded, entities: list[bytes], rows: list[bytes]) -> Part:
         view, request = self._view, entry.request
-        first = "" if entry.numbers[0] is None else f":{entry.numbers[0]}"
-        request_id = f"{request.version}:{request.unique}{first}"
+        # Rows are told apart by their place in the part, so other rows of a request make another part.
+        which = crc32(json.dumps(entry.numbers).encode())
+        request_id = f"{request.version}:{request.unique}:{which:08x}"
         return Part(view.name, view.generation, view.schema_version, request_id, entities, rows)
 
 
@@ -123,23 +125,34 @@ def _decoded(entry: dict[str, Any]) -> _Decoded:
     n = len(predictions)
     nothing = [None] * n
     numbers = entry.get("row", nothing)
-    of = entry.get("of")
+    of = entry.get("of", nothing)
+    ends = ["" if number is None else f":{number}" for number in numbers]
     columns: dict[str, list[Any]] = {
         "model": [request.model] * n,
         "version": [request.version] * n,
-        "label": [_label(value) for value in predictions],
+        "label": _labels(predictions),
         "value": [None if isinstance(value, str) else float(value) for value in predictions],
         "probability": entry.get("q", nothing),
         "probabilities": [_listed(row) for row in entry["c"]] if "c" in entry else nothing,
         "entity": entry.get("e", nothing),
         "inputs": [_inputs(entry["n"], row) for row in entry["x"]] if "x" in entry else nothing,
         "weight": [float(entry.get("w", 1.0))] * n,
-        "shadow": [of is not None] * n,
-        "of": [of if of is None or row is None else f"{of}:{row}" for row in numbers],
+        "shadow": ["of" in entry] * n,
+        "of": [
+            None if version is None else f"{request.model}:{version}:{request.unique}{end}"
+            for version, end in zip(of, ends, strict=True)
+        ],
     }
     if n == 0 or {n} != {len(numbers), *map(len, columns.values())}:
         raise ValueError("columns of an entry differ in length")
     return _Decoded(request, numbers, columns)
+
+
+def _labels(values: Sequence[Any]) -> list[str | None]:
+    if len(set(map(type, values))) == 1 and not isinstance(values[0], float):
+        texts = {value: _label(value) for value in set(values)}  # a few classes, many rows
+        return [texts[value] for value in values]
+    return [_label(value) for value in values]
 
 
 def _label(value: Any) -> str | None:

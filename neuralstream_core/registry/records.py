@@ -274,6 +274,7 @@ class PredictionLog(Record):
     features: bool = Field(
         default=False, description="whether the inputs are kept too, for slices of the performance"
     )
+    jobs: bool = Field(default=False, description="whether rows of batch jobs are kept as well")
 
 
 class ModelRecord(Record):

@@ -227,6 +227,10 @@ class LogSpec(Frozen):
         description="whether what the model saw is kept too, for slices of the performance; at most 32 KB a"
         " prediction",
     )
+    jobs: bool = Field(
+        default=False,
+        description="whether rows of batch jobs are kept as well, which makes a job take half as long again",
+    )
 
 
 class _Edit(Frozen):

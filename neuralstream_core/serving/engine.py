@@ -9,31 +9,37 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from neuralstream_core.errors import NeuralStreamError
 from neuralstream_core.features.rows import Entity
 from neuralstream_core.monitoring.observation import Recorder, Refused
+from neuralstream_core.outcomes.ids import PredictionId, random_ulid
 from neuralstream_core.registry.records import VersionRecord
 from neuralstream_core.runtimes import Predictions
 from neuralstream_core.serving.cells import RowError, fill_columns, filled, override_columns
 from neuralstream_core.serving.deployments import Deployment, Deployments
 from neuralstream_core.serving.entities import Identities, identify, identify_rows
 from neuralstream_core.serving.inference import Deadline, check_values, infer_group
+from neuralstream_core.serving.logged import log_group, log_prediction, log_tensors
 from neuralstream_core.serving.models import Models
-from neuralstream_core.serving.predictions import (
+from neuralstream_core.serving.observed import (
     Flags,
-    Group,
-    Prediction,
-    PredictionColumns,
-    join_groups,
+    answered_rows,
     observe,
     observe_group,
     observe_tensors,
     refused_before,
     refused_row,
+)
+from neuralstream_core.serving.predictions import (
+    Group,
+    Prediction,
+    PredictionColumns,
+    RowIds,
+    join_groups,
 )
 from neuralstream_core.serving.reads import RowRequest, read_columns, read_row
 from neuralstream_core.serving.servable import Servable
@@ -44,7 +50,19 @@ if TYPE_CHECKING:
 
     from neuralstream_core.features.store import OnlineStore
 
-__all__ = ["Engine"]
+__all__ = ["Engine", "Inferred"]
+
+
+class Inferred(NamedTuple):
+    """The answer to the caller's own tensors.
+
+    Attributes:
+        id: of the prediction; of several rows, what the ids of the rows begin with.
+    """
+
+    servable: Servable
+    predictions: Predictions
+    id: str
 
 
 class Engine:
@@ -142,6 +160,7 @@ class Engine:
                 refused = refused_row(servable, cells[0], cells[1])
             self._failed(model, chosen, error, refused=refused)
             raise
+        now = self._clock()
         prediction = Prediction(
             servable,
             entity,
@@ -150,12 +169,14 @@ class Engine:
             status if missing else None,
             predictions,
             (perf_counter() - begin, read - reading, inferred - read),
-            self._clock(),
+            now,
+            random_ulid(now),
             degraded,
             roles,
         )
         if not degraded:
-            self._recorder.record(observe(prediction, self._flags(deployment, version)))
+            log = log_prediction(prediction, deployment.model.log)
+            self._recorder.record(observe(prediction, self._flags(deployment, version), log))
         return prediction
 
     def entities(
@@ -194,6 +215,7 @@ class Engine:
         overrides: Mapping[str, Sequence[Any] | np.ndarray] | None = None,
         feature_view: str | None = None,
         version: str | None = None,
+        ids: RowIds | None = None,
         job: bool = False,
         started: float | None = None,
     ) -> PredictionColumns:
@@ -205,6 +227,7 @@ class Engine:
             overrides: values that override the store or that only the caller can give, by input name,
                 ``n`` values each; ``None`` (NaN in a float array) is a missing one.
             version: pinned; otherwise each entity's own bucket decides.
+            ids: of the rows; new ones of this moment, numbered from 0, if not given.
             job: part of a batch job, whose duration is no latency.
 
         Raises:
@@ -244,12 +267,18 @@ class Engine:
         seconds = (perf_counter() - begin, read - reading, inferred - read)
         flags = self._flags(deployment, version)
         requests = 0 if job else 1
+        ids = ids or RowIds(model, random_ulid(self._clock()), np.arange(len(entities)))
         for group in [] if degraded else groups:
             if group.answers is not None or errors:
                 timings = None if job else seconds
-                self._recorder.record(observe_group(group, errors, timings, requests, flags))
+                kept = answered_rows(group, errors)
+                seen = observe_group(group, errors, kept, timings, requests, flags)
+                policy = deployment.model.log
+                if policy.jobs or not job:
+                    seen.log = log_group(group, kept, policy, ids, entities)
+                self._recorder.record(seen)
                 requests = 0
-        return join_groups(groups, versions, index, errors, seconds, degraded=degraded)
+        return join_groups(ids, groups, versions, index, errors, seconds, degraded=degraded)
 
     def infer(
         self,
@@ -260,7 +289,7 @@ class Engine:
         entity: str | None = None,
         entities: Mapping[str, str] | None = None,
         accept: Callable[[Servable, Predictions], object] | None = None,
-    ) -> tuple[Servable, Predictions]:
+    ) -> Inferred:
         """Predict from tensors the caller already has; no features are read.
 
         Args:
@@ -296,8 +325,12 @@ class Engine:
             raise
         seconds = (perf_counter() - begin, 0.0, after - before)
         flags = self._flags(deployment, version)
-        self._recorder.record(observe_tensors(servable, inputs, predictions, seconds, flags))
-        return servable, predictions
+        unique = random_ulid(self._clock())
+        answers = servable.reader.many(predictions)
+        seen = observe_tensors(servable, inputs, answers, seconds, flags)
+        seen.log = log_tensors(servable, answers, seen, deployment.model.log, unique)
+        self._recorder.record(seen)
+        return Inferred(servable, predictions, PredictionId(model, chosen.version, unique).request)
 
     def choose(
         self, deployment: Deployment, version: str | None = None, entity: Entity | None = None

@@ -1,29 +1,19 @@
-"""What the engine answers, `Prediction` for one row and `PredictionColumns` for many, and what monitoring is
-told of an answered or a refused request."""
+"""What the engine answers: `Prediction` for one row and `PredictionColumns` for many."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
-from neuralstream_core.errors import Invalid
-from neuralstream_core.features.rows import CellStatus, Entity
-from neuralstream_core.monitoring.observation import (
-    UNREAD,
-    WRONG_TYPE,
-    Observation,
-    Refused,
-    RowObservation,
-)
-from neuralstream_core.registry.records import FeatureRef, Label
+from neuralstream_core.features.rows import Entity
+from neuralstream_core.outcomes.ids import PredictionId
 from neuralstream_core.runtimes import Predictions
 from neuralstream_core.serving.answers import Answer, Answers
-from neuralstream_core.serving.cells import RowError, typed
+from neuralstream_core.serving.cells import RowError
 from neuralstream_core.serving.servable import Servable
 from neuralstream_core.time import Micros
 
@@ -31,18 +21,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = [
-    "Flags",
     "Group",
     "Prediction",
     "PredictionColumns",
+    "RowIds",
     "Seconds",
     "answer_columns",
     "join_groups",
-    "observe",
-    "observe_group",
-    "observe_tensors",
-    "refused_before",
-    "refused_row",
 ]
 
 Seconds: TypeAlias = tuple[float, float, float]
@@ -60,6 +45,7 @@ class Prediction:
         status: cell statuses, or ``None`` when every cell is present.
         predictions: the runtime's own answer, one row.
         degraded: the online store was down and declared defaults were used.
+        unique: the ULID of its id.
         roles: whose ids ``entity`` holds, for a model whose views all have roles.
     """
 
@@ -71,8 +57,15 @@ class Prediction:
     predictions: Predictions
     seconds: Seconds
     at: Micros
+    unique: str
     degraded: bool = False
     roles: tuple[str, ...] = ()
+
+    @property
+    def id(self) -> str:
+        """The prediction's id."""
+        version = self.servable.version
+        return PredictionId(version.model, version.version, self.unique).request
 
     def features(self) -> dict[str, Any]:
         """What the model saw, by feature name; by its label where two share a name."""
@@ -88,6 +81,9 @@ class PredictionColumns:
     """The answers for ``n`` rows.
 
     Attributes:
+        model: its name.
+        unique: the ULID of the rows' ids.
+        numbers: what their ids end with, ``(n,)``.
         versions: names of the versions that answered.
         version: index into `versions` for each row, ``(n,)``.
         prediction: ``(n,)``; numbers or labels, object where versions differ in type or a model has
@@ -101,6 +97,9 @@ class PredictionColumns:
         degraded: the online store was down and declared defaults were used.
     """
 
+    model: str
+    unique: str
+    numbers: NDArray[np.int64]
     versions: tuple[str, ...]
     version: NDArray[np.intp]
     prediction: NDArray[Any]
@@ -134,7 +133,22 @@ class Group:
     answers: Answers | None = None
 
 
+class RowIds(NamedTuple):
+    """What the ids of a request's rows are made of.
+
+    Attributes:
+        model: its name.
+        unique: the ULID of the request, or of the job.
+        numbers: what the id of each row ends with, ``(n,)``.
+    """
+
+    model: str
+    unique: str
+    numbers: NDArray[np.int64]
+
+
 def join_groups(
+    ids: RowIds,
     groups: Sequence[Group],
     versions: tuple[str, ...],
     version: NDArray[np.intp],
@@ -147,6 +161,7 @@ def join_groups(
     done = [(group, group.answers) for group in groups if group.answers is not None]
     n = len(version)
     return PredictionColumns(
+        *ids,
         versions=versions,
         version=version,
         prediction=_predictions(done, n),
@@ -208,7 +223,8 @@ def answer_columns(columns: PredictionColumns) -> dict[str, list[Any]]:
     """The fields of each row's answer, one list per field; ``None`` where a row has none.
 
     Fields are those of the answer of one prediction: ``version``, ``prediction``, ``probability``,
-    ``probabilities``, ``score``, ``scores`` and ``outputs``. A row with an error has none of them.
+    ``probabilities``, ``score``, ``scores``, ``outputs`` and ``prediction_id``. A row with an error has none
+    of them.
     """
     failed = list(columns.errors)
 
@@ -244,143 +260,9 @@ def answer_columns(columns: PredictionColumns) -> dict[str, list[Any]]:
             else None
             for version, prediction in zip(fields["version"], fields["prediction"], strict=True)
         ]
+    heads = {name: f"{columns.model}:{name}:{columns.unique}:" for name in columns.versions}
+    fields["prediction_id"] = [
+        None if version is None else f"{heads[version]}{number}"
+        for version, number in zip(fields["version"], columns.numbers.tolist(), strict=True)
+    ]
     return fields
-
-
-class Flags(TypedDict):
-    """How a request was served, as in `RowObservation`."""
-
-    cold: bool
-    stale_routing: bool
-    pinned: bool
-
-
-class _Version(TypedDict):
-    model: str
-    version: str
-    profile: str | None
-    features: Sequence[FeatureRef]
-    classes: Sequence[Label] | None
-
-
-def _version(servable: Servable) -> _Version:
-    version = servable.version
-    return {
-        "model": version.model,
-        "version": version.version,
-        "profile": version.profile,
-        "features": servable.features,
-        "classes": servable.reader.classes,
-    }
-
-
-def observe(prediction: Prediction, flags: Flags) -> RowObservation:
-    """An answered row."""
-    first = prediction.answer.prediction
-    return RowObservation(
-        **_version(prediction.servable),
-        **flags,
-        values=tuple(prediction.values),
-        status=prediction.status,
-        prediction=first[0] if isinstance(first, list) else first,
-        score=prediction.answer.probability,
-        timings=prediction.seconds,
-    )
-
-
-def refused_row(servable: Servable, values: Sequence[Any], status: Sequence[int] | None) -> Refused:
-    """A row that was refused after its features were read."""
-    return Refused(**_version(servable), values=values, status=status)
-
-
-def refused_before(
-    servable: Servable, features: Mapping[str, Any], feature_view: str | None
-) -> Refused | None:
-    """A row that was refused before its features were read: only the request's own values are known.
-
-    Returns:
-        ``None`` when it gave none.
-    """
-    values: list[Any] = [None] * len(servable.features)
-    status: list[int] = [UNREAD] * len(servable.features)
-    for name, value in features.items():
-        try:
-            place = servable.place(name, feature_view)
-        except Invalid:
-            continue  # no input of the model, or ambiguous: there is no series to count it in
-        try:
-            values[place] = None if value is None else typed(servable.features[place])(value)
-            status[place] = CellStatus.NULL if value is None else CellStatus.PRESENT
-        except ValueError:
-            status[place] = WRONG_TYPE
-    if all(cell == UNREAD for cell in status):
-        return None
-    return refused_row(servable, values, status)
-
-
-def observe_group(
-    group: Group,
-    errors: Mapping[int, RowError],
-    seconds: Seconds | None,
-    requests: int,
-    flags: Flags,
-) -> Observation:
-    """The rows of one version, answered and refused.
-
-    Args:
-        errors: of the request by row; those of other groups do not matter.
-        seconds: ``None`` for a job, whose duration is no latency.
-        requests: 1 for the first group of a request, 0 for its others and for a job.
-    """
-    rows = group.rows.tolist() if errors else []
-    counts = Counter(errors[row].code for row in rows if row in errors)
-    keep = ~np.isin(group.rows[group.good], list(errors))
-    done: NDArray[np.bool_] | None = None
-    if keep.sum() < len(group.rows):
-        done = np.zeros(len(group.rows), np.bool_)
-        done[group.good[keep]] = True
-    answers = group.answers
-    probability = None if answers is None else answers.probability
-    return Observation(
-        **_version(group.servable),
-        **flags,
-        columns=group.columns,
-        status=group.status if group.status.any() else None,
-        prediction=[] if answers is None else _first(answers.prediction)[keep],
-        score=None if probability is None else probability[keep],
-        timings=seconds,
-        requests=requests,
-        errors=dict(counts) or None,
-        answered=done,
-    )
-
-
-def observe_tensors(
-    servable: Servable,
-    inputs: Mapping[str, np.ndarray],
-    predictions: Predictions,
-    seconds: Seconds,
-    flags: Flags,
-) -> Observation:
-    """An inference on the caller's own tensors, split into the version's features if it lists any."""
-    answers = servable.reader.many(predictions)
-    columns = servable.binding.split(inputs) if servable.binding is not None else []
-    status = np.zeros((len(answers.prediction), len(columns)), np.uint8)
-    for place, column in enumerate(columns):
-        if column.dtype.kind == "f":
-            absent = np.isnan(column.reshape(len(column), -1)).any(axis=1)
-            status[absent, place] = CellStatus.NULL
-    return Observation(
-        **_version(servable),
-        **flags,
-        columns=columns,
-        status=status if status.any() else None,
-        prediction=_first(answers.prediction),
-        score=answers.probability,
-        timings=seconds,
-    )
-
-
-def _first(prediction: NDArray[Any]) -> NDArray[Any]:
-    """Monitoring follows the first output of a model with several."""
-    return prediction if prediction.ndim == 1 else prediction[:, 0]

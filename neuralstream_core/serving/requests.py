@@ -114,6 +114,9 @@ class PredictAnswer(BaseModel):
         description="with `return_features`: what the model saw, by feature name; by `view:feature` or "
         "`view@role:feature` where two share a name",
     )
+    prediction_id: str = Field(
+        description="names it when its outcome is sent; the header `x-prediction-id` has it too"
+    )
     timestamp: UtcTime = Field(description="when the prediction was made, UTC")
 
 
@@ -134,5 +137,6 @@ def answer_json(prediction: Prediction, *, features: bool = False) -> str:
     body["latency_ms"] = round(prediction.seconds[0] * 1000, 3)
     if features:
         body["features"] = prediction.features()
+    body["prediction_id"] = prediction.id
     body["timestamp"] = iso(prediction.at)
     return json.dumps(body, allow_nan=False)

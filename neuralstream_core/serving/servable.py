@@ -38,6 +38,7 @@ class Servable:
     Attributes:
         binding: ``None`` for a version that lists no features.
         views: what is read, in the order in which each view's first feature appears; a view once per role.
+        labels: of the features, as `FeatureRef.label`.
         main: the first view without a role, whose keys ``entity_id`` gives; ``None`` if there is none.
         lookup: the names a request may use for an input → its places; more than one is ambiguous.
         fill: per feature what a missing cell becomes: ``(value,)``, or ``None`` when it is an error.
@@ -52,6 +53,7 @@ class Servable:
     fill: tuple[tuple[Any] | None, ...]
     reader: OutputReader
     main: str | None
+    labels: tuple[str, ...]
 
     @property
     def bound(self) -> Binding:
@@ -152,6 +154,7 @@ def make_servable(version: VersionRecord, runtime: Runtime) -> Servable:
         ),
         reader=OutputReader(runtime.signature.model_copy(update=fields)),
         main=next((view for view, role in by_view if role is None), None),
+        labels=tuple(ref.label for ref in features),
     )
 
 

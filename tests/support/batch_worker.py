@@ -40,7 +40,7 @@ def main() -> None:
         Objects(s3_client()),
         Buckets(settings.data_bucket),
         settings.data_bucket,
-        lambda model, pins: Announcing(predictor(settings, model, pins)),
+        lambda plan: Announcing(predictor(settings, plan)),
     )
     worker.run(order["job_id"], Chunk.model_validate(order["chunk"]))
     print("done", flush=True)  # noqa: T201 - the protocol

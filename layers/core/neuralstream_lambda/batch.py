@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache, partial
 from time import perf_counter, sleep
 from typing import TYPE_CHECKING, Final
@@ -27,6 +27,7 @@ from neuralstream_lambda.metrics import emit
 from neuralstream_lambda.serving import ServingSettings, engine, recorder
 from neuralstream_lambda.wiring import (
     feature_upkeep,
+    history_log,
     redis_port,
     s3_client,
     serving_table,
@@ -43,7 +44,8 @@ if TYPE_CHECKING:
     from neuralstream_core.jobs.tasks import TaskRunner, Work
     from neuralstream_core.schedules.scheduling import Scheduling
     from neuralstream_core.serving.batch.chunks import Predictor
-    from neuralstream_core.serving.batch.records import Pins, PredictJobs
+    from neuralstream_core.serving.batch.manifest import JobPlan
+    from neuralstream_core.serving.batch.records import PredictJobs
     from neuralstream_core.serving.batch.tasks import PredictWork, Submission
 
 __all__ = [
@@ -106,15 +108,21 @@ def predict_jobs(settings: BatchSettings) -> PredictJobs:
     return Jobs(table(settings), settings.namespace, system_clock, kinds)
 
 
-def predictor(settings: BatchSettings, model: str, pins: Pins) -> Predictor:
+def predictor(settings: BatchSettings, plan: JobPlan) -> Predictor:
     """What predicts the rows of a job."""
     from neuralstream_core.features.store import OnlineStore
+    from neuralstream_core.outcomes.rows import PredictionRows
     from neuralstream_core.serving.batch.chunks import Predictor
 
     store = OnlineStore(
-        redis_port(settings), _catalog(settings), lambda: pins.as_of, settings.namespace
+        redis_port(settings), _catalog(settings), lambda: plan.pins.as_of, settings.namespace
     )
-    return Predictor(engine(settings), store, recorder(settings), model, pins)
+    rows, history = PredictionRows(settings.namespace), history_log(settings)
+
+    def log(entries: Sequence[bytes]) -> None:
+        history.append(rows.parts(entries, system_clock()))
+
+    return Predictor(engine(settings), store, recorder(settings), log, plan)
 
 
 @cache

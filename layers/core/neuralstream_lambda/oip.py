@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from neuralstream_core.serving.oip import (
     InferBody,
@@ -21,8 +21,12 @@ from neuralstream_lambda.resolver import Response, json_response
 if TYPE_CHECKING:
     from neuralstream_core.errors import NeuralStreamError
     from neuralstream_core.serving.engine import Engine
+    from neuralstream_core.serving.oip import InferAnswer
 
-__all__ = ["infer", "model_metadata", "model_ready", "v2_problem"]
+__all__ = ["PREDICTION_ID", "infer", "model_metadata", "model_ready", "v2_problem"]
+
+PREDICTION_ID: Final = "x-prediction-id"
+"""Header of the id of a prediction."""
 
 
 def v2_problem(error: NeuralStreamError) -> Response[str]:
@@ -54,8 +58,10 @@ def model_ready(engine: Engine, model: str, version: str | None) -> ModelReady:
     return ModelReady(name=model, ready=True)
 
 
-def infer(engine: Engine, model: str, version: str | None, body: InferBody) -> str:
-    """The JSON of an `InferAnswer` to the tensors of the body, or to the features of its entities.
+def infer(
+    engine: Engine, model: str, version: str | None, body: InferBody
+) -> Response[InferAnswer]:
+    """The answer to the tensors of the body, or to the features of its entities.
 
     Raises:
         Invalid: the body does not fit the model.
@@ -68,9 +74,9 @@ def infer(engine: Engine, model: str, version: str | None, body: InferBody) -> s
         prediction = engine.predict(
             model, entity, entities=entities, version=version, accept=accept
         )
-        servable, predictions = prediction.servable, prediction.predictions
+        servable, predictions, named = prediction.servable, prediction.predictions, prediction.id
     else:
-        servable, predictions = engine.infer(
+        servable, predictions, named = engine.infer(
             model,
             lambda servable: decode(body, servable.runtime.signature),
             version=version,
@@ -78,4 +84,4 @@ def infer(engine: Engine, model: str, version: str | None, body: InferBody) -> s
             entities=entities,
             accept=accept,
         )
-    return encode(body, servable, predictions)
+    return json_response(encode(body, servable, predictions), headers={PREDICTION_ID: named})

@@ -4,8 +4,8 @@ Idempotent: what a chunk writes depends only on the plan, the pinned bytes of th
 store, and each file is replaced as a whole.
 
 An output has one row per input row, in input order. Columns: the entity's (``entity_id``, or its keys), the
-fields of the answer that some version of the job gives, and ``error``, the code of a row that has no
-prediction. In JSON lines an absent value is left out; in Parquet it is null.
+fields of the answer that some version of the job gives, ``error``, the code of a row that has no prediction,
+and ``prediction_id``. In JSON lines an absent value is left out; in Parquet it is null.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import numpy as np
 from neuralstream_core.jobs.files import json_lines
 from neuralstream_core.monitoring.observation import AnyObservation, Recorder, Refused
 from neuralstream_core.objects import Location, Objects
+from neuralstream_core.outcomes.ids import deterministic_ulid
 from neuralstream_core.registry.allocation import BUCKETS
 from neuralstream_core.registry.registry import ServedModel
 from neuralstream_core.serving.batch.cells import RowErrors
@@ -39,7 +40,7 @@ from neuralstream_core.serving.batch.splitting import Chunk
 from neuralstream_core.serving.deployments import Deployments
 from neuralstream_core.serving.engine import Engine
 from neuralstream_core.serving.entities import shown
-from neuralstream_core.serving.predictions import PredictionColumns, answer_columns
+from neuralstream_core.serving.predictions import PredictionColumns, RowIds, answer_columns
 
 if TYPE_CHECKING:
     from neuralstream_core.features.store import OnlineStore
@@ -72,14 +73,14 @@ class ChunkWorker:
 
     Attributes:
         data_bucket: holds plans and results.
-        predictor: makes the `Predictor` of a model, once per task.
+        predictor: makes the `Predictor` of a job, once per task.
     """
 
     jobs: PredictJobs
     objects: Objects
     buckets: Buckets
     data_bucket: str
-    predictor: Callable[[str, Pins], Predictor]
+    predictor: Callable[[JobPlan], Predictor]
 
     def run(self, job_id: str, chunk: Chunk) -> ChunkResult:
         """Process a chunk and count it once.
@@ -95,7 +96,7 @@ class ChunkWorker:
         at, pins = self.buckets.check(plan.input, "input"), plan.pins
         source = InputFile(self.objects, at, plan.input_format, pins.size, pins.etag)
         schema = InputSchema(plan.keys, plan.others, plan.features, plan.by_role)
-        output, predictor = _Output(plan), self.predictor(plan.model, plan.pins)
+        output, predictor = _Output(plan), self.predictor(plan)
         for rows in source.rows(chunk, schema, plan.columns):
             places, good = rows.good()
             errors = dict(rows.errors)
@@ -222,38 +223,57 @@ def output_types(plan: JobPlan) -> dict[str, SqlType]:
         types["scores"] = dict.fromkeys(plan.scored, "DOUBLE")
     if plan.outputs:
         types["outputs"] = dict.fromkeys(plan.outputs, one)
-    types["error"] = "VARCHAR"
+    types["error"] = types["prediction_id"] = "VARCHAR"
     return types
 
 
 class Predictor:
     """Predicts the rows of one job, with the versions and the time that its plan pinned.
 
-    Observations are kept until their chunk is counted, so that a retried chunk counts once.
+    Observations are kept until their chunk is counted, so that a retried chunk counts once. What is logged of
+    them goes to the history at once, under ids that a retried chunk gives again.
 
     Args:
         live: the engine whose versions and loaded models are used.
         store: reads features as of the time that the plan pinned.
         recorder: monitoring.
+        log: keeps entries of the prediction log.
     """
 
     def __init__(
-        self, live: Engine, store: OnlineStore, recorder: Recorder, model: str, pins: Pins
+        self,
+        live: Engine,
+        store: OnlineStore,
+        recorder: Recorder,
+        log: Callable[[Sequence[bytes]], None],
+        plan: JobPlan,
     ) -> None:
-        self._model, self._recorder = model, recorder
+        pins = plan.pins
+        self._model, self._recorder, self._log = plan.model, recorder, log
+        self._unique = deterministic_ulid(pins.as_of, plan.job_id)
         self._held: list[AnyObservation] = []
-        deployments = _pinned(live.deployments, model, pins)
+        self._entries: list[bytes] = []
+        deployments = _pinned(live.deployments, plan.model, pins)
         self._engine = Engine(deployments, live.models, store, self, lambda: pins.as_of)
 
     def predict(self, rows: InputRows) -> PredictionColumns:
-        """The answers to ``rows``, none of which has an error."""
-        return self._engine.predict_columns(
+        """The answers to ``rows``, none of which has an error.
+
+        Raises:
+            Unavailable: also if they cannot be logged.
+        """
+        answers = self._engine.predict_columns(
             self._model,
             rows.entities,
             keys=rows.others or None,
             overrides={name: _column(values) for name, values in rows.features.items()} or None,
+            ids=RowIds(self._model, self._unique, rows.lines),
             job=True,
         )
+        entries, self._entries = self._entries, []
+        if entries:
+            self._log(entries)
+        return answers
 
     def count(self) -> None:
         """Report the predictions to monitoring."""
@@ -263,7 +283,8 @@ class Predictor:
 
     def record(self, observation: AnyObservation) -> None:
         """Keep an observation. Its version counts as pinned: a job is no traffic that a split routes."""
-        self._held.append(replace(observation, pinned=True))
+        self._entries += [entry.data for entry in observation.log]
+        self._held.append(replace(observation, pinned=True, log=()))
 
     def failure(
         self,

@@ -40,6 +40,9 @@ class PredictedColumns(BaseModel):
     outputs: dict[str, list[FeatureValue]] | None = Field(
         default=None, description="by output name, of a model with several outputs"
     )
+    prediction_id: list[str | None] = Field(
+        description="names each prediction when its outcome is sent"
+    )
 
 
 class BatchErrors(BaseModel):

@@ -206,6 +206,9 @@ class BatchPrediction(BaseModel):
     outputs: dict[str, FeatureValue] | None = Field(
         default=None, description="the prediction by output name, of a model with several outputs"
     )
+    prediction_id: str | None = Field(
+        default=None, description="names it when its outcome is sent; left out with an error"
+    )
     error: Annotated[dict[str, str], SchemaOf(RowProblem)] | None = Field(
         default=None, description="why this row has no prediction"
     )

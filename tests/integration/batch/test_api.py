@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +101,16 @@ def as_rows(answer: Any) -> list[dict[str, Any]]:
     return rows
 
 
+def plain(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows whose prediction ids do not say of which request they are."""
+    return [
+        {**row, "prediction_id": re.sub("(:v[12]:)[0-9A-Z]{26}", r"\1", row["prediction_id"])}
+        if "prediction_id" in row
+        else row
+        for row in rows
+    ]
+
+
 def test_columns_hold_what_the_rows_hold(job_house: JobHouse, function: Function) -> None:
     """Two versions of different answers, classes, several outputs, failed rows and values of the caller."""
     job_house.users(50)
@@ -123,7 +134,7 @@ def test_columns_hold_what_the_rows_hold(job_house: JobHouse, function: Function
         assert status == 200
         status, answer = function.batch(model, {**body, "layout": "columns"})
         assert status == 200
-        assert as_rows(answer) == by_row["predictions"]
+        assert plain(as_rows(answer)) == plain(by_row["predictions"])
         for name in ("model", "count", "failed"):
             assert answer[name] == by_row[name]
         assert set(answer) == {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -52,6 +53,11 @@ def outputs(house: JobHouse, job: PredictJob) -> dict[str, bytes]:
     }
 
 
+def plain(files: dict[str, bytes]) -> dict[str, bytes]:
+    """Files whose prediction ids do not say of which job they are."""
+    return {name: re.sub(rb"(:v1:)[0-9A-Z]{26}", rb"\1", data) for name, data in files.items()}
+
+
 @pytest.mark.parametrize("slices", [1, 3])
 def test_a_worker_killed_mid_chunk_changes_nothing_in_the_result(
     job_house: JobHouse, slices: int
@@ -75,7 +81,7 @@ def test_a_worker_killed_mid_chunk_changes_nothing_in_the_result(
     expected, found = outputs(job_house, clean), outputs(job_house, done)
     expected.pop("manifest.json")
     found.pop("manifest.json")
-    assert found == expected
+    assert plain(found) == plain(expected)
 
 
 def test_a_chunk_that_runs_twice_is_counted_once_and_writes_the_same_bytes(

@@ -177,13 +177,14 @@ def test_a_promotion_that_misses_a_gate_is_refused_with_the_numbers(caller: Call
 
 def test_a_model_says_which_predictions_are_kept(caller: Caller) -> None:
     caller.register()
-    assert caller.about("GET", "")["log"] == {"sample": 1.0, "features": False}
+    assert caller.about("GET", "")["log"] == {"sample": 1.0, "features": False, "jobs": False}
 
     edited = caller.about("PATCH", "", {"log": {"sample": 0.25, "features": True}})
 
-    assert edited["log"] == caller.about("GET", "")["log"] == {"sample": 0.25, "features": True}
+    kept = {"sample": 0.25, "features": True, "jobs": False}
+    assert edited["log"] == caller.about("GET", "")["log"] == kept
     (event,) = (e for e in caller.about("GET", "/lineage")["events"] if e["kind"] == "edited")
-    assert event["data"]["log"] == {"sample": 0.25, "features": True}
+    assert event["data"]["log"] == kept
 
 
 def test_a_view_can_be_deleted_once_no_version_needs_it(caller: Caller) -> None:

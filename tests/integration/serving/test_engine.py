@@ -42,6 +42,7 @@ def test_one_request_fetches_features_and_answers(users: World, function: Functi
     assert status == 200, answer
     assert answer.pop("latency_ms") > 0
     assert answer.pop("timestamp").endswith("Z")
+    assert answer.pop("prediction_id").startswith("m:v1:")
     assert answer == {
         "model": "m",
         "version": "v1",

@@ -32,6 +32,7 @@ MODEL = {
     "ab_split": None,
     "history": [],
     "require": {},
+    "log": {"sample": 1.0, "features": False, "jobs": False},
     "revision": 1,
     "description": "",
     "tags": {},
