@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 from neuralstream_core.errors import Unavailable
 from neuralstream_core.monitoring import layout
@@ -18,9 +18,18 @@ from neuralstream_core.redis.packing import Arguments
 from neuralstream_core.time import to_micros
 
 if TYPE_CHECKING:
-    from neuralstream_core.redis.port import Command, Packed, RedisPort
+    from neuralstream_core.redis.port import Command, Packed, RedisPort, Reply
 
-__all__ = ["Failures", "Increments", "MinuteCounters", "counters", "failures", "increments"]
+__all__ = [
+    "Counting",
+    "Failures",
+    "Increments",
+    "MinuteCounters",
+    "counters",
+    "failures",
+    "increments",
+    "send",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +121,32 @@ class _Bucket:
         return cls(heads, layout.errors_key(*where), seconds)
 
 
+class Counting(NamedTuple):
+    """One request of one version on its way to Redis.
+
+    Attributes:
+        heard: to be given the replies to ``commands``; raises Unavailable when Redis refused one.
+    """
+
+    commands: list[Command | Packed]
+    heard: Callable[[Sequence[Reply]], None]
+
+
+def send(port: RedisPort, some: Sequence[Counting]) -> None:
+    """Count requests: one flight.
+
+    Raises:
+        Unavailable: Redis cannot be reached or refused a command.
+    """
+    commands = some[0].commands if len(some) == 1 else [c for one in some for c in one.commands]
+    replies = port.flight(commands, patient=False)
+    start = 0
+    for one in some:
+        end = start + len(one.commands)
+        one.heard(replies[start:end])
+        start = end
+
+
 class MinuteCounters:
     """The counters of one version in one minute and its hour.
 
@@ -161,23 +196,19 @@ class MinuteCounters:
         minute, and one after a string was evicted or a flight failed."""
         self._capturing = False
 
-    def send(
+    def counting(
         self,
-        port: RedisPort,
         service: Increments,
         series: Increments,
         failed: Failures,
         seen: AnyObservation | None,
-    ) -> None:
-        """Count one request: one flight.
+    ) -> Counting:
+        """What counts one request.
 
         Args:
             service, series: the last increment is that of the last counter, which every request writes;
                 ``series`` is empty when no row was looked up.
             seen: the request, if it was answered.
-
-        Raises:
-            Unavailable: Redis cannot be reached or refused a command.
         """
         renew, self.renew = self.renew, True
         log = self.log.admit(seen.log, self.number) if seen is not None and seen.log else None
@@ -203,20 +234,23 @@ class MinuteCounters:
         elif self._capturing and seen is not None and (rows := _captured_rows(seen)):
             commands.append((b"RPUSHX", self._capture, *rows))
             look = True
-        replies = port.flight(commands, patient=False)
-        for reply in replies:
-            if isinstance(reply, Exception):
-                raise Unavailable(f"the cache refused a count: {reply}", dependency="redis")
-        if log is not None:
-            self.log.heard(log, replies[heard_at])
-        counted = [reply for reply in replies if isinstance(reply, list)]
         last = [some[-1].amount for some in strings] * len(self._buckets)
-        # A last counter that was 0 before is in a new string, which has no expiry yet.
-        created = any(of[-1] == k for of, k in zip(counted, last, strict=True))
-        self.renew = created and not renew
-        if look:
-            length = replies[-1]
-            self._capturing = isinstance(length, int) and 0 < length <= MAX_CAPTURED
+
+        def heard(replies: Sequence[Reply]) -> None:
+            for reply in replies:
+                if isinstance(reply, Exception):
+                    raise Unavailable(f"the cache refused a count: {reply}", dependency="redis")
+            if log is not None:
+                self.log.heard(log, replies[heard_at])
+            counted = [reply for reply in replies if isinstance(reply, list)]
+            # A last counter that was 0 before is in a new string, which has no expiry yet.
+            created = any(of[-1] == k for of, k in zip(counted, last, strict=True))
+            self.renew = created and not renew
+            if look:
+                length = replies[-1]
+                self._capturing = isinstance(length, int) and 0 < length <= MAX_CAPTURED
+
+        return Counting(commands, heard)
 
 
 def _captured_rows(seen: AnyObservation) -> list[bytes]:

@@ -44,6 +44,9 @@ HOUR_SECONDS: Final = 35 * 86400
 
 NO_VERSION: Final = "-"
 """Version under which a failure is counted that came before a version was chosen."""
+SHADOW: Final = "~"
+"""Behind the name of a version under which its predictions as a shadow are counted: ``v2~``. So they are in
+no report of what the version answered, nor in the traffic that a split is held against."""
 U32_MAX: Final = 2**32 - 1
 """Value of a saturated counter."""
 

@@ -16,11 +16,13 @@ __all__ = [
     "UNREAD",
     "WRONG_TYPE",
     "AnyObservation",
+    "Failed",
     "LogEntry",
     "Observation",
     "Recorder",
     "Refused",
     "RowObservation",
+    "Shadowed",
     "Timings",
 ]
 
@@ -64,6 +66,7 @@ class RowObservation:
         pinned: the caller named the version, so the row says nothing about the traffic split.
         classes: `Signature.classes`; read only while the version has no profile.
         log: entries of the prediction log; none of a prediction that is not logged.
+        shadow: what a version that did not answer made of the same request; counted in the same flight.
     """
 
     model: str
@@ -80,6 +83,7 @@ class RowObservation:
     pinned: bool = False
     classes: Sequence[str | int | bool] | None = None
     log: Sequence[LogEntry] = ()
+    shadow: Shadowed | None = None
 
 
 @dataclass(slots=True)
@@ -115,6 +119,7 @@ class Observation:
     classes: Sequence[str | int | bool] | None = None
     answered: NDArray[np.bool_] | None = None
     log: Sequence[LogEntry] = ()
+    shadow: Shadowed | None = None
 
     @property
     def rows(self) -> int:
@@ -138,7 +143,23 @@ class Refused:
     classes: Sequence[str | int | bool] | None = None
 
 
+@dataclass(slots=True)
+class Failed:
+    """A request that a shadow could not answer: ``rows`` rows, with one code.
+
+    Attributes:
+        version: with `layout.SHADOW` behind.
+    """
+
+    model: str
+    version: str
+    code: str
+    rows: int
+
+
 AnyObservation: TypeAlias = RowObservation | Observation
+Shadowed: TypeAlias = RowObservation | Observation | Failed
+"""What a shadow did, its version with `layout.SHADOW` behind; it has no shadow itself."""
 
 
 class Recorder(Protocol):

@@ -170,8 +170,11 @@ class CounterReader:
         self._namespace = namespace
         self._archive = archive
 
-    def active(self, window: Window) -> dict[tuple[str, str], set[str]]:
-        """Each ``(model, version)`` with counters in Redis in these hours, and under which profiles."""
+    def active(self, window: Window, *, shadows: bool = False) -> dict[tuple[str, str], set[str]]:
+        """Each ``(model, version)`` with counters in Redis in these hours, and under which profiles.
+
+        With ``shadows`` also versions as shadows, under their names with `layout.SHADOW` behind.
+        """
         commands: list[Command] = [
             (b"SMEMBERS", layout.index_key(self._namespace, hour)) for hour in window.hours
         ]
@@ -179,6 +182,8 @@ class CounterReader:
         for members in self._lists(commands):
             for member in members:
                 model, version, digest = member.decode().split(":")
+                if version.endswith(layout.SHADOW) and not shadows:
+                    continue
                 digests = found.setdefault((model, version), set())
                 if digest:
                     digests.add(digest)
@@ -276,7 +281,7 @@ class Archive:
         closed = (now - _GRACE) // HOUR
         first = max(closed - _OLDEST, min(self._marker(closed), closed) - _OVERLAP)
         window = layout.last_hours(first, closed)
-        active = reader.active(window)
+        active = reader.active(window, shadows=True)
         objects = 0
         for (model, version), digests in sorted(active.items()):
             raws = reader.stored(model, version, sorted(digests), window.slices)

@@ -16,12 +16,13 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from cachetools import LRUCache, TLRUCache
 
 from neuralstream_core.errors import Unavailable
 from neuralstream_core.monitoring import layout
+from neuralstream_core.monitoring.breaker import Breaker
 from neuralstream_core.monitoring.commands import (
     Failures,
     Increments,
@@ -31,13 +32,16 @@ from neuralstream_core.monitoring.commands import (
     increments,
     latencies,
     row_failures,
+    send,
 )
 from neuralstream_core.monitoring.counting import RowCounter, count
 from neuralstream_core.monitoring.observation import (
     AnyObservation,
+    Failed,
     Observation,
     Refused,
     RowObservation,
+    Shadowed,
 )
 from neuralstream_core.monitoring.prediction_log import LogStream
 from neuralstream_core.monitoring.profile import Profile, bare_profile
@@ -117,6 +121,16 @@ class _Owed:
     rows: int = 0
 
 
+class _Part(NamedTuple):
+    """One request of one version, to be counted."""
+
+    found: _Version
+    service: Increments
+    series: Increments
+    failed: Failures
+    seen: AnyObservation | None = None
+
+
 class RedisRecorder:
     """An `observation.Recorder` over Redis; may be used by several threads.
 
@@ -137,7 +151,7 @@ class RedisRecorder:
         self._profiles = profiles
         self._namespace = namespace
         self._clock = clock
-        self._breaker = _Breaker()
+        self._breaker = Breaker()
         self._lock = threading.Lock()
         self._versions: TLRUCache[tuple[str, str, str | None], _Version] = TLRUCache(
             _MAX_VERSIONS,
@@ -153,13 +167,16 @@ class RedisRecorder:
 
     def record(self, observation: AnyObservation) -> None:
         """Count one answered request; see `observation.Recorder`."""
+        shadow = observation.shadow
         try:
-            if isinstance(observation, RowObservation):
-                self._record_row(observation)
-            else:
-                self._record_columns(observation)
+            parts = [self._part(observation)]
+            if shadow is not None:
+                self._add_shadow(parts, shadow)
+            self._send(parts)
         except Exception as error:  # noqa: BLE001 - a prediction never fails for its count
             self._lose(observation.model, observation.version, error)
+            if shadow is not None:
+                self._owe(shadow.model, shadow.version, _Owed(lost=1))
 
     def failure(
         self,
@@ -184,7 +201,7 @@ class RedisRecorder:
                 slots = found.row.refused(refused.values, refused.status)
                 series = _row(found, slots, answered=0)
             service = counters(failed=1, requests=1)
-            self._send(found, service, series, failures(code, 1, rows))
+            self._send([_Part(found, service, series, failures(code, 1, rows))])
         except Exception as error:  # noqa: BLE001 - as in record
             self._lose(model, version, error)
 
@@ -210,7 +227,24 @@ class RedisRecorder:
 
     # -- one request ---------------------------------------------------------------------------
 
-    def _record_row(self, seen: RowObservation) -> None:
+    def _part(self, seen: AnyObservation) -> _Part:
+        if isinstance(seen, RowObservation):
+            return self._row_part(seen)
+        return self._columns_part(seen)
+
+    def _add_shadow(self, parts: list[_Part], shadow: Shadowed) -> None:
+        """What a shadow did, for the same flight; an error of it leaves the others as they are."""
+        try:
+            if isinstance(shadow, Failed):
+                found = self._without_rows(shadow.model, shadow.version)
+                failed = failures(shadow.code, 1, shadow.rows)
+                parts.append(_Part(found, counters(failed=1, requests=1), [], failed))
+            else:
+                parts.append(self._part(shadow))
+        except Exception as error:  # noqa: BLE001 - as in record
+            self._lose(shadow.model, shadow.version, error)
+
+    def _row_part(self, seen: RowObservation) -> _Part:
         found = self._version(seen)
         slots = found.row.answered(seen.values, seen.status, seen.prediction, seen.score)
         service = latencies(seen.timings) + counters(
@@ -219,9 +253,9 @@ class RedisRecorder:
             pinned=int(seen.pinned),
             requests=1,
         )
-        self._send(found, service, _row(found, slots, answered=1), seen=seen)
+        return _Part(found, service, _row(found, slots, answered=1), [], seen)
 
-    def _record_columns(self, seen: Observation) -> None:
+    def _columns_part(self, seen: Observation) -> _Part:
         found = self._version(seen)
         counts = count(
             found.profile,
@@ -245,31 +279,28 @@ class RedisRecorder:
             requests=seen.requests,
         )
         series = increments((slot, int(counts[slot])) for slot in slots)
-        self._send(found, service, series, row_failures(errors), seen)
+        return _Part(found, service, series, row_failures(errors), seen)
 
-    def _send(
-        self,
-        found: _Version,
-        service: Increments,
-        series: Increments,
-        failed: Failures | None = None,
-        seen: AnyObservation | None = None,
-    ) -> None:
+    def _send(self, parts: Sequence[_Part]) -> None:
         if not self._breaker.allows():
             raise Unavailable("recording is paused", dependency="redis")
-        failed = failed or []
-        with self._lock:
-            owed = self._owed.pop((found.model, found.version), None)
-        if owed is not None:
-            service = counters(lost=owed.lost, failed=owed.calls, requests=owed.calls) + service
-            if owed.calls:
-                failed = failed + failures(_REDIS_DOWN, owed.calls, owed.rows)
+        now, owing = self._clock(), []
         try:
-            minute = found.minute(self._clock())
-            minute.renew |= owed is not None
-            minute.send(self._port, service, series, failed, seen)
+            counting = []
+            for found, service, series, failed, seen in parts:
+                with self._lock:
+                    owed = self._owed.pop((found.model, found.version), None)
+                minute = found.minute(now)
+                if owed is not None:
+                    owing.append((found, owed))
+                    minute.renew = True
+                    service = _owed_counts(owed) + service  # noqa: PLW2901
+                    if owed.calls:
+                        failed = failed + failures(_REDIS_DOWN, owed.calls, owed.rows)  # noqa: PLW2901
+                counting.append(minute.counting(service, series, failed, seen))
+            send(self._port, counting)
         except BaseException:
-            if owed is not None:
+            for found, owed in owing:
                 self._owe(found.model, found.version, owed)
             self._breaker.failed()
             raise
@@ -350,36 +381,11 @@ class RedisRecorder:
                 owed.rows += more.rows
 
 
+def _owed_counts(owed: _Owed) -> Increments:
+    return counters(lost=owed.lost, failed=owed.calls, requests=owed.calls)
+
+
 def _row(found: _Version, slots: list[int], *, answered: int) -> Increments:
     """Increments of a row that adds one to each of ``slots``. The counter of answered rows is written
     even by a refused one, see `layout`."""
     return increments([*((slot, 1) for slot in slots), (found.profile.rows_slot, answered)])
-
-
-class _Breaker:
-    """Sends nothing for one second after a failed flight, doubled by every further failure up to 30.
-
-    After that time one request tries; the others do not wait for its result.
-    """
-
-    __slots__ = ("_failures", "_until")
-
-    def __init__(self) -> None:
-        self._failures = 0
-        self._until = 0.0
-
-    def allows(self) -> bool:
-        if not self._failures:
-            return True
-        now = time.monotonic()
-        if now < self._until:
-            return False
-        self._until = now + 1.0
-        return True
-
-    def failed(self) -> None:
-        self._failures += 1
-        self._until = time.monotonic() + min(30.0, 2.0 ** (self._failures - 1))
-
-    def worked(self) -> None:
-        self._failures = 0

@@ -27,6 +27,7 @@ from neuralstream_core.monitoring.layout import (
     HOUR,
     MINUTE,
     NO_VERSION,
+    SHADOW,
     Window,
     named_window,
     window_between,
@@ -106,13 +107,14 @@ class Reports:
     def stats(self, model: str, window: Window) -> ModelStats:
         """Statistics of one model's versions with traffic, and of those that should have some."""
         record = self._registry.model(model)
-        versions = {v: d for (m, v), d in self._reader.active(window).items() if m == model}
+        active = self._reader.active(window, shadows=True).items()
+        versions = {v: d for (m, v), d in active if m == model}
         return self._stats(record, versions, window)
 
     def all_stats(self, window: Window) -> ModelsStats:
         """Statistics of every model with traffic."""
         found: list[ModelStats] = []
-        active = sorted(self._reader.active(window).items())[:_MAX_VERSIONS]
+        active = sorted(self._reader.active(window, shadows=True).items())[:_MAX_VERSIONS]
         for model, versions in groupby(active, key=lambda item: item[0][0]):
             with suppress(NotFound):
                 record = self._registry.model(model)
@@ -150,14 +152,21 @@ class Reports:
     # -- parts -----------------------------------------------------------------------------------
 
     def _read(
-        self, record: VersionRecord, window: Window, digests: Iterable[str] = ()
+        self,
+        record: VersionRecord,
+        window: Window,
+        digests: Iterable[str] = (),
+        *,
+        shadow: bool = False,
     ) -> VersionCounts:
-        """Counts under the present profile, and under former ones among ``digests``."""
+        """Counts under the present profile, and under former ones among ``digests``; ``shadow``: of what it
+        predicted without answering."""
         profiles = [*self._profiles.of(record)]
         for digest in sorted(set(digests) - {profile.digest for profile in profiles}):
             with suppress(Unavailable, Invalid):  # a profile that is gone leaves nothing to name
                 profiles.append(self._profiles(digest))
-        counts = self._reader.read(record.model, record.version, profiles, window)
+        name = record.version + (SHADOW if shadow else "")
+        counts = self._reader.read(record.model, name, profiles, window)
         return VersionCounts(record, profiles, counts)
 
     def _unrouted(self, model: str, window: Window) -> ServiceCounts:
@@ -202,7 +211,8 @@ class Reports:
         configured = model.ab_split or (
             {model.production_version: 1.0} if model.production_version is not None else {}
         )
-        wanted = {*versions, *configured} - {NO_VERSION}
+        shadows = {v for v in versions if v.endswith(SHADOW)}
+        wanted = {*versions, *configured} - {NO_VERSION} - shadows
         if model.production_version is not None:
             wanted.add(model.production_version)
         seen: list[VersionCounts] = []
@@ -210,6 +220,11 @@ class Reports:
             with suppress(NotFound):
                 record = self._registry.version(model.name, name)
                 seen.append(self._read(record, window, versions.get(name, ())))
+        unanswered: list[VersionCounts] = []
+        for name in sorted(shadows):
+            with suppress(NotFound):
+                record = self._registry.version(model.name, name.removesuffix(SHADOW))
+                unanswered.append(self._read(record, window, versions[name], shadow=True))
         total = sum(v.routed for v in seen)
         unrouted = (
             self._unrouted(model.name, window).request_errors if NO_VERSION in versions else {}
@@ -224,6 +239,9 @@ class Reports:
                     configured_share=configured.get(v.record.version, 0.0),
                 )
                 for v in seen
+            ],
+            shadows=[
+                version_stats(v, traffic_share=None, configured_share=None) for v in unanswered
             ],
             unrouted=unrouted,
             split=self._split(model, seen, window),

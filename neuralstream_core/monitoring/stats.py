@@ -122,6 +122,10 @@ class ModelStats(Record):
     model: str = Field(description="its name")
     window: Span = Field(description="the time covered")
     versions: list[VersionStats] = Field(description="those with traffic or a share of the split")
+    shadows: list[VersionStats] = Field(
+        default_factory=list,
+        description="versions that saw traffic and did not answer; they are in no other number",
+    )
     unrouted: dict[str, int] = Field(
         description="failed calls by code, before a version was chosen"
     )

@@ -25,7 +25,7 @@ from neuralstream_core.outcomes.guards import FALSE_TRIPS, PREFIX, Judged
 from neuralstream_core.outcomes.joined import Join, Joined
 from neuralstream_core.outcomes.metrics import METRICS, losses
 from neuralstream_core.outcomes.scoring import scored_of, shape_of
-from neuralstream_core.outcomes.sequences import LEAST, Arm, Difference, arm_of, compare
+from neuralstream_core.outcomes.sequences import Arm, arm_of, around, compare
 from neuralstream_core.time import Clock, Micros, to_micros
 
 if TYPE_CHECKING:
@@ -37,8 +37,6 @@ if TYPE_CHECKING:
 __all__ = ["GuardedPerformance", "judge_arms"]
 
 _SPAN: Final[Micros] = 7 * 24 * 60 * MINUTE
-_CERTAIN: Final = 10**12
-"""Outcomes of a bound, which is known."""
 
 
 class GuardedPerformance:
@@ -69,8 +67,11 @@ class GuardedPerformance:
             baseline: the version to compare with.
             tests: rules and versions that share the budget.
         """
-        now = self._clock() // MINUTE * MINUTE
-        if self._of != (model.name, now):
+        now = self._clock()
+        name, read_at = self._of
+        if name == model.name and now < read_at + MINUTE:
+            now = read_at
+        else:
             self._read.clear()
             self._of = (model.name, now)
         metric = rule.metric.removeprefix(PREFIX)
@@ -123,46 +124,22 @@ def judge_arms(rule: GuardRule, arm: Arm, base: Arm | None, alpha: float) -> Jud
     told = f"{metric.words} is {value:.4g} over {arm.n} outcomes"
     if rule.worse_than_baseline is None:
         bound = rule.max if rule.max is not None else rule.min or 0.0
-        seen = compare(
-            _at_least(arm, bound, metric.name), _known(bound**2 if squared else bound), alpha
-        )
-        broken = seen.low is not None and seen.high is not None
-        broken = broken and (_low(seen) > 0 if rule.max is not None else _high(seen) < 0)
-        limit = "at most" if rule.max is not None else "at least"
-        told = f"{told}, {limit} {bound:g} allowed"
-        return Judged(_found(arm, seen, broken=broken), value, None, arm.n, told)
+        limit = bound**2 if squared else bound
+        ends = around(arm, alpha, bound * (1 - bound) if metric.name == "accuracy" else 0.0)
+        broken = ends and (ends[0] > limit if rule.max is not None else ends[1] < limit)
+        allowed = "at most" if rule.max is not None else "at least"
+        return Judged(broken, value, None, arm.n, f"{told}, {allowed} {bound:g} allowed")
     if base is None or not base.n:
         return Judged(None, value, None, arm.n, f"{told}, and the baseline has none")
     seen, was = compare(arm, base, alpha), _shown(base.mean, squared=squared)
     worse = rule.worse_than_baseline
     if squared:
         worse = (was + worse) ** 2 - was**2
-    broken = _high(seen) < -worse if metric.better == "higher" else _low(seen) > worse
     told = f"{told}, {was:.4g} of the baseline's {base.n}"
-    least = Arm(min(arm.n, base.n), arm.mean, arm.variance)
-    return Judged(_found(least, seen, broken=broken), value, was, arm.n, told)
-
-
-def _found(arm: Arm, seen: Difference, *, broken: bool) -> bool | None:
-    return None if arm.n < LEAST or seen.low is None else broken
-
-
-def _low(seen: Difference) -> float:
-    return -math.inf if seen.low is None else seen.low
-
-
-def _high(seen: Difference) -> float:
-    return math.inf if seen.high is None else seen.high
-
-
-def _known(bound: float) -> Arm:
-    return Arm(_CERTAIN, bound, 0.0)
-
-
-def _at_least(arm: Arm, bound: float, metric: str) -> Arm:
-    if metric != "accuracy" or not 0 < bound < 1:
-        return arm
-    return Arm(arm.n, arm.mean, max(arm.variance, bound * (1 - bound)))
+    if seen.low is None or seen.high is None:
+        return Judged(None, value, was, arm.n, told)
+    broken = seen.high < -worse if metric.better == "higher" else seen.low > worse
+    return Judged(broken, value, was, arm.n, told)
 
 
 def _shown(mean: float, *, squared: bool) -> float:

@@ -104,7 +104,8 @@ class _Case:
 
     Attributes:
         now: the minute up to which is looked, since the epoch.
-        since: the first whole minute of what may be looked at.
+        began: since when predictions may be looked at.
+        since: the first whole minute after that.
         counted: by version.
         former: the former production version's counters, when it is the baseline.
     """
@@ -112,6 +113,7 @@ class _Case:
     model: ModelRecord
     guard: Guard
     now: int
+    began: Micros
     since: int
     counted: dict[str, _Counted] = field(default_factory=dict)
     former: Seen | None = None
@@ -215,8 +217,8 @@ class GuardEvaluation:
 
     def _case(self, model: ModelRecord, guard: Guard) -> _Case:
         now = (self._clock() - _GRACE) // MINUTE
-        began = max(guard.since, model.serving_since or guard.since)
-        case = _Case(model, guard, now, -(-to_micros(began) // MINUTE))
+        began = to_micros(max(guard.since, model.serving_since or guard.since))
+        case = _Case(model, guard, now, began, -(-began // MINUTE))
         counted = [rule for rule in guard.rules if not rule.metric.startswith(PREFIX)]
         if not counted:
             return case
@@ -284,8 +286,8 @@ class GuardEvaluation:
     def _of_performance(self, case: _Case, version: str, rule: GuardRule) -> Judged:
         if self._performance is None:
             return Judged(None, None, None, 0, "performance is not judged here")
-        base, since = case.baseline_of(version), case.since * MINUTE
-        return self._performance(case.model, version, base, rule, since, len(case.tests()))
+        base, tests = case.baseline_of(version), len(case.tests())
+        return self._performance(case.model, version, base, rule, case.began, tests)
 
     def _tripped(self, case: _Case, findings: Sequence[Finding], done: _Done) -> bool:
         """Act on the first rule that is broken in all of its windows; whether there was one."""
