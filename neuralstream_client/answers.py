@@ -1355,6 +1355,7 @@ class ModelStats(Answer):
     model: str
     window: Span
     versions: list[VersionStats]
+    shadows: list[VersionStats] = Field(default_factory=list)
     unrouted: dict[str, int]
     split: SplitCheck | None
 
