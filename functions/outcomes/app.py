@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 from aws_lambda_powertools.event_handler.openapi.params import Query
 from pydantic import AwareDatetime
 
+from neuralstream_core.features.references import MAX_REFERENCE
 from neuralstream_core.outcomes.answers import OutcomesAnswer, Performance, SplitResults
 from neuralstream_core.outcomes.asked import Asked, AskedResults, WindowName, performance_window
 from neuralstream_core.outcomes.intake import by_version
@@ -70,6 +71,15 @@ Since: TypeAlias = Annotated[
 Series: TypeAlias = Annotated[
     Literal["hour", "day"] | None, Query(description="the same by hour or by day as well")
 ]
+Slices: TypeAlias = Annotated[
+    str | None,
+    Query(
+        max_length=MAX_REFERENCE,
+        pattern=r'^[^"\\]+$',
+        description="the same by values of this feature, `view:feature` or `request:name`, of a model that"
+        " logs its features (`PATCH /models/{name}`)",
+    ),
+]
 
 
 @app.post(
@@ -112,6 +122,7 @@ def performance(
     end: End = None,
     by: By = "predicted",
     series: Series = None,
+    slices: Slices = None,
 ) -> Performance:
     """Report how good a model's predictions were, as far as outcomes tell.
 
@@ -119,7 +130,7 @@ def performance(
     share of predictions that have an outcome by now.
     """
     covered = performance_window(window, start, end, system_clock())
-    return performances(settings).report(Asked(model, version, covered, by, series))
+    return performances(settings).report(Asked(model, version, covered, by, series, slices))
 
 
 @app.get("/models/<name>/ab-split/results", tags=["registry"], **needs(Scope.MODELS_READ))

@@ -9,6 +9,7 @@ from pydantic import AwareDatetime, Field
 from neuralstream_core.monitoring.layout import Span
 from neuralstream_core.outcomes.calibration import CalibrationBin
 from neuralstream_core.outcomes.metrics import Measured
+from neuralstream_core.outcomes.slices import Slice
 from neuralstream_core.types import Name, Record, VersionName
 
 __all__ = [
@@ -80,6 +81,11 @@ class VersionPerformance(Record):
     )
     series: list[PeriodPerformance] = Field(
         default_factory=list, description="with `series`: hour by hour or day by day"
+    )
+    slices: list[Slice] = Field(
+        default_factory=list,
+        description="with `slices`: by values of the feature, the worst accuracy or mean absolute error"
+        " first, each of at least 30 predictions; empty where its values were not logged",
     )
 
 

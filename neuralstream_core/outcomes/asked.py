@@ -38,6 +38,7 @@ class Asked(NamedTuple):
         version: only this one; all with predictions where ``None``.
         by: which time is in the window.
         series: length of the periods that it is divided into; ``None``: it is not.
+        slices: label of the feature by whose logged values it is divided; ``None``: it is not.
     """
 
     model: str
@@ -45,6 +46,7 @@ class Asked(NamedTuple):
     window: Window
     by: By = "predicted"
     series: Series | None = None
+    slices: str | None = None
 
 
 class AskedResults(NamedTuple):

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from pydantic_core import from_json
 
 from neuralstream_core.errors import NotFound
 from neuralstream_core.outcomes.answers import (
@@ -19,9 +20,12 @@ from neuralstream_core.outcomes.joined import Join, Joined
 from neuralstream_core.outcomes.metrics import METRICS, Measured, measure
 from neuralstream_core.outcomes.reading import OutcomeReader
 from neuralstream_core.outcomes.scoring import Shape, scored_of, shape_of
+from neuralstream_core.outcomes.slices import Slice, slices_of
 from neuralstream_core.time import Micros, from_micros
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from neuralstream_core.outcomes.scored import Scored
     from neuralstream_core.registry.registry import Registry
 
@@ -48,7 +52,8 @@ class Performances:
         if asked.version is not None:
             self._registry.version(asked.model, asked.version)
         window = asked.window
-        join = Join(asked.model, asked.version, window.start, window.end, asked.by, unit=unit)
+        inputs = () if asked.slices is None else (asked.slices,)
+        join = Join(asked.model, asked.version, window.start, window.end, asked.by, inputs, unit)
         read = self._reader.read(join)
         return Performance(
             model=asked.model,
@@ -86,7 +91,7 @@ class Performances:
                 left_out=len(joined.at),
                 metrics={},
             )
-        scored, _, left_out = scored_of(joined, shape)
+        scored, rows, left_out = scored_of(joined, shape)
         metrics = measure(scored) if len(scored) else {}
         return VersionPerformance(
             **counts,
@@ -96,6 +101,9 @@ class Performances:
             left_out=left_out,
             metrics=metrics,
             calibration=calibration(scored) if len(scored) else [],
+            slices=[]
+            if asked.slices is None
+            else _slices(scored, joined.inputs[asked.slices][rows]),
             series=[] if unit is None else _series(scored, joined.periods, unit, by_prediction),
         )
 
@@ -118,6 +126,21 @@ def _sentence(joined: Joined, predictions: float | None, metrics: Mapping[str, M
     return (
         f"{version}: {', '.join(told[:3]) or 'nothing to measure'}, over {known} with an outcome."
     )
+
+
+def _slices(scored: Scored, given: NDArray[Any]) -> list[Slice]:
+    """By the values of a feature.
+
+    Args:
+        given: JSON of each value, ``None`` where it was not logged.
+    """
+    texts: list[str | None] = given.tolist()
+    known = {text: from_json(text) for text in set(texts) if text is not None}
+    values = [None if text is None else known[text] for text in texts]
+    if all(value is None for value in values):
+        return []
+    first = next(name for name, metric in METRICS.items() if metric.kind == scored.kind)
+    return slices_of(scored, [str(v) if isinstance(v, list) else v for v in values], first)
 
 
 def _series(

@@ -274,3 +274,31 @@ def test_what_is_wrong_is_named_and_nothing_is_kept(outcomes: Outcomes) -> None:
     assert outcomes.call("GET /monitoring/performance", query=query)[0] == 404
     query = {"model": "m", "window": "30d", "series": "hour"}
     assert outcomes.call("GET /monitoring/performance", query=query)[0] == 422
+
+
+def test_the_worst_slices_of_a_feature_come_first(outcomes: Outcomes) -> None:
+    outcomes.version("m", "v1", classes=("a", "b"))
+    n = 200
+    carriers = ["EV", "UA"] * (n // 2)
+    known = predicted(
+        outcomes,
+        "v1",
+        n,
+        label=["a"] * n,
+        inputs=[json.dumps({"trip:carrier": c, "trip:hour": i}) for i, c in enumerate(carriers)],
+    )
+    outcomes.log("m", "p", known)
+    rows = [
+        {"prediction_id": p.id, "label": "b" if c == "EV" and i % 4 else "a"}
+        for i, (p, c) in enumerate(zip(known, carriers, strict=True))
+    ]
+    assert outcomes.send("m", rows)[0] == 200
+    (version,) = outcomes.performance("m", slices="trip:carrier")["versions"]
+    found = [(s["values"], s["n"], s["measured"]["value"], s["worse"]) for s in version["slices"]]
+    assert found == [("EV", 100, 0.5, True), ("UA", 100, 1.0, False)]
+    (version,) = outcomes.performance("m", slices="trip:hour")["versions"]
+    assert version["slices"] == []  # tenths of 20 rows are too few each
+    (version,) = outcomes.performance("m", slices="trip:unknown")["versions"]
+    assert version["slices"] == []
+    query = {"model": "m", "slices": 'a"b'}
+    assert outcomes.call("GET /monitoring/performance", query=query)[0] == 422
