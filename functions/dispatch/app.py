@@ -49,6 +49,7 @@ _MACHINES: Mapping[str, str] = {
     JobKind.BACKFILL: settings.state_machine_arn,
     JobKind.REBUILD: settings.state_machine_arn,
     JobKind.TRAINING_SET: settings.training_machine_arn,
+    JobKind.OUTCOMES: settings.state_machine_arn,
 }
 """The state machine of each kind of job."""
 

@@ -1,6 +1,7 @@
 """What became of predictions is sent here; how good the predictions were is asked for here.
 
-`lambda_handler` serves the routes, `scheduled_handler` the scheduled tasks.
+`lambda_handler` serves the routes, `ingest_handler` a queue of outcomes, `scheduled_handler` the scheduled
+tasks.
 """
 
 from __future__ import annotations
@@ -12,11 +13,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 from aws_lambda_powertools.event_handler.openapi.params import Query
 from pydantic import AwareDatetime
 
+from neuralstream_core.backfill.outcome_records import OutcomesJob, OutcomesRequest
 from neuralstream_core.features.references import MAX_REFERENCE
 from neuralstream_core.outcomes.answers import OutcomesAnswer, Performance, SplitResults
 from neuralstream_core.outcomes.asked import Asked, AskedResults, WindowName, performance_window
 from neuralstream_core.outcomes.intake import by_version
-from neuralstream_core.outcomes.requests import OutcomesBody
+from neuralstream_core.outcomes.messages import take
 from neuralstream_core.time import system_clock, to_micros
 from neuralstream_core.types import Name, VersionName
 from neuralstream_lambda.access import Scope
@@ -24,8 +26,10 @@ from neuralstream_lambda.arguments import PathModel
 from neuralstream_lambda.guards import evaluated
 from neuralstream_lambda.logs import logger
 from neuralstream_lambda.outcomes import OutcomesSettings, drained
-from neuralstream_lambda.performance import experiments, intake, performances
-from neuralstream_lambda.resolver import Resolver, needs
+from neuralstream_lambda.performance import experiments, intake, outcome_imports, performances
+from neuralstream_lambda.redelivery import batch_failures
+from neuralstream_lambda.resolver import Resolver, Response, answers, json_response, needs
+from neuralstream_lambda.sources import messages_of
 from neuralstream_lambda.tracing import traced
 
 if TYPE_CHECKING:
@@ -85,14 +89,16 @@ Slices: TypeAlias = Annotated[
 @app.post(
     "/outcomes",
     tags=["outcomes"],
+    responses=answers(OutcomesAnswer, {200: "the outcomes are kept"})
+    | answers(OutcomesJob, {202: "the job was accepted; `Location` names it"}),
     **needs(
         Scope.OUTCOMES,
         max_body=5 * 1024 * 1024,
-        smaller_body="divide the rows over several requests",
+        smaller_body="divide the rows over several requests, or give them as a file: input in place of rows",
         idempotent=True,
     ),
 )
-def send_outcomes(body: OutcomesBody) -> OutcomesAnswer:
+def send_outcomes(body: OutcomesRequest) -> Response[OutcomesAnswer | OutcomesJob]:
     """Say what became of predictions.
 
     A row names a prediction by its id, or by entity and time, and its label. Outcomes may come late, in any
@@ -100,7 +106,13 @@ def send_outcomes(body: OutcomesBody) -> OutcomesAnswer:
     equal times the one that was sent last. Nothing is looked up: an outcome whose prediction is not known, or
     not yet, is kept, and shows as `unmatched` in the performance. If a row is invalid, nothing is kept and
     each place is named.
+
+    With `input` a job is stored and started, which takes the rows of a file in S3 in; `/jobs/{job_id}` tells
+    how far it is. A wrong row is counted and listed in a file; the others are kept.
     """
+    if body.rows is None:
+        job = outcome_imports(settings).submit(body, app.caller.principal, key=app.idempotency_key)
+        return json_response(job, 202, {"Location": f"/jobs/{job.job_id}"})
     took, key = intake(settings), app.idempotency_key
     request, now = f"outcomes/{app.request_id}/{token_hex(4)}", system_clock()
     if key is not None:
@@ -108,7 +120,8 @@ def send_outcomes(body: OutcomesBody) -> OutcomesAnswer:
         request, now = took.begun(app.caller.principal, key, said)
     outcomes = took.rows(body.model, body.rows, now)
     took.record(body.model, [(request, outcomes)])
-    return OutcomesAnswer(model=body.model, accepted=len(outcomes), versions=by_version(outcomes))
+    answer = OutcomesAnswer(model=body.model, accepted=len(outcomes), versions=by_version(outcomes))
+    return json_response(answer)
 
 
 @app.get("/monitoring/performance", tags=["monitoring"], **needs(Scope.MONITORING))
@@ -171,3 +184,22 @@ def scheduled_handler(event: Mapping[str, Any], _context: LambdaContext) -> dict
             raise ValueError(f"no such task: {other!r}")
     logger("outcomes").info("scheduled task", extra={"task": event["task"], **done})
     return done
+
+
+@traced("outcomes")
+def ingest_handler(event: Mapping[str, Any], _context: LambdaContext) -> dict[str, Any]:
+    """Keep the outcomes of messages, each the body of ``POST /outcomes`` with rows.
+
+    What cannot be kept is delivered again and ends in the dead-letter queue.
+    """
+    taken = take(intake(settings), messages_of(event))
+    for failure in taken.failures:
+        logger("outcomes").warning(
+            "message not kept",
+            extra={
+                "message_id": failure.id,
+                "code": failure.error.code,
+                "places": [place.loc for place in getattr(failure.error, "errors", ())[:10]],
+            },
+        )
+    return batch_failures([failure.id for failure in taken.failures])

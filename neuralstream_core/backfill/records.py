@@ -28,14 +28,21 @@ __all__ = [
     "BackfillResult",
     "BackfillSpec",
     "ChunkWritten",
+    "ColumnName",
     "backfill_files",
+    "zone_name",
 ]
 
 ColumnName = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 Empty: TypeAlias = Literal["null", "skip"]
 
 
-def _zone(name: str) -> str:
+def zone_name(name: str) -> str:
+    """The name of an IANA time zone.
+
+    Raises:
+        ValueError: it is none.
+    """
     try:
         ZoneInfo(name)
     except (KeyError, ValueError, OSError):
@@ -67,7 +74,8 @@ class BackfillSpec(Frozen):
         default=None, description="when the extension does not say"
     )
     timezone: (
-        Annotated[str, StringConstraints(min_length=1, max_length=64), AfterValidator(_zone)] | None
+        Annotated[str, StringConstraints(min_length=1, max_length=64), AfterValidator(zone_name)]
+        | None
     ) = Field(
         default=None, description="IANA name, for times without a zone; refused when left out"
     )

@@ -22,6 +22,7 @@ class JobKind(StrEnum):
     BACKFILL = "backfill"
     REBUILD = "rebuild"
     TRAINING_SET = "training_set"
+    OUTCOMES = "outcomes"
 
 
 class JobStatus(StrEnum):

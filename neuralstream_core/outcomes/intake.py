@@ -206,7 +206,11 @@ class Intake:
             batches: outcomes by the id of the request or message that brought them: one that is sent again
                 with the same id and times adds nothing.
         """
-        self._log.append([self.part(model, request, some) for request, some in batches if some])
+        self.append([self.part(model, request, some) for request, some in batches if some])
+
+    def append(self, parts: Sequence[Part]) -> None:
+        """Append what `part` made, all or none."""
+        self._log.append(parts)
 
     def part(self, model: str, request_id: str, outcomes: Sequence[Outcome]) -> Part:
         """Outcomes as rows of the view, packed."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from pydantic import Field
 
+from neuralstream_core.backfill.outcome_records import OutcomesJob
 from neuralstream_core.backfill.rebuilding import RebuildJob
 from neuralstream_core.backfill.records import BackfillJob
 from neuralstream_core.history.consistency import ConsistencyReports
@@ -35,6 +36,7 @@ from neuralstream_lambda.wiring import (
 )
 
 if TYPE_CHECKING:
+    from neuralstream_core.backfill.outcome_work import OutcomesWork
     from neuralstream_core.backfill.planning import Backfills
     from neuralstream_core.backfill.rebuild import Rebuilds, RebuildWork
     from neuralstream_core.backfill.rebuilding import RebuildJobs
@@ -194,6 +196,7 @@ def tasks(settings: BatchSettings) -> TaskRunner:
         JobKind.PREDICT: partial(_predict_work, settings),
         JobKind.BACKFILL: partial(_backfill_work, settings),
         JobKind.REBUILD: partial(_rebuild_work, settings),
+        JobKind.OUTCOMES: partial(_outcomes_work, settings),
     }
     return TaskRunner(jobs(settings), works, settings.batch_concurrency)
 
@@ -232,6 +235,17 @@ def _backfill_work(settings: BatchSettings) -> BackfillWork:
     planner = BackfillPlanner(records, objects, buckets, bucket, system_clock, _catalog(settings))
     worker = BackfillWorker(records, objects, buckets, bucket, feature_upkeep(settings))
     return BackfillWork(records, planner, worker, objects, bucket)
+
+
+@cache
+def _outcomes_work(settings: BatchSettings) -> OutcomesWork:
+    from neuralstream_core.backfill.outcome_work import OutcomesWork
+    from neuralstream_lambda.performance import intake
+
+    kinds = {JobKind.OUTCOMES: OutcomesJob}
+    records = Jobs(table(settings), settings.namespace, system_clock, kinds)
+    objects, buckets = Objects(s3_client()), settings.buckets
+    return OutcomesWork(records, objects, buckets, settings.data_bucket, intake(settings))
 
 
 @cache

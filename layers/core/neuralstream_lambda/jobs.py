@@ -8,6 +8,7 @@ from typing import Annotated, Final, TypeAlias
 
 from pydantic import Field
 
+from neuralstream_core.backfill.outcome_records import OutcomesJob
 from neuralstream_core.backfill.rebuilding import RebuildJob
 from neuralstream_core.backfill.records import BackfillJob
 from neuralstream_core.jobs.records import JobKind
@@ -21,7 +22,7 @@ from neuralstream_lambda.wiring import table
 
 __all__ = ["AnyJob", "JobPage", "jobs"]
 
-AnyJob: TypeAlias = PredictJob | BackfillJob | RebuildJob | TrainingJob
+AnyJob: TypeAlias = PredictJob | BackfillJob | RebuildJob | TrainingJob | OutcomesJob
 """The record of some kind of job."""
 
 _RECORDS: Final[Mapping[JobKind, type[AnyJob]]] = {
@@ -29,6 +30,7 @@ _RECORDS: Final[Mapping[JobKind, type[AnyJob]]] = {
     JobKind.BACKFILL: BackfillJob,
     JobKind.REBUILD: RebuildJob,
     JobKind.TRAINING_SET: TrainingJob,
+    JobKind.OUTCOMES: OutcomesJob,
 }
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from neuralstream_core.settings import RedisSettings
 from neuralstream_core.time import system_clock
 from neuralstream_lambda.metrics import emit, function_dimension
-from neuralstream_lambda.performance import PerformanceSettings
+from neuralstream_lambda.performance import OutcomesFileSettings
 from neuralstream_lambda.wiring import history_log, redis_port
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ _SECONDS: Final = 50.0
 """No further stream is begun after this time, as the next run is due."""
 
 
-class OutcomesSettings(RedisSettings, PerformanceSettings):
+class OutcomesSettings(RedisSettings, OutcomesFileSettings):
     """What the routes and the scheduled tasks read and write."""
 
 

@@ -16,12 +16,21 @@ from neuralstream_core.time import system_clock
 from neuralstream_lambda.wiring import dynamodb_client, history_log, table
 
 if TYPE_CHECKING:
+    from neuralstream_core.backfill.outcome_work import OutcomeImports
     from neuralstream_core.outcomes.intake import Intake
     from neuralstream_core.outcomes.performance import Performances
     from neuralstream_core.outcomes.reading import OutcomeReader
     from neuralstream_core.outcomes.results import Experiments
 
-__all__ = ["PerformanceSettings", "experiments", "intake", "outcome_reader", "performances"]
+__all__ = [
+    "OutcomesFileSettings",
+    "PerformanceSettings",
+    "experiments",
+    "intake",
+    "outcome_imports",
+    "outcome_reader",
+    "performances",
+]
 
 
 class PerformanceSettings(TableSettings, HistorySettings):
@@ -32,13 +41,40 @@ class PerformanceSettings(TableSettings, HistorySettings):
     outcomes_threads: int = Field(default=2, ge=1, le=6)
 
 
+class OutcomesFileSettings(PerformanceSettings):
+    """Where files of outcomes may be besides."""
+
+    job_buckets: str = ""
+    """Further buckets that jobs may read and write, separated by commas."""
+
+
 @cache
-def intake(settings: PerformanceSettings) -> Intake:
+def intake(settings: HistorySettings) -> Intake:
     """What takes outcomes in."""
     from neuralstream_core.outcomes.intake import Intake
 
     items = Table(dynamodb_client(), settings.history_table, dependency="history")
     return Intake(history_log(settings), items, settings.namespace, system_clock)
+
+
+@cache
+def outcome_imports(settings: OutcomesFileSettings) -> OutcomeImports:
+    """What accepts files of outcomes."""
+    from neuralstream_core.backfill.outcome_records import OutcomesJob
+    from neuralstream_core.backfill.outcome_work import OutcomeImports
+    from neuralstream_core.jobs.records import JobKind
+    from neuralstream_core.jobs.store import Jobs
+    from neuralstream_core.objects import Objects
+    from neuralstream_core.serving.batch.locations import Buckets
+    from neuralstream_lambda.wiring import s3_client
+
+    kinds = {JobKind.OUTCOMES: OutcomesJob}
+    return OutcomeImports(
+        Jobs(table(settings), settings.namespace, system_clock, kinds),
+        Objects(s3_client()),
+        Buckets.of(settings.data_bucket, settings.job_buckets),
+        settings.data_bucket,
+    )
 
 
 @cache

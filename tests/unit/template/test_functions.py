@@ -54,6 +54,7 @@ MAY_IMPORT = {
     "Monitoring": LIGHT | {"hiredis", "numpy", "redis"},
     "MonitoringScheduled": LIGHT | {"hiredis", "numpy", "redis"},
     "Outcomes": LIGHT | {"hiredis", "numpy"},
+    "OutcomesIngest": LIGHT | {"hiredis", "numpy", "redis"},
     "OutcomesScheduled": LIGHT | {"hiredis", "numpy", "redis"},
     "Predict": LIGHT | {"hiredis", "numpy", "onnxruntime", "redis"},
     "Registry": LIGHT | {"hiredis", "numpy"},
