@@ -15,6 +15,7 @@
 from neuralstream_client._async.client import AsyncNeuralStream
 from neuralstream_client._sync.client import NeuralStream
 from neuralstream_client.errors import ApiError, NeuralStreamError
+from neuralstream_client.outcomes import OutcomesReport
 from neuralstream_client.predictions import PredictionTable
 from neuralstream_client.reading import FeatureTable
 from neuralstream_client.retries import Retries
@@ -33,6 +34,7 @@ __all__ = [
     "FeatureView",
     "NeuralStream",
     "NeuralStreamError",
+    "OutcomesReport",
     "PredictionTable",
     "Retries",
     "TrainingData",

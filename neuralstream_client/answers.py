@@ -78,7 +78,10 @@ __all__ = [
     "ModelsStats",
     "NextRun",
     "Node",
+    "OutcomeColumns",
     "OutcomesAnswer",
+    "OutcomesJob",
+    "OutcomesResult",
     "OutputTensor",
     "Performance",
     "PeriodPerformance",
@@ -116,6 +119,7 @@ __all__ = [
     "Shadow",
     "ShadowAnswer",
     "Signature",
+    "Slice",
     "Span",
     "SplitAnswer",
     "SplitCheck",
@@ -602,12 +606,34 @@ class NextRun(Answer):
     output: str
 
 
+class OutcomeColumns(Answer):
+    """Which column of a file is what; rows name predictions by id, or by entity and time."""
+
+    prediction_id: str | None = None
+    entity_id: str | list[str] | None = None
+    predicted_at: str = "predicted_at"
+    label: str = "label"
+    observed_at: str = "observed_at"
+
+
 class OutcomesAnswer(Answer):
     """Outcomes that are kept. Whether their predictions are known shows in the performance."""
 
     model: str
     accepted: int
     versions: dict[str, Any]
+
+
+class OutcomesResult(Answer):
+    """Counts and files of a finished job."""
+
+    rows: int
+    failed: int
+    accepted: int
+    versions: dict[str, Any] = Field(default_factory=dict)
+    manifest: str | None = None
+    errors: list[str] = Field(default_factory=list)
+    reasons: dict[str, int] = Field(default_factory=dict)
 
 
 class Place(Answer):
@@ -1064,6 +1090,16 @@ class PeriodPerformance(Answer):
     metrics: dict[str, Measured]
 
 
+class Slice(Answer):
+    """The predictions for which a feature had certain values."""
+
+    values: str
+    n: int
+    share: float
+    measured: Measured
+    worse: bool
+
+
 class VersionResult(Answer):
     """One version of a split."""
 
@@ -1092,6 +1128,29 @@ class ModelMetadata(Answer):
     platform: str
     inputs: list[TensorMetadata]
     outputs: list[TensorMetadata]
+
+
+class OutcomesJob(Answer):
+    """A job that takes outcomes in from a file."""
+
+    job_id: str
+    kind: str = "outcomes"
+    status: JobStatus
+    progress: Progress = Field(default_factory=Progress)
+    failure: Failure | None = None
+    created_at: datetime
+    created_by: str
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    model: str
+    input: str
+    input_format: str
+    output: str
+    columns: OutcomeColumns | None = None
+    timezone: str | None = None
+    max_failed_fraction: float
+    allow_empty: bool = False
+    outcome: OutcomesResult | None = None
 
 
 class Problem(Answer):
@@ -1330,6 +1389,7 @@ class VersionPerformance(Answer):
     metrics: dict[str, Measured]
     calibration: list[CalibrationBin] = Field(default_factory=list)
     series: list[PeriodPerformance] = Field(default_factory=list)
+    slices: list[Slice] = Field(default_factory=list)
 
 
 class SplitResults(Answer):
@@ -1543,5 +1603,5 @@ class VersionsAnswer(Answer):
 class JobPage(Answer):
     """Jobs, newest first."""
 
-    jobs: list[PredictJob | BackfillJob | RebuildJob | TrainingJob]
+    jobs: list[PredictJob | BackfillJob | RebuildJob | TrainingJob | OutcomesJob]
     next_token: str | None = None

@@ -13,6 +13,7 @@ from neuralstream_client.answers import (
     BackfillJob,
     Failure,
     JobStatus,
+    OutcomesJob,
     PredictJob,
     Progress,
     RebuildJob,
@@ -36,13 +37,14 @@ class OtherJob(Answer):
     finished_at: datetime | None = None
 
 
-AnyJob: TypeAlias = PredictJob | BackfillJob | RebuildJob | TrainingJob | OtherJob
+AnyJob: TypeAlias = PredictJob | BackfillJob | RebuildJob | TrainingJob | OutcomesJob | OtherJob
 
 _KINDS: Final[Mapping[str, type[AnyJob]]] = {
     "predict": PredictJob,
     "backfill": BackfillJob,
     "rebuild": RebuildJob,
     "training_set": TrainingJob,
+    "outcomes": OutcomesJob,
 }
 
 

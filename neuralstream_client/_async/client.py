@@ -14,6 +14,7 @@ from neuralstream_client._async.keys import AsyncKeys
 from neuralstream_client._async.model_logging import AsyncModelLogger
 from neuralstream_client._async.models import AsyncModels
 from neuralstream_client._async.monitoring import AsyncMonitoring
+from neuralstream_client._async.outcomes import AsyncOutcomes
 from neuralstream_client._async.schedules import AsyncSchedules
 from neuralstream_client._async.services import AsyncServices
 from neuralstream_client._async.training import AsyncTrainingSets, Mode
@@ -77,6 +78,7 @@ class AsyncNeuralStream:
         self.jobs = AsyncJobs(transport)
         self.schedules = AsyncSchedules(transport)
         self.monitoring = AsyncMonitoring(transport)
+        self.outcomes = AsyncOutcomes(transport)
         self.keys = AsyncKeys(transport)
         self.training_sets = AsyncTrainingSets(transport)
 

@@ -14,6 +14,7 @@ from neuralstream_client._sync.keys import Keys
 from neuralstream_client._sync.model_logging import ModelLogger
 from neuralstream_client._sync.models import Models
 from neuralstream_client._sync.monitoring import Monitoring
+from neuralstream_client._sync.outcomes import Outcomes
 from neuralstream_client._sync.schedules import Schedules
 from neuralstream_client._sync.services import Services
 from neuralstream_client._sync.training import Mode, TrainingSets
@@ -77,6 +78,7 @@ class NeuralStream:
         self.jobs = Jobs(transport)
         self.schedules = Schedules(transport)
         self.monitoring = Monitoring(transport)
+        self.outcomes = Outcomes(transport)
         self.keys = Keys(transport)
         self.training_sets = TrainingSets(transport)
 

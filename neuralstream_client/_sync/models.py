@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -13,6 +14,7 @@ from neuralstream_client.answers import (
     LineageAnswer,
     ModelAnswer,
     SplitAnswer,
+    SplitResults,
     Stage,
     VersionAnswer,
 )
@@ -242,6 +244,35 @@ class Models(Rollouts):
         """How the traffic is divided."""
         call = Call.of("GET", path("/models/{}/ab-split", model))
         return self._transport.fetch(SplitAnswer, call)
+
+    def split_results(
+        self,
+        model: str,
+        *,
+        metric: str | None = None,
+        alpha: float | None = None,
+        effect: float | None = None,
+        start: datetime | None = None,
+    ) -> SplitResults:
+        """Which version of the split that runs, or ran last, is better, as far as outcomes tell.
+
+        Its intervals hold however often they are looked at.
+
+        Args:
+            model: the model.
+            metric: ``accuracy``, ``log_loss``, ``brier``, ``mae`` or ``rmse``; the first or ``mae`` when not
+                given.
+            alpha: probability of a wrong interval at any look; 0.05 when not given.
+            effect: difference worth finding, for which the answer plans.
+            start: with a time zone: only predictions from then on.
+
+        Raises:
+            Conflict: the traffic of this model was never split.
+        """
+        since = None if start is None else start.isoformat()
+        query = {"metric": metric, "alpha": alpha, "effect": effect, "start": since}
+        call = Call.of("GET", path("/models/{}/ab-split/results", model), query=query)
+        return self._transport.fetch(SplitResults, call)
 
     def end_split(self, model: str) -> SplitAnswer:
         """Send all traffic to the production version again.

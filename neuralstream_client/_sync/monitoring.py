@@ -7,13 +7,14 @@ from datetime import datetime
 from typing import Any, Literal, TypeAlias
 
 from neuralstream_client._sync.transport import Transport
-from neuralstream_client.answers import DriftSummaries, ModelsStats, ModelStats
+from neuralstream_client.answers import DriftSummaries, ModelsStats, ModelStats, Performance
 from neuralstream_client.call import Call
 from neuralstream_client.drift import Drift
 
-__all__ = ["Monitoring", "Window"]
+__all__ = ["Monitoring", "PerformanceWindow", "Window"]
 
 Window: TypeAlias = Literal["15m", "1h", "24h", "7d"]
+PerformanceWindow: TypeAlias = Literal["1h", "24h", "7d", "30d"]
 
 
 class Monitoring:
@@ -85,10 +86,46 @@ class Monitoring:
         call = Call.of("GET", "/monitoring/stats", query=_window(window, start, end))
         return self._transport.fetch(ModelsStats, call)
 
+    def performance(
+        self,
+        model: str,
+        version: str | None = None,
+        *,
+        window: PerformanceWindow | None = None,
+        start: datetime | None = None,
+        end: datetime | None = None,
+        by: Literal["predicted", "observed"] | None = None,
+        series: Literal["hour", "day"] | None = None,
+        slices: str | None = None,
+    ) -> Performance:
+        """How good a model's predictions were, as far as outcomes tell, by version.
 
-def _window(
-    window: Window | None, start: datetime | None, end: datetime | None
-) -> Mapping[str, Any]:
+        Args:
+            model: the model.
+            version: all with predictions in the window when not given.
+            window: up to now; the last 7 days when neither it nor ``start`` is given.
+            start: with a time zone, instead of ``window``.
+            end: now when not given.
+            by: which time lies in the window: of the prediction (when not given) or of its outcome.
+            series: the same by hour or day as well.
+            slices: the same by values of this feature, ``view:feature``, of a model that logs its features.
+
+        Raises:
+            NotFound: there is no such model or version.
+        """
+        query = {
+            "model": model,
+            "version": version,
+            "by": by,
+            "series": series,
+            "slices": slices,
+            **_window(window, start, end),
+        }
+        call = Call.of("GET", "/monitoring/performance", query=query)
+        return self._transport.fetch(Performance, call)
+
+
+def _window(window: str | None, start: datetime | None, end: datetime | None) -> Mapping[str, Any]:
     return {
         "window": window,
         "start": None if start is None else start.isoformat(),

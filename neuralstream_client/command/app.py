@@ -8,6 +8,7 @@ from neuralstream_client.command import (
     jobs,
     keys,
     models,
+    outcomes,
     predictions,
     reports,
     schedules,
@@ -32,6 +33,7 @@ app.add_typer(views.app)
 app.add_typer(models.app)
 predictions.add_to(app)
 reports.add_to(app)
+outcomes.add_to(app)
 app.add_typer(jobs.app)
 app.add_typer(schedules.app)
 app.add_typer(services.app)

@@ -10,6 +10,7 @@ import typer
 from neuralstream_client import NeuralStream
 from neuralstream_client.answers import ModelAnswer, SplitAnswer, VersionAnswer
 from neuralstream_client.command import rollouts
+from neuralstream_client.command.outcomes import results_shown
 from neuralstream_client.command.output import moment, table
 from neuralstream_client.command.running import Shown, command
 from neuralstream_client.command.words import named, numbers, rows_of, texts
@@ -240,3 +241,16 @@ def _weights(split: dict[str, Any] | None) -> str:
 
 def _metrics(version: VersionAnswer) -> str:
     return ", ".join(f"{name} {value:.4g}" for name, value in version.metrics.items())
+
+
+@command(app, "experiment")
+def _experiment(
+    ns: NeuralStream,
+    model: Model,
+    metric: Annotated[
+        str | None, typer.Option(help="accuracy, log_loss, brier, mae or rmse.")
+    ] = None,
+    effect: Annotated[float | None, typer.Option(help="Difference worth finding.")] = None,
+) -> Shown:
+    """Which version of a split is better, as far as outcomes tell, or what it takes to know."""
+    return results_shown(ns.models.split_results(model, metric=metric, effect=effect))
