@@ -44,7 +44,9 @@ class Deployment:
     """How one model is served now.
 
     Attributes:
+        versions: those that serve, and the shadow.
         traffic: entity → version; ``None`` while no version serves (neither production nor split).
+        shadow: the version that sees the traffic and does not answer.
         stale: the registry could not be asked when it should have been.
     """
 
@@ -52,6 +54,7 @@ class Deployment:
     versions: Mapping[str, VersionRecord]
     traffic: Assigner | None
     stale: bool = False
+    shadow: VersionRecord | None = None
 
     @property
     def assigner(self) -> Assigner:
@@ -226,7 +229,13 @@ class Deployments:
                 if allocation is None
                 else Assigner(served.model.name, served.model.salt, allocation)
             )
-            entry.deployment = Deployment(served.model, dict(served.versions), traffic)
+            versions, shadow = dict(served.versions), served.model.shadow
+            entry.deployment = Deployment(
+                served.model,
+                versions,
+                traffic,
+                shadow=None if shadow is None else versions.get(shadow.version),
+            )
             entry.error = None
             entry.read_at = self._now()
         except NotFound as error:

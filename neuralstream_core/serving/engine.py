@@ -22,6 +22,7 @@ from neuralstream_core.runtimes import Predictions
 from neuralstream_core.serving.cells import RowError, fill_columns, filled, override_columns
 from neuralstream_core.serving.deployments import Deployment, Deployments
 from neuralstream_core.serving.entities import Identities, identify, identify_rows
+from neuralstream_core.serving.grouping import grouped
 from neuralstream_core.serving.inference import Deadline, check_values, infer_group
 from neuralstream_core.serving.logged import log_group, log_prediction, log_tensors
 from neuralstream_core.serving.models import Models
@@ -35,7 +36,6 @@ from neuralstream_core.serving.observed import (
     refused_row,
 )
 from neuralstream_core.serving.predictions import (
-    Group,
     Prediction,
     PredictionColumns,
     RowIds,
@@ -43,11 +43,10 @@ from neuralstream_core.serving.predictions import (
 )
 from neuralstream_core.serving.reads import RowRequest, read_columns, read_row
 from neuralstream_core.serving.servable import Servable
+from neuralstream_core.serving.shadowing import Shadow, Shadows
 from neuralstream_core.time import Clock
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from neuralstream_core.features.store import OnlineStore
 
 __all__ = ["Engine", "Inferred"]
@@ -74,6 +73,7 @@ class Engine:
         store: the online store.
         recorder: monitoring.
         clock: now, in microseconds.
+        shadows: ``None`` where no version is to see the traffic without answering.
     """
 
     def __init__(
@@ -83,12 +83,14 @@ class Engine:
         store: OnlineStore,
         recorder: Recorder,
         clock: Clock,
+        shadows: Shadows | None = None,
     ) -> None:
         self.deployments = deployments
         self.models = models
         self._store = store
         self._recorder = recorder
         self._clock = clock
+        self._shadows = shadows
         self._cold = True
 
     def predict(
@@ -130,6 +132,7 @@ class Engine:
         chosen: VersionRecord | None = None
         servable: Servable | None = None
         cells: tuple[list[Any], list[int], bool] | None = None
+        shadow: Shadow | None = None
         try:
             if version is not None:
                 chosen = self.choose(deployment, version)
@@ -142,7 +145,9 @@ class Engine:
             reading = perf_counter()
             binding = servable.bound
             request = RowRequest(entity, feature_view, entities, given)
-            values, status, degraded = cells = read_row(self._store, servable, request)
+            if (shadow := self._shadow(deployment, version)) is not None:
+                shadow = shadow.plan(self._store, request, servable)
+            values, status, degraded = cells = read_row(self._store, servable, request, shadow)
             read = perf_counter()
             missing = any(status)
             if missing:
@@ -170,13 +175,16 @@ class Engine:
             predictions,
             (perf_counter() - begin, read - reading, inferred - read),
             now,
-            random_ulid(now),
+            random_ulid(now) if shadow is None else shadow.unique,
             degraded,
             roles,
         )
         if not degraded:
             log = log_prediction(prediction, deployment.model.log)
-            self._recorder.record(observe(prediction, self._flags(deployment, version), log))
+            seen = observe(prediction, self._flags(deployment, version), log)
+            if shadow is not None:
+                seen.shadow = shadow.row(prediction)
+            self._recorder.record(seen)
         return prediction
 
     def entities(
@@ -242,14 +250,21 @@ class Engine:
         limits = self.models.limits
         errors: dict[int, RowError] = {}
         try:
-            groups, versions, index = self._groups(deployment, version, entities)
+            groups, versions, index = grouped(
+                self.models, self.deployments, deployment, version, entities
+            )
             for group in groups:
                 failing = group.servable.version.version
                 group.columns, group.status = override_columns(
                     group.servable, group.rows, given, feature_view, errors
                 )
+            shadow = None if job else self._shadow(deployment, version, len(entities))
+            if shadow is not None:
+                shadow.plan_rows(given, feature_view)
             reading = perf_counter()
-            degraded = read_columns(self._store, groups, entities, keys, given, feature_view)
+            degraded = read_columns(
+                self._store, groups, entities, keys, given, feature_view, shadow
+            )
             read = perf_counter()
             deadline = Deadline.begin(limits.job if job else limits.rows)
             for group in groups:
@@ -267,7 +282,9 @@ class Engine:
         seconds = (perf_counter() - begin, read - reading, inferred - read)
         flags = self._flags(deployment, version)
         requests = 0 if job else 1
-        ids = ids or RowIds(model, random_ulid(self._clock()), np.arange(len(entities)))
+        unique = random_ulid(self._clock()) if shadow is None else shadow.unique
+        ids = ids or RowIds(model, unique, np.arange(len(entities)))
+        answer = join_groups(ids, groups, versions, index, errors, seconds, degraded=degraded)
         for group in [] if degraded else groups:
             if group.answers is not None or errors:
                 timings = None if job else seconds
@@ -276,9 +293,11 @@ class Engine:
                 policy = deployment.model.log
                 if policy.jobs or not job:
                     seen.log = log_group(group, kept, policy, ids, entities)
+                if shadow is not None and requests:
+                    seen.shadow = shadow.rows(answer, entities)
                 self._recorder.record(seen)
                 requests = 0
-        return join_groups(ids, groups, versions, index, errors, seconds, degraded=degraded)
+        return answer
 
     def infer(
         self,
@@ -325,10 +344,12 @@ class Engine:
             raise
         seconds = (perf_counter() - begin, 0.0, after - before)
         flags = self._flags(deployment, version)
-        unique = random_ulid(self._clock())
+        shadow = self._shadow(deployment, version)
+        unique = random_ulid(self._clock()) if shadow is None else shadow.unique
         answers = servable.reader.many(predictions)
         seen = observe_tensors(servable, inputs, answers, seconds, flags)
         seen.log = log_tensors(servable, answers, seen, deployment.model.log, unique)
+        seen.shadow = None if shadow is None else shadow.tensors(servable, tensors)
         self._recorder.record(seen)
         return Inferred(servable, predictions, PredictionId(model, chosen.version, unique).request)
 
@@ -350,25 +371,11 @@ class Engine:
         production = deployment.model.production_version
         return deployment.versions[production] if production else deployment.any_version
 
-    def _groups(
-        self,
-        deployment: Deployment,
-        pinned: str | None,
-        entities: Sequence[Entity],
-    ) -> tuple[list[Group], tuple[str, ...], NDArray[np.intp]]:
-        """The rows of each version, the versions' names, and each row's index into them."""
-        n = len(entities)
-        if pinned is not None:
-            servable = self.models.get(self.deployments.version(deployment, pinned))
-            return [Group(servable, np.arange(n))], (pinned,), np.zeros(n, np.intp)
-        assigner = deployment.assigner
-        index: NDArray[np.intp] = assigner.many(entities)
-        groups = [
-            Group(self.models.get(deployment.versions[name]), rows)
-            for place, name in enumerate(assigner.versions)
-            if len(rows := np.flatnonzero(index == place))
-        ]
-        return groups, assigner.versions, index
+    def _shadow(self, deployment: Deployment, pinned: str | None, rows: int = 1) -> Shadow | None:
+        """The shadow of a request that names no version."""
+        if deployment.shadow is None or pinned is not None or self._shadows is None:
+            return None
+        return self._shadows.of(deployment, rows)
 
     def _failed(
         self,

@@ -99,12 +99,19 @@ def log_group(
 
 
 def log_tensors(
-    servable: Servable, answers: Answers, seen: Observation, policy: PredictionLog, unique: str
+    servable: Servable,
+    answers: Answers,
+    seen: Observation,
+    policy: PredictionLog,
+    unique: str,
+    *,
+    of: str | None = None,
 ) -> Sequence[LogEntry]:
     """The entries of an inference on the caller's own tensors.
 
     Args:
         seen: what monitoring is told of it.
+        of: of a shadow, the version that answered.
     """
     n = len(answers.prediction)
     if not n or not _logs(servable, policy):
@@ -120,7 +127,8 @@ def log_tensors(
         columns = [np.asarray(column)[places].tolist() for column in seen.columns]
         inputs = list(zip(*columns, strict=True))
     ends = None if n == 1 else places.tolist()
-    return packed(_rows(servable, answers, places, unique, policy, ends, inputs))
+    found = _rows(servable, answers, places, unique, policy, ends, inputs)
+    return packed(found if of is None else replace(found, of=[of] * len(places)))
 
 
 def _logs(servable: Servable, policy: PredictionLog) -> bool:

@@ -168,6 +168,23 @@ class Models:
                 entry.servables[key] = servable
         return servable
 
+    def loaded(self, version: VersionRecord) -> Servable | None:
+        """The servable of a version whose model is loaded; ``None`` if it is not.
+
+        Raises:
+            Unavailable: its features do not fit what was loaded.
+        """
+        with self._lock:
+            if version.digest not in self._loaded:
+                return None
+        return self.get(version)
+
+    def fits(self, version: VersionRecord) -> bool:
+        """Whether a version can be loaded beside what is loaded now, as far as that is known."""
+        footprint = version.signature.footprint if version.signature is not None else None
+        needed = version.size if footprint is None else footprint.loaded
+        return self.nbytes + needed <= self._max_bytes
+
     def _load(self, version: VersionRecord) -> Runtime:
         digest = version.digest
         with self._lock:

@@ -83,6 +83,7 @@ def engine(settings: ServingSettings) -> Engine:
     from neuralstream_core.serving.engine import Engine
     from neuralstream_core.serving.inference import Limits
     from neuralstream_core.serving.models import DiskCache, Models
+    from neuralstream_core.serving.shadowing import Shadows
 
     memory = function_memory(os.environ)
     if memory is not None:
@@ -95,18 +96,19 @@ def engine(settings: ServingSettings) -> Engine:
     def artifact(digest: str) -> bytes:
         return ArtifactStore(s3_client(), settings.data_bucket).get(digest)
 
+    models = Models(
+        artifact,
+        DiskCache(Path(tempfile.gettempdir()) / "neuralstream-models"),
+        limits=Limits(
+            one=settings.inference_ms / 1000,
+            tensors=settings.inference_tensors_ms / 1000,
+            rows=settings.inference_rows_ms / 1000,
+            job=settings.inference_job_ms / 1000,
+        ),
+    )
     return Engine(
         Deployments(registry.served, registry.version),
-        Models(
-            artifact,
-            DiskCache(Path(tempfile.gettempdir()) / "neuralstream-models"),
-            limits=Limits(
-                one=settings.inference_ms / 1000,
-                tensors=settings.inference_tensors_ms / 1000,
-                rows=settings.inference_rows_ms / 1000,
-                job=settings.inference_job_ms / 1000,
-            ),
-        ),
+        models,
         OnlineStore(
             port,
             Catalog(table, namespace, system_clock, refresh_seconds=CATALOG_SECONDS),
@@ -115,4 +117,5 @@ def engine(settings: ServingSettings) -> Engine:
         ),
         recorder(settings),
         system_clock,
+        Shadows(models, recorder(settings).prepare, system_clock),
     )
