@@ -40,7 +40,8 @@ _SPAN: Final[Micros] = 7 * 24 * 60 * MINUTE
 
 
 class GuardedPerformance:
-    """Judges rules about performance; keeps what it read for the rules of one model.
+    """Judges rules about performance; keeps what it read as long as it is called with the same record of a
+    model, which is for all rules of one evaluation.
 
     Raises (every method):
         TooLarge: there are more predictions than this deployment can join.
@@ -50,7 +51,8 @@ class GuardedPerformance:
     def __init__(self, registry: Registry, reader: OutcomeReader, clock: Clock) -> None:
         self._registry, self._reader, self._clock = registry, reader, clock
         self._read: dict[Join, list[Joined]] = {}
-        self._of: tuple[str, Micros] = ("", 0)
+        self._model: ModelRecord | None = None
+        self._now: Micros = 0
 
     def __call__(
         self,
@@ -67,13 +69,10 @@ class GuardedPerformance:
             baseline: the version to compare with.
             tests: rules and versions that share the budget.
         """
-        now = self._clock()
-        name, read_at = self._of
-        if name == model.name and now < read_at + MINUTE:
-            now = read_at
-        else:
+        if self._model is not model:
+            self._model, self._now = model, self._clock()
             self._read.clear()
-            self._of = (model.name, now)
+        now = self._now
         metric = rule.metric.removeprefix(PREFIX)
         recent = Join(model.name, None, max(since, now - _SPAN), now)
         base = None

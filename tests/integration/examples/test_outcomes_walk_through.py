@@ -1,0 +1,55 @@
+"""The README's walk-through of outcomes: a mistake that only they show is undone by the guard."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+
+from examples.flights.outcomes import ending, walk_through
+from neuralstream_local.laptop import STACK
+from tests.support.documents import blocks
+
+
+@pytest.fixture(scope="module")
+def told():
+    """What the walk-through says while it goes on."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def story(stack, flights, told):
+    """The walk-through, with the schedules' tasks run at once instead of when they are due."""
+    assert flights["versions"] == 3
+
+    def at_once(_seconds):
+        for task in ("drain", "evaluate"):
+            answer = stack.client("lambda").invoke(
+                FunctionName=f"{STACK}-outcomes-scheduled", Payload=json.dumps({"task": task})
+            )
+            assert "FunctionError" not in answer, answer["Payload"].read()
+
+    return walk_through(stack.url, flights=200, wait=at_once, tell=told.append)
+
+
+def test_the_mistaken_version_is_rolled_back_with_the_reason_in_the_trail(story):
+    assert story.production == story.good
+    assert story.event["actor"] == "neuralstream-guard"
+    assert story.event["data"]["replaced"] == story.mistaken
+    assert "accuracy" in story.event["reason"]
+
+
+def test_only_the_outcomes_show_the_mistake(story):
+    good, mistaken = (story.performance[v] for v in (story.good, story.mistaken))
+    assert good["coverage"] == mistaken["coverage"] == 1.0
+    assert mistaken["n"] == 200
+    assert good["metrics"]["accuracy"]["low"] > 0.7
+    assert mistaken["metrics"]["accuracy"]["high"] < 0.5
+    assert mistaken["metrics"]["ece"]["low"] > good["metrics"]["ece"]["high"]
+
+
+def test_the_readme_shows_what_is_printed(story, told):
+    (shown,) = [text for text in blocks("README.md", "text") if "is promoted" in text]
+    printed = "\n".join([*told, *ending(story)])
+    assert re.sub(r"[\d.,]+", "0", shown.strip()) == re.sub(r"[\d.,]+", "0", printed)
