@@ -67,6 +67,11 @@ def counters(**amounts: int) -> Increments:
     )
 
 
+@lru_cache(4096)
+def _logged(logged: int, overflowed: int) -> Increments:
+    return counters(logged=logged, overflowed=overflowed)
+
+
 def latencies(timings: Sequence[float]) -> Increments:
     """One more in the latency bucket of each part; a part that the request did not have took 0 s."""
     found: Increments = []
@@ -213,7 +218,7 @@ class MinuteCounters:
         renew, self.renew = self.renew, True
         log = self.log.admit(seen.log, self.number) if seen is not None and seen.log else None
         if log is not None:
-            service = counters(logged=log.logged, overflowed=log.overflowed) + service
+            service = _logged(log.logged, log.overflowed) + service
         strings = [some for some in (service, series) if some]
         added = [Arguments.join(one.arguments for one in some) for some in strings]
         commands: list[Command | Packed] = []

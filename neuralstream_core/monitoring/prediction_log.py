@@ -12,10 +12,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from neuralstream_core.monitoring import layout
+from neuralstream_core.redis.packing import Arguments
 
 if TYPE_CHECKING:
     from neuralstream_core.monitoring.observation import LogEntry
-    from neuralstream_core.redis.port import Command, Reply
+    from neuralstream_core.redis.port import Command, Packed, Reply
 
 __all__ = ["FIELD", "LOG_SECONDS", "MAX_FLIGHT", "MAX_WAITING", "Admitted", "LogStream", "size_of"]
 
@@ -42,7 +43,7 @@ class Admitted(NamedTuple):
         minute: of the flight; `LogStream.heard` remembers it.
     """
 
-    commands: list[Command]
+    commands: list[Command | Packed]
     logged: int
     overflowed: int
     added: int
@@ -55,7 +56,9 @@ class LogStream:
     def __init__(self, namespace: str, model: str, version: str, hour: int) -> None:
         where = (namespace, model, version, hour)
         self._key = layout.log_key(*where)
+        self._add = Arguments.of(b"XADD", self._key, b"*", FIELD).ended(self._key)
         self._waiting = layout.log_bytes_key(*where)
+        self._count = Arguments.of(b"INCRBY", self._waiting).ended(self._waiting)
         self._overflow = layout.log_overflow_key(*where)
         self._full = False
         self._renewed = -1
@@ -66,26 +69,27 @@ class LogStream:
         Args:
             minute: since the epoch; how long the keys live is set once in each.
         """
-        commands: list[Command] = []
+        commands: list[Command | Packed] = []
         added = logged = overflowed = 0
         for entry in entries:
             size = size_of(entry.data)
             if self._full or added + size > MAX_FLIGHT:
                 overflowed += entry.rows
                 continue
-            commands.append((b"XADD", self._key, b"*", FIELD, entry.data))
+            commands.append(self._add(entry.data))
             added += size
             logged += entry.rows
         if overflowed:
             commands.append((b"INCRBY", self._overflow, overflowed))
             commands.append((b"EXPIRE", self._overflow, LOG_SECONDS))
-        last: Command = (b"INCRBY", self._waiting, added)
+        last: Command | Packed = self._count(b"%d" % added)
         if self._renewed != minute:
             # EXPIRE does nothing to a key that is not there yet, so it comes behind the additions.
             commands.append(last)
             commands += [(b"EXPIRE", key, LOG_SECONDS) for key in (self._key, self._waiting)]
             last = (b"GET", self._waiting)
-        return Admitted([*commands, last], logged, overflowed, added, minute)
+        commands.append(last)
+        return Admitted(commands, logged, overflowed, added, minute)
 
     def heard(self, admitted: Admitted, reply: Reply) -> None:
         """How many bytes wait now, as Redis answered."""

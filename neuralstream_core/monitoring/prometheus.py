@@ -39,6 +39,8 @@ _COUNTERS: Final = {
     "stale_routing": ("stale_routing", "Predictions routed while the registry was away."),
     "pinned": ("pinned_predictions", "Predictions whose version the caller chose."),
     "lost": ("recording_lost", "API calls that could not be recorded when they happened."),
+    "logged": ("logged_predictions", "Predictions given to the prediction log."),
+    "overflowed": ("log_overflow", "Predictions that the prediction log had no room for."),
 }
 _LEVELS: Final = {DriftStatus.WARNING: 1, DriftStatus.DRIFT: 2}
 _LEVELS_TEXT: Final = "0 ok or not judged, 1 warning, 2 drift"

@@ -83,7 +83,11 @@ class VersionStats(Record):
     stale_routing: int = Field(
         description="calls routed by what was last known, as the registry did not answer"
     )
-    lost: int = Field(description="calls that could not be recorded when they happened")
+    lost: int = Field(
+        description="calls that could not be recorded when they happened; they are not in the prediction log"
+    )
+    logged: int = Field(description="predictions given to the prediction log")
+    overflowed: int = Field(description="predictions that the prediction log had no room for")
     saturated: bool = Field(description="a counter reached its ceiling: counts are lower bounds")
     predictions: list[PredictionStats] = Field(
         description="distributions; empty for a version without a baseline"
@@ -192,6 +196,8 @@ def version_stats(
         cold_starts=service.counters["cold"],
         stale_routing=service.counters["stale_routing"],
         lost=service.counters["lost"],
+        logged=service.counters["logged"],
+        overflowed=service.counters["overflowed"],
         saturated=bool(counts.saturated),
         predictions=_predictions(seen),
         missing_rate=None if whole is None else float(whole[1]),

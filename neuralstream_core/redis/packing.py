@@ -6,7 +6,7 @@ them anew takes as long as the round trip itself.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from neuralstream_core.redis.port import Key, Packed
@@ -30,6 +30,11 @@ class Arguments:
         """All of them, in order."""
         known = list(parts)
         return cls(sum(part.count for part in known), b"".join([part.wire for part in known]))
+
+    def ended(self, key: Key) -> Callable[[bytes], Packed]:
+        """Makes the command whose arguments are these and one more."""
+        head = b"*%d\r\n%b" % (self.count + 1, self.wire)
+        return lambda last: Packed(key, b"%b$%d\r\n%b\r\n" % (head, len(last), last))
 
     def command(self, key: Key, rest: Arguments) -> Packed:
         """The command whose first arguments, ``key`` among them, are these."""

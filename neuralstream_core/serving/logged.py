@@ -11,7 +11,7 @@ import numpy as np
 from neuralstream_core.features.rows import Entity
 from neuralstream_core.monitoring.observation import LogEntry, Observation
 from neuralstream_core.outcomes.ids import PredictionId
-from neuralstream_core.outcomes.log import LoggedRows, entity_text, packed, sampled
+from neuralstream_core.outcomes.log import LoggedRows, entity_text, packed, packed_one, sampled
 from neuralstream_core.registry.records import PredictionLog
 from neuralstream_core.serving.answers import Answers
 from neuralstream_core.serving.observed import first_output
@@ -42,19 +42,22 @@ def log_prediction(
     if policy.sample < 1 and not sampled(prediction.unique, _ALONE, policy.sample)[0]:
         return ()
     answer = prediction.answer
-    first = answer.prediction
+    first = answer.prediction[0] if isinstance(answer.prediction, list) else answer.prediction
     entity = entity_text(prediction.entity)
+    weight = 1 / policy.sample
+    if not (policy.features or answer.probabilities or of):
+        return packed_one(prediction.id, first, answer.probability, entity, weight)
     return packed(
         LoggedRows(
             prediction.id,
             None,
-            first[:1] if isinstance(first, list) else [first],
+            [first],
             None if answer.probability is None else [answer.probability],
             [list(answer.probabilities.values())] if answer.probabilities else None,
             None if entity is None else [entity],
             servable.labels if policy.features else (),
             [prediction.values] if policy.features else (),
-            1 / policy.sample,
+            weight,
             None if of is None else [of],
         )
     )
