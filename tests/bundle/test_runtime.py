@@ -297,6 +297,12 @@ def test_a_schedule_reaches_the_scheduler_and_leaves_it(bundle):
     assert bundle.names["stack"] not in {each["GroupName"] for each in listed}
 
 
+def test_what_was_predicted_is_drained_into_the_history(bundle):
+    answer = bundle.function("OutcomesScheduled").invoke({"task": "drain"})
+    assert answer["rows"] > 0, answer
+    assert answer["damaged"] == 0
+
+
 def test_a_change_of_drift_is_announced(bundle):
     message = {"kind": "drift_changed", "model": "m", "version": "v1", "status": "drift"}
     item = {

@@ -312,5 +312,5 @@ def test_every_key_of_a_refused_row_expires(house):
         if cursor is None:
             break
     lives = house.port.flight([(b"TTL", key) for key in keys])
-    assert len(keys) == 7
+    assert len(keys) == 9
     assert min(lives) > 0

@@ -13,6 +13,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from neuralstream_core.errors import NotFound
 from neuralstream_core.monitoring.decision import DriftStatus
 from neuralstream_core.monitoring.layout import HOUR, MINUTE, Window, named_window
+from neuralstream_core.monitoring.observation import LogEntry
+from neuralstream_core.monitoring.prediction_log import MAX_FLIGHT
 from neuralstream_core.time import from_micros
 from tests.support.monitoring import Clockwork, Watched
 
@@ -199,6 +201,8 @@ def test_prometheus_can_read_the_metrics_and_they_are_the_same_numbers(served):
         served.recorder.record(V1.row(rng))
     served.recorder.failure("m", "v1", "missing_features")
     served.recorder.failure("m", None, "invalid")
+    served.recorder.record(V1.row(rng, log=[LogEntry(b"{}", 1)]))
+    served.recorder.record(V1.row(rng, log=[LogEntry(b"{}", 3), LogEntry(bytes(MAX_FLIGHT), 7)]))
     text = served.reports.metrics()
     families = {f.name: f for f in text_string_to_metric_families(text)}
 
@@ -212,22 +216,26 @@ def test_prometheus_can_read_the_metrics_and_they_are_the_same_numbers(served):
         return found[0]
 
     name = "neuralstream_requests"
-    assert value(name, name + "_total", model="m", version="v1") == 22
-    assert value("neuralstream_predictions", "neuralstream_predictions_total") == 1020
+    assert value(name, name + "_total", model="m", version="v1") == 24
+    assert value("neuralstream_predictions", "neuralstream_predictions_total") == 1022
+    (version,) = served.reports.stats("m", named_window("1h", served.clock.now)).versions
+    assert (version.logged, version.overflowed) == (4, 7)
+    for log, rows in (("logged_predictions", 4), ("log_overflow", 7)):
+        assert value(f"neuralstream_{log}", f"neuralstream_{log}_total", version="v1") == rows
     errors = "neuralstream_errors"
     assert value(errors, errors + "_total", code="missing_features") == 1
     assert value(errors, errors + "_total", version="", code="invalid") == 1
     latency = "neuralstream_latency_seconds"
-    assert value(latency, latency + "_count", part="total") == 21
-    assert value(latency, latency + "_bucket", part="total", le="+Inf") == 21
-    assert value(latency, latency + "_bucket", part="total", le="0.01") == 20
-    assert value(latency, latency + "_sum", part="total") == pytest.approx(0.1, rel=0.011)
+    assert value(latency, latency + "_count", part="total") == 23
+    assert value(latency, latency + "_bucket", part="total", le="+Inf") == 23
+    assert value(latency, latency + "_bucket", part="total", le="0.01") == 22
+    assert value(latency, latency + "_sum", part="total") == pytest.approx(0.108, rel=0.011)
     assert value("neuralstream_drift_status", "neuralstream_drift_status") == 0
     served.recorder.failure("m", "v1", "not_finite", rows=400)
     families = {f.name: f for f in text_string_to_metric_families(served.reports.metrics())}
     rows, ratio = "neuralstream_row_errors", "neuralstream_failed_rows_ratio"
     assert value(rows, rows + "_total", version="v1", code="not_finite") == 400
-    of = 1020 + 400 + 2  # with the one refused and the one that found no version
+    of = 1022 + 400 + 2  # with the one refused and the one that found no version
     assert value(ratio, ratio, code="not_finite") == pytest.approx(400 / of)
     assert value(ratio, ratio, code="invalid") == pytest.approx(1 / of)
     status = "neuralstream_failed_rows_status"
