@@ -1180,6 +1180,8 @@ class VersionStats(Answer):
     cold_starts: int
     stale_routing: int
     lost: int
+    logged: int
+    overflowed: int
     saturated: bool
     predictions: list[PredictionStats]
     missing_rate: float | None
