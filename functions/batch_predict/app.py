@@ -90,7 +90,7 @@ def predict_batch(
     tags=["batch_predict"],
     **needs(
         Scope.PREDICT,
-        others=(Scope.FEATURES_WRITE,),
+        others=(Scope.FEATURES_WRITE, Scope.OUTCOMES),
         smaller_answer="ask for a smaller page with limit",
     ),
 )
@@ -106,13 +106,13 @@ def list_jobs(limit: Limit = 50, next_token: NextToken = None) -> JobPage:
 @app.post(
     "/jobs/uploads",
     tags=["batch_predict"],
-    **needs(Scope.PREDICT, others=(Scope.FEATURES_WRITE, Scope.FEATURES_READ)),
+    **needs(Scope.PREDICT, others=(Scope.FEATURES_WRITE, Scope.FEATURES_READ, Scope.OUTCOMES)),
 )
 def upload_input(body: UploadRequest) -> FileUpload:
     """Announce a file that a job is to read.
 
-    Send the file to the address of the answer; then its `input` is what a batch prediction, a backfill or the
-    labels of a training set may name. Nothing is stored before that, so an announcement that is not used
+    Send the file to the address of the answer; then its `input` is what a batch prediction, a backfill, outcomes
+    or the labels of a training set may name. Nothing is stored before that, so an announcement that is not used
     costs nothing.
     """
     return announce(s3_client(), settings.data_bucket, body)
@@ -121,7 +121,7 @@ def upload_input(body: UploadRequest) -> FileUpload:
 @app.get(
     "/jobs/<job_id>",
     tags=["batch_predict"],
-    **needs(Scope.PREDICT, others=(Scope.FEATURES_WRITE,)),
+    **needs(Scope.PREDICT, others=(Scope.FEATURES_WRITE, Scope.OUTCOMES)),
 )
 def get_job(job_id: JobId) -> AnyJob:
     """Get a job of any kind.

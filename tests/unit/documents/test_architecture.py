@@ -37,6 +37,7 @@ def test_each_way_through_the_code_is_drawn():
         "dispatch",
         "history",
         "monitoring",
+        "outcomes",
     }
 
 

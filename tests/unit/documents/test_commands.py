@@ -42,6 +42,7 @@ RUN_BY = {
     ("docs/operations.md", "neuralstream"): "tests/integration/backfill/test_stack.py",
     ("docs/operations.md", "curl"): "tests/integration/local/test_smoke.py asks the same route",
     ("docs/operations.md", "sam"): "needs an AWS account",
+    ("docs/outcomes.md", "curl"): "tests/integration/outcomes/test_stack.py sends the same",
     ("docs/serving.md", "curl"): "tests/integration/examples/test_pages.py",
     ("docs/schedules.md", "curl"): "tests/integration/examples/test_schedules_page.py",
     (
