@@ -111,9 +111,9 @@ def list_jobs(limit: Limit = 50, next_token: NextToken = None) -> JobPage:
 def upload_input(body: UploadRequest) -> FileUpload:
     """Announce a file that a job is to read.
 
-    Send the file to the address of the answer; then its `input` is what a batch prediction, a backfill, outcomes
-    or the labels of a training set may name. Nothing is stored before that, so an announcement that is not used
-    costs nothing.
+    Send the file to the address of the answer; then its `input` is what a batch prediction, a backfill,
+    outcomes or the labels of a training set may name. Nothing is stored before that, so an announcement that
+    is not used costs nothing.
     """
     return announce(s3_client(), settings.data_bucket, body)
 
