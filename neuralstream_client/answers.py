@@ -29,6 +29,8 @@ __all__ = [
     "ColumnsAnswer",
     "Coverage",
     "Dataset",
+    "DeclineAlarm",
+    "DeclineSeries",
     "DriftReport",
     "DriftStatus",
     "DriftSummaries",
@@ -870,6 +872,20 @@ class Alarm(Answer):
     evaluated: datetime | None = None
 
 
+class DeclineSeries(Answer):
+    """One measure of the last window that was judged."""
+
+    feature: str
+    kind: str = "performance"
+    status: DriftStatus
+    sentence: str
+    reference: float | None
+    current: float | None
+    n_reference: int
+    n_current: int
+    p: float | None
+
+
 class DriftSummary(Answer):
     """One version in the list of all."""
 
@@ -1270,6 +1286,16 @@ class KeysAnswer(Answer):
     next_token: str | None = None
 
 
+class DeclineAlarm(Answer):
+    """Whether a version predicts worse than it did, as the scheduled evaluation last found."""
+
+    status: DriftStatus
+    since: datetime
+    baseline: Span
+    window: Span
+    series: list[DeclineSeries]
+
+
 class DriftSummaries(Answer):
     """Versions with traffic in the window, the most urgent first."""
 
@@ -1373,25 +1399,6 @@ class GuardAnswer(Answer):
     model: str
     guard: Guard | None
     evaluated: Findings | None = None
-
-
-class VersionPerformance(Answer):
-    """How good the predictions of one version in the window were."""
-
-    version: str
-    kind: str | None
-    shadow: bool
-    sentence: str
-    predictions: float | None
-    matched: float
-    coverage: float | None
-    n: int
-    share: float
-    left_out: int
-    metrics: dict[str, Measured]
-    calibration: list[CalibrationBin] = Field(default_factory=list)
-    series: list[PeriodPerformance] = Field(default_factory=list)
-    slices: list[Slice] = Field(default_factory=list)
 
 
 class SplitResults(Answer):
@@ -1526,6 +1533,26 @@ class TrainingSet(Answer):
     finished_at: datetime | None = None
 
 
+class VersionPerformance(Answer):
+    """How good the predictions of one version in the window were."""
+
+    version: str
+    kind: str | None
+    shadow: bool
+    sentence: str
+    predictions: float | None
+    matched: float
+    coverage: float | None
+    n: int
+    share: float
+    left_out: int
+    decline: DeclineAlarm | None = None
+    metrics: dict[str, Measured]
+    calibration: list[CalibrationBin] = Field(default_factory=list)
+    series: list[PeriodPerformance] = Field(default_factory=list)
+    slices: list[Slice] = Field(default_factory=list)
+
+
 class DriftReport(Answer):
     """Drift of one version in one window."""
 
@@ -1570,16 +1597,6 @@ class ViewList(Answer):
     next_token: str | None = None
 
 
-class Performance(Answer):
-    """How good the predictions of a model were, as far as outcomes tell."""
-
-    model: str
-    window: Span
-    by: str
-    versions: list[VersionPerformance]
-    unmatched: int
-
-
 class ModelsStats(Answer):
     """All models with traffic in the window."""
 
@@ -1607,3 +1624,13 @@ class JobPage(Answer):
 
     jobs: list[PredictJob | BackfillJob | RebuildJob | TrainingJob | OutcomesJob]
     next_token: str | None = None
+
+
+class Performance(Answer):
+    """How good the predictions of a model were, as far as outcomes tell."""
+
+    model: str
+    window: Span
+    by: str
+    versions: list[VersionPerformance]
+    unmatched: int

@@ -23,7 +23,7 @@ from neuralstream_core.time import system_clock, to_micros
 from neuralstream_core.types import Name, VersionName
 from neuralstream_lambda.access import Scope
 from neuralstream_lambda.arguments import PathModel
-from neuralstream_lambda.guards import evaluated
+from neuralstream_lambda.guards import evaluated, judged
 from neuralstream_lambda.logs import logger
 from neuralstream_lambda.outcomes import OutcomesSettings, drained
 from neuralstream_lambda.performance import experiments, intake, outcome_imports, performances
@@ -170,7 +170,7 @@ lambda_handler = app.handler
 
 @traced("outcomes")
 def scheduled_handler(event: Mapping[str, Any], _context: LambdaContext) -> dict[str, Any]:
-    """``{"task": "drain"}`` or ``{"task": "evaluate"}``; answers what it did.
+    """``{"task": "drain"}``, ``{"task": "evaluate"}`` or ``{"task": "judge"}``; answers what it did.
 
     Raises:
         Unavailable: to be tried again by the schedule's own retries.
@@ -180,6 +180,8 @@ def scheduled_handler(event: Mapping[str, Any], _context: LambdaContext) -> dict
             done = drained(settings)
         case "evaluate":
             done = evaluated(settings)
+        case "judge":
+            done = judged(settings)
         case other:
             raise ValueError(f"no such task: {other!r}")
     logger("outcomes").info("scheduled task", extra={"task": event["task"], **done})

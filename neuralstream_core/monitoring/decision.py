@@ -65,6 +65,8 @@ _FALSE_ALARMS: Final = 1.0
 _WINDOWS_PER_MONTH: Final = 720
 _FAILURE_TESTS: Final = 2
 """Tests of failed rows in each window, see `failures`."""
+_PERFORMANCE_TESTS: Final = 2
+"""Tests of outcomes, see `neuralstream_core.outcomes.decline`."""
 
 
 class DriftStatus(StrEnum):
@@ -136,7 +138,9 @@ def alpha_for(profile: Profile) -> float:
     tests = sum(
         1 + 2 * series.has_states for series in profile.series if series.reference is not None
     )
-    return min(0.05, _FALSE_ALARMS / (_WINDOWS_PER_MONTH * (tests + _FAILURE_TESTS)))
+    return min(
+        0.05, _FALSE_ALARMS / (_WINDOWS_PER_MONTH * (tests + _FAILURE_TESTS + _PERFORMANCE_TESTS))
+    )
 
 
 def judge(series: Series, current: NDArray[np.int64], *, alpha: float) -> Verdict:

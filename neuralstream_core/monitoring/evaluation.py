@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from neuralstream_core.registry.registry import Registry
     from neuralstream_core.table import Item, Table
 
-__all__ = ["Alarms", "Evaluation", "Metrics", "State", "next_status"]
+__all__ = ["Alarms", "Emit", "Evaluation", "Metrics", "State", "next_status"]
 
 _PATIENCE: Final = 24
 """Hours that are put together at most until there are enough rows."""

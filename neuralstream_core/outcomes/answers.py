@@ -8,6 +8,7 @@ from pydantic import AwareDatetime, Field
 
 from neuralstream_core.monitoring.layout import Span
 from neuralstream_core.outcomes.calibration import CalibrationBin
+from neuralstream_core.outcomes.declining import DeclineAlarm
 from neuralstream_core.outcomes.metrics import Measured
 from neuralstream_core.outcomes.slices import Slice
 from neuralstream_core.types import Name, Record, VersionName
@@ -71,6 +72,11 @@ class VersionPerformance(Record):
     left_out: int = Field(
         description="others of them whose label is no number, of a regressor, or whose prediction was not"
         " one label or number"
+    )
+    decline: DeclineAlarm | None = Field(
+        default=None,
+        description="whether the version predicts worse than it did; null until 1,000 outcomes are its"
+        " baseline and a later window of 200 was judged",
     )
     metrics: dict[str, Measured] = Field(
         description="accuracy, and with probabilities log_loss, brier, auc and ece, of a classifier; mae,"

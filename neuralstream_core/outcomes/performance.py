@@ -26,6 +26,7 @@ from neuralstream_core.time import Micros, from_micros
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from neuralstream_core.outcomes.declining import DeclineStates
     from neuralstream_core.outcomes.scored import Scored
     from neuralstream_core.registry.registry import Registry
 
@@ -42,8 +43,8 @@ class Performances:
         Unavailable: the registry or the history cannot be reached.
     """
 
-    def __init__(self, registry: Registry, reader: OutcomeReader) -> None:
-        self._registry, self._reader = registry, reader
+    def __init__(self, registry: Registry, reader: OutcomeReader, states: DeclineStates) -> None:
+        self._registry, self._reader, self._states = registry, reader, states
 
     def report(self, asked: Asked) -> Performance:
         """How good the predictions of a model were."""
@@ -96,6 +97,7 @@ class Performances:
         return VersionPerformance(
             **counts,
             kind=shape.kind,
+            decline=None if joined.shadow else self._states.alarm(asked.model, joined.version),
             sentence=_sentence(joined, predictions, metrics),
             n=len(scored),
             left_out=left_out,

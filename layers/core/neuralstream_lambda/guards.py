@@ -1,4 +1,4 @@
-"""The evaluation of guards and ramps, built from settings."""
+"""The evaluation of guards, ramps and declines, built from settings."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from neuralstream_lambda.performance import outcome_reader
 from neuralstream_lambda.wiring import redis_port, s3_client, table
 
 if TYPE_CHECKING:
+    from neuralstream_core.outcomes.declining import DeclineEvaluation
     from neuralstream_core.outcomes.guarding import GuardEvaluation
     from neuralstream_lambda.outcomes import OutcomesSettings
 
-__all__ = ["evaluated"]
+__all__ = ["evaluated", "judged"]
 
 
 def evaluated(settings: OutcomesSettings) -> dict[str, int]:
@@ -56,4 +57,30 @@ def _evaluation(settings: OutcomesSettings) -> GuardEvaluation:
         ProfileCache(ArtifactStore(s3_client(), settings.data_bucket).get_profile),
         system_clock,
         GuardedPerformance(registry, outcome_reader(settings), system_clock),
+    )
+
+
+def judged(settings: OutcomesSettings) -> dict[str, int]:
+    """Judge the outcomes of closed hours against those that versions began with; how many of what.
+
+    Raises:
+        Unavailable: try again.
+    """
+    return dict(_declines(settings).run())
+
+
+@cache
+def _declines(settings: OutcomesSettings) -> DeclineEvaluation:
+    from neuralstream_core.monitoring.profile import ProfileCache
+    from neuralstream_core.outcomes.declining import DeclineEvaluation, DeclineStates
+    from neuralstream_core.registry.artifacts import ArtifactStore
+    from neuralstream_core.registry.registry import Registry
+
+    return DeclineEvaluation(
+        Registry(table(settings), settings.namespace, system_clock),
+        outcome_reader(settings),
+        ProfileCache(ArtifactStore(s3_client(), settings.data_bucket).get_profile),
+        DeclineStates(table(settings), settings.namespace),
+        emit=emit,
+        clock=system_clock,
     )

@@ -80,9 +80,11 @@ def outcome_imports(settings: OutcomesFileSettings) -> OutcomeImports:
 @cache
 def performances(settings: PerformanceSettings) -> Performances:
     """What reports how good predictions were."""
+    from neuralstream_core.outcomes.declining import DeclineStates
     from neuralstream_core.outcomes.performance import Performances
 
-    return Performances(_registry(settings), outcome_reader(settings))
+    states = DeclineStates(table(settings), settings.namespace)
+    return Performances(_registry(settings), outcome_reader(settings), states)
 
 
 @cache

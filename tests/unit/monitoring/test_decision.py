@@ -175,7 +175,7 @@ def test_groups_cover_every_bin_once(distinct):
 def test_the_budget_is_shared_by_all_tests():
     features = [FeatureRef(view="v", feature=f"f{i}", dtype="float64") for i in range(20)]
     profile = build_profile(features, {f"f{i}": NORMAL for i in range(20)})
-    assert alpha_for(profile) == pytest.approx(1 / (720 * 62))
+    assert alpha_for(profile) == pytest.approx(1 / (720 * 64))
     assert alpha_for(bare_profile(features, None)) <= 0.05
 
 
