@@ -21,7 +21,7 @@ export PYTHONPATH := $(CURDIR):$(CURDIR)/layers/core
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run test coverage test-redis-8 test-pythons test-bundle bundle template redis lint typecheck openapi examples page site \
+.PHONY: help run test coverage test-redis-8 test-pythons test-bundle test-browser bundle template redis lint typecheck openapi console examples page site \
 	client wheel test-wheel test-torch lock bench bench-peers clean venv-local venv-dev
 
 help:  ## this list
@@ -83,6 +83,9 @@ openapi: venv-local  ## write functions/console/openapi.json from the routes (CH
 client: venv-dev  ## write the client's answers and its blocking half (CHECK=1: only compare)
 	$(PY) -m neuralstream_local.client_code $(if $(CHECK),--check)
 
+console: venv-local  ## fetch the console's libraries from npm, as console/vendor.json pins them (CHECK=1: only compare)
+	$(PY) -m neuralstream_local.console_vendor $(if $(CHECK),--check)
+
 examples: venv-dev  ## make the flights' prepared files (CHECK=1: only compare)
 	$(PY) -m examples.flights.prepare $(if $(CHECK),--check)
 
@@ -95,8 +98,14 @@ site: venv-dev  ## the documentation as a site in .run/site; fails on a link tha
 		touch .venv-docs/bin/mkdocs; }
 	@NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build -q && echo ".run/site/index.html"
 
+test-browser: venv-dev redis  ## the console in a real Chromium (CHROMIUM=path takes another one; PICTURES=1 remakes docs/images)
+	@test requirements/browser.txt -ot .run/browser/installed || { rm -rf .run/browser && $(PY) -m uv pip install --quiet \
+		--python $(PY) --target .run/browser --require-hashes -r requirements/browser.txt && touch .run/browser/installed; }
+	@exec env PYTHONDONTWRITEBYTECODE=1 PYTHONPATH="$(PYTHONPATH):$(CURDIR)/.run/browser" \
+		$(PY) -m pytest tests/browser -p no:randomly $(if $(PICTURES),--pictures) $(ARGS)
+
 lock: venv-dev  ## compile every *.in to a lock file with hashes (UPGRADE=1: to the newest versions)
-	for name in requirements/local requirements/dev; do \
+	for name in requirements/local requirements/dev requirements/browser; do \
 		$(COMPILE) --python-version 3.11 $$name.in -o $$name.txt || exit 1; done
 	for name in requirements/redis-6 requirements/redis-8; do \
 		$(COMPILE) --python-version 3.12 --no-deps $$name.in -o $$name.txt || exit 1; done
