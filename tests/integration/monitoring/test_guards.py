@@ -220,12 +220,21 @@ class Known:
         part: Part = intake.part("m", "o", self.outcomes)
         return part
 
-    def happened(self, version: str, right: int, wrong: int) -> None:
+    def happened(self, version: str, right: int, wrong: int, entities: int | None = None) -> None:
+        """Predictions with outcomes, each of an entity of its own or of a few."""
         at = self.guards.bench.clock.now
         for number in range(right + wrong):
             own = named("m", version, at + number, f"{version} {at} {number}")
             self.predictions.append(
-                LoggedPrediction(own, at + number, version, "1", 1.0, probability=0.9)
+                LoggedPrediction(
+                    own,
+                    at + number,
+                    version,
+                    "1",
+                    1.0,
+                    probability=0.9,
+                    entity=own if entities is None else f"e{number % entities}",
+                )
             )
             label = float(number < right)
             self.outcomes.append(outcome_of("m", at + 60_000_000, prediction_id=own, label=label))
@@ -236,7 +245,7 @@ class Known:
     [
         (
             GuardRule(metric="performance.accuracy", worse_than_baseline=0.05),
-            "accuracy is 0.6 over 500 outcomes, 0.9 of the baseline's 1000",
+            "accuracy is 0.6 over 500 entities, 0.9 of the baseline's 1000",
         ),
         (
             GuardRule(metric="performance.accuracy", min=0.8),
@@ -260,6 +269,19 @@ def test_a_version_that_is_wrong_more_often_loses_its_share(
     assert (guards.model.production_version, guards.model.ab_split) == ("v2", None)
     (event,) = guards.events(EventKind.SPLIT_ENDED)
     assert found in event.reason
+
+
+def test_many_outcomes_of_a_few_entities_are_not_many_in_a_split(guards: Guards) -> None:
+    known = Known(guards)
+    guards.guard(GuardRule(metric="performance.accuracy", worse_than_baseline=0.05))
+    guards.bench.registry.set_split("m", {"v2": 0.7, "v3": 0.3}, ADA)
+    guards.bench.clock.forward(minutes=2)
+    known.happened("v2", 720, 80, entities=20)
+    known.happened("v3", 264, 196, entities=10)
+    assert guards.five_minutes()["trips"] == 0
+    evaluated = guards.rollouts.findings("m")
+    assert evaluated is not None
+    assert [(f.status, f.n) for f in evaluated.findings] == [("insufficient_data", 10)]
 
 
 def test_a_version_as_good_as_the_baseline_keeps_its_share(guards: Guards) -> None:
