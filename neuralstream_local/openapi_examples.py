@@ -394,4 +394,6 @@ EXAMPLES: Final[Mapping[str, Example]] = {
     "health": Example(),
     "docs": Example(),
     "openapi": Example(),
+    "console": Example(),
+    "console_file": Example({"file": "app.js"}),
 }

@@ -1,4 +1,4 @@
-"""Documentation: Swagger UI and the OpenAPI document, which is built ahead of time (``make openapi``)."""
+"""The console, Swagger UI and the OpenAPI document, all built ahead of time (``make openapi``)."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from neuralstream_lambda.access import PUBLIC
+from neuralstream_lambda.arguments import AssetPath
+from neuralstream_lambda.assets import Assets
 from neuralstream_lambda.resolver import Resolver, Response, answers, needs
 
 app = Resolver("console")
@@ -15,6 +17,16 @@ _POLICY = (
     "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; "
     "img-src data:; connect-src 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
+
+_CONSOLE_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+    "img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+_HERE = Path(__file__).resolve().parent
+_PACKED = _HERE / "console"
+"""The console's files where functions/Makefile puts them; on a laptop they are in the repository."""
+
+assets = Assets(_PACKED if _PACKED.exists() else _HERE.parents[1] / "console")
 
 
 @cache
@@ -74,6 +86,48 @@ def openapi() -> Response[str]:
     """
     headers = {"Cache-Control": "public, max-age=300"}
     return Response(200, "application/json", document(), headers)
+
+
+@app.get(
+    "/console",
+    tags=["documentation"],
+    compress=True,
+    responses=answers(str, {200: "the page"}, media_type="text/html"),
+    **needs(PUBLIC),
+)
+def console() -> Response[str]:
+    """See and steer the stack in a browser.
+
+    One page that uses this API and nothing else; with `AUTH=on` it asks for a key.
+    """
+    headers = {
+        "Cache-Control": "no-cache",
+        "Vary": "accept-encoding",
+        "Content-Security-Policy": _CONSOLE_POLICY,
+        "Referrer-Policy": "no-referrer",
+    }
+    return Response(200, "text/html; charset=utf-8", assets.page(), headers)
+
+
+@app.get(
+    "/console/<file>",
+    tags=["documentation"],
+    compress=True,
+    responses=answers(str, {200: "the file"}, media_type="text/javascript"),
+    **needs(PUBLIC),
+)
+def console_file(file: AssetPath) -> Response[str]:
+    """Get a file of the console's page.
+
+    Below a folder named by the digest of them all, as the page asks for it, it may be kept for good.
+    """
+    asset, lasting = assets.file(file)
+    headers = {
+        "Cache-Control": "public, max-age=31536000, immutable" if lasting else "no-cache",
+        "Vary": "accept-encoding",
+        "Content-Security-Policy": _CONSOLE_POLICY,
+    }
+    return Response(200, asset.media_type, asset.text, headers)
 
 
 lambda_handler = app.handler

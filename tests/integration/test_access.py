@@ -79,7 +79,7 @@ def test_the_scope_alone_opens_the_route(stack_with_keys, declared, keys, key):
         assert _call(stack_with_keys, key, minted.key).status not in {401, 403, 500}
 
 
-@pytest.mark.parametrize("path", ["/health", "/docs", "/openapi.json"])
+@pytest.mark.parametrize("path", ["/health", "/docs", "/openapi.json", "/console"])
 def test_public_routes_need_no_key(stack_with_keys, path):
     assert stack_with_keys.request("GET", path).status == 200
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Arguments",
+    "AssetPath",
     "EntityPath",
     "Inputs",
     "NextToken",
@@ -48,6 +49,9 @@ EntityPath: TypeAlias = Annotated[
         description="any characters, also `/`, percent-encoded; parts of a composite entity joined with "
         "`,`, in which `\\` escapes `,` and `\\`",
     ),
+]
+AssetPath: TypeAlias = Annotated[
+    str, Path(description="name of the file, such as `app.js`, in the digest's folder or without")
 ]
 PathModel: TypeAlias = Annotated[Name, Path(description="name of the model")]
 PathVersion: TypeAlias = Annotated[VersionName, Path(description="such as `v1`")]

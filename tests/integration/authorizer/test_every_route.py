@@ -8,7 +8,13 @@ from neuralstream_core.table import Table
 from neuralstream_local.laptop import KEYS_TABLE
 from tests.support.template import functions, routes, template
 
-PUBLIC = {"GET /health", "GET /docs", "GET /openapi.json"}
+PUBLIC = {
+    "GET /health",
+    "GET /docs",
+    "GET /openapi.json",
+    "GET /console",
+    "GET /console/{file+}",
+}
 ROUTES = sorted(key for function in functions() for key in routes(function))
 PROTECTED = [key for key in ROUTES if key not in PUBLIC]
 

@@ -96,7 +96,8 @@ def test_the_client_calls_every_route_but_those_of_other_protocols_and_no_other(
         f"/models/{{}}/versions/{{}}/{name}" for name in ("complete", "archive", "baseline")
     }
     assert written <= declared
-    others = {"/docs", "/openapi.json", "/monitoring/metrics"} | {p for p in declared if "/v2" in p}
+    pages = {"/docs", "/openapi.json", "/console", "/console/{}"}
+    others = pages | {"/monitoring/metrics"} | {p for p in declared if "/v2" in p}
     assert declared - others == called | commands
 
 

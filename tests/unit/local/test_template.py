@@ -32,7 +32,13 @@ def test_every_function_gets_plain_values_and_the_embedded_redis():
 def test_only_health_and_documentation_are_public():
     public = {route.key for route in laptop_template(redis_port=1).routes() if route.public}
 
-    assert public == {"GET /health", "GET /docs", "GET /openapi.json"}
+    assert public == {
+        "GET /health",
+        "GET /docs",
+        "GET /openapi.json",
+        "GET /console",
+        "GET /console/{file+}",
+    }
 
 
 def test_intrinsic_functions_are_resolved(tmp_path):

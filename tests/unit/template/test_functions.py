@@ -144,7 +144,13 @@ def test_only_health_and_the_documentation_are_public():
         for key, properties in routes(function).items()
         if properties.get("Auth", {}).get("Authorizer") == "NONE"
     }
-    assert public == {"GET /health", "GET /docs", "GET /openapi.json"}
+    assert public == {
+        "GET /health",
+        "GET /docs",
+        "GET /openapi.json",
+        "GET /console",
+        "GET /console/{file+}",
+    }
 
 
 def test_no_two_functions_have_the_same_route():
