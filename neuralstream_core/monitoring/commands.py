@@ -28,16 +28,18 @@ __all__ = [
     "counters",
     "failures",
     "increments",
+    "ones",
+    "request_counters",
     "send",
 ]
 
 
 @dataclass(frozen=True, slots=True)
 class Increment:
-    """``INCRBY type #place amount`` of ``BITFIELD``."""
+    """``INCRBY type #place amount`` of ``BITFIELD``; ``wire``: these four arguments."""
 
     amount: int
-    arguments: Arguments
+    wire: bytes
 
 
 Increments: TypeAlias = list[Increment]
@@ -57,7 +59,19 @@ def increments(amounts: Iterable[tuple[int, int]]) -> Increments:
 
 @lru_cache(4096)
 def _increment(width: int, place: int, k: int) -> Increment:
-    return Increment(k, Arguments.of(b"INCRBY", b"u%d" % width, b"#%d" % place, b"%d" % k))
+    return Increment(k, Arguments.of(b"INCRBY", b"u%d" % width, b"#%d" % place, b"%d" % k).wire)
+
+
+_ONES: Final[list[Increment]] = []
+
+
+def ones(places: Sequence[int]) -> Increments:
+    """One more at each of these places."""
+    try:
+        return [_ONES[place] for place in places]
+    except IndexError:
+        _ONES[:] = [_increment(32, place, 1) for place in range(max(places) + 1)]
+        return ones(places)
 
 
 def counters(**amounts: int) -> Increments:
@@ -65,6 +79,12 @@ def counters(**amounts: int) -> Increments:
     return increments(
         (_COUNTER_AT[name], k) for name, k in amounts.items() if k or name == "requests"
     )
+
+
+@lru_cache
+def request_counters(*, cold: bool, stale_routing: bool, pinned: bool) -> Increments:
+    """Increments for one answered request of one row; not to be changed."""
+    return counters(cold=cold, stale_routing=stale_routing, pinned=pinned, requests=1)
 
 
 @lru_cache(4096)
@@ -220,7 +240,7 @@ class MinuteCounters:
         if log is not None:
             service = _logged(log.logged, log.overflowed) + service
         strings = [some for some in (service, series) if some]
-        added = [Arguments.join(one.arguments for one in some) for some in strings]
+        added = [Arguments(4 * len(some), b"".join([one.wire for one in some])) for some in strings]
         commands: list[Command | Packed] = []
         for bucket in self._buckets:
             commands += [

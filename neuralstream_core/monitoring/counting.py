@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import repeat
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
@@ -85,8 +84,11 @@ class RowCounter:
     def refused(self, values: Sequence[Any], status: Sequence[int] | None) -> list[int]:
         """Slots of the cells of a row, without a prediction; raises as `answered`."""
         found: list[int] = []
-        states = repeat(PRESENT, len(values)) if status is None else status
-        for (absent, add), value, state in zip(self._features, values, states, strict=True):
+        if status is None:
+            for feature, value in zip(self._features, values, strict=True):
+                _add(feature, value, found)
+            return found
+        for (absent, add), value, state in zip(self._features, values, status, strict=True):
             if state == UNREAD:
                 continue
             if state:

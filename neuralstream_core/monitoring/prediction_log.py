@@ -1,9 +1,10 @@
 """The prediction log in Redis: a stream for each version and hour, written by the flight that counts.
 
-The flight adds the entries to the stream and their bytes to a number beside it; whoever drains the stream
-subtracts them. The reply to the addition tells the writer how much waits: from `MAX_WAITING` on it adds
-nothing more until enough was drained. So what has no room is what came last, it is known by the row, and what
-waits in a stream exceeds the bound by no more than one flight of each process that writes at that moment.
+The flight adds the entries to the stream and, once some kilobytes have come together, their bytes to a
+number beside it; whoever drains the stream subtracts them. The reply to that addition tells the writer how
+much waits: from `MAX_WAITING` on it adds nothing more until enough was drained. So what has no room is what
+came last, it is known by the row, and what waits in a stream exceeds the bound by no more than `_REPORTED` and
+one request for each process that writes at that moment.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ MAX_WAITING: Final = 64 << 20
 """Bytes that wait in the stream of one version and hour."""
 MAX_FLIGHT: Final = 1 << 20
 """Bytes that one request may add."""
+_REPORTED: Final = 16 << 10
+"""Bytes that a process adds before it says so."""
 LOG_SECONDS: Final = 6 * 3600 + 120
 """How long a stream is kept after it was last written to."""
 FIELD: Final = b"d"
@@ -39,14 +42,14 @@ class Admitted(NamedTuple):
         commands: the reply to the last of them is for `LogStream.heard`.
         logged: rows that the commands add.
         overflowed: rows that have no room.
-        added: bytes.
+        reported: bytes that the number beside the stream grows by; ``None``: it is not touched.
         minute: of the flight; `LogStream.heard` remembers it.
     """
 
     commands: list[Command | Packed]
     logged: int
     overflowed: int
-    added: int
+    reported: int | None
     minute: int
 
 
@@ -62,6 +65,7 @@ class LogStream:
         self._overflow = layout.log_overflow_key(*where)
         self._full = False
         self._renewed = -1
+        self._unreported = 0
 
     def admit(self, entries: Sequence[LogEntry], minute: int) -> Admitted:
         """What to send for the entries of one request, of which there is at least one.
@@ -82,22 +86,27 @@ class LogStream:
         if overflowed:
             commands.append((b"INCRBY", self._overflow, overflowed))
             commands.append((b"EXPIRE", self._overflow, LOG_SECONDS))
-        last: Command | Packed = self._count(b"%d" % added)
+        unreported = self._unreported + added
+        if self._renewed == minute and not self._full and unreported < _REPORTED:
+            self._unreported = unreported
+            return Admitted(commands, logged, overflowed, None, minute)
+        self._unreported = 0
+        last: Command | Packed = self._count(b"%d" % unreported)
         if self._renewed != minute:
             # EXPIRE does nothing to a key that is not there yet, so it comes behind the additions.
             commands.append(last)
             commands += [(b"EXPIRE", key, LOG_SECONDS) for key in (self._key, self._waiting)]
             last = (b"GET", self._waiting)
         commands.append(last)
-        return Admitted(commands, logged, overflowed, added, minute)
+        return Admitted(commands, logged, overflowed, unreported, minute)
 
     def heard(self, admitted: Admitted, reply: Reply) -> None:
         """How many bytes wait now, as Redis answered."""
-        if isinstance(reply, int | bytes):
+        if admitted.reported is not None and isinstance(reply, int | bytes):
             waiting = int(reply)
             self._full = waiting >= MAX_WAITING
             # With nothing else waiting the keys may be new ones, which have no expiry yet.
-            self._renewed = -1 if waiting == admitted.added else admitted.minute
+            self._renewed = -1 if waiting == admitted.reported else admitted.minute
 
 
 def size_of(data: bytes) -> int:

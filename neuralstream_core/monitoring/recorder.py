@@ -31,6 +31,8 @@ from neuralstream_core.monitoring.commands import (
     failures,
     increments,
     latencies,
+    ones,
+    request_counters,
     row_failures,
     send,
 )
@@ -158,6 +160,8 @@ class RedisRecorder:
             ttu=lambda _key, found, now: now + _PROFILE_RETRY if found.retry else math.inf,
             timer=time.monotonic,
         )
+        self._settled: dict[tuple[str, str, str | None], _Version] = {}
+        """Those of ``_versions`` that stay as they are: found in a fifth of the time."""
         self._loader = ThreadPoolExecutor(4, "monitoring-profile")
         self._loading: LRUCache[str, Future[Profile | None]] = LRUCache(_MAX_VERSIONS)
         self._owed: dict[tuple[str, str], _Owed] = {}
@@ -247,11 +251,8 @@ class RedisRecorder:
     def _row_part(self, seen: RowObservation) -> _Part:
         found = self._version(seen)
         slots = found.row.answered(seen.values, seen.status, seen.prediction, seen.score)
-        service = latencies(seen.timings) + counters(
-            cold=int(seen.cold),
-            stale_routing=int(seen.stale_routing),
-            pinned=int(seen.pinned),
-            requests=1,
+        service = latencies(seen.timings) + request_counters(
+            cold=seen.cold, stale_routing=seen.stale_routing, pinned=seen.pinned
         )
         return _Part(found, service, _row(found, slots, answered=1), [], seen)
 
@@ -310,12 +311,19 @@ class RedisRecorder:
 
     def _version(self, seen: AnyObservation | Refused) -> _Version:
         key = (seen.model, seen.version, seen.profile)
+        found = self._settled.get(key)
+        if found is not None:
+            return found
         with self._lock:
             found = self._versions.get(key)
         if found is None:
             profile = None if seen.profile is None else self._load(seen.profile)
             profile = profile or bare_profile(seen.features, seen.classes)
             found = self._keep(key, _Version(self._namespace, *key, profile, len(seen.features)))
+        if not found.retry:
+            if len(self._settled) >= _MAX_VERSIONS:
+                self._settled.clear()
+            self._settled[key] = found
         return found
 
     def _without_rows(self, model: str, version: str) -> _Version:
@@ -388,4 +396,4 @@ def _owed_counts(owed: _Owed) -> Increments:
 def _row(found: _Version, slots: list[int], *, answered: int) -> Increments:
     """Increments of a row that adds one to each of ``slots``. The counter of answered rows is written
     even by a refused one, see `layout`."""
-    return increments([*((slot, 1) for slot in slots), (found.profile.rows_slot, answered)])
+    return ones(slots) + increments([(found.profile.rows_slot, answered)])

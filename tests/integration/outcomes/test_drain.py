@@ -10,7 +10,7 @@ import pytest
 from neuralstream_core.errors import Unavailable
 from neuralstream_core.history.log import HistoryLog
 from neuralstream_core.monitoring import prediction_log
-from neuralstream_core.monitoring.layout import HOUR, Window, log_bytes_key, log_key
+from neuralstream_core.monitoring.layout import HOUR, MINUTE, Window, log_bytes_key, log_key
 from neuralstream_core.monitoring.recorder import RedisRecorder
 from neuralstream_core.outcomes.drain import Drain
 from neuralstream_core.redis import connect
@@ -77,10 +77,12 @@ def test_a_prediction_is_a_row_of_the_history_with_all_that_was_answered(
     assert (shadow["shadow"], shadow["of"], shadow["entity"]) == (True, served, None)
 
 
-def test_what_is_drained_is_gone_and_the_bytes_are_counted_down(
+def test_what_is_drained_is_gone_and_its_bytes_are_counted_down(
     any_port: RedisPort, recorder: RedisRecorder, house: HistoryHouse
 ) -> None:
-    where = (NAMESPACE, "m", "v1", house.clock() // HOUR)
+    hour = house.clock() // HOUR
+    house.clock.now = hour * HOUR
+    where = (NAMESPACE, "m", "v1", hour)
     for _ in range(3):
         predict_one(recorder, house.clock())
     look = [(b"XLEN", log_key(*where)), (b"GET", log_bytes_key(*where)), (b"TTL", log_key(*where))]
@@ -91,9 +93,14 @@ def test_what_is_drained_is_gone_and_the_bytes_are_counted_down(
     assert isinstance(seconds, int)
     assert 6 * 3600 < seconds <= prediction_log.LOG_SECONDS
     assert drain(any_port, house).run().rows == 3
+    assert any_port.flight(look)[0] == 0
+    clock = house.clock
+    clock.now += MINUTE  # a process says at the latest now what it has added
+    predict_one(recorder, clock())
+    drain(any_port, house).run()
     assert any_port.flight(look)[:2] == [0, b"0"]
     assert drain(any_port, house).run().streams == 0
-    assert counters(any_port, house.clock) == (3, 0)
+    assert counters(any_port, clock) == (4, 0)
 
 
 class Dies:
