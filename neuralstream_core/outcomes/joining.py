@@ -77,10 +77,16 @@ class Joining:
             "CREATE TEMP TABLE o AS SELECT _entity AS id, _event_time AS observed, _write_time,"  # noqa: S608
             " _request_id, _row, label, value, entity, predicted_at,"
             f" CASE WHEN entity IS NULL THEN left(split_part(_entity, ':', 3), {STAMP}) END AS stamp"
-            f" FROM ({source}) WHERE (({own}) OR ({own})) AND _event_time >= ?"
+            f" FROM ({source}) WHERE {own} AND (({own}) OR ({own})) AND _event_time >= ?"
             " QUALIFY row_number() OVER (PARTITION BY _entity"
             f" ORDER BY _event_time DESC, {_LATEST}) = 1",
-            [f"{model}:", f"{model};", f"{model}\n", f"{model}\x0b", join.start],
+            # the first range holds both others: by it row groups are skipped
+            [
+                *(f"{model}\n", f"{model};"),
+                *(f"{model}:", f"{model};"),
+                *(f"{model}\n", f"{model}\x0b"),
+                join.start,
+            ],
         )
 
     def predicted(self, join: Join) -> tuple[Micros, Micros]:

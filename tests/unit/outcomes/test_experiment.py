@@ -66,7 +66,7 @@ def test_entities_with_many_predictions_raise_no_more_false_alarms() -> None:
 
 
 def test_phases_have_the_same_part_in_both_means() -> None:
-    """In the first phase v2 has a tenth of the traffic and 90 % are right, in the second the rest and 60 %."""
+    """In the first phase v2 has a tenth of the traffic and 90 % are right, in the second nine and 60 %."""
     deal = np.random.default_rng(4)
     phases = [
         Phase(0, 100, {"v1": 0.9, "v2": 0.1}, "v1"),
