@@ -16,7 +16,7 @@ from neuralstream_core.outcomes.intake import Intake, Outcome, outcome_of
 from neuralstream_core.outcomes.joined import Join, Read
 from neuralstream_core.outcomes.reading import OutcomeReader, Space
 from neuralstream_core.registry.events import EventKind
-from neuralstream_core.registry.issuer import Issuer
+from neuralstream_core.registry.issuer import Issuer, countdown
 from neuralstream_core.registry.records import Stage
 from neuralstream_core.registry.rollout import GuardRule, RampStep
 from neuralstream_core.registry.rollout_commands import Rollouts
@@ -25,6 +25,7 @@ from tests.support.features import Context
 from tests.support.functions import load_function
 from tests.support.monitoring import NAMESPACE, Watched
 from tests.support.outcomes import LoggedPrediction, Rows, logged, named
+from tests.support.registry import race
 
 RNG = np.random.default_rng(3)
 WATCHED = {name: Watched(version=name) for name in ("v1", "v2", "v3")}
@@ -185,6 +186,33 @@ def test_a_run_that_comes_again_changes_nothing(guards: Guards) -> None:
     for _ in range(2):
         assert guards.evaluation.run()["trips"] == 0
     assert guards.model.revision == revision
+
+
+def test_evaluations_and_people_at_once_leave_one_production_and_a_true_trail(
+    guards: Guards,
+) -> None:
+    guards.guard(GuardRule(metric="error_rate", max=0.05, windows=1))
+    guards.bench.clock.forward(minutes=2)
+    guards.serve("v2", 60, 40)
+    guards.bench.clock.forward(minutes=3.2)
+
+    def act(number: int) -> Any:
+        if number % 2:
+            return guards.evaluation.run()
+        by = Issuer("ada", None, countdown(60))
+        return guards.bench.registry.promote("m", "v3", by, expected_production="v2")
+
+    outcomes = race(6, act)
+
+    refused = [one for one in outcomes if isinstance(one, Exception)]
+    assert {getattr(one, "code", one) for one in refused} <= {"production_changed"}
+    rolled_back = guards.events(EventKind.ROLLED_BACK)
+    promoted = guards.events(EventKind.PROMOTED)
+    assert len(rolled_back) + len(promoted) == 1
+    assert len(guards.outboxes()) == len(rolled_back)
+    assert guards.model.production_version == ("v1" if rolled_back else "v3")
+    stages = [v.stage for v in guards.bench.registry.versions("m").records]
+    assert stages.count(Stage.PRODUCTION) == 1
 
 
 # -- performance ---------------------------------------------------------------------------------

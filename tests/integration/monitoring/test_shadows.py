@@ -8,10 +8,19 @@ import numpy as np
 import pytest
 
 from neuralstream_core.errors import Unavailable
-from neuralstream_core.monitoring.layout import HOUR, last_hours, log_key, named_window
+from neuralstream_core.monitoring.layout import (
+    HOUR,
+    last_hours,
+    log_key,
+    named_window,
+    window_between,
+)
 from neuralstream_core.monitoring.observation import Failed, LogEntry
+from neuralstream_core.redis import connect
 from neuralstream_core.registry.records import Stage
+from neuralstream_core.time import system_clock
 from tests.support.monitoring import NAMESPACE, Watched
+from tests.support.redis import settings_for
 
 RNG = np.random.default_rng(4)
 SERVED, SHADOW = Watched(version="v1"), Watched(version="v2~")
@@ -102,3 +111,21 @@ def test_of_a_flight_that_fails_both_are_known_as_lost(bench: Any) -> None:
     recorder = SERVED.recorder(flights, bench.clock)
     recorder.record(SERVED.row(RNG, shadow=SHADOW.row(RNG)))
     assert recorder.pending == 2
+
+
+def test_the_nodes_of_a_cluster_each_get_their_part_of_the_flight(redis_cluster: Any) -> None:
+    redis_cluster.flush()
+    port = connect(settings_for(redis_cluster))
+    now = system_clock()
+    counted = {}
+    try:
+        for number in range(6):  # names whose counters lie on several nodes
+            served, shadow = (Watched(f"m{number}", name) for name in ("v1", "v2~"))
+            recorder = served.recorder(port, lambda: now)
+            recorder.record(served.row(RNG, shadow=shadow.row(RNG)))
+            recorder.record(served.batch(RNG, 5, shadow=shadow.batch(RNG, 4)))
+            window = window_between(now - 60_000_000, now + 60_000_000, now + 60_000_000)
+            counted[number] = tuple(one.counts(port, window).rows() for one in (served, shadow))
+    finally:
+        port.close()
+    assert set(counted.values()) == {(6, 5)}
