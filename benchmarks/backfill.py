@@ -11,22 +11,17 @@ from __future__ import annotations
 
 import argparse
 import io
-import os
 import time
-from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from multiprocessing import get_context
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from benchmarks._harness import Group, Report
+from benchmarks._house import house
 from benchmarks.batch import Run, peak, require
-
-if TYPE_CHECKING:
-    from tests.support.jobs import JobHouse
 
 FEATURES = 20
 BUDGET = 50_000
@@ -65,51 +60,11 @@ def source(rows: int, kind: str) -> bytes:
     return ("\n".join([*head, *lines]) + "\n").encode()
 
 
-@contextmanager
-def house() -> Iterator[JobHouse]:
-    """Redis and an AWS emulation in other processes, and a view of `FEATURES` features."""
-    from neuralstream_core.redis import connect
-    from neuralstream_core.settings import RedisSettings
-    from neuralstream_core.table import Table
-    from neuralstream_lambda.batch import BatchSettings
-    from neuralstream_local.aws_server import client_environ
-    from neuralstream_local.children import Child
-    from neuralstream_local.embedded_redis import EmbeddedRedis
-    from neuralstream_local.storage import create_history_table, create_registry_table
-    from tests.support.jobs import NAMESPACE, JobHouse
-
-    aws = Child("neuralstream_local.aws_server")
-    redis = EmbeddedRedis()
-    try:
-        os.environ.update(client_environ(aws.ready()["endpoint"]))
-        import boto3
-
-        build: Any = boto3.client
-        build("s3").create_bucket(Bucket="benchmark")
-        create_registry_table(build("dynamodb"), "benchmark")
-        create_history_table(build("dynamodb"), "benchmark-history")
-        settings = BatchSettings(
-            namespace=NAMESPACE,
-            redis_host="127.0.0.1",
-            redis_port=redis.port,
-            table="benchmark",
-            data_bucket="benchmark",
-            history_table="benchmark-history",
-        )
-        port = connect(RedisSettings(redis_host="127.0.0.1", redis_port=redis.port))
-        made = JobHouse(settings, Table(build("dynamodb"), "benchmark"), build("s3"), port)
-        made.view("user", **{f"f{j}": "float64" for j in range(FEATURES)})
-        yield made
-    finally:
-        redis.stop()
-        aws.stop()
-
-
 def backfilled(rows: int, kind: str) -> Run:
     """One worker in this process."""
     from tests.support.backfilling import Backfilling
 
-    with house() as made:
+    with house(FEATURES) as made:
         backfilling = Backfilling(made)
         backfilling.run(made.put("in/warm.csv", source(2000, "csv")), "user")
         job = backfilling.submit(made.put(f"in/a.{kind}", source(rows, kind)), "user")
@@ -124,7 +79,7 @@ def backfilled(rows: int, kind: str) -> Run:
 
 def columns_alone(rows: int) -> Run:
     """The same rows, in memory as arrays already, written by columns without a history."""
-    with house() as made:
+    with house(FEATURES) as made:
         random = np.random.default_rng(11)
         columns = {f"f{j}": random.normal(size=rows) for j in range(FEATURES)}
         ids = [f"user-{i:07d}" for i in range(rows)]

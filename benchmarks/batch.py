@@ -16,7 +16,6 @@ import base64
 import hashlib
 import io
 import json
-import os
 import resource
 import time
 import uuid
@@ -29,6 +28,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks._harness import Group, Report
+from benchmarks._house import house
 
 FEATURES = 20
 BUDGET = 100_000
@@ -136,56 +136,24 @@ def feature_rows() -> Iterator[list[dict[str, Any]]]:
 
 def chunk(rows: int, kind: str, output: str) -> Run:
     """One worker in this process, against a Redis and an AWS emulation in others."""
-    from neuralstream_core.redis import connect
-    from neuralstream_core.settings import RedisSettings
-    from neuralstream_core.table import Table
-    from neuralstream_lambda.batch import BatchSettings
-    from neuralstream_local.aws_server import client_environ
-    from neuralstream_local.children import Child
-    from neuralstream_local.embedded_redis import EmbeddedRedis
-    from neuralstream_local.storage import create_history_table, create_registry_table
-    from tests.support.jobs import NAMESPACE, JobHouse
 
-    aws = Child("neuralstream_local.aws_server")
-    redis = EmbeddedRedis()
-    try:
-        os.environ.update(client_environ(aws.ready()["endpoint"]))
-        import boto3
-
-        build: Any = boto3.client
-        build("s3").create_bucket(Bucket="benchmark")
-        create_registry_table(build("dynamodb"), "benchmark")
-        create_history_table(build("dynamodb"), "benchmark-history")
-        settings = BatchSettings(
-            namespace=NAMESPACE,
-            redis_host="127.0.0.1",
-            redis_port=redis.port,
-            table="benchmark",
-            data_bucket="benchmark",
-            history_table="benchmark-history",
-        )
-        port = connect(RedisSettings(redis_host="127.0.0.1", redis_port=redis.port))
-        house = JobHouse(settings, Table(build("dynamodb"), "benchmark"), build("s3"), port)
-        house.view("user", **{f"f{j}": "float64" for j in range(FEATURES)})
+    with house(FEATURES) as made:
         for block in feature_rows():
-            house.store.write("user", block)
-        house.serve("gbdt", gbdt(), [f"user:f{j}" for j in range(FEATURES)], format="onnx")
-        house.run(house.put("in/warm.csv", source(2000, "csv")), "gbdt")
-        uri = house.put(f"in/a.{kind}", source(rows, kind))
-        job = house.submit(uri, "gbdt", output_format=output)
+            made.store.write("user", block)
+        made.serve("gbdt", gbdt(), [f"user:f{j}" for j in range(FEATURES)], format="onnx")
+        made.run(made.put("in/warm.csv", source(2000, "csv")), "gbdt")
+        uri = made.put(f"in/a.{kind}", source(rows, kind))
+        job = made.submit(uri, "gbdt", output_format=output)
         wall, cpu = time.perf_counter(), time.process_time()
-        planned = house.task("plan", job.job_id)
-        for each in house.chunks(planned):
-            house.task("chunk", job.job_id, chunk=each)
-        house.task("finish", job.job_id)
+        planned = made.task("plan", job.job_id)
+        for each in made.chunks(planned):
+            made.task("chunk", job.job_id, chunk=each)
+        made.task("finish", job.job_id)
         wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-        done = house.job(job.job_id)
+        done = made.job(job.job_id)
         outcome = done.outcome
         require(outcome is not None and (outcome.rows, outcome.failed) == (rows, 0), done)
         return Run(rows, wall, cpu, peak())
-    finally:
-        redis.stop()
-        aws.stop()
 
 
 def stack(rows: int, kind: str) -> None:

@@ -16,7 +16,8 @@ from multiprocessing import get_context
 from typing import Any
 
 from benchmarks._harness import Group, Report
-from benchmarks.backfill import FEATURES, house, source
+from benchmarks._house import house
+from benchmarks.backfill import FEATURES, source
 from benchmarks.batch import require
 
 BUDGET_SECONDS = 60.0
@@ -65,7 +66,7 @@ def main() -> int:
     from neuralstream_lambda.batch import rebuilds
     from tests.support.backfilling import Backfilling
 
-    with house() as made, ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
+    with house(FEATURES) as made, ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
         backfilling = Backfilling(made)
         backfilling.run(made.put("in/a.parquet", source(entities, "parquet")), "user")
         part = made.put("in/b.parquet", source(entities // 10, "parquet"))

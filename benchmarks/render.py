@@ -33,6 +33,7 @@ rendered by `python benchmarks/render.py`. Cases in which a peer is faster are l
 
 ORDER = (
     "features_read", "features_write", "predict", "monitoring_recorder", "batch", "client", "cold_start",
+    "backfill", "compaction", "rebuild", "training_set",
     "peers_read", "peers_write", "peers_frame", "peers_predict", "peers_throughput", "peers_batch",
     "peers_drift", "peers_footprint", "peers_growth",
 )  # fmt: skip
@@ -168,6 +169,13 @@ FASTER = {
         ("NeuralStream", "Feast", 12),
         ("NeuralStream, columns of arrays", "Feast", 25),
     ],
+    **{
+        ("training_set", f"written: {written}"): [
+            ("NeuralStream, per cell", peer, 1)
+            for peer in ("pandas merge_asof, per row", "polars join_asof, per row, sorted")
+        ]
+        for written in ("all", "4 groups")
+    },
     ("peers_predict", "one prediction from an entity id, HTTP"): [
         ("NeuralStream", "Feast + mlserver", 4)
     ],

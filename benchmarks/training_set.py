@@ -18,6 +18,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from benchmarks._harness import Group, Report
 from neuralstream_core.features.schema import Feature, FeatureView
 from neuralstream_core.features.values import Dtype
 from neuralstream_core.history.join import Lookup, Output, join_text
@@ -33,6 +34,9 @@ from neuralstream_core.history.sources import (
 from neuralstream_core.parquet import database
 
 DAYS = 30
+FULL = 10_000_000
+"""Rows of a run that is saved."""
+LIMIT = "polars join_asof, per row, sorted"
 ENTITIES = 200_000
 WIDTH = 20
 START = 1_790_035_200_000_000
@@ -188,31 +192,35 @@ def main() -> int:
     parser.add_argument("--labels", type=int, default=1_000_000)
     parser.add_argument("--rows", type=int, default=10_000_000)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--written", choices=list(WRITTEN), nargs="*", default=list(WRITTEN))
+    parser.add_argument("--written", choices=list(WRITTEN), nargs="*", default=["all", "4 groups"])
     parser.add_argument("--folder", type=Path, default=None)
     parser.add_argument("--case", choices=list(CASES))
     given = parser.parse_args()
     if given.case:
         child(given.case, given.folder)
         return 0
+    report = Report(
+        "training_set",
+        f"{given.labels:,} labels joined to {given.rows:,} rows of history × {WIDTH} float64 features of"
+        f" {ENTITIES:,} entities over {DAYS} days, from Parquet to Parquet; each case in a process of its own"
+        " on both cores. Ours finds each feature's newest written cell by itself; pandas and polars find the"
+        " newest row, so a partial write hides what was known before.",
+    )
     with tempfile.TemporaryDirectory(dir=given.folder) as folder:
         for written in given.written:
             place = Path(folder) / written.replace(" ", "-")
             made(place, written, given.rows, given.labels)
+            group = Group(f"written: {written}", LIMIT, rows=given.labels)
             results: dict[str, list[dict[str, Any]]] = {case: [] for case in CASES}
             for _ in range(given.rounds):
                 for case in CASES:
                     results[case].append(measured(case, place))
-            print(
-                f"\n{given.labels} labels, {given.rows} rows, {WIDTH} features; written: {written}"
-            )
-            print("| case | s | CPU s | peak MB |\n|---|--:|--:|--:|")
             for case, found in results.items():
-                row = [
-                    median(each[what] for each in found) for what in ("seconds", "cpu", "megabytes")
-                ]
-                print(f"| {case} | {row[0]:.1f} | {row[1]:.1f} | {row[2]:.0f} |", flush=True)
-    return 0
+                group.samples[case] = [each["seconds"] for each in found]
+                cpu, peak = (median(each[what] for each in found) for what in ("cpu", "megabytes"))
+                group.notes[case] = f"{cpu:.1f} CPU seconds, peak memory {peak:,.0f} MB"
+            report.add(group)
+    return report.save(quick=given.rows < FULL)
 
 
 if __name__ == "__main__":
