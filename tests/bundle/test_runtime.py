@@ -56,6 +56,9 @@ RARE = {
     "Announce": {"sqs:SendMessage", "dynamodb:DeleteItem"},
     # Monitoring lists what the archive has only for windows longer than Redis keeps.
     "Monitoring": {"dynamodb:BatchGetItem", "dynamodb:Query"},
+    # Of requests that are large, and of files of the history, which appear after minutes; its own tests do.
+    "Outcomes": {"dynamodb:Scan", "s3:GetObject", "s3:PutObject"},
+    "OutcomesIngest": {"s3:PutObject"},
     # Of a minute's predictions that are large together, and of models with a guard; their own tests do.
     "OutcomesScheduled": {
         "dynamodb:BatchGetItem",
@@ -94,6 +97,8 @@ EXPECTED = {
     "Keys": lambda answer: answer["statusCode"] == 403,  # the event's key is none
     "Monitoring": lambda answer: answer["statusCode"] == 200,
     "MonitoringScheduled": lambda answer: not answer or "errorType" not in answer,
+    "Outcomes": lambda answer: answer["statusCode"] == 200,
+    "OutcomesIngest": lambda answer: answer == {"batchItemFailures": []},
     "OutcomesScheduled": lambda answer: answer["damaged"] == 0,
     "Predict": lambda answer: answer["statusCode"] == 404,
     "Registry": lambda answer: answer["statusCode"] == 200,
@@ -303,6 +308,37 @@ def test_what_was_predicted_is_drained_into_the_history(bundle):
     assert answer["damaged"] == 0
 
 
+def test_outcomes_tell_how_good_predictions_were(bundle):
+    status, answer = bundle.http(
+        "Predict", "POST /predict/{model_name}", {"entity_id": "u-5"}, model_name="m"
+    )
+    assert status == 200, answer
+    row = {"prediction_id": answer["prediction_id"], "label": answer["prediction"] + 1}
+    status, kept = bundle.http("Outcomes", "POST /outcomes", {"model": "m", "rows": [row]})
+    assert (status, kept["accepted"]) == (200, 1), kept
+    bundle.function("OutcomesScheduled").invoke({"task": "drain"})
+    status, report = bundle.http("Outcomes", "GET /monitoring/performance", model="m", window="1h")
+    assert status == 200, report
+    assert [each["metrics"]["mae"]["value"] for each in report["versions"]] == [1.0]
+    status, refused = bundle.http("Outcomes", "GET /models/{name}/ab-split/results", name="m")
+    assert (status, refused["code"]) == (409, "no_split")
+
+    s3, bucket = bundle.aws.client("s3"), bundle.names["bucket"]
+    data = f"prediction_id,label\n{answer['prediction_id']},{answer['prediction']}\n"
+    s3.put_object(Bucket=bucket, Key="jobs/in/outcomes.csv", Body=data.encode())
+    body = {"model": "m", "input": f"s3://{bucket}/jobs/in/outcomes.csv"}
+    status, job = bundle.http("Outcomes", "POST /outcomes", body)
+    assert status == 202, job
+    task = bundle.function("BatchTask")
+    plan = task.invoke({"task": "plan", "job_id": job["job_id"]})
+    chunks = json.loads(s3.get_object(Bucket=plan["bucket"], Key=plan["key"])["Body"].read())
+    for chunk in chunks:
+        done = task.invoke({"task": "chunk", "job_id": job["job_id"], "chunk": chunk})
+        assert done is None or "errorType" not in done, done
+    finished = task.invoke({"task": "finish", "job_id": job["job_id"]})
+    assert finished["status"] == "SUCCEEDED", finished
+
+
 def test_a_change_of_drift_is_announced(bundle):
     message = {"kind": "drift_changed", "model": "m", "version": "v1", "status": "drift"}
     item = {
@@ -328,6 +364,8 @@ def test_monitoring_reports_what_was_predicted(bundle):
         assert not answer or "errorType" not in answer, answer
     answer = bundle.function("OutcomesScheduled").invoke({"task": "evaluate"})
     assert answer["failed"] == 0, answer
+    answer = bundle.function("OutcomesScheduled").invoke({"task": "judge"})
+    assert answer["changes"] == 0, answer
 
 
 def test_a_key_opens_until_it_is_revoked(bundle, event_of):
