@@ -145,10 +145,12 @@ class Flights(ABC):
         todo: Sequence[int] = range(len(commands))
         failures = 0
         for _ in range(_ROUNDS):
-            parts: dict[Pool, list[int]] = {}
-            for i, pool in zip(todo, self._route([keys[i] for i in todo]), strict=True):
-                parts.setdefault(pool, []).append(i)
+            parts = _parts(todo, self._route([keys[i] for i in todo]))
             trip = fan_out({pool: [commands[i] for i in part] for pool, part in parts.items()})
+            if len(trip) == 1 and len(todo) == len(commands):
+                (whole,) = trip.values()
+                if isinstance(whole, list) and ReplyError not in set(map(type, whole)):
+                    return whole  # nearly always
             again: list[int] = []
             failed: dict[Pool, Exception] = {}
             for pool, answers in trip.items():
@@ -180,6 +182,16 @@ class Flights(ABC):
                     raise unavailable(next(iter(failed.values())))
                 self._recover(failed)
         raise unavailable(TimeoutError("too many redirections"))
+
+
+def _parts(places: Sequence[int], pools: Sequence[Pool]) -> dict[Pool, Sequence[int]]:
+    """The places that go to each pool, in order."""
+    if pools and pools.count(pools[0]) == len(pools):
+        return {pools[0]: places}
+    parts: dict[Pool, list[int]] = {}
+    for i, pool in zip(places, pools, strict=True):
+        parts.setdefault(pool, []).append(i)
+    return {**parts}
 
 
 def _key(argument: bytes | str | int) -> Key:
