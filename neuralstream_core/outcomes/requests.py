@@ -39,7 +39,9 @@ class OutcomeRow(Frozen):
         str | None,
         Field(max_length=MAX_PREDICTION_ID, description="as the answer to the prediction has it"),
     ] = None
-    entity_id: NamedEntity | None = None
+    entity_id: NamedEntity | None = Field(
+        default=None, description="in place of `prediction_id`, with `predicted_at`: the entity"
+    )
     predicted_at: UtcTime | None = Field(
         default=None,
         description="with `entity_id`: the outcome belongs to the last prediction for this entity at or"
