@@ -41,15 +41,14 @@ async function health(signal) {
 
 function State() {
   const { data } = usePoll(health, []);
-  const { at, error, until } = useConnection();
+  const { at, behind, error, until } = useConnection();
   const down = data ? Object.entries(data.checks).filter(([, state]) => state !== "ok") : [];
-  const behind = error !== null || (at !== null && Date.now() - at > 30000);
   return html`<div class="state" role="status" aria-live="polite">
     ${down.length > 0 &&
     html`<p class="banner bad"><strong>A part of the stack is down:</strong> ${" "}${down
       .map(([part, state]) => (state === "unavailable" ? part : `${part} (${state})`))
       .join(", ")}</p>`}
-    ${behind &&
+    ${(behind || error !== null) &&
     html`<p class="banner warn"><strong>Not current.</strong>${" "}${error?.message ?? "No answer for a while."}${" "}
       ${at !== null && `What is shown is from ${ago(at)}.`}${" "}
       ${until !== null && `Next try ${ago(until)}.`}</p>`}
@@ -136,7 +135,7 @@ function Shown({ route }) {
   if (!page) {
     return html`<${Page} title="There is no such page"><p><a href="#/">To the overview</a></p><//>`;
   }
-  if (loaded?.page !== page) return html`<p class="empty" role="status">Loading…</p>`;
+  if (loaded?.page !== page) return html`<p class="empty" role="status" aria-busy="true">Loading…</p>`;
   if (loaded.failed) {
     return html`<p class="empty">The page cannot be loaded; after an update of the stack, load the console again.</p>`;
   }

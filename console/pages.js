@@ -2,4 +2,11 @@
 
 export const PAGES = [
   { name: "", title: "Overview", load: () => import("./pages/overview.js") },
+  { name: "views", title: "Feature views", load: () => import("./pages/views.js") },
+  { name: "models", title: "Models", load: () => import("./pages/models.js") },
+  { name: "predict", title: "Predict", load: () => import("./pages/predict.js") },
+  { name: "keys", title: "Keys", load: () => import("./pages/keys.js") },
 ];
+
+// Whether a page is there to be linked to.
+export const hasPage = (name) => PAGES.some((page) => page.name === name);

@@ -14,13 +14,16 @@ function changed() {
   for (const listener of [...watching]) listener();
 }
 
-// {at, error, until}: the oldest answer shown, the first error, and when that is tried again (ms since 1970).
+// {at, behind, error, until}: the oldest answer shown, whether one is older than its poll should let it become, the
+// first error of the stack, and when that is tried again (ms since 1970). Refusals (4xx) are the page's own matter.
 export function connection() {
-  const all = [...polls].filter((poll) => poll.error === null || poll.error.status === 0 || poll.error.status >= 500);
+  const all = [...polls].filter((poll) => !(poll.error?.status >= 400 && poll.error.status < 500));
   const answered = all.filter((poll) => poll.at !== null);
   const failed = all.find((poll) => poll.error !== null);
+  const now = Date.now();
   return {
     at: answered.length ? Math.min(...answered.map((poll) => poll.at)) : null,
+    behind: answered.some((poll) => now - poll.at > Math.max(30000, 3 * poll.every)),
     error: failed?.error ?? null,
     until: failed?.until ?? null,
   };
@@ -47,7 +50,7 @@ export function usePoll(load, deps, { every = EVERY } = {}) {
   latest.current = load;
   const again = useRef(() => {});
   useEffect(() => {
-    const poll = { at: null, error: null, until: null };
+    const poll = { at: null, error: null, until: null, every };
     let timer = null;
     let asking = null;
     let failures = 0;

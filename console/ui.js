@@ -55,7 +55,7 @@ const STAGES = { production: "ok", staging: "info", archived: "plain" };
 const STATUSES = {
   READY: "ok", FAILED: "bad", ok: "ok", warning: "warn", drift: "bad", degraded: "bad", unavailable: "bad",
   insufficient_data: "plain", no_reference: "plain", SUCCEEDED: "ok", RUNNING: "info", SUBMITTED: "info",
-  active: "ok", expired: "warn", revoked: "plain", NULL: "plain", EXPIRED: "warn", NOT_FOUND: "warn",
+  present: "ok", active: "ok", expired: "warn", revoked: "plain", NULL: "plain", EXPIRED: "warn", NOT_FOUND: "warn",
   holds: "ok", broken: "bad",
 };
 
@@ -123,7 +123,8 @@ export function Listing({ label, columns, rows, empty, keyOf, textOf, size = 50 
 
 // Names and values side by side; entries without a value are left out. pairs: [[name, value], …]
 export function Facts({ pairs }) {
-  const shown = pairs.filter(([, value]) => value !== null && value !== undefined && value !== "");
+  const absent = (value) => value === null || value === undefined || value === "" || value === false || value?.length === 0;
+  const shown = pairs.filter(([, value]) => !absent(value));
   return html`<dl class="facts">${shown.map(
     ([name, value]) => html`<div key=${name}><dt>${name}</dt><dd>${value}</dd></div>`,
   )}</dl>`;
@@ -151,7 +152,7 @@ export function Failure({ error }) {
 export function Loaded({ of, children }) {
   if (of.data !== null) return children(of.data);
   if (of.error) return html`<${Failure} error=${of.error} />`;
-  return html`<p class="empty" role="status">Loading…</p>`;
+  return html`<p class="empty" role="status" aria-busy="true">Loading…</p>`;
 }
 
 // A button that cannot be pressed twice while its promise is pending.
@@ -186,7 +187,7 @@ export function Dialog({ title, onClose, children }) {
 
 // Asks before a change: what is changed from what to what, and why. changes: [[what, from, to], …].
 // act(reason or null) → a promise; its error is shown and the dialog stays.
-export function Confirm({ title, changes, warning, action, danger = false, takesReason = true, act, onClose, children }) {
+export function Confirm({ title, changes, warning, action, danger = false, disabled = false, takesReason = true, act, onClose, children }) {
   const [reason, setReason] = useState("");
   const [error, setError] = useState(null);
   const [busy, setBusy] = useState(false);
@@ -221,7 +222,7 @@ export function Confirm({ title, changes, warning, action, danger = false, takes
       <${Failure} error=${error} />
       <div class="buttons">
         <button type="button" onClick=${() => onClose(false)}>Cancel</button>
-        <button type="submit" class=${danger ? "danger" : "primary"} disabled=${busy}>${action}</button>
+        <button type="submit" class=${danger ? "danger" : "primary"} disabled=${busy || disabled}>${action}</button>
       </div>
     </form>
   <//>`;

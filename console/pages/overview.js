@@ -9,13 +9,12 @@ import { html } from "../vendor/htm-preact.js";
 const WINDOW = "1h";
 
 async function load(signal) {
-  const [models, stats, drift, views] = await Promise.all([
-    all("/models", "models", { limit: 100 }, signal),
+  const [models, stats, drift] = await Promise.all([
+    all("/models", "models", { limit: 200 }, signal),
     get("/monitoring/stats", { window: WINDOW }, signal),
     get("/monitoring/drift", { window: WINDOW }, signal),
-    all("/features/views", "views", { limit: 100 }, signal),
   ]);
-  return { models, stats, drift, views };
+  return { models, stats, drift };
 }
 
 function production(stats, model) {
@@ -29,8 +28,9 @@ function production(stats, model) {
 
 export default function Overview() {
   const polled = usePoll(load, []);
+  const views = usePoll((signal) => get("/features/views", { limit: 1000 }, signal), [], { every: 60000 });
   return html`<${Page} title="Overview">
-    <${Loaded} of=${polled}>${({ models, stats, drift, views }) => {
+    <${Loaded} of=${polled}>${({ models, stats, drift }) => {
       const rows = models.map((model) => ({
         model,
         ...production(stats, model),
@@ -41,7 +41,7 @@ export default function Overview() {
       return html`
         <div class="tiles">
           <${Tile} name="models" value=${models.length} to="#/models" />
-          <${Tile} name="feature views" value=${views.length} to="#/views" />
+          <${Tile} name="feature views" value=${views.data?.views.length} more=${views.data?.next_token} to="#/views" />
           <${Tile} name="rows predicted, last hour" value=${total} />
           <${Tile} name="rows failed, last hour" value=${failed} />
         </div>
@@ -63,8 +63,8 @@ export default function Overview() {
   <//>`;
 }
 
-function Tile({ name, value, to }) {
-  const shown = html`<span class="tile-value"><${Count} value=${value} /></span><span class="tile-name">${name}</span>`;
+function Tile({ name, value, to, more = false }) {
+  const shown = html`<span class="tile-value"><${Count} value=${value} />${more ? "+" : ""}</span><span class="tile-name">${name}</span>`;
   return to ? html`<a class="tile" href=${to}>${shown}</a>` : html`<div class="tile">${shown}</div>`;
 }
 
