@@ -23,13 +23,8 @@ OutcomeLabel: TypeAlias = Annotated[
         f"{MAX_LABEL} characters; numbers are kept as float64, so send as text what has more digits"
     ),
 ]
-NamedEntity: TypeAlias = Annotated[
-    EntityId | Annotated[list[EntityId], Field(min_length=1, max_length=8)],
-    Field(
-        description="the entity of the prediction, as `entity_id` of its answer: text or a whole number; a"
-        " list for a composite one"
-    ),
-]
+NamedEntity: TypeAlias = EntityId | Annotated[list[EntityId], Field(min_length=1, max_length=8)]
+"""An entity as answers name it: text or a whole number, or a list for a composite one."""
 
 
 class OutcomeRow(Frozen):
@@ -40,7 +35,9 @@ class OutcomeRow(Frozen):
         Field(max_length=MAX_PREDICTION_ID, description="as the answer to the prediction has it"),
     ] = None
     entity_id: NamedEntity | None = Field(
-        default=None, description="in place of `prediction_id`, with `predicted_at`: the entity"
+        default=None,
+        description="in its place the entity of the prediction, as `entity_id` of its answer: text or a whole"
+        " number; a list for a composite one",
     )
     predicted_at: UtcTime | None = Field(
         default=None,
