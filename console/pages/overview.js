@@ -74,7 +74,7 @@ function Attention({ drift }) {
   return html`<${Card} title="Asks for attention">
     <ul class="plain-list">${found.map(
       (each) => html`<li key=${each.model + each.version}><${Status} value=${each.status} />
-        <a href=${href("models", each.model)}>${each.model} ${each.version}</a>: ${each.summary}</li>`,
+        <a href=${href("drift", each.model, each.version)}>${each.model} ${each.version}</a>: ${each.summary}</li>`,
     )}</ul>
   <//>`;
 }
