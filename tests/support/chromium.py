@@ -9,13 +9,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-__all__ = ["Console", "NoChromium", "find_chromium", "open_console"]
+__all__ = ["NARROW", "WIDE", "Cell", "Console", "NoChromium", "find_chromium", "open_console"]
 
 _AXE: Final = Path(__file__).parents[1] / "browser" / "vendor" / "axe.min.js"
 _NAMES: Final = ("chromium", "chromium-browser", "google-chrome")
@@ -46,6 +46,23 @@ def find_chromium() -> str:
 @cache
 def _axe() -> str:
     return _AXE.read_text()
+
+
+class Cell(NamedTuple):
+    """A cell of a table.
+
+    Attributes:
+        text: as it is shown.
+        titles: what is shown on hover, in the order of the document: exact values.
+    """
+
+    text: str
+    titles: list[str]
+
+    @property
+    def exact(self) -> float:
+        """The number behind what is shown."""
+        return float(self.titles[0])
 
 
 @dataclass
@@ -80,8 +97,23 @@ class Console:
         return self.page
 
     def settled(self) -> None:
-        """Wait until nothing on the page says that it is still being read."""
-        self.page.wait_for_function("document.querySelectorAll('[aria-busy=true]').length === 0")
+        """Wait until nothing on the page says that it is still being loaded."""
+        from playwright.sync_api import expect
+
+        # Not by a script that polls in the page: its policy forbids to evaluate text.
+        expect(self.page.get_by_text("Loading…")).to_have_count(0, timeout=30_000)
+
+    def table(self, label: str) -> list[dict[str, Cell]]:
+        """The rows of the table that is called ``label``, each cell by its column's heading."""
+        found: Any = self.page.get_by_role("region", name=label, exact=True).evaluate(
+            """region => {
+                const names = [...region.querySelectorAll("thead th")].map(th => th.innerText);
+                return [...region.querySelectorAll("tbody tr")].map(row => [...row.children].map(
+                    (cell, place) => [names[place], cell.innerText,
+                        [...cell.querySelectorAll("[title]")].map(each => each.title)]));
+            }"""
+        )
+        return [{name: Cell(text, titles) for name, text, titles in row} for row in found]
 
     def violations(self) -> list[str]:
         """What axe finds, a line for each rule and element."""
