@@ -78,9 +78,16 @@ class ParquetInput:
 
         Args:
             names: of the columns to read, at least one.
+
+        Raises:
+            Invalid: the file cannot be decoded, or has no such column.
         """
         with self._refusing():
             types = {name: str(kind) for name, kind, *_ in self._rows(_DESCRIBE)}
+        if missing := [name for name in names if name not in types]:
+            raise Invalid.at(
+                "input", f"{self._at} has no column {missing[0]}", code="invalid_input"
+            )
         numbers = [name for name in names if types[name] in _NUMBERS]
         others = [name for name in names if types[name] not in _NUMBERS]
         step = max(size, _CELLS // len(names) // size * size)
