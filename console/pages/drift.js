@@ -4,7 +4,7 @@ import { get } from "../api.js";
 import { Shares, inOrder } from "../charts.js";
 import { number, percent } from "../format.js";
 import { usePoll } from "../poll.js";
-import { Card, Count, Facts, Listing, Loaded, Num, Page, Status, Time, href } from "../ui.js";
+import { Card, Count, Facts, Listing, Loaded, Num, Page, Status, Table, Time, href } from "../ui.js";
 import { html, useState } from "../vendor/htm-preact.js";
 import { Window } from "../window.js";
 
@@ -54,12 +54,41 @@ function Report({ model, version, window }) {
             ["Alarm", report.alarm === null ? null : html`<${Status} value=${report.alarm.status} /> <${Time} value=${report.alarm.since} />`],
           ]} />
         <//>
+        <${History} model=${model} version=${version} />
         ${report.series.length > 5 && html`<label class="search">Search the series
           <input type="search" value=${wanted} onInput=${(event) => setWanted(event.target.value)} /></label>`}
         <div class="grid">${found.map((each) => html`<${Series} key=${labelOf(each)} series=${each} />`)}</div>
         ${!found.length && html`<p class="empty">${report.series.length ? "Nothing is found." : "There is no series to compare."}</p>`}
       `;
     }}<//>
+  <//>`;
+}
+
+const HOUR = 3600000;
+const HOURS = 12;
+
+async function hourly(model, version, signal) {
+  const last = Math.floor(Date.now() / HOUR) * HOUR;
+  const found = [];
+  for (let place = 0; place < HOURS; place += 1) {
+    const start = last - place * HOUR;
+    const span = { start: new Date(start).toISOString(), end: place ? new Date(start + HOUR).toISOString() : null };
+    const report = await get("/monitoring/drift", { model, version, ...span }, signal);
+    found.push({ start: span.start, status: report.status, rows: report.rows, moved: report.series.filter((each) => each.status === "drift" || each.status === "warning") });
+  }
+  return found;
+}
+
+function History({ model, version }) {
+  const polled = usePoll((signal) => hourly(model, version, signal), [model, version], { every: 60000 });
+  return html`<${Card} title="Hour by hour">
+    <${Loaded} of=${polled}>${(hours) => html`<${Table} label="Drift hour by hour" rows=${hours.filter((each) => each.rows > 0)} keyOf=${(each) => each.start}
+      empty=${`No row was answered in the last ${HOURS} hours.`} columns=${[
+        { name: "From", render: (each) => html`<${Time} value=${each.start} exact />` },
+        { name: "Status", render: (each) => html`<${Status} value=${each.status} />` },
+        { name: "Rows", number: true, render: (each) => html`<${Count} value=${each.rows} />` },
+        { name: "What moved", render: (each) => each.moved.map(labelOf).join(", ") || "–" },
+      ]} />`}<//>
   <//>`;
 }
 

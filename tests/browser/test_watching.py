@@ -78,9 +78,16 @@ def test_drift_shows_the_most_urgent_version_first_and_each_series_with_its_sent
     path = f"/monitoring/drift?model={WEATHER_MODEL}&version=v2&window=24h"
     report = watched.request("GET", path).json()
     titles = tab.page.get_by_role("heading", level=2).all_inner_texts()
-    assert titles == ["Altogether", *(series["feature"] for series in report["series"])]
+    assert titles == [
+        "Altogether",
+        "Hour by hour",
+        *(series["feature"] for series in report["series"]),
+    ]
     for series in report["series"]:
         assert tab.page.get_by_text(series["sentence"], exact=True).first.is_visible()
+    hours = tab.table("Drift hour by hour")
+    assert "drift" in {row["Status"].text for row in hours}
+    assert sum(row["Rows"].exact for row in hours) == report["rows"]
     worst = report["series"][0]
     chart = tab.page.get_by_role("img", name=f"{worst['feature']}: share by bin")
     shown = chart.evaluate("chart => [...chart.querySelectorAll('title')].map(t => t.textContent)")
@@ -88,6 +95,15 @@ def test_drift_shows_the_most_urgent_version_first_and_each_series_with_its_sent
         assert any(text.startswith(f"{each['bin']}, reference: ") for text in shown)
     assert tab.page.locator(f'[title="{worst["psi"]}"]').first.is_visible()
     picture(tab, "console-drift")
+
+
+def test_the_overview_leads_to_what_asks_for_attention(tab, picture):
+    page = tab.go("#/", "Overview")
+    picture(tab, "console-overview")
+    page.get_by_role("link", name=f"{WEATHER_MODEL} v2", exact=True).click()
+    page.get_by_role("heading", level=1, name=f"Drift of {WEATHER_MODEL} v2").wait_for()
+    tab.go(f"#/models/{MODEL}", MODEL)
+    picture(tab, "console-model")
 
 
 def test_outcomes_show_each_measure_with_its_interval_and_the_verdict(tab, watched, picture):
