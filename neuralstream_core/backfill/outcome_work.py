@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 
@@ -32,7 +32,7 @@ from neuralstream_core.backfill.times import event_times
 from neuralstream_core.errors import Invalid
 from neuralstream_core.history.entries import Part
 from neuralstream_core.jobs.files import JOBS, json_lines
-from neuralstream_core.jobs.outcomes import verdict
+from neuralstream_core.jobs.outcomes import concluded
 from neuralstream_core.jobs.records import Failure, JobKind, NewJob
 from neuralstream_core.jobs.tasks import ChunkCounts, Planned
 from neuralstream_core.objects import Location, Objects
@@ -54,9 +54,6 @@ from neuralstream_core.serving.cells import RowError
 from neuralstream_core.table import Item
 
 __all__ = ["OutcomeImports", "OutcomesWork"]
-
-_LISTED: Final = 100
-"""Error files named in the job record; the manifest has all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,19 +143,7 @@ class OutcomesWork:
         files = self._files(job_id)
         plan = files.plan()
         manifest = _manifest(job_id, plan, files.results())
-        at = Location.parse(plan.output) / "manifest.json"
-        files.write_manifest(at, manifest)
-        counts = manifest.model_dump(include=set(OutcomesResult.model_fields) - {"errors"})
-        result = OutcomesResult(
-            manifest=str(at), errors=[file.uri for file in manifest.errors[:_LISTED]], **counts
-        )
-        failure = verdict(
-            job.input,
-            manifest.rows,
-            manifest.reasons,
-            job.max_failed_fraction,
-            allow_empty=job.allow_empty,
-        )
+        result, failure = concluded(job, files, plan.output, manifest, OutcomesResult)
         return self.jobs.finish(job_id, result, failure)
 
     def fail(self, job_id: str, failure: Failure) -> OutcomesJob:

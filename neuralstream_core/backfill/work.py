@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from neuralstream_core.backfill.chunks import BackfillWorker
 from neuralstream_core.backfill.planning import BackfillPlanner
@@ -18,16 +18,13 @@ from neuralstream_core.backfill.records import (
     ChunkWritten,
     backfill_files,
 )
-from neuralstream_core.jobs.outcomes import verdict
+from neuralstream_core.jobs.outcomes import concluded
 from neuralstream_core.jobs.records import Failure
 from neuralstream_core.jobs.tasks import ChunkCounts, Planned
-from neuralstream_core.objects import Location, Objects
+from neuralstream_core.objects import Objects
 from neuralstream_core.serving.batch.splitting import Chunk
 
 __all__ = ["BackfillWork"]
-
-_LISTED: Final = 100
-"""Error files named in the job record; the manifest has all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,19 +56,7 @@ class BackfillWork:
         files = backfill_files(self.objects, self.data_bucket, job_id)
         plan = files.plan()
         manifest = _manifest(job_id, plan, files.results())
-        at = Location.parse(plan.output) / "manifest.json"
-        files.write_manifest(at, manifest)
-        counts = manifest.model_dump(include=set(BackfillResult.model_fields) - {"errors"})
-        result = BackfillResult(
-            manifest=str(at), errors=[file.uri for file in manifest.errors[:_LISTED]], **counts
-        )
-        failure = verdict(
-            job.input,
-            manifest.rows,
-            manifest.reasons,
-            job.max_failed_fraction,
-            allow_empty=job.allow_empty,
-        )
+        result, failure = concluded(job, files, plan.output, manifest, BackfillResult)
         return self.jobs.finish(job_id, result, failure)
 
     def fail(self, job_id: str, failure: Failure) -> BackfillJob:

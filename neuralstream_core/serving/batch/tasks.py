@@ -7,13 +7,13 @@ import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from neuralstream_core.errors import NeuralStreamError, NotFound, Unavailable
-from neuralstream_core.jobs.outcomes import verdict
+from neuralstream_core.jobs.outcomes import concluded
 from neuralstream_core.jobs.records import Failure, JobStatus, Run
 from neuralstream_core.jobs.tasks import ChunkCounts, Planned
-from neuralstream_core.objects import Location, Objects
+from neuralstream_core.objects import Objects
 from neuralstream_core.registry.events import EventKind
 from neuralstream_core.registry.issuer import Issuer
 from neuralstream_core.registry.registry import Registry
@@ -37,8 +37,6 @@ from neuralstream_core.time import from_micros
 
 __all__ = ["Finisher", "PredictWork", "Submission"]
 
-_LISTED: Final = 100
-"""Error files named in the job record; the manifest has all."""
 _log = logging.getLogger("neuralstream.batch")
 
 
@@ -114,19 +112,8 @@ class Finisher:
         files = predict_files(self.objects, self.data_bucket, job_id)
         plan = files.plan()
         manifest = _manifest(plan, files.results())
-        failure = verdict(
-            job.input,
-            manifest.rows,
-            manifest.reasons,
-            job.max_failed_fraction,
-            allow_empty=job.allow_empty,
-        )
-        at = Location.parse(plan.output) / ("manifest.json" if failure is None else "failed.json")
-        files.write_manifest(at, manifest)
-        result = JobResult(
-            manifest=str(at),
-            errors=[file.uri for file in manifest.errors[:_LISTED]],
-            **manifest.model_dump(include={"rows", "failed", "versions", "reasons"}),
+        result, failure = concluded(
+            job, files, plan.output, manifest, JobResult, failed="failed.json"
         )
         return self._end(job_id, result, failure)
 
