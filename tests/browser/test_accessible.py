@@ -10,10 +10,11 @@ from tests.support.chromium import NARROW, WIDE
 ROUTES = [
     "#/",
     "#/views",
-    "#/views/weather",
+    "#/views/weather?entity=EWR",
     "#/models",
     f"#/models/{MODEL}",
     "#/predict",
+    f"#/predict/{MODEL}",
     "#/serving",
     f"#/serving/{MODEL}",
     "#/drift",

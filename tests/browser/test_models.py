@@ -21,7 +21,7 @@ def changes(dialog):
     return [[cell.inner_text() for cell in row.locator("th, td").all()] for row in rows]
 
 
-def test_versions_stand_side_by_side_with_their_metrics(console, laptop):
+def test_versions_stand_side_by_side_with_their_metrics(console, laptop, picture):
     page = console.go("#/models/flight_delay", "flight_delay")
     table = page.get_by_role("region", name="Versions")
     versions = laptop.request("GET", "/models/flight_delay/versions").json()["versions"]
@@ -35,6 +35,7 @@ def test_versions_stand_side_by_side_with_their_metrics(console, laptop):
     metric = compared.get_by_role("row", name="metric auc")
     for version in versions:
         expect(metric).to_contain_text(str(version["metrics"]["auc"]))
+    picture(console, "console-models")
     page.get_by_label("Compare v1").uncheck()
     expect(compared.get_by_role("columnheader")).to_have_count(1)
 
