@@ -19,7 +19,7 @@ def tab(opened, watched: RunningStack) -> Console:
     return opened(watched)
 
 
-def test_serving_shows_the_numbers_of_every_version(tab, watched, picture):
+def test_serving_shows_the_numbers_of_every_version(tab, watched):
     stats = watched.request("GET", f"/monitoring/stats?model={MODEL}&window=24h").json()
     tab.go(f"#/serving/{MODEL}?window=24h", f"Serving of {MODEL}")
     rows = tab.table("Versions")
@@ -36,7 +36,6 @@ def test_serving_shows_the_numbers_of_every_version(tab, watched, picture):
     assert {part: row["p99"].exact for part, row in parts.items()} == {
         part: latency[part]["p99"] for part in latency
     }
-    picture(tab, "console-serving")
 
 
 def test_serving_says_when_traffic_does_not_follow_the_split(tab, watched):
@@ -101,7 +100,6 @@ def test_drift_shows_the_most_urgent_version_first_and_each_series_with_its_sent
 
 def test_the_overview_leads_to_what_asks_for_attention(tab, picture):
     page = tab.go("#/", "Overview")
-    picture(tab, "console-overview")
     page.get_by_role("link", name=f"{WEATHER_MODEL} v2", exact=True).click()
     page.get_by_role("heading", level=1, name=f"Drift of {WEATHER_MODEL} v2").wait_for()
     tab.go(f"#/models/{MODEL}", MODEL)
