@@ -49,7 +49,9 @@ def test_the_console_is_one_page_of_files_that_may_be_kept_for_good(stack):
     assert "unsafe" not in policy
     assert not re.search(r"<script(?! type=\"module\" src=)|<style|\son\w+=", page.data.decode())
     named = re.findall(r'(?:src|href)="(console/[^"]+)"', page.data.decode())
-    assert {"app.js", "style.css", "vendor/htm-preact.js"} <= {path.split("/", 2)[2] for path in named}
+    assert {"app.js", "style.css", "vendor/htm-preact.js"} <= {
+        path.split("/", 2)[2] for path in named
+    }
     for path in named:
         answer = stack.request("GET", f"/{path}")
         assert answer.status == 200
