@@ -280,7 +280,7 @@ def versions(code):
 def source(tmp_path_factory):
     """A copy of everything a build reads, to be changed."""
     folder = tmp_path_factory.mktemp("source")
-    for name in ("functions", "layers", "neuralstream_core"):
+    for name in ("console", "functions", "layers", "neuralstream_core"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     return folder
 
