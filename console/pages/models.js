@@ -54,10 +54,6 @@ function Model({ name }) {
   const [done, setDone] = useState(null);
   const query = { next_token: tokens.at(-1) ?? null, stage };
   const polled = usePoll((signal) => load(name, query, signal), [name, tokens.at(-1), stage]);
-  const ask = (dialog, version = null) => {
-    setDone(null);
-    setAsked({ dialog, version });
-  };
   const close = (changed) => {
     setAsked(null);
     if (changed) {
@@ -75,6 +71,11 @@ function Model({ name }) {
     ${done && html`<${Notice}>${done}<//>`}
     <${Loaded} of=${polled}>${({ model, versions, next }) => {
       const chosen = compared ?? beside(model);
+      // As it is now: what the dialog says is what it sends, whatever a poll brings meanwhile.
+      const ask = (dialog, version = null) => {
+        setDone(null);
+        setAsked({ dialog, version, model, versions });
+      };
       const Dialog = asked && DIALOGS[asked.dialog];
       return html`
         <${Traffic} model=${model} ask=${ask} />
@@ -88,7 +89,7 @@ function Model({ name }) {
         <//>
         <${Compare} model=${name} names=${chosen} known=${versions} />
         <${Events} name=${name} revision=${model.revision} />
-        ${Dialog && html`<${Dialog} model=${model} versions=${versions} version=${asked.version} onClose=${close} />`}
+        ${Dialog && html`<${Dialog} model=${asked.model} versions=${asked.versions} version=${asked.version} onClose=${close} />`}
       `;
     }}<//>
   <//>`;

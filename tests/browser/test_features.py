@@ -38,7 +38,7 @@ def test_ids_of_any_characters_and_every_status(console, laptop):
         expect(rows.first).to_contain_text(said)
 
 
-def test_a_prediction_shows_what_the_model_saw(console, laptop, picture):
+def test_a_prediction_shows_what_the_model_saw(console, laptop):
     page = console.go("#/predict/flight_delay", "Predict")
     sent = {"distance": 488.0, "sched_hour": 10.0, "weekday": 0.0}
     entities = {"airport": "EWR", "carrier": "EV", "tailnum": "N11194"}
@@ -58,7 +58,6 @@ def test_a_prediction_shows_what_the_model_saw(console, laptop, picture):
     for feature, value in answer["features"].items():
         row = table.get_by_role("row").filter(has=page.get_by_text(feature, exact=True))
         assert float(row.locator(".num").get_attribute("title")) == value
-    picture(console, "console-predict")
 
 
 def test_a_value_that_is_none_is_refused_in_the_form(console, laptop):

@@ -56,6 +56,30 @@ def test_a_part_that_is_down_is_named_and_what_was_shown_stays(console, laptop, 
     expect(page.locator(".banner.bad")).to_have_count(0, timeout=30_000)
 
 
+def refuse(route):
+    """As the API answers while the registry does not."""
+    problem = {"title": "Dependency unavailable", "detail": "the registry does not answer"}
+    headers = {"content-type": "application/problem+json", "retry-after": "1"}
+    route.fulfill(status=503, headers=headers, json=problem | {"code": "unavailable"})
+
+
+@pytest.mark.parametrize(
+    ("fails", "said"),
+    [(refuse, "the registry does not answer"), (lambda route: route.abort(), "does not answer")],
+    ids=["registry down", "stack gone"],
+)
+def test_answers_that_fail_leave_what_was_shown_and_are_asked_for_again(console, fails, said):
+    console.tolerates += ["503", "net::ERR_FAILED"]
+    page = console.go("#/models", "Models")
+    page.route("**/models?**", fails)
+    look_again(page)
+    expect(page.locator(".banner.warn")).to_contain_text(said)
+    expect(page.get_by_role("link", name="flight_delay")).to_be_visible()
+    page.unroute("**/models?**")
+    look_again(page)
+    expect(page.locator(".banner.warn")).to_have_count(0)
+
+
 @pytest.fixture
 def store(stack_with_keys):
     return KeyStore(Table(stack_with_keys.client("dynamodb"), KEYS_TABLE))

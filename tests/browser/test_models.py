@@ -21,7 +21,7 @@ def changes(dialog):
     return [[cell.inner_text() for cell in row.locator("th, td").all()] for row in rows]
 
 
-def test_versions_stand_side_by_side_with_their_metrics(console, laptop, picture):
+def test_versions_stand_side_by_side_with_their_metrics(console, laptop):
     page = console.go("#/models/flight_delay", "flight_delay")
     table = page.get_by_role("region", name="Versions")
     versions = laptop.request("GET", "/models/flight_delay/versions").json()["versions"]
@@ -35,7 +35,6 @@ def test_versions_stand_side_by_side_with_their_metrics(console, laptop, picture
     metric = compared.get_by_role("row", name="metric auc")
     for version in versions:
         expect(metric).to_contain_text(str(version["metrics"]["auc"]))
-    picture(console, "console-models")
     page.get_by_label("Compare v1").uncheck()
     expect(compared.get_by_role("columnheader")).to_have_count(1)
 
@@ -113,7 +112,9 @@ def test_a_change_that_somebody_else_made_first_is_refused_and_said_so(console, 
     page = console.go("#/models/console_race", "console_race")
     dialog = dialog_of(page, "Promote v2")
     assert laptop.request("POST", "/models/console_race/promote/v3").status == 200
+    expect(page.locator("dd strong")).to_have_text("v3", timeout=30_000)  # the page behind knows
 
+    assert changes(dialog)[0] == ["in production", "v1", "v2"]
     dialog.get_by_role("button", name="Promote v2").click()
 
     expect(dialog.get_by_role("alert")).to_contain_text("v3")
