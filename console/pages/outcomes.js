@@ -111,9 +111,20 @@ function Slicing({ model, window, feature }) {
   <//>`;
 }
 
+// Of a split that runs; of one that has ended when it is asked for, since most models never had one.
 function Experiment({ model }) {
+  const polled = usePoll((signal) => get(path`/models/${model}/ab-split`, {}, signal), [model]);
+  const [asked, setAsked] = useState(false);
+  if (polled.data === null) return null; // why is said below
+  if (polled.data.split || asked) return html`<${Results} model=${model} />`;
+  return html`<${Card} title="Experiment">
+    <p class="quiet">No split is running.</p>
+    <div><button type="button" onClick=${() => setAsked(true)}>Results of the last split</button></div>
+  <//>`;
+}
+
+function Results({ model }) {
   const polled = usePoll((signal) => get(path`/models/${model}/ab-split/results`, {}, signal), [model], SLOW);
-  if (polled.error?.status === 404 || polled.error?.status === 409) return null; // it never had a split
   if (polled.data === null) return polled.error ? html`<${Failure} error=${polled.error} />` : null;
   const results = polled.data;
   const verdict = results.comparisons.filter((each) => each.metric === results.metric);

@@ -123,6 +123,15 @@ def test_outcomes_show_each_measure_with_its_interval_and_the_verdict(tab, watch
     picture(tab, "console-outcomes")
 
 
+def test_a_model_that_never_had_a_split_is_not_asked_for_results_unless_one_wants_them(tab):
+    page = tab.go(f"#/outcomes/{WEATHER_MODEL}", f"Outcomes of {WEATHER_MODEL}")
+    page.get_by_text("No split is running.").wait_for()
+    assert tab.errors == []
+    tab.tolerates.append("409")
+    page.get_by_role("button", name="Results of the last split").click()
+    page.get_by_role("alert").get_by_text("never split").wait_for()
+
+
 def test_a_job_is_submitted_and_followed_until_it_is_done(tab, watched):
     page = tab.go("#/jobs", "Jobs")
     page.get_by_role("button", name="Predict a file").click()
