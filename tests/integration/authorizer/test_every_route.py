@@ -20,6 +20,7 @@ PROTECTED = [key for key in ROUTES if key not in PUBLIC]
 
 PARTS = {
     "{entity_id+}": "u-1",
+    "{file+}": "app.js",
     "{version}": "v1",
     "{key_id}": "aaaaaaaa",
     "{job_id}": "job-00000000000000000000000000",
