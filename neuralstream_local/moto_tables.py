@@ -1,7 +1,9 @@
-"""Two repairs of moto, without which the emulation grows slower and larger with every request.
+"""Repairs of moto, without which the emulation grows slower and larger with every request.
 
 - A transaction of moto's copies whole tables, with all records of their streams, to put the copies back if
   it is cancelled. Here it remembers the items that it names.
+- A query of moto's sorts the whole table, whatever partition it asks for. Here it sees that partition; one of
+  an index, which sorts what it finds anyway, sees all items as they come.
 - moto keeps every object it ever made, for a page of its own that lists them. Here it does not.
 """
 
@@ -9,22 +11,27 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Final
 
 from moto.core.common_models import BaseModel
 from moto.dynamodb.models import DynamoDBBackend
-from moto.dynamodb.models.dynamo_type import DynamoType
+from moto.dynamodb.models.dynamo_type import DynamoType, Item
 from moto.dynamodb.models.table import Table
 
 __all__ = ["repair"]
 
 _moto_transaction: Final = DynamoDBBackend.transact_write_items
+_moto_query: Final = Table.query
+_INDEX_NAME: Final = 6
+"""Its place among what follows the key; the backend passes it so."""
 
 
 def repair() -> None:
-    """Apply both; DynamoDB calls must then be made one at a time."""
+    """Apply them; DynamoDB calls must then be made one at a time."""
     DynamoDBBackend.transact_write_items = _transact_write_items  # type: ignore[assignment]
     Table.__deepcopy__ = _same  # type: ignore[attr-defined]
+    Table.query = _query  # type: ignore[assignment]
     BaseModel.__new__ = _untracked  # type: ignore[method-assign]
 
 
@@ -62,6 +69,27 @@ def _undo_of(backend: DynamoDBBackend, operation: Mapping[str, Any]) -> Callable
             del shard.items[length:]
 
     return undo
+
+
+def _query(table: Table, hash_key: DynamoType | None, *given: Any, **more: Any) -> Any:
+    """What moto answers, from the items that may be in it."""
+    if len(given) > _INDEX_NAME and given[_INDEX_NAME] is not None:
+        table.all_items = partial(_items_of, table)  # type: ignore[method-assign]
+        try:
+            return _moto_query(table, hash_key, *given, **more)
+        finally:
+            del table.all_items
+    whole = table.items
+    found = None if hash_key is None else whole.get(hash_key)
+    table.items = {} if found is None else {hash_key: found}  # type: ignore[assignment]
+    try:
+        return _moto_query(table, hash_key, *given, **more)
+    finally:
+        table.items = whole
+
+
+def _items_of(table: Table) -> list[Item]:
+    return [item for partition in table.items.values() for item in partition.values()]
 
 
 def _same(table: Table, _: object) -> Table:
