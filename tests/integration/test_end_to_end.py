@@ -80,7 +80,9 @@ def test_the_request_of_the_readme_gets_its_answer_key_for_key(call):
         {"entity_id": "user_123", "feature_view": "user_features", "return_features": True},
     )
 
-    keys = "model version entity_id prediction probability latency_ms features timestamp"
+    keys = (
+        "model version entity_id prediction probability latency_ms features prediction_id timestamp"
+    )
     assert list(answer) == keys.split()
     assert (answer["model"], answer["version"]) == ("churn_model", "v1")
     assert (answer["entity_id"], answer["prediction"]) == ("user_123", 1)
@@ -90,6 +92,7 @@ def test_the_request_of_the_readme_gets_its_answer_key_for_key(call):
     age = datetime.now(UTC) - datetime.fromisoformat(answer["timestamp"])
     assert abs(age.total_seconds()) < 60
     assert answer["timestamp"].endswith("Z")
+    assert answer["prediction_id"].startswith("churn_model:v1:")
 
 
 def test_features_come_only_when_asked_for(call, churn):

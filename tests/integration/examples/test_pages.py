@@ -85,6 +85,8 @@ def test_predictions_in_columns_are_answered_as_the_page_shows(printed):
     for varying in ("latency_ms", "timestamp"):
         assert type(answer.pop(varying)) is type(shown.pop(varying))
     for given in (answer, shown):
+        ids = given["columns"].pop("prediction_id")
+        assert [p and p.partition(":")[0] for p in ids] == ["churn_model", None]
         rounded = [p and round(p, 6) for p in given["columns"]["probability"]]
         given["columns"]["probability"] = rounded
     assert answer == shown
