@@ -27,6 +27,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from _harness import ROOT, Group, Report, arguments
 
 from neuralstream_core.features import Catalog, OnlineStore, ViewSpec
+from neuralstream_core.features.services import FeatureServices
 from neuralstream_core.monitoring.baseline import BaselineProfiler
 from neuralstream_core.redis import connect
 from neuralstream_core.registry.artifacts import ArtifactStore
@@ -113,6 +114,7 @@ def world() -> Iterator[tuple[Callable[[], dict[str, Any]], Any, bytes]]:
             registry,
             artifacts,
             catalog,
+            FeatureServices(table, "default", system_clock, catalog),
             ProcessValidator(),
             BaselineProfiler(artifacts),
         )
