@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from neuralstream_core.errors import Conflict
 from neuralstream_lambda.history import CompactionSettings, cleaned, compacted
-from neuralstream_lambda.logs import logger
+from neuralstream_lambda.scheduled import run_task
 from neuralstream_lambda.tracing import traced
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
@@ -26,16 +27,14 @@ def scheduled_handler(event: Mapping[str, Any], _context: LambdaContext) -> dict
     Raises:
         Unavailable: to be tried again by the schedule's own retries.
     """
-    done: dict[str, Any]
+    tasks = {"compact": compacted, "clean": cleaned}
+    return run_task(
+        "history", event, {name: partial(_unless_raced, do) for name, do in tasks.items()}
+    )
+
+
+def _unless_raced(do: Callable[[CompactionSettings], Mapping[str, int]]) -> Mapping[str, int]:
     try:
-        match event.get("task"):
-            case "compact":
-                done = dict(compacted(settings))
-            case "clean":
-                done = dict(cleaned(settings))
-            case other:
-                raise ValueError(f"no such task: {other!r}")
-    except Conflict:
-        done = {"raced": True}  # the other one, or the next run, goes on where this one stopped
-    logger("history").info("scheduled task", extra={"task": event["task"], **done})
-    return done
+        return do(settings)
+    except Conflict:  # the other run, or the next one, goes on where this one stopped
+        return {"raced": True}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 from aws_lambda_powertools.event_handler.openapi.params import Query
@@ -17,9 +18,9 @@ from neuralstream_core.time import system_clock
 from neuralstream_core.types import Name, VersionName
 from neuralstream_lambda.access import PUBLIC, Scope
 from neuralstream_lambda.health import Health, health_of
-from neuralstream_lambda.logs import logger
 from neuralstream_lambda.monitoring import MonitoringSettings, archived, evaluated, reports
 from neuralstream_lambda.resolver import Resolver, Response, answers, json_response, needs
+from neuralstream_lambda.scheduled import run_task
 from neuralstream_lambda.tracing import traced
 from neuralstream_lambda.wiring import history_log, redis_port, serving_table
 
@@ -135,12 +136,7 @@ def scheduled_handler(event: Mapping[str, Any], _context: LambdaContext) -> dict
     Raises:
         Unavailable: to be tried again by the schedule's own retries.
     """
-    match event.get("task"):
-        case "archive":
-            done = archived(settings)
-        case "evaluate":
-            done = evaluated(settings)
-        case other:
-            raise ValueError(f"no such task: {other!r}")
-    logger("monitoring").info("scheduled task", extra={"task": event["task"], **done})
-    return done
+    tasks = {"archive": archived, "evaluate": evaluated}
+    return run_task(
+        "monitoring", event, {name: partial(do, settings) for name, do in tasks.items()}
+    )

@@ -7,6 +7,7 @@ tasks.
 from __future__ import annotations
 
 import os
+from functools import partial
 from secrets import token_hex
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
@@ -29,6 +30,7 @@ from neuralstream_lambda.outcomes import OutcomesSettings, drained
 from neuralstream_lambda.performance import experiments, intake, outcome_imports, performances
 from neuralstream_lambda.redelivery import batch_failures
 from neuralstream_lambda.resolver import Resolver, Response, answers, json_response, needs
+from neuralstream_lambda.scheduled import run_task
 from neuralstream_lambda.sources import messages_of
 from neuralstream_lambda.tracing import traced
 
@@ -175,17 +177,8 @@ def scheduled_handler(event: Mapping[str, Any], _context: LambdaContext) -> dict
     Raises:
         Unavailable: to be tried again by the schedule's own retries.
     """
-    match event.get("task"):
-        case "drain":
-            done = drained(settings)
-        case "evaluate":
-            done = evaluated(settings)
-        case "judge":
-            done = judged(settings)
-        case other:
-            raise ValueError(f"no such task: {other!r}")
-    logger("outcomes").info("scheduled task", extra={"task": event["task"], **done})
-    return done
+    tasks = {"drain": drained, "evaluate": evaluated, "judge": judged}
+    return run_task("outcomes", event, {name: partial(do, settings) for name, do in tasks.items()})
 
 
 @traced("outcomes")

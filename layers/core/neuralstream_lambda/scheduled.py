@@ -1,0 +1,31 @@
+"""Scheduled tasks: an event names one of a function's, and what it did is logged and answered."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from neuralstream_lambda.logs import logger
+
+__all__ = ["run_task"]
+
+
+def run_task(
+    function: str, event: Mapping[str, Any], tasks: Mapping[str, Callable[[], Mapping[str, Any]]]
+) -> dict[str, Any]:
+    """Do what ``{"task": name}`` asks for; what it did.
+
+    Args:
+        function: name of the log.
+        tasks: by name.
+
+    Raises:
+        ValueError: there is no such task.
+    """
+    name = event.get("task")
+    task = tasks.get(name) if isinstance(name, str) else None
+    if task is None:
+        raise ValueError(f"no such task: {name!r}")
+    done = dict(task())
+    logger(function).info("scheduled task", extra={"task": name, **done})
+    return done
