@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 from aws_lambda_powertools.event_handler.openapi.params import Path, Query
 
-from neuralstream_core.backfill.rebuilding import RebuildJob
+from neuralstream_core.backfill.rebuild_records import RebuildJob
 from neuralstream_core.backfill.records import BackfillJob, BackfillSpec
 from neuralstream_core.jobs.uploads import FileUpload, UploadRequest, announce
 from neuralstream_core.schedules.answers import ScheduleAnswer, ScheduleDeletion, SchedulesAnswer

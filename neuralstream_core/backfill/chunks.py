@@ -1,27 +1,22 @@
 """A chunk of a backfill: read, checked and packed in columns, merged online, appended to the history.
 
-It may be repeated: the online store keeps the newest event time, and an append of the same chunk has the same
-request ids, by which the compaction finds it.
+It may be repeated: the online store keeps the newest event time, and the history as `import_work` says.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
+from neuralstream_core.backfill.import_work import ChunkImport
 from neuralstream_core.backfill.packing import Packed, joined, patterns
-from neuralstream_core.backfill.planning import living
 from neuralstream_core.backfill.records import (
-    BackfillFiles,
-    BackfillJobs,
     BackfillPlan,
     ChunkWritten,
-    backfill_files,
 )
 from neuralstream_core.backfill.times import event_times
 from neuralstream_core.errors import Invalid
@@ -34,136 +29,77 @@ from neuralstream_core.features.writes import (
     Batch,
     GivenColumns,
 )
-from neuralstream_core.jobs.files import json_lines
-from neuralstream_core.objects import Location, Objects
 from neuralstream_core.serving.batch.cells import RowErrors
-from neuralstream_core.serving.batch.inputs import InputFile
-from neuralstream_core.serving.batch.locations import Buckets
 from neuralstream_core.serving.batch.rows import InputRows, InputSchema
-from neuralstream_core.serving.batch.splitting import Chunk
 from neuralstream_core.serving.cells import RowError
 
-__all__ = ["BackfillWorker"]
+__all__ = ["BackfillChunk"]
 
 _NO_VALUES: Final = RowError("no_values", "has no value to write")
 _TOO_LARGE: Final = RowError("row_too_large", "its values and the stored ones make a row too large")
 
 
-@dataclass(frozen=True, slots=True)
-class BackfillWorker:
-    """Runs chunk tasks.
+class BackfillChunk(ChunkImport[ChunkWritten]):
+    """Writes the rows of one chunk.
 
-    Attributes:
+    Args:
         upkeep: merges rows into Redis, and keeps those of a chunk in the log, all at once.
-        data_bucket: holds plans and results.
     """
 
-    jobs: BackfillJobs
-    objects: Objects
-    buckets: Buckets
-    data_bucket: str
-    upkeep: Upkeep
-
-    def run(self, job_id: str, chunk: Chunk) -> ChunkWritten:
-        """Write a chunk and count it once.
-
-        Raises:
-            Unavailable: Redis, the history or S3 cannot be reached; try again.
-            Conflict: the input or the view was replaced.
-            NotFound: the view was deleted.
-            Invalid: the input cannot be decoded.
-            RuntimeError: a file that the job wrote is missing, or the role may not write.
-        """
-        files = backfill_files(self.objects, self.data_bucket, job_id)
-        plan = files.plan()
-        view = self.upkeep.store.catalog.latest(plan.feature_view)
-        living(view, plan.pins.generation)
-        writing = _Writing(plan, view, self.upkeep, f"{job_id}/{chunk.chunk:05d}")
-        at = self.buckets.check(plan.input, "input")
-        source = InputFile(self.objects, at, plan.input_format, plan.pins.size, plan.pins.etag)
-        for rows in source.rows(chunk, writing.schema, plan.columns):
-            writing.add(rows)
-        if view.history and writing.batches:
-            self.upkeep.record(writing.batches)
-        result = writing.result(files, chunk.chunk)
-        files.write_result(result)
-        self.jobs.chunk_done(job_id, chunk.chunk, result.rows, result.failed)
-        return result
-
-
-@dataclass(slots=True)
-class _Writing:
-    """One chunk under way.
-
-    Attributes:
-        prefix: of the request ids of its batches.
-        batches: what is to be appended: one for each slice of rows.
-    """
-
-    plan: BackfillPlan
-    view: FeatureView
-    upkeep: Upkeep
-    prefix: str
-    batches: list[Batch] = field(default_factory=list)
-    rows: int = 0
-    slices: int = 0
-    counts: Counter[str] = field(default_factory=Counter)
-    failed: list[dict[str, Any]] = field(default_factory=list)
+    def __init__(
+        self, plan: BackfillPlan, view: FeatureView, upkeep: Upkeep, request_id: str
+    ) -> None:
+        super().__init__(request_id)
+        self._plan, self._view, self._upkeep = plan, view, upkeep
+        self._batches: list[Batch] = []
+        self._counts = Counter[str]()
 
     @property
     def schema(self) -> InputSchema:
-        plan = self.plan
+        plan = self._plan
         kinds = {
             column: (str(feature.dtype), feature.size or 1)
             for name, column in plan.features.items()
-            for feature in (self.view.feature(name),)
+            for feature in (self._view.feature(name),)
         }
         return InputSchema(plan.keys, (), kinds, raw=(plan.timestamp,), sparse=True)
 
-    def add(self, rows: InputRows) -> None:
-        """Merge a slice of rows, and keep what is to be appended."""
-        plan, errors = self.plan, dict(rows.errors)
+    def take(self, rows: InputRows, errors: RowErrors, request_id: str) -> None:
+        """Merge the rows, and keep what is to be appended: a batch."""
+        plan = self._plan
         times = event_times(
             rows.raw[plan.timestamp], plan.timestamp, plan.timezone, plan.pins.as_of, errors
         )
-        packed = _Slice(self.upkeep.store, plan.feature_view, f"{self.prefix}/{self.slices:05d}")
+        packed = _Slice(self._upkeep.store, plan.feature_view, request_id)
         for places, features in self._patterns(rows, errors):
             columns = {name: rows.features[plan.features[name]] for name in features}
             packed.add(rows.entities, columns, times, places, errors)
         if packed.found:
             self._merge(joined(packed.found), errors)
-        self.failed += rows.failed(errors)
-        self.rows += len(rows)
-        self.slices += 1
 
-    def result(self, files: BackfillFiles, chunk: int) -> ChunkWritten:
-        """Write the list of wrong rows; the counts of the chunk."""
-        errors = None
-        if self.failed:
-            at = Location.parse(self.plan.output) / f"errors/errors-{chunk:05d}.jsonl"
-            data = json_lines(self.failed)
-            errors = files.write_output(at, data, "application/jsonl", len(self.failed))
+    def append(self) -> None:
+        if self._view.history and self._batches:
+            self._upkeep.record(self._batches)
+
+    def result(self, counts: Mapping[str, Any]) -> ChunkWritten:
+        found = self._counts
         return ChunkWritten(
-            chunk=chunk,
-            rows=self.rows,
-            failed=len(self.failed),
-            written=self.counts["written"],
-            stale=self.counts["stale"],
-            history_only=self.counts["history_only"],
-            reasons=dict(sorted(Counter(row["code"] for row in self.failed).items())),
-            errors=errors,
+            **counts,
+            written=found["written"],
+            stale=found["stale"],
+            history_only=found["history_only"],
         )
 
     def _patterns(self, rows: InputRows, errors: RowErrors) -> list[tuple[list[int], list[str]]]:
         """The rows without an error, by the features that they write."""
-        columns = {f: c for f, c in self.plan.features.items() if c in rows.features}
+        columns = {f: c for f, c in self._plan.features.items() if c in rows.features}
         names = list(columns)
         good = np.array([at for at in range(len(rows)) if at not in errors], np.int64)
         skipped = np.zeros((len(good), len(names)), np.bool_)
         for at, (name, column) in enumerate(columns.items()):
             if (absent := rows.absent.get(column)) is not None:
                 skipped[:, at] = absent[good]
-            if self.plan.empty == "skip":
+            if self._plan.empty == "skip":
                 values = rows.features[columns[name]]
                 skipped[:, at] |= np.fromiter(
                     (values[i] is None for i in good), np.bool_, len(good)
@@ -182,20 +118,20 @@ class _Writing:
     def _merge(self, packed: Packed, errors: RowErrors) -> None:
         """Merge the rows that are not expired already; those that do not fit any more are errors."""
         batch, places = packed
-        ttl = self.view.ttl_micros
-        oldest = None if ttl is None else self.plan.pins.as_of - ttl
+        ttl = self._view.ttl_micros
+        oldest = None if ttl is None else self._plan.pins.as_of - ttl
         online = [
             at for at, time in enumerate(batch.packed.times) if oldest is None or time >= oldest
         ]
         refused: list[int] = []
-        for at, count in zip(online, self.upkeep.merge(batch.only(online)), strict=True):
+        for at, count in zip(online, self._upkeep.merge(batch.only(online)), strict=True):
             if count == TOO_LARGE:
                 refused.append(at)
                 errors[places[at]] = _TOO_LARGE
             else:
-                self.counts["stale" if count == ALL_STALE else "written"] += 1
-        self.counts["history_only"] += len(places) - len(online)
-        self.batches.append(batch.without(refused))
+                self._counts["stale" if count == ALL_STALE else "written"] += 1
+        self._counts["history_only"] += len(places) - len(online)
+        self._batches.append(batch.without(refused))
 
 
 class _Slice:

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self, TypeAlias
 
-from pydantic import AfterValidator, Field, StringConstraints, model_validator
+from pydantic import Field, model_validator
 
-from neuralstream_core.backfill.records import ColumnName, zone_name
-from neuralstream_core.jobs.files import File, JobFiles, Numbered
-from neuralstream_core.jobs.records import JobKind, JobRecord
+from neuralstream_core.backfill.import_records import (
+    ColumnName,
+    ImportJob,
+    ImportPlan,
+    ZoneName,
+)
+from neuralstream_core.jobs.files import JobFiles
+from neuralstream_core.jobs.records import JobKind
+from neuralstream_core.jobs.rows import RowsChunk, RowsManifest, RowsResult
 from neuralstream_core.jobs.store import Jobs
 from neuralstream_core.objects import Objects
 from neuralstream_core.outcomes.requests import MAX_OUTCOMES, OutcomeRow
 from neuralstream_core.serving.batch.locations import InputFormat
 from neuralstream_core.serving.batch.requests import DEFAULT_FAILED_FRACTION, Fraction, S3Uri
 from neuralstream_core.serving.batch.splitting import Chunk
-from neuralstream_core.time import Micros
-from neuralstream_core.types import Frozen, Name, Record, VersionName
+from neuralstream_core.types import Frozen, Name, VersionName
 
 __all__ = [
     "ChunkKept",
@@ -25,15 +30,10 @@ __all__ = [
     "OutcomesJob",
     "OutcomesJobs",
     "OutcomesManifest",
-    "OutcomesPins",
     "OutcomesPlan",
     "OutcomesRequest",
     "OutcomesResult",
     "outcomes_files",
-]
-
-Zone: TypeAlias = Annotated[
-    str, StringConstraints(min_length=1, max_length=64), AfterValidator(zone_name)
 ]
 
 
@@ -90,7 +90,7 @@ class OutcomesRequest(Frozen):
     input_format: InputFormat | None = Field(
         default=None, description="with input, when the extension does not say"
     )
-    timezone: Zone | None = Field(
+    timezone: ZoneName | None = Field(
         default=None,
         description="with input: IANA name, for times without a zone; refused when left out",
     )
@@ -118,100 +118,54 @@ class OutcomesRequest(Frozen):
         return self
 
 
-class OutcomesResult(Record):
+class OutcomesResult(RowsResult):
     """Counts and files of a finished job."""
 
-    rows: int = Field(description="rows of the input")
-    failed: int = Field(description="wrong rows, which are not kept")
     accepted: int = Field(description="outcomes that are kept")
     versions: dict[VersionName, int] = Field(
         default_factory=dict, description="how many of them name a prediction of which version"
     )
-    manifest: str | None = Field(
-        default=None, description="`s3://` address of these counts and the list of error files"
-    )
-    errors: list[str] = Field(
-        default_factory=list, description="files of wrong rows; the first 100"
-    )
-    reasons: dict[str, int] = Field(default_factory=dict, description="wrong rows by error code")
 
 
-class OutcomesJob(JobRecord):
+class OutcomesJob(ImportJob):
     """A job that takes outcomes in from a file."""
 
     kind: Literal[JobKind.OUTCOMES] = Field(
         default=JobKind.OUTCOMES, description="`outcomes`: outcomes from a file"
     )
     model: Name = Field(description="the model that predicted")
-    input: str = Field(description="`s3://` address of the input")
-    input_format: InputFormat = Field(description="of the input")
-    output: str = Field(description="folder of this job's own files: the list of wrong rows")
     columns: OutcomeColumns | None = Field(
         default=None, description="which column is what, as asked for"
-    )
-    timezone: str | None = Field(default=None, description="of times without a zone")
-    max_failed_fraction: float = Field(
-        description="it fails when more than this share of its rows are wrong, 0 to 1"
-    )
-    allow_empty: bool = Field(
-        default=False, description="whether an input without rows is a job well done"
     )
     outcome: OutcomesResult | None = Field(
         default=None, description="counts and files; null until it is finished"
     )
 
 
-class OutcomesPins(Record):
-    """State at the start of the job, which every chunk and every retry works with."""
-
-    as_of: Micros
-    """When what has no time of its own became known."""
-    size: int
-    etag: str
-
-
-class OutcomesPlan(Record):
+class OutcomesPlan(ImportPlan):
     """What all chunks have in common.
 
     Attributes:
-        columns: of a CSV or Parquet input, in file order.
         observed: whether the input may have times at which outcomes were observed.
     """
 
     model: str
-    input: str
-    input_format: InputFormat
-    output: str
-    pins: OutcomesPins
     named: OutcomeColumns
-    columns: tuple[str, ...]
     observed: bool
-    timezone: str | None
 
 
-class ChunkKept(Numbered):
-    """What a chunk did."""
+class ChunkKept(RowsChunk):
+    """Adds how many outcomes name a prediction of which version."""
 
-    rows: int
-    failed: int
     versions: dict[str, int] = Field(default_factory=dict)
-    reasons: dict[str, int] = Field(default_factory=dict)
-    errors: File | None = None
 
 
-class OutcomesManifest(Record):
-    """Counts of a finished job and all of its error files."""
+class OutcomesManifest(RowsManifest):
+    """Adds what was kept."""
 
-    job_id: str
     model: str
-    input: str
-    input_etag: str
-    rows: int
-    failed: int
     accepted: int
     versions: dict[str, int]
-    reasons: dict[str, int]
-    errors: list[File]
 
 
 OutcomesJobs: TypeAlias = Jobs[OutcomesJob]

@@ -1,7 +1,6 @@
 """Outcomes from a file: accepted as a job, planned, and taken in chunk by chunk.
 
-A chunk may be repeated: what it appends to the history has the same request ids and times, by which the
-compaction finds it, and of one outcome that is there twice one counts anyway.
+Of one outcome that is in the history twice one counts anyway.
 """
 
 from __future__ import annotations
@@ -10,11 +9,12 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from neuralstream_core.backfill.import_work import ChunkImport, Imports, ImportWork
 from neuralstream_core.backfill.outcome_records import (
     ChunkKept,
     OutcomeColumns,
@@ -22,7 +22,6 @@ from neuralstream_core.backfill.outcome_records import (
     OutcomesJob,
     OutcomesJobs,
     OutcomesManifest,
-    OutcomesPins,
     OutcomesPlan,
     OutcomesRequest,
     OutcomesResult,
@@ -31,11 +30,8 @@ from neuralstream_core.backfill.outcome_records import (
 from neuralstream_core.backfill.times import event_times
 from neuralstream_core.errors import Invalid
 from neuralstream_core.history.entries import Part
-from neuralstream_core.jobs.files import JOBS, json_lines
-from neuralstream_core.jobs.outcomes import concluded
-from neuralstream_core.jobs.records import Failure, JobKind, NewJob
-from neuralstream_core.jobs.tasks import ChunkCounts, Planned
-from neuralstream_core.objects import Location, Objects
+from neuralstream_core.jobs.records import JobKind, NewJob
+from neuralstream_core.jobs.rows import RowsPins, shared_counts
 from neuralstream_core.outcomes.intake import (
     Intake,
     Outcome,
@@ -46,12 +42,10 @@ from neuralstream_core.outcomes.intake import (
 from neuralstream_core.outcomes.log import entity_text
 from neuralstream_core.outcomes.requests import MAX_LABEL
 from neuralstream_core.serving.batch.cells import RowErrors
-from neuralstream_core.serving.batch.inputs import InputFile
-from neuralstream_core.serving.batch.locations import Buckets, input_format
+from neuralstream_core.serving.batch.inputs import CutInput, InputFile
 from neuralstream_core.serving.batch.rows import InputRows, InputSchema
-from neuralstream_core.serving.batch.splitting import CHUNK_ROWS, Chunk
+from neuralstream_core.serving.batch.splitting import CHUNK_ROWS
 from neuralstream_core.serving.cells import RowError
-from neuralstream_core.table import Item
 
 __all__ = ["OutcomeImports", "OutcomesWork"]
 
@@ -61,9 +55,7 @@ class OutcomeImports:
     """Accepts jobs."""
 
     jobs: OutcomesJobs
-    objects: Objects
-    buckets: Buckets
-    data_bucket: str
+    imports: Imports
 
     def submit(
         self, request: OutcomesRequest, actor: str, *, key: str | None = None
@@ -75,86 +67,42 @@ class OutcomeImports:
             Invalid: a location that jobs may not use, or an unknown format.
             Conflict: ``key`` was used for another request.
         """
-        source = self.buckets.check(request.input or "", "input")
-        base = request.output
-        if base is None:
-            base = f"s3://{self.data_bucket}/{JOBS}outcomes/"
-        else:
-            self.buckets.check(base, "output", folder=True)
-        kind = input_format(source, request.input_format)
-        self.objects.stat(source)
-
-        def fields(job_id: str) -> Item:
-            return {"input_format": kind, "output": f"{base.rstrip('/')}/{job_id}/"}
-
+        fields = self.imports.checked(request.input or "", request)
         return self.jobs.submit(NewJob(JobKind.OUTCOMES, request, fields), actor, key=key)
 
 
 @dataclass(frozen=True, slots=True)
-class OutcomesWork:
-    """The tasks of these jobs, see `neuralstream_core.jobs.tasks.Work`."""
+class OutcomesWork(ImportWork[OutcomesJob, RowsPins, OutcomesPlan, ChunkKept]):
+    """The tasks of these jobs.
 
-    jobs: OutcomesJobs
-    objects: Objects
-    buckets: Buckets
-    data_bucket: str
+    Attributes:
+        intake: appends outcomes.
+    """
+
     intake: Intake
 
-    def plan(self, job_id: str) -> Planned:
-        """Pin, cut and store the plan. A second call makes the same plan again.
-
-        Raises:
-            Invalid: the input cannot be cut, or lacks a column.
-            Conflict: the job is done, or the input was replaced since the first call.
-        """
-        job = self.jobs.get(job_id)
-        source = InputFile.now(
-            self.objects, self.buckets.check(job.input, "input"), job.input_format
-        )
-        pins = OutcomesPins(as_of=self.intake.clock(), size=source.size, etag=source.etag)
-        job, pins = self.jobs.begin(job_id, pins)
-        source.check(pins.etag)
-        cut = source.cut(CHUNK_ROWS)
-        plan = _plan(job, pins, cut.columns)
-        planned = self._files(job_id).write_plan(plan, cut.listed())
-        self.jobs.planned(job_id, planned.chunks)
-        return planned
-
-    def chunk(self, job_id: str, chunk: Mapping[str, Any]) -> ChunkCounts:
-        """Take a chunk in and count it once."""
-        files, part = self._files(job_id), Chunk.model_validate(chunk)
-        plan = files.plan()
-        taking = _Taking(plan, self.intake, f"{job_id}/{part.chunk:05d}")
-        at = self.buckets.check(plan.input, "input")
-        source = InputFile(self.objects, at, plan.input_format, plan.pins.size, plan.pins.etag)
-        for rows in source.rows(part, taking.schema, plan.columns):
-            taking.add(rows)
-        self.intake.append(taking.parts)
-        result = taking.result(files, part.chunk)
-        files.write_result(result)
-        self.jobs.chunk_done(job_id, part.chunk, result.rows, result.failed)
-        return ChunkCounts(part.chunk, result.rows, result.failed)
-
-    def finish(self, job_id: str) -> OutcomesJob:
-        """Count the rows of all chunks, and fail the job when it has none or too many are wrong."""
-        job = self.jobs.get(job_id)
-        if job.status.done:
-            return job
-        files = self._files(job_id)
-        plan = files.plan()
-        manifest = _manifest(job_id, plan, files.results())
-        result, failure = concluded(job, files, plan.output, manifest, OutcomesResult)
-        return self.jobs.finish(job_id, result, failure)
-
-    def fail(self, job_id: str, failure: Failure) -> OutcomesJob:
-        """End the job as failed."""
-        return self.jobs.finish(job_id, None, failure)
-
-    def _files(self, job_id: str) -> OutcomesFiles:
+    def files(self, job_id: str) -> OutcomesFiles:
         return outcomes_files(self.objects, self.data_bucket, job_id)
 
+    def pinned(self, pins: RowsPins, job: OutcomesJob) -> RowsPins:  # noqa: ARG002 - nothing besides
+        return pins
 
-def _plan(job: OutcomesJob, pins: OutcomesPins, columns: tuple[str, ...]) -> OutcomesPlan:
+    def cut(
+        self, job: OutcomesJob, pins: RowsPins, source: InputFile
+    ) -> tuple[OutcomesPlan, CutInput]:
+        cut = source.cut(CHUNK_ROWS)
+        return _plan(job, pins, cut.columns), cut
+
+    def importing(self, plan: OutcomesPlan, request_id: str) -> ChunkImport[ChunkKept]:
+        return _Taking(plan, self.intake, request_id)
+
+    def summed(
+        self, job_id: str, plan: OutcomesPlan, results: Sequence[ChunkKept]
+    ) -> tuple[OutcomesManifest, type[OutcomesResult]]:
+        return _manifest(job_id, plan, results), OutcomesResult
+
+
+def _plan(job: OutcomesJob, pins: RowsPins, columns: tuple[str, ...]) -> OutcomesPlan:
     """The plan, for the columns that the input has; JSON lines have none.
 
     Raises:
@@ -179,27 +127,18 @@ def _plan(job: OutcomesJob, pins: OutcomesPins, columns: tuple[str, ...]) -> Out
     )
 
 
-@dataclass(slots=True)
-class _Taking:
-    """One chunk under way.
+class _Taking(ChunkImport[ChunkKept]):
+    """Keeps the outcomes of one chunk, to be appended: one part for each slice of rows."""
 
-    Attributes:
-        prefix: of the request ids of what is to be appended.
-        parts: that: one for each slice of rows.
-    """
-
-    plan: OutcomesPlan
-    intake: Intake
-    prefix: str
-    parts: list[Part] = field(default_factory=list)
-    rows: int = 0
-    slices: int = 0
-    versions: Counter[str] = field(default_factory=Counter)
-    failed: list[dict[str, Any]] = field(default_factory=list)
+    def __init__(self, plan: OutcomesPlan, intake: Intake, request_id: str) -> None:
+        super().__init__(request_id)
+        self._plan, self._intake = plan, intake
+        self._parts: list[Part] = []
+        self._versions = Counter[str]()
 
     @property
     def schema(self) -> InputSchema:
-        plan, named = self.plan, self.plan.named
+        plan, named = self._plan, self._plan.named
         raw = [named.label]
         if named.entity_id is not None:
             raw.append(named.predicted_at)
@@ -207,9 +146,8 @@ class _Taking:
             raw.append(named.observed_at)
         return InputSchema(named.keys, (), {}, raw=tuple(dict.fromkeys(raw)))
 
-    def add(self, rows: InputRows) -> None:
-        """Keep the good ones of a slice of rows, to be appended."""
-        plan, named, errors = self.plan, self.plan.named, dict(rows.errors)
+    def take(self, rows: InputRows, errors: RowErrors, request_id: str) -> None:
+        plan, named = self._plan, self._plan.named
         asked: Sequence[int | None] = [None] * len(rows)
         if named.entity_id is not None:
             asked = self._times(rows.raw[named.predicted_at], named.predicted_at, errors)
@@ -236,18 +174,20 @@ class _Taking:
             except WrongOutcome as error:
                 errors[at] = RowError(f"invalid_{error.field}", str(error))
         if outcomes:
-            request = f"{self.prefix}/{self.slices:05d}"
-            self.parts.append(self.intake.part(plan.model, request, outcomes))
-        self.versions.update(by_version(outcomes))
-        self.failed += rows.failed(errors)
-        self.rows += len(rows)
-        self.slices += 1
+            self._parts.append(self._intake.part(plan.model, request_id, outcomes))
+        self._versions.update(by_version(outcomes))
+
+    def append(self) -> None:
+        self._intake.append(self._parts)
+
+    def result(self, counts: Mapping[str, Any]) -> ChunkKept:
+        return ChunkKept(**counts, versions=dict(self._versions))
 
     def _times(
         self, cells: Sequence[Any], column: str, errors: RowErrors, *, needed: bool = True
     ) -> list[int | None]:
         """Microseconds of each row; ``None`` where it has none and needs none, or is wrong."""
-        plan = self.plan
+        plan = self._plan
         there = [at for at, cell in enumerate(cells) if needed or cell not in (None, "")]
         found: list[int | None] = [None] * len(cells)
         wrong: RowErrors = {}
@@ -260,22 +200,6 @@ class _Taking:
             else:
                 found[at] = time
         return found
-
-    def result(self, files: OutcomesFiles, chunk: int) -> ChunkKept:
-        """Write the list of wrong rows; the counts of the chunk."""
-        errors = None
-        if self.failed:
-            at = Location.parse(self.plan.output) / f"errors/errors-{chunk:05d}.jsonl"
-            data = json_lines(self.failed)
-            errors = files.write_output(at, data, "application/jsonl", len(self.failed))
-        return ChunkKept(
-            chunk=chunk,
-            rows=self.rows,
-            failed=len(self.failed),
-            versions=dict(self.versions),
-            reasons=dict(sorted(Counter(row["code"] for row in self.failed).items())),
-            errors=errors,
-        )
 
 
 def _label(cell: Any, *, text: bool) -> bool | float | str:
@@ -309,20 +233,15 @@ def _label(cell: Any, *, text: bool) -> bool | float | str:
 
 
 def _manifest(job_id: str, plan: OutcomesPlan, results: Sequence[ChunkKept]) -> OutcomesManifest:
-    reasons, versions = Counter[str](), Counter[str]()
+    versions, shared = Counter[str](), shared_counts(results)
     for result in results:
-        reasons.update(result.reasons)
         versions.update(result.versions)
-    rows, failed = sum(result.rows for result in results), sum(result.failed for result in results)
     return OutcomesManifest(
         job_id=job_id,
         model=plan.model,
         input=plan.input,
         input_etag=plan.pins.etag,
-        rows=rows,
-        failed=failed,
-        accepted=rows - failed,
+        accepted=shared["rows"] - shared["failed"],
         versions=dict(sorted(versions.items(), key=lambda item: int(item[0][1:]))),
-        reasons=dict(sorted(reasons.items())),
-        errors=[result.errors for result in results if result.errors is not None],
+        **shared,
     )

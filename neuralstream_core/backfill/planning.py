@@ -6,28 +6,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from neuralstream_core.backfill.import_work import Imports
 from neuralstream_core.backfill.records import (
     BackfillJob,
     BackfillJobs,
     BackfillPins,
     BackfillPlan,
     BackfillSpec,
-    backfill_files,
 )
 from neuralstream_core.errors import Conflict, FieldError, Invalid
 from neuralstream_core.features.catalog import Catalog
 from neuralstream_core.features.schema import FeatureView
-from neuralstream_core.jobs.files import JOBS
 from neuralstream_core.jobs.records import JobKind, NewJob
-from neuralstream_core.jobs.tasks import Planned
-from neuralstream_core.objects import Objects
-from neuralstream_core.serving.batch.inputs import InputFile
-from neuralstream_core.serving.batch.locations import Buckets, input_format
 from neuralstream_core.serving.batch.splitting import CHUNK_ROWS
-from neuralstream_core.table import Item
-from neuralstream_core.time import Clock
 
-__all__ = ["BackfillPlanner", "Backfills", "living"]
+__all__ = ["Backfills", "backfill_plan", "chunk_rows", "living"]
 
 _CHUNK_CELLS: Final = 4 << 20
 """Values of one chunk, whose packed rows are held until they are appended: about 32 MiB of float64."""
@@ -38,9 +31,7 @@ class Backfills:
     """Accepts backfills."""
 
     jobs: BackfillJobs
-    objects: Objects
-    buckets: Buckets
-    data_bucket: str
+    imports: Imports
     catalog: Catalog
 
     def submit(self, spec: BackfillSpec, actor: str, *, key: str | None = None) -> BackfillJob:
@@ -51,64 +42,17 @@ class Backfills:
             Invalid: a location that jobs may not use, an unknown format, feature or entity key.
             Conflict: ``key`` was used for another request.
         """
-        source = self.buckets.check(spec.input, "input")
-        base = spec.output
-        if base is None:
-            base = f"s3://{self.data_bucket}/{JOBS}backfills/"
-        else:
-            self.buckets.check(base, "output", folder=True)
-        kind = input_format(source, spec.input_format)
+        fields = self.imports.checked(spec.input, spec)
         view = self.catalog.latest(spec.feature_view)
         _keys(view, spec.entity, ())
         _features(view, spec.features)
-        self.objects.stat(source)
-
-        def fields(job_id: str) -> Item:
-            return {"input_format": kind, "output": f"{base.rstrip('/')}/{job_id}/"}
-
         return self.jobs.submit(NewJob(JobKind.BACKFILL, spec, fields), actor, key=key)
 
 
-@dataclass(frozen=True, slots=True)
-class BackfillPlanner:
-    """Plans backfills."""
-
-    jobs: BackfillJobs
-    objects: Objects
-    buckets: Buckets
-    data_bucket: str
-    clock: Clock
-    catalog: Catalog
-
-    def plan(self, job_id: str) -> Planned:
-        """Pin, cut and store the plan. A second call makes the same plan again.
-
-        Raises:
-            NotFound: no such job, input or view.
-            Invalid: the input cannot be cut, or lacks a column.
-            TooLarge: the input or the number of its chunks is over a limit.
-            Conflict: the job is done, or the input or the view was replaced since the first call.
-        """
-        job = self.jobs.get(job_id)
-        view = self.catalog.latest(job.feature_view)
-        at = self.buckets.check(job.input, "input")
-        source = InputFile.now(self.objects, at, job.input_format)
-        job, pins = self.jobs.begin(
-            job_id,
-            BackfillPins(
-                as_of=self.clock(), size=source.size, etag=source.etag, generation=view.generation
-            ),
-        )
-        source.check(pins.etag)
-        living(view, pins.generation)
-        width = sum(feature.size or 1 for feature in view.features)
-        cut = source.cut(max(1, min(CHUNK_ROWS, _CHUNK_CELLS // width)))
-        plan = _plan(job, view, pins, cut.columns)
-        planned = backfill_files(self.objects, self.data_bucket, job_id).write_plan(
-            plan, cut.listed()
-        )
-        self.jobs.planned(job_id, planned.chunks)
-        return planned
+def chunk_rows(view: FeatureView) -> int:
+    """How many rows a chunk may have."""
+    width = sum(feature.size or 1 for feature in view.features)
+    return max(1, min(CHUNK_ROWS, _CHUNK_CELLS // width))
 
 
 def living(view: FeatureView, generation: str) -> None:
@@ -122,7 +66,7 @@ def living(view: FeatureView, generation: str) -> None:
         )
 
 
-def _plan(
+def backfill_plan(
     job: BackfillJob, view: FeatureView, pins: BackfillPins, columns: tuple[str, ...]
 ) -> BackfillPlan:
     """The plan, for the columns that the input has; JSON lines have none.

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from typing import Annotated, Literal, TypeAlias
-from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, Field, StringConstraints
+from pydantic import Field
 
+from neuralstream_core.backfill.import_records import (
+    ColumnName,
+    ImportJob,
+    ImportPlan,
+    ZoneName,
+)
 from neuralstream_core.features.schema import MAX_FEATURES
-from neuralstream_core.jobs.files import File, JobFiles, Numbered
-from neuralstream_core.jobs.records import JobKind, JobRecord
+from neuralstream_core.jobs.files import JobFiles
+from neuralstream_core.jobs.records import JobKind
+from neuralstream_core.jobs.rows import RowsChunk, RowsManifest, RowsPins, RowsResult
 from neuralstream_core.jobs.store import Jobs
 from neuralstream_core.objects import Objects
 from neuralstream_core.serving.batch.locations import InputFormat
 from neuralstream_core.serving.batch.requests import DEFAULT_FAILED_FRACTION, Fraction, S3Uri
 from neuralstream_core.serving.batch.splitting import Chunk
-from neuralstream_core.time import Micros
-from neuralstream_core.types import Frozen, Name, Record
+from neuralstream_core.types import Frozen, Name
 
 __all__ = [
     "BackfillFiles",
@@ -28,26 +33,10 @@ __all__ = [
     "BackfillResult",
     "BackfillSpec",
     "ChunkWritten",
-    "ColumnName",
     "backfill_files",
-    "zone_name",
 ]
 
-ColumnName = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 Empty: TypeAlias = Literal["null", "skip"]
-
-
-def zone_name(name: str) -> str:
-    """The name of an IANA time zone.
-
-    Raises:
-        ValueError: it is none.
-    """
-    try:
-        ZoneInfo(name)
-    except (KeyError, ValueError, OSError):
-        raise ValueError("is not an IANA time zone, such as Europe/Berlin or UTC") from None
-    return name
 
 
 class BackfillSpec(Frozen):
@@ -73,10 +62,7 @@ class BackfillSpec(Frozen):
     input_format: InputFormat | None = Field(
         default=None, description="when the extension does not say"
     )
-    timezone: (
-        Annotated[str, StringConstraints(min_length=1, max_length=64), AfterValidator(zone_name)]
-        | None
-    ) = Field(
+    timezone: ZoneName | None = Field(
         default=None, description="IANA name, for times without a zone; refused when left out"
     )
     empty: Empty = Field(
@@ -98,35 +84,23 @@ class BackfillSpec(Frozen):
     )
 
 
-class BackfillResult(Record):
+class BackfillResult(RowsResult):
     """Counts and files of a finished backfill."""
 
-    rows: int = Field(description="rows of the input")
-    failed: int = Field(description="wrong rows, which are not written")
     written: int = Field(description="rows that are online now, wholly or in part")
     stale: int = Field(description="rows whose values the online store had newer")
     history_only: int = Field(
         description="rows older than the view's TTL: in the history, not online"
     )
-    manifest: str | None = Field(
-        default=None, description="`s3://` address of these counts and the list of error files"
-    )
-    errors: list[str] = Field(
-        default_factory=list, description="files of wrong rows; the first 100"
-    )
-    reasons: dict[str, int] = Field(default_factory=dict, description="wrong rows by error code")
 
 
-class BackfillJob(JobRecord):
+class BackfillJob(ImportJob):
     """A job that writes feature values of the past from a file."""
 
     kind: Literal[JobKind.BACKFILL] = Field(
         default=JobKind.BACKFILL, description="`backfill`: feature values from a file"
     )
     feature_view: Name = Field(description="the view it writes to")
-    input: str = Field(description="`s3://` address of the input")
-    input_format: InputFormat = Field(description="of the input")
-    output: str = Field(description="folder of this job's own files: the list of wrong rows")
     timestamp: str = Field(description="column of the event times")
     entity: str | dict[Name, str] | None = Field(
         default=None, description="column of the entity id, or of each entity key, as asked for"
@@ -134,78 +108,49 @@ class BackfillJob(JobRecord):
     features: dict[Name, str] | None = Field(
         default=None, description="column by feature, as asked for"
     )
-    timezone: str | None = Field(default=None, description="of times without a zone")
     empty: Empty = Field(default="null", description="what an empty cell does")
-    max_failed_fraction: float = Field(
-        description="it fails when more than this share of its rows are wrong, 0 to 1"
-    )
-    allow_empty: bool = Field(
-        default=False, description="whether an input without rows is a job well done"
-    )
     outcome: BackfillResult | None = Field(
         default=None, description="counts and files; null until it is finished"
     )
 
 
-class BackfillPins(Record):
-    """State at the start of the job, which every chunk and every retry works with."""
+class BackfillPins(RowsPins):
+    """Adds the view's generation: a view that was created anew is another one."""
 
-    as_of: Micros
-    """By which future and expired event times are told."""
-    size: int
-    etag: str
     generation: str
-    """Of the view: a view that was created anew is another one."""
 
 
-class BackfillPlan(Record):
+class BackfillPlan(ImportPlan):
     """What all chunks have in common.
 
     Attributes:
         keys: columns of the entity's parts, in key order.
         features: column by feature; of JSON lines also such as no row has.
-        columns: of a CSV or Parquet input, in file order.
     """
 
     feature_view: str
-    input: str
-    input_format: InputFormat
-    output: str
     pins: BackfillPins
     keys: tuple[str, ...]
     features: dict[str, str]
-    columns: tuple[str, ...]
     timestamp: str
-    timezone: str | None
     empty: Empty
 
 
-class ChunkWritten(Numbered):
-    """What a chunk did."""
+class ChunkWritten(RowsChunk):
+    """Adds what became of the rows."""
 
-    rows: int
-    failed: int
     written: int
     stale: int
     history_only: int
-    reasons: dict[str, int] = Field(default_factory=dict)
-    errors: File | None = None
 
 
-class BackfillManifest(Record):
-    """Counts of a finished backfill and all of its error files."""
+class BackfillManifest(RowsManifest):
+    """Adds what became of the rows."""
 
-    job_id: str
     feature_view: str
-    input: str
-    input_etag: str
-    rows: int
-    failed: int
     written: int
     stale: int
     history_only: int
-    reasons: dict[str, int]
-    errors: list[File]
 
 
 BackfillJobs: TypeAlias = Jobs[BackfillJob]

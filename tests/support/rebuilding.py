@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from neuralstream_core.backfill.rebuild import Rebuilds, RebuildWork
-from neuralstream_core.backfill.rebuilding import RebuildJob, RebuildJobs
+from neuralstream_core.backfill.rebuild_records import RebuildJob, RebuildJobs
+from neuralstream_core.backfill.rebuild_work import Rebuilds, RebuildWork
 from neuralstream_core.features import OnlineStore, Row, ViewSpec
 from neuralstream_core.features.upkeep import Upkeep
 from neuralstream_core.jobs.records import JobKind

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from pydantic import Field
 
 from neuralstream_core.backfill.outcome_records import OutcomesJob
-from neuralstream_core.backfill.rebuilding import RebuildJob
+from neuralstream_core.backfill.rebuild_records import RebuildJob
 from neuralstream_core.backfill.records import BackfillJob
 from neuralstream_core.history.consistency import ConsistencyReports
 from neuralstream_core.jobs.records import JobKind
@@ -38,8 +38,8 @@ from neuralstream_lambda.wiring import (
 if TYPE_CHECKING:
     from neuralstream_core.backfill.outcome_work import OutcomesWork
     from neuralstream_core.backfill.planning import Backfills
-    from neuralstream_core.backfill.rebuild import Rebuilds, RebuildWork
-    from neuralstream_core.backfill.rebuilding import RebuildJobs
+    from neuralstream_core.backfill.rebuild_records import RebuildJobs
+    from neuralstream_core.backfill.rebuild_work import Rebuilds, RebuildWork
     from neuralstream_core.backfill.records import BackfillJobs
     from neuralstream_core.backfill.work import BackfillWork
     from neuralstream_core.features.catalog import Catalog
@@ -140,21 +140,17 @@ def submission(settings: BatchSettings) -> Submission:
 @cache
 def backfills(settings: BatchSettings) -> Backfills:
     """What accepts backfills."""
+    from neuralstream_core.backfill.import_work import Imports
     from neuralstream_core.backfill.planning import Backfills
 
-    return Backfills(
-        _backfill_jobs(settings),
-        Objects(s3_client()),
-        settings.buckets,
-        settings.data_bucket,
-        _catalog(settings),
-    )
+    place = Imports(Objects(s3_client()), settings.buckets, settings.data_bucket, "backfills")
+    return Backfills(_backfill_jobs(settings), place, _catalog(settings))
 
 
 @cache
 def rebuilds(settings: BatchSettings) -> Rebuilds:
     """What accepts rebuilds."""
-    from neuralstream_core.backfill.rebuild import Rebuilds
+    from neuralstream_core.backfill.rebuild_work import Rebuilds
 
     return Rebuilds(_rebuild_jobs(settings), _catalog(settings))
 
@@ -226,15 +222,16 @@ def _predict_work(settings: BatchSettings) -> PredictWork:
 
 @cache
 def _backfill_work(settings: BatchSettings) -> BackfillWork:
-    from neuralstream_core.backfill.chunks import BackfillWorker
-    from neuralstream_core.backfill.planning import BackfillPlanner
     from neuralstream_core.backfill.work import BackfillWork
 
-    records, objects = _backfill_jobs(settings), Objects(s3_client())
-    buckets, bucket = settings.buckets, settings.data_bucket
-    planner = BackfillPlanner(records, objects, buckets, bucket, system_clock, _catalog(settings))
-    worker = BackfillWorker(records, objects, buckets, bucket, feature_upkeep(settings))
-    return BackfillWork(records, planner, worker, objects, bucket)
+    return BackfillWork(
+        _backfill_jobs(settings),
+        Objects(s3_client()),
+        settings.buckets,
+        settings.data_bucket,
+        system_clock,
+        feature_upkeep(settings),
+    )
 
 
 @cache
@@ -244,13 +241,19 @@ def _outcomes_work(settings: BatchSettings) -> OutcomesWork:
 
     kinds = {JobKind.OUTCOMES: OutcomesJob}
     records = Jobs(table(settings), settings.namespace, system_clock, kinds)
-    objects, buckets = Objects(s3_client()), settings.buckets
-    return OutcomesWork(records, objects, buckets, settings.data_bucket, intake(settings))
+    return OutcomesWork(
+        records,
+        Objects(s3_client()),
+        settings.buckets,
+        settings.data_bucket,
+        system_clock,
+        intake(settings),
+    )
 
 
 @cache
 def _rebuild_work(settings: BatchSettings) -> RebuildWork:
-    from neuralstream_core.backfill.rebuild import RebuildWork
+    from neuralstream_core.backfill.rebuild_work import RebuildWork
     from neuralstream_lambda.history import history
 
     return RebuildWork(

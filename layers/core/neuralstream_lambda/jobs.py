@@ -9,7 +9,7 @@ from typing import Annotated, Final, TypeAlias
 from pydantic import Field
 
 from neuralstream_core.backfill.outcome_records import OutcomesJob
-from neuralstream_core.backfill.rebuilding import RebuildJob
+from neuralstream_core.backfill.rebuild_records import RebuildJob
 from neuralstream_core.backfill.records import BackfillJob
 from neuralstream_core.jobs.records import JobKind
 from neuralstream_core.jobs.store import Jobs

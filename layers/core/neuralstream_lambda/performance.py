@@ -60,6 +60,7 @@ def intake(settings: HistorySettings) -> Intake:
 @cache
 def outcome_imports(settings: OutcomesFileSettings) -> OutcomeImports:
     """What accepts files of outcomes."""
+    from neuralstream_core.backfill.import_work import Imports
     from neuralstream_core.backfill.outcome_records import OutcomesJob
     from neuralstream_core.backfill.outcome_work import OutcomeImports
     from neuralstream_core.jobs.records import JobKind
@@ -69,11 +70,10 @@ def outcome_imports(settings: OutcomesFileSettings) -> OutcomeImports:
     from neuralstream_lambda.wiring import s3_client
 
     kinds = {JobKind.OUTCOMES: OutcomesJob}
+    buckets = Buckets.of(settings.data_bucket, settings.job_buckets)
     return OutcomeImports(
         Jobs(table(settings), settings.namespace, system_clock, kinds),
-        Objects(s3_client()),
-        Buckets.of(settings.data_bucket, settings.job_buckets),
-        settings.data_bucket,
+        Imports(Objects(s3_client()), buckets, settings.data_bucket, "outcomes"),
     )
 
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 import numpy as np
 
 from neuralstream_core.jobs.files import json_lines
+from neuralstream_core.jobs.rows import written_errors
 from neuralstream_core.monitoring.observation import AnyObservation, Recorder, Refused
 from neuralstream_core.objects import Location, Objects
 from neuralstream_core.outcomes.ids import deterministic_ulid
@@ -155,19 +156,14 @@ class _Output:
         folder, kind = Location.parse(self._plan.output), self._plan.output_format
         versions = Counter(self._columns["version"])
         del versions[None]  # of the rows without a prediction
-        rows, failed = len(self._columns["error"]), self._failed
+        rows = len(self._columns["error"])
         part = folder / f"part-{number:05d}.{kind}"
-        errors = folder / f"errors/errors-{number:05d}.jsonl"
         result = ChunkResult(
             chunk=number,
             rows=rows,
-            failed=len(failed),
             part=files.write_output(part, self._encoded(), _MEDIA[kind], rows),
-            errors=files.write_output(errors, json_lines(failed), _MEDIA["jsonl"], len(failed))
-            if failed
-            else None,
             versions=dict(sorted(versions.items())),
-            reasons=dict(sorted(Counter(row["code"] for row in failed).items())),
+            **written_errors(files, self._plan.output, number, self._failed),
         )
         files.write_result(result)
         return result

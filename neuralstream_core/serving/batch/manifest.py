@@ -10,7 +10,8 @@ from typing import Literal, TypeAlias
 
 from pydantic import AwareDatetime, Field
 
-from neuralstream_core.jobs.files import File, JobFiles, Numbered
+from neuralstream_core.jobs.files import File, JobFiles
+from neuralstream_core.jobs.rows import RowsChunk, RowsManifest
 from neuralstream_core.objects import Objects
 from neuralstream_core.serving.batch.locations import InputFormat, OutputFormat
 from neuralstream_core.serving.batch.records import Pins
@@ -63,33 +64,21 @@ class JobPlan(Record):
     """Names within ``outputs``, of a model with several named outputs."""
 
 
-class ChunkResult(Numbered):
-    """What a chunk did; written after its files."""
+class ChunkResult(RowsChunk):
+    """Adds the chunk's part of the output."""
 
-    rows: int
-    failed: int
     part: File
-    errors: File | None = None
     versions: dict[VersionName, int] = Field(default_factory=dict)
-    reasons: dict[str, int] = Field(default_factory=dict)
 
 
-class Manifest(Record):
+class Manifest(RowsManifest):
     """The output of a job: its parts in input order."""
 
-    job_id: str
     model: str
-    input: str
-    input_etag: str
     format: OutputFormat
-    rows: int
-    failed: int
     versions: dict[VersionName, int]
     """Rows predicted by each version."""
-    reasons: dict[str, int]
-    """Failed rows by error code."""
     parts: list[File]
-    errors: list[File]
     as_of: AwareDatetime
     """Moment for which feature values were read."""
 

@@ -6,68 +6,50 @@ from typing import Literal, TypeAlias
 
 from pydantic import AwareDatetime, Field
 
-from neuralstream_core.jobs.records import JobKind, JobRecord, NewJob
+from neuralstream_core.jobs.records import JobKind, NewJob
+from neuralstream_core.jobs.rows import RowsJob, RowsPins, RowsResult
 from neuralstream_core.jobs.store import Jobs
 from neuralstream_core.serving.batch.locations import InputFormat, OutputFormat
 from neuralstream_core.serving.batch.requests import JobSpec
 from neuralstream_core.table import Item
-from neuralstream_core.time import Micros
-from neuralstream_core.types import Name, Record, VersionName
+from neuralstream_core.types import Name, VersionName
 
 __all__ = ["JobResult", "Pins", "PredictJob", "PredictJobs", "new_job"]
 
 
-class Pins(Record):
-    """State at the start of the job, which every chunk and every retry works with."""
+class Pins(RowsPins):
+    """Adds how the traffic of the model is split."""
 
-    as_of: Micros
-    """Microseconds: the time at which expiry of feature values is decided."""
-    size: int
-    etag: str
     salt: str
     allocation: tuple[tuple[VersionName, int], ...]
     """See `neuralstream_core.registry.allocation`."""
 
 
-class JobResult(Record):
-    """Counts and files of a finished job."""
+class JobResult(RowsResult):
+    """Counts and files of a finished prediction job."""
 
     manifest: str | None = Field(
         default=None,
         description="`s3://` address of the list of output files; only they are output",
     )
-    rows: int = Field(description="rows of the input, failed ones included")
-    failed: int = Field(description="rows without a prediction")
     versions: dict[VersionName, int] = Field(
         default_factory=dict, description="rows by the version that answered"
     )
-    errors: list[str] = Field(
-        default_factory=list, description="files of failed rows; the first 100"
-    )
-    reasons: dict[str, int] = Field(default_factory=dict, description="failed rows by error code")
 
 
-class PredictJob(JobRecord):
+class PredictJob(RowsJob):
     """A job that predicts from a file of entities to files of predictions."""
 
     kind: Literal[JobKind.PREDICT] = Field(
         default=JobKind.PREDICT, description="`predict`: predictions from file to file"
     )
     model: Name = Field(description="the model that predicts")
-    input: str = Field(description="`s3://` address of the input")
     input_format: InputFormat | None = Field(
         description="null: the job was refused, as neither it nor the extension said"
     )
-    output: str = Field(description="folder of this job's own files, below the output asked for")
     output_format: OutputFormat = Field(description="of the files it writes")
     version: VersionName | None = Field(
         default=None, description="pinned by the request; null: production and its split"
-    )
-    max_failed_fraction: float = Field(
-        description="it fails when more than this share of its rows failed, 0 to 1"
-    )
-    allow_empty: bool = Field(
-        default=False, description="whether an input without rows is a job well done"
     )
     outcome: JobResult | None = Field(
         default=None, description="counts and files; null until it is finished"

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from neuralstream_core.errors import NeuralStreamError, NotFound, Unavailable
-from neuralstream_core.jobs.outcomes import concluded
 from neuralstream_core.jobs.records import Failure, JobStatus, Run
+from neuralstream_core.jobs.rows import concluded, shared_counts
 from neuralstream_core.jobs.tasks import ChunkCounts, Planned
 from neuralstream_core.objects import Objects
 from neuralstream_core.registry.events import EventKind
@@ -172,21 +172,17 @@ def _tell(registry: Registry, job: PredictJob) -> None:
 
 
 def _manifest(plan: JobPlan, results: Sequence[ChunkResult]) -> Manifest:
-    versions, reasons = Counter[str](), Counter[str]()
+    versions = Counter[str]()
     for result in results:
         versions.update(result.versions)
-        reasons.update(result.reasons)
     return Manifest(
         job_id=plan.job_id,
         model=plan.model,
         input=plan.input,
         input_etag=plan.pins.etag,
         format=plan.output_format,
-        rows=sum(result.rows for result in results),
-        failed=sum(result.failed for result in results),
         versions=dict(sorted(versions.items())),
-        reasons=dict(sorted(reasons.items())),
         parts=[result.part for result in results],
-        errors=[result.errors for result in results if result.errors is not None],
+        **shared_counts(results),
         as_of=from_micros(plan.pins.as_of),
     )

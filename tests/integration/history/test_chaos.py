@@ -17,8 +17,8 @@ import pyarrow.parquet as pq
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
-from neuralstream_core.backfill.rebuild import Rebuilds, RebuildWork
-from neuralstream_core.backfill.rebuilding import RebuildJob, RebuildJobs
+from neuralstream_core.backfill.rebuild_records import RebuildJob, RebuildJobs
+from neuralstream_core.backfill.rebuild_work import Rebuilds, RebuildWork
 from neuralstream_core.errors import Conflict, Unavailable
 from neuralstream_core.features import Catalog, Feature, GivenColumns, OnlineStore, Row, ViewSpec
 from neuralstream_core.features.upkeep import Upkeep

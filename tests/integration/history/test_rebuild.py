@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from neuralstream_core.backfill.rebuild import Rebuilds
+from neuralstream_core.backfill.rebuild_work import Rebuilds
 from neuralstream_core.errors import Conflict, NotFound
 from neuralstream_core.features import ViewSpec
 from tests.support.rebuilding import ENTITIES, Rebuilding

@@ -57,7 +57,8 @@ def files(outcomes: Outcomes) -> Files:
     jobs = Jobs(house.registry, NAMESPACE, system_clock, kinds)
     intake = Intake(house.log, house.history_table, NAMESPACE, house.clock)
     buckets = Buckets.of(house.bucket, "")
-    return Files(outcomes, OutcomesWork(jobs, house.objects, buckets, house.bucket, intake))
+    work = OutcomesWork(jobs, house.objects, buckets, house.bucket, house.clock, intake)
+    return Files(outcomes, work)
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from typing import Any, Final
 from neuralstream_core.backfill.cells import Merged, cells_of_packed, merge_cells
 from neuralstream_core.backfill.newest import NewestRows
 from neuralstream_core.backfill.planning import living
-from neuralstream_core.backfill.rebuilding import (
+from neuralstream_core.backfill.rebuild_records import (
     Entities,
     RebuildJob,
     RebuildJobs,
