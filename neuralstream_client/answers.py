@@ -215,12 +215,12 @@ class BackfillResult(Answer):
 
     rows: int
     failed: int
-    written: int
-    stale: int
-    history_only: int
     manifest: str | None = None
     errors: list[str] = Field(default_factory=list)
     reasons: dict[str, int] = Field(default_factory=dict)
+    written: int
+    stale: int
+    history_only: int
 
 
 class Failure(Answer):
@@ -530,14 +530,14 @@ class Job(Answer):
 
 
 class JobResult(Answer):
-    """Counts and files of a finished job."""
+    """Counts and files of a finished prediction job."""
 
-    manifest: str | None = None
     rows: int
     failed: int
-    versions: dict[str, Any] = Field(default_factory=dict)
+    manifest: str | None = None
     errors: list[str] = Field(default_factory=list)
     reasons: dict[str, int] = Field(default_factory=dict)
+    versions: dict[str, Any] = Field(default_factory=dict)
 
 
 class Latency(Answer):
@@ -631,11 +631,11 @@ class OutcomesResult(Answer):
 
     rows: int
     failed: int
-    accepted: int
-    versions: dict[str, Any] = Field(default_factory=dict)
     manifest: str | None = None
     errors: list[str] = Field(default_factory=list)
     reasons: dict[str, int] = Field(default_factory=dict)
+    accepted: int
+    versions: dict[str, Any] = Field(default_factory=dict)
 
 
 class Place(Answer):
@@ -940,17 +940,17 @@ class BackfillJob(Answer):
     created_by: str
     started_at: datetime | None = None
     finished_at: datetime | None = None
-    feature_view: str
     input: str
-    input_format: str
     output: str
+    max_failed_fraction: float
+    allow_empty: bool = False
+    input_format: str
+    timezone: str | None = None
+    feature_view: str
     timestamp: str
     entity: str | dict[str, Any] | None = None
     features: dict[str, Any] | None = None
-    timezone: str | None = None
     empty: str = "null"
-    max_failed_fraction: float
-    allow_empty: bool = False
     outcome: BackfillResult | None = None
 
 
@@ -1084,14 +1084,14 @@ class PredictJob(Answer):
     created_by: str
     started_at: datetime | None = None
     finished_at: datetime | None = None
-    model: str
     input: str
-    input_format: str | None
     output: str
-    output_format: str
-    version: str | None = None
     max_failed_fraction: float
     allow_empty: bool = False
+    model: str
+    input_format: str | None
+    output_format: str
+    version: str | None = None
     outcome: JobResult | None = None
     schedule: str | None = None
     scheduled_time: datetime | None = None
@@ -1158,14 +1158,14 @@ class OutcomesJob(Answer):
     created_by: str
     started_at: datetime | None = None
     finished_at: datetime | None = None
-    model: str
     input: str
-    input_format: str
     output: str
-    columns: OutcomeColumns | None = None
-    timezone: str | None = None
     max_failed_fraction: float
     allow_empty: bool = False
+    input_format: str
+    timezone: str | None = None
+    model: str
+    columns: OutcomeColumns | None = None
     outcome: OutcomesResult | None = None
 
 
