@@ -12,6 +12,3 @@ export const PAGES = [
   { name: "predict", title: "Predict", load: () => import("./pages/predict.js") },
   { name: "keys", title: "Keys", load: () => import("./pages/keys.js") },
 ];
-
-// Whether a page is there to be linked to.
-export const hasPage = (name) => PAGES.some((page) => page.name === name);

@@ -18,12 +18,12 @@ from neuralstream_client.errors import ApiError, NeuralStreamError
 from neuralstream_client.outcomes import OutcomesReport
 from neuralstream_client.predictions import PredictionTable
 from neuralstream_client.reading import FeatureTable
+from neuralstream_client.reports import WriteReport
 from neuralstream_client.retries import Retries
 from neuralstream_client.services import FeatureService
 from neuralstream_client.training import TrainingData
 from neuralstream_client.version import __version__
 from neuralstream_client.views import Feature, FeatureView
-from neuralstream_client.writing import WriteReport
 
 __all__ = [
     "ApiError",

@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 
     from neuralstream_client.answers import TrainingSet
     from neuralstream_client.jobs import AnyJob
-    from neuralstream_client.writing import WriteReport
+    from neuralstream_client.reports import WriteReport
 
 __all__ = [
     "ApiError",

@@ -2,7 +2,6 @@
 
 import { all, get, path } from "../api.js";
 import { bytes, number, percent, split, text } from "../format.js";
-import { hasPage } from "../pages.js";
 import { usePoll } from "../poll.js";
 import { Badge, Card, Facts, Listing, Loaded, Notice, Num, Page, Stage, Status, Table, Time, href } from "../ui.js";
 import { html, useState } from "../vendor/htm-preact.js";
@@ -176,7 +175,7 @@ async function trail(name, signal) {
 
 function Events({ name, revision }) {
   const polled = usePoll((signal) => trail(name, signal), [name, revision], { every: 60000 });
-  return html`<${Card} title="What happened" aside=${hasPage("lineage") && html`<a href=${href("lineage", name)}>Lineage</a>`}>
+  return html`<${Card} title="What happened" aside=${html`<a href=${href("lineage", name)}>Lineage</a>`}>
     <${Loaded} of=${polled}>${(events) => html`<${Listing} label="What happened" rows=${events} size=${15}
       keyOf=${(event) => event.revision} textOf=${(event) => text(event)} columns=${[
         { name: "When", render: (event) => html`<${Time} value=${event.at} />` },

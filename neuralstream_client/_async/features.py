@@ -23,6 +23,7 @@ from neuralstream_client.errors import ApiError, Invalid, NeuralStreamError, Row
 from neuralstream_client.inputs import JobInput
 from neuralstream_client.progress import Advance, Progress, reporting
 from neuralstream_client.reading import MAX_ENTITIES, FeatureTable, entity_list, grouped
+from neuralstream_client.reports import RowFailure, WriteReport
 from neuralstream_client.tables import TableLike
 from neuralstream_client.views import FeatureView, ViewLike, views_of
 from neuralstream_client.wire import (
@@ -35,7 +36,7 @@ from neuralstream_client.wire import (
     rows_per_request,
     write_body,
 )
-from neuralstream_client.writing import Chunk, RowFailure, WritePlan, WriteReport
+from neuralstream_client.writing import Chunk, WritePlan
 
 __all__ = ["AsyncFeatures"]
 

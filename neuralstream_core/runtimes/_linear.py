@@ -28,7 +28,7 @@ import numpy as np
 
 from neuralstream_core.errors import ArtifactRejected, Invalid
 from neuralstream_core.registry.records import Signature, Tensor
-from neuralstream_core.runtimes import (
+from neuralstream_core.runtimes.runtime import (
     MAX_CLASSES,
     MAX_WIDTH,
     Predictions,

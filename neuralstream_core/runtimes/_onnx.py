@@ -18,7 +18,8 @@ import numpy as np
 
 from neuralstream_core.errors import ArtifactRejected, Invalid
 from neuralstream_core.registry.records import Signature, Tensor
-from neuralstream_core.runtimes import (
+from neuralstream_core.runtimes._watchdog import Watchdog
+from neuralstream_core.runtimes.runtime import (
     FLOATS,
     LABELS,
     MAX_CLASSES,
@@ -30,7 +31,6 @@ from neuralstream_core.runtimes import (
     check_width,
     trial_inputs,
 )
-from neuralstream_core.runtimes._watchdog import Watchdog
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession

@@ -14,7 +14,6 @@ from math import prod
 from typing import Final
 
 from neuralstream_core.errors import ArtifactRejected
-from neuralstream_core.runtimes import MAX_ARTIFACT, MAX_CLASSES, Findings
 from neuralstream_core.runtimes._protobuf import (
     Budget,
     Field,
@@ -24,6 +23,7 @@ from neuralstream_core.runtimes._protobuf import (
     utf8,
     varints,
 )
+from neuralstream_core.runtimes.runtime import MAX_ARTIFACT, MAX_CLASSES, Findings
 
 __all__ = ["inspect_onnx"]
 

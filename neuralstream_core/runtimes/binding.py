@@ -21,7 +21,7 @@ import numpy as np
 
 from neuralstream_core.errors import ArtifactRejected, Invalid
 from neuralstream_core.registry.records import FeatureRef, Signature, Tensor
-from neuralstream_core.runtimes import DATATYPES, FLOATS
+from neuralstream_core.runtimes.runtime import DATATYPES, FLOATS
 
 __all__ = ["Binding", "Slot", "bind"]
 

@@ -6,15 +6,15 @@ The form for one row (`overrides`, `filled`) and the form for columns (`override
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from neuralstream_core.errors import FieldError, Invalid
 from neuralstream_core.features.rows import CellStatus
-from neuralstream_core.features.values import Dtype, checker
 from neuralstream_core.monitoring.observation import WRONG_TYPE
+from neuralstream_core.serving.given import typed
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -30,7 +30,6 @@ __all__ = [
     "null_cells",
     "override_columns",
     "overrides",
-    "typed",
 ]
 
 
@@ -39,26 +38,6 @@ class RowError(NamedTuple):
 
     code: str
     detail: str
-
-
-def typed(ref: FeatureRef) -> Callable[[Any], Any]:
-    """The check of a value that a request gives for this input: of the view's dtype, nothing coerced.
-
-    The check returns the value and raises ``ValueError`` with a message that never repeats it.
-    """
-    dtype = Dtype(ref.dtype)
-    check = checker(dtype, ref.size if ref.size > 1 else None)
-    if dtype is Dtype.STRING:
-
-        def text(value: Any) -> Any:
-            check(value)
-            return value
-
-        return text
-    if ref.size == 1 and dtype.numeric:
-        single = checker(dtype, 1)
-        return lambda value: single(value)[0] if isinstance(value, list | tuple) else check(value)
-    return check
 
 
 def overrides(

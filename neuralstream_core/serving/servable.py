@@ -11,7 +11,7 @@ from neuralstream_core.registry.records import FeatureRef, MissingPolicy, Versio
 from neuralstream_core.runtimes import Runtime
 from neuralstream_core.runtimes.binding import Binding, bind
 from neuralstream_core.serving.answers import OutputReader
-from neuralstream_core.serving.cells import typed
+from neuralstream_core.serving.given import typed
 
 __all__ = ["Servable", "ViewFeatures", "make_servable"]
 

@@ -26,8 +26,8 @@ from neuralstream_core.serving.cells import (
     fill_columns,
     null_cells,
     override_columns,
-    typed,
 )
+from neuralstream_core.serving.given import typed
 from neuralstream_core.serving.servable import Servable, make_servable
 from neuralstream_core.trial.compared import compare
 from neuralstream_core.trial.kinds import settle

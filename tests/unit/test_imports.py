@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 import ast
+from functools import cache
 from pathlib import Path
 
 CORE = Path(__file__).parents[2] / "neuralstream_core"
+
+
+@cache
+def _nodes(path: Path) -> list[ast.ImportFrom]:
+    """Every ``from … import`` of a file, for types alone and inside a function too."""
+    tree = ast.parse(path.read_text())
+    return [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
 
 
 def _package(module: str) -> str:
@@ -14,12 +22,12 @@ def _package(module: str) -> str:
 
 
 def _imports(path: Path) -> set[str]:
-    """The packages of the core that a file imports, for types alone too."""
+    """The packages of the core that a file imports."""
     own = path.relative_to(CORE).parts[0].removesuffix(".py")
     found = {
         _package(node.module)
-        for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("neuralstream_core.")
+        for node in _nodes(path)
+        if (node.module or "").startswith("neuralstream_core.")
     }
     return found - {own}
 
@@ -52,8 +60,8 @@ def test_the_core_imports_no_lambda_no_laptop_and_no_client() -> None:
     found = {
         (path.name, node.module)
         for path in CORE.rglob("*.py")
-        for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] in outside
+        for node in _nodes(path)
+        if (node.module or "").split(".")[0] in outside
     }
     assert not found
 
@@ -67,3 +75,28 @@ def test_one_module_of_the_core_speaks_to_sockets() -> None:
         if "import socket" in line or "hiredis" in line
     }
     assert found == {"redis/connection.py"}
+
+
+def _modules(root: Path) -> dict[str, set[str]]:
+    """The modules that each module below ``root`` imports."""
+    names = {
+        ".".join(path.relative_to(root.parent).with_suffix("").parts).removesuffix(
+            ".__init__"
+        ): path
+        for path in root.rglob("*.py")
+    }
+    found: dict[str, set[str]] = {}
+    for name, path in names.items():
+        imported: set[str] = set()
+        for node in _nodes(path):
+            if node.module in names:
+                below = {f"{node.module}.{alias.name}" for alias in node.names} & names.keys()
+                imported |= below or {node.module}
+        found[name] = imported
+    return found
+
+
+def test_no_module_of_the_core_or_of_the_client_reaches_itself_through_others() -> None:
+    for root in (CORE, CORE.parent / "neuralstream_client"):
+        edges = _modules(root)
+        assert [module for module in sorted(edges) if module in _reached(edges, module)] == []

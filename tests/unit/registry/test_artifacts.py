@@ -10,8 +10,9 @@ import boto3
 import pytest
 from botocore.config import Config
 
-from neuralstream_core import runtimes, uploads
+from neuralstream_core import uploads
 from neuralstream_core.registry.artifacts import MAX_ARTIFACT, ArtifactStore
+from neuralstream_core.runtimes import runtime
 
 
 @pytest.fixture
@@ -50,4 +51,4 @@ def test_other_bytes_get_another_signature(store: ArtifactStore) -> None:
 
 
 def test_what_may_be_uploaded_may_be_loaded() -> None:
-    assert MAX_ARTIFACT == runtimes.MAX_ARTIFACT
+    assert MAX_ARTIFACT == runtime.MAX_ARTIFACT
