@@ -9,6 +9,7 @@ PYTHON ?= $(shell for p in python3.12 python3.11 python3 python3.13 python3.14 \
 	&& { echo "$$p"; break; }; done)
 PY := .venv/bin/python
 WORKERS ?= auto
+VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 # What the managed runtime brings is left out of the core layer.
 RUNTIMES_OWN = --no-emit-package botocore --no-emit-package python-dateutil --no-emit-package six --no-emit-package urllib3
 # What the core asks of a Redis server: the port, the merge script, the counters, the laptop's own servers.
@@ -22,7 +23,7 @@ export PYTHONPATH := $(CURDIR):$(CURDIR)/layers/core
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .PHONY: help run test coverage test-redis-8 test-pythons test-bundle test-browser bundle template redis lint typecheck openapi console examples page site \
-	client wheel test-wheel test-torch lock bench bench-peers clean venv-local venv-dev
+	client wheel test-wheel test-torch audit sbom release-files lock bench bench-peers clean venv-local venv-dev
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## ?/\t/' | expand -t 14
@@ -70,6 +71,20 @@ test-torch: venv-dev redis  ## log small modules of torch, installed beside .ven
 	@$(PY) -m uv pip install --quiet --python $(PY) --target .run/torch $(or $(TORCH),torch) onnxscript
 	@env PYTHONPATH="$(PYTHONPATH):$(CURDIR)/.run/torch" $(PY) -m pytest tests/torch $(ARGS)
 
+audit: venv-local  ## known vulnerabilities of every package that a lock file pins
+	@$(call make_audit); failed=0; for lock in layers/*/requirements.txt requirements/*.txt; do \
+		echo "$$lock"; .venv-audit/bin/pip-audit --strict --disable-pip --require-hashes --progress-spinner off -r "$$lock" || failed=1; \
+		done; exit "$$failed"
+
+sbom: venv-local  ## dist/neuralstream.cdx.json: the bill of materials, CycloneDX, from the lock files
+	@$(call make_audit); $(PY) -m neuralstream_local.sbom dist/neuralstream.cdx.json && \
+		.venv-audit/bin/python tests/sbom.py dist/neuralstream.cdx.json
+
+release-files: wheel sbom bundle  ## what a release carries, in dist/: the wheel, the bill of materials, the built bundles
+	@for arch in arm64 x86_64; do built=.run/built-$$arch; test -d "$$built" || built=.aws-sam/build; \
+		$(PY) .ci/pack.py "$$built" "dist/neuralstream-$(VERSION)-$$arch.zip" || exit 1; done
+	@cd dist && sha256sum -- * > ../.run/SHA256SUMS && mv ../.run/SHA256SUMS . && cat SHA256SUMS
+
 lint: venv-dev  ## ruff: style and mistakes
 	$(PY) -m ruff format --check .
 	$(PY) -m ruff check .
@@ -105,7 +120,7 @@ test-browser: venv-dev redis  ## the console in a real Chromium (CHROMIUM=path t
 		$(PY) -m pytest tests/browser -p no:randomly $(if $(PICTURES),--pictures) $(ARGS)
 
 lock: venv-dev  ## compile every *.in to a lock file with hashes (UPGRADE=1: to the newest versions)
-	for name in requirements/local requirements/dev requirements/browser; do \
+	for name in requirements/audit requirements/local requirements/dev requirements/browser; do \
 		$(COMPILE) --python-version 3.11 $$name.in -o $$name.txt || exit 1; done
 	for name in requirements/redis-6 requirements/redis-8; do \
 		$(COMPILE) --python-version 3.12 --no-deps $$name.in -o $$name.txt || exit 1; done
@@ -121,7 +136,7 @@ bench-peers: venv-dev redis  ## the same work on other products; installs them f
 	$(MAKE) -C benchmarks peers; over=$$?; $(MAKE) page && exit $$over
 
 clean:  ## remove the environment, logs and caches
-	rm -rf .venv .venv-bundle .venv-checkov .venv.lock .run dist .aws-sam .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-audit .venv-bundle .venv-checkov .venv-docs .venv.lock .run dist .aws-sam .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 venv-local:
@@ -133,4 +148,10 @@ venv-dev:
 define make_venv
 	test -n "$(PYTHON)" || { echo "no Python >= 3.11 with venv and ensurepip was found; set PYTHON=/path/to/python3" >&2; exit 1; }; \
 	"$(PYTHON)" -B -m neuralstream_local.venv $(1)
+endef
+
+define make_audit
+	test requirements/audit.txt -ot .venv-audit/bin/pip-audit || { $(PY) -m venv --clear .venv-audit && \
+		.venv-audit/bin/python -m pip install -qq --require-hashes -r requirements/audit.txt && \
+		touch .venv-audit/bin/pip-audit; } || exit 1
 endef

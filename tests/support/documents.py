@@ -37,7 +37,18 @@ PAGES = [page for page in ALL_PAGES if "```sh\n" in (ROOT / page).read_text()]
 PYTHON_PAGES = [page for page in ALL_PAGES if "```python\n" in (ROOT / page).read_text()]
 """Pages with Python."""
 
-PROGRAMS = ("aws", "bash", "curl", "make", "neuralstream", "pip", "python", "sam")
+PROGRAMS = (
+    "aws",
+    "bash",
+    "curl",
+    "gh",
+    "make",
+    "neuralstream",
+    "pip",
+    "python",
+    "sam",
+    "sha256sum",
+)
 
 _RECORDER = """#!/bin/sh
 { printf '%s' "${0##*/}"; for word in "$@"; do printf '\\037%s' "$word"; done; printf '\\036'; } >> "$CALLS"

@@ -23,6 +23,8 @@ RUN_BY = {
     ("CONTRIBUTING.md", "make"): ".ci/run",
     ("CONTRIBUTING.md", "bash"): "CI",
     ("SECURITY.md", "python"): "tests/integration/authorizer/test_keys.py",
+    ("SECURITY.md", "gh"): "needs a release",
+    ("SECURITY.md", "sha256sum"): "needs a release",
     ("benchmarks/README.md", "make"): "by hand: it needs a quiet machine for an hour",
     ("benchmarks/README.md", "python"): "by hand: it needs a quiet machine",
     ("docs/command.md", "neuralstream"): "tests/integration/client/test_command.py",
