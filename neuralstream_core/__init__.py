@@ -4,4 +4,4 @@ Nothing in here knows AWS Lambda or HTTP. Clients (Redis, DynamoDB, S3) and the 
 the functions under ``functions/`` do the wiring.
 """
 
-__version__ = "0.1.0"
+__version__ = "1.0.0"

@@ -68,11 +68,14 @@ def test_the_client_knows_every_scope_of_a_key():
     assert set(get_args(KeyScope)) == set(Scope)
 
 
-def test_the_client_has_the_version_of_the_distribution():
+def test_client_core_and_openapi_document_have_the_version_of_the_distribution():
     from neuralstream_client import __version__
+    from neuralstream_core import __version__ as core
 
-    project = tomllib.loads((CLIENT.parent / "pyproject.toml").read_text())["project"]
-    assert project["version"] == __version__
+    root = CLIENT.parent
+    version = tomllib.loads((root / "pyproject.toml").read_text())["project"]["version"]
+    document = json.loads((root / "functions/console/openapi.json").read_text())
+    assert __version__ == core == document["info"]["version"] == version
 
 
 def test_an_extra_that_the_client_asks_for_can_be_installed():
