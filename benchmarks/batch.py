@@ -16,7 +16,6 @@ import base64
 import hashlib
 import io
 import json
-import resource
 import time
 import uuid
 from collections.abc import Iterator
@@ -217,7 +216,9 @@ def require(holds: bool, what: Any = "a step failed") -> None:
 
 
 def peak() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    from neuralstream_core.memory import peak as most
+
+    return most() / 2**20
 
 
 def _status(pid: int) -> float:

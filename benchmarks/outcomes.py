@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -26,6 +25,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks._harness import Group, Report
+from neuralstream_core.memory import peak
 
 NAME = "bench"  # of the tables and the bucket
 NAMESPACE = "test"  # of `tests.support.history.HistoryHouse`
@@ -74,7 +74,7 @@ class House:
         self.clock.now = self.now - 30 * HOUR
         for size in sizes:
             self._register(model_of(size))
-        self.clock.now = self.now - 2 * MINUTE
+        self.clock.now = self.now - 6 * MINUTE
         for seed, size in enumerate(sizes):
             self._log(model_of(size), size, seed)
         self.history.compact()
@@ -258,7 +258,10 @@ def in_memory(size: int, folder: Path) -> Callable[[], int]:
 
     rows = joined(duckdb.connect(), size, folder)
     columns = [
-        [np.array(rows[name][rows["version"] == version]) for name in ("truth", "said", "probability")]
+        [
+            np.array(rows[name][rows["version"] == version])
+            for name in ("truth", "said", "probability")
+        ]
         for version in VERSIONS
     ]
 
@@ -289,9 +292,7 @@ def child(case: str, size: int, folder: Path) -> None:
     start, cpu = time.perf_counter(), time.process_time()
     rows = run()
     seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    megabytes = (peak if sys.platform == "darwin" else peak * 1024) / 1e6
-    print(json.dumps({"seconds": seconds, "cpu": cpu, "megabytes": megabytes, "rows": rows}))
+    print(json.dumps({"seconds": seconds, "cpu": cpu, "megabytes": peak() / 1e6, "rows": rows}))
 
 
 def measured(case: str, size: int, folder: Path) -> dict[str, float]:
@@ -324,7 +325,10 @@ def main() -> int:
         " measure, calibration; of an experiment the always-valid comparison by entity. One call in a process"
         " of its own.",
     )
-    with tempfile.TemporaryDirectory(dir=given.folder) as name, house([TINY, *given.sizes], Path(name)):
+    with (
+        tempfile.TemporaryDirectory(dir=given.folder) as name,
+        house([TINY, *given.sizes], Path(name)),
+    ):
         for size in given.sizes:
             group = Group(f"{size:,} predictions with an outcome", LIMIT, rows=size)
             results: dict[str, list[dict[str, float]]] = {case: [] for case in CASES}
@@ -333,8 +337,8 @@ def main() -> int:
                     results[case].append(measured(case, size, Path(name)))
             for case, found in results.items():
                 group.samples[case] = [each["seconds"] for each in found]
-                cpu, peak = (median(each[what] for each in found) for what in ("cpu", "megabytes"))
-                group.notes[case] = f"{cpu:.2f} CPU seconds, peak memory {peak:,.0f} MB"
+                cpu, most = (median(each[what] for each in found) for what in ("cpu", "megabytes"))
+                group.notes[case] = f"{cpu:.2f} CPU seconds, peak memory {most:,.0f} MB"
             report.add(group)
     return report.save(quick=max(given.sizes) < FULL)
 

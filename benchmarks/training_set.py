@@ -31,6 +31,7 @@ from neuralstream_core.history.sources import (
     read_files,
     run_join,
 )
+from neuralstream_core.memory import peak
 from neuralstream_core.parquet import database
 
 DAYS = 30
@@ -173,9 +174,8 @@ def child(case: str, folder: Path) -> None:
     CASES[case](folder, out)
     seconds = time.perf_counter() - started
     used = resource.getrusage(resource.RUSAGE_SELF)
-    peak = used.ru_maxrss if sys.platform == "darwin" else used.ru_maxrss * 1024
     cpu = used.ru_utime + used.ru_stime
-    print(json.dumps({"seconds": seconds, "cpu": cpu, "megabytes": peak / 1e6}))
+    print(json.dumps({"seconds": seconds, "cpu": cpu, "megabytes": peak() / 1e6}))
 
 
 def measured(case: str, folder: Path) -> dict[str, float]:
@@ -217,8 +217,8 @@ def main() -> int:
                     results[case].append(measured(case, place))
             for case, found in results.items():
                 group.samples[case] = [each["seconds"] for each in found]
-                cpu, peak = (median(each[what] for each in found) for what in ("cpu", "megabytes"))
-                group.notes[case] = f"{cpu:.1f} CPU seconds, peak memory {peak:,.0f} MB"
+                cpu, most = (median(each[what] for each in found) for what in ("cpu", "megabytes"))
+                group.notes[case] = f"{cpu:.1f} CPU seconds, peak memory {most:,.0f} MB"
             report.add(group)
     return report.save(quick=given.rows < FULL)
 
