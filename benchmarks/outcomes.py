@@ -2,9 +2,9 @@
 
     python -m benchmarks.outcomes [--sizes 10000 100000 1000000] [--rounds 3] [--folder DIR]
 
-One history holds a model of each size, compacted, and for each a hundredth more in the log. Two versions share
-the traffic of 200,000 entities. Each measurement is one call in a process of its own, after a call for a tiny
-model that opens connections and imports what is imported late. S3 and DynamoDB are emulated in another process.
+One history holds a model of each size, compacted, and for each a hundredth more in the log. Two versions
+share the traffic of 200,000 entities. Each measurement is one call in a process of its own, after one for a
+tiny model that opens connections and imports what is imported late. S3 and DynamoDB are in another process.
 """
 
 from __future__ import annotations
@@ -319,10 +319,14 @@ def main() -> int:
         return 0
     report = Report(
         "outcomes",
-        "How good the predictions of two versions were, over the history in S3: compacted files and a hundredth"
-        f" more in the log. {LIMIT}: {FOUR}. DuckDB: the same files on the local disk, the two tables joined by"
-        " id, nothing deduplicated. NeuralStream besides: outcomes by entity, corrections, an interval of every"
-        " measure, calibration; of an experiment the always-valid comparison by entity. One call in a process"
+        "How good the predictions of two versions were, over the history in S3: compacted files and a"
+        " hundredth"
+        f" more in the log. {LIMIT}: {FOUR}. DuckDB: the same files on the local disk, the two tables"
+        f" joined by"
+        " id, nothing deduplicated. NeuralStream besides: outcomes by entity, corrections, an interval of"
+        " every"
+        " measure, calibration; of an experiment the always-valid comparison by entity. One call in a"
+        " process"
         " of its own.",
     )
     with (

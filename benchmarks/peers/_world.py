@@ -49,15 +49,21 @@ ENTITIES = 1000
 
 
 def alternate(
-    group: Group, cases: Mapping[str, Callable[[], float]], rounds: int, *, burst: int = 1
+    group: Group,
+    cases: Mapping[str, Callable[[], float]],
+    rounds: int,
+    *,
+    burst: int = 1,
+    warm: bool = True,
 ) -> None:
     """Fill ``group`` with cases that time themselves, in turn; each call returns its seconds.
 
     Args:
         burst: calls a turn. More than one shows a caller that keeps calling: every server is awake,
             as it would be if the others on this machine were not waiting too.
+        warm: call each once before the first that counts; not for calls that take a minute.
     """
-    for case in cases.values():
+    for case in cases.values() if warm else ():
         case()
     group.samples = {name: [] for name in cases}
     for turn in range(rounds):

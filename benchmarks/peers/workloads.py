@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import growth
+import logging_models
 import system
+import training
 from _harness import BareRedis, Group, Report
 from _http import Http
 from _world import FEATURES, Model, alternate, feast, feast_server, model_server, ours, sdk, timed
@@ -139,7 +141,7 @@ def write(folder: Path, model: Model, rounds: int) -> Report:
 
 
 def frame(folder: Path, model: Model, rounds: int) -> Report:
-    """A data frame written as a practitioner writes it."""
+    """Data frames written and read as a practitioner does it."""
     import numpy as np
     import pandas as pd
 
@@ -147,20 +149,35 @@ def frame(folder: Path, model: Model, rounds: int) -> Report:
 
     report = Report(
         "peers_frame",
-        "A pandas frame of 20 float64 features written by one call: `ns.features.write` over HTTP to the "
-        "laptop stack, which checks it again, beside `write_to_online_store` in process. 1,000,000 rows "
-        "are written once.",
+        "A pandas frame of 20 float64 features by one call. Written: `ns.features.write` over HTTP to the "
+        "laptop stack, which checks it again, beside `write_to_online_store` in process; the largest is "
+        "written once, not warmed up. Read: `ns.features.read(ids).to_pandas()` over HTTP beside "
+        "`get_online_features(…).to_df()` in process.",
     )
     with ExitStack() as stack:
         api = stack.enter_context(ours(model))
         worker, _, _ = stack.enter_context(feast(folder))
         ns = stack.enter_context(NeuralStream(api.stack.url))
         bare = BareRedis("127.0.0.1", api.stack.redis.port)
+        online, keep = sdk(api)
+        ids = [f"user_{i}" for i in range(1000)]
+        online.read_blocks([BlockRead("v20", ids, None)])
+        mget = (b"MGET", *keep.keys)
+        group = Group("frame read, 1000 × 20", "bare MGET", rows=1000)
+        alternate(
+            group,
+            {
+                "bare MGET": timed(lambda: bare.call(*mget)),
+                "NeuralStream": timed(lambda: ns.features.read(ids, view="v20").to_pandas()),
+                "Feast": lambda: worker.call("read_frame", entities=1000, width=20, repeat=1)[0],
+            },
+            max(3, rounds // 4),
+            burst=5,
+        )
+        report.add(group)
         sets = [(b"SET", f"bench:{i}", b"x" * 200, b"PX", 86_400_000) for i in range(10_000)]
-        for count, turns in (
-            (10_000, max(3, rounds // 4)),
-            (1_000_000 if rounds > 3 else 50_000, 1),
-        ):
+        sizes = ((20_000, max(3, rounds // 4)),) + (((1_000_000, 1),) if rounds > 3 else ())
+        for count, turns in sizes:
             draw = np.random.default_rng(1)
             data = pd.DataFrame({f"f{i}": draw.normal(size=count) for i in range(20)})
             data.insert(0, "user", [f"user_{i}" for i in range(count)])
@@ -175,6 +192,7 @@ def frame(folder: Path, model: Model, rounds: int) -> Report:
                     "Feast": lambda n=count: worker.call("write", rows=n, width=20, repeat=1)[0],
                 },
                 turns,
+                warm=turns > 1,
             )
             report.add(group)
     return report
@@ -185,7 +203,8 @@ def predict(folder: Path, model: Model, rounds: int) -> Report:
     report = Report(
         "peers_predict",
         "From an entity id to a prediction: NeuralStream in one request; for the peers the caller reads "
-        "20 features from Feast's server, makes the tensor and asks the model server. In turns of 20 calls.",
+        "20 features from Feast's server, makes the tensor and asks the model server. In turns of 20"
+        " calls.",
     )
     with ExitStack() as stack:
         api = stack.enter_context(ours(model))
@@ -278,7 +297,8 @@ def batch(folder: Path, model: Model, rounds: int) -> Report:
     rows = 2_000 if rounds < 10 else 20_000
     report = Report(
         "peers_batch",
-        f"Scoring {rows:,} entities through Feast's SDK in chunks of 1,000 and the LightGBM booster, in one "
+        f"Scoring {rows:,} entities through Feast's SDK in chunks of 1,000 and the LightGBM booster, in"
+        f" one "
         "process. NeuralStream's job over 1,000,000 rows, S3 to S3, is in the batch table.",
     )
     with ExitStack() as stack:
@@ -301,6 +321,8 @@ ALL: dict[str, Callable[[Path, Model, int], Report]] = {
     "read": read,
     "write": write,
     "frame": frame,
+    "training": training.training,
+    "log_model": logging_models.log_model,
     "predict": predict,
     "throughput": throughput,
     "batch": batch,

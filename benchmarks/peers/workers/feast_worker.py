@@ -99,6 +99,14 @@ class Worker:
             repeat,
         )
 
+    def read_frame(self, entities, width, repeat):
+        rows = [{"user": f"user_{i}"} for i in range(entities)]
+        names = [f"v{width}:{c}" for c in columns(width)]
+        return timed(
+            lambda: self.store.get_online_features(features=names, entity_rows=rows).to_df(),
+            repeat,
+        )
+
     def write(self, rows, width, repeat):
         table = frame(rows, width, seed=1)
         return timed(lambda: self.store.write_to_online_store(f"v{width}", table), repeat)
@@ -128,5 +136,8 @@ class Worker:
 
 worker = Worker()
 serve(
-    {name: getattr(worker, name) for name in ("setup", "views", "read", "write", "score", "facts")}
+    {
+        name: getattr(worker, name)
+        for name in ("setup", "views", "read", "read_frame", "write", "score", "facts")
+    }
 )
