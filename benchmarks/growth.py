@@ -34,6 +34,7 @@ from neuralstream_core.redis import connect
 from neuralstream_core.registry.records import (
     META,
     ModelRecord,
+    Stage,
     VersionRecord,
     from_item,
     model_item,
@@ -219,7 +220,7 @@ def versions(report: Report, quick: bool) -> None:
         have = 1
         for size in sizes:
             copies = [
-                first.model_copy(update={"version": f"v{number}", "stage": "staging"})
+                first.model_copy(update={"version": f"v{number}", "stage": Stage.STAGING})
                 for number in range(have + 1, size + 1)
             ]
             made.put_all([version_item(NAMESPACE, copy) for copy in copies])
@@ -230,7 +231,7 @@ def versions(report: Report, quick: bool) -> None:
             asked = {
                 "predict": made.requests()["predict"],
                 "get the model": made.get("/models/bench"),
-                "list a page of 10 versions": made.get("/models/bench/versions?limit=10"),
+                "list a page of one version": made.get("/models/bench/versions?limit=1"),
             }
             groups.measure(size, asked, CALLS)
     groups.report(report)

@@ -13,6 +13,7 @@ import math
 import re
 import sys
 from html import escape
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -32,12 +33,16 @@ rendered by `python benchmarks/render.py`. Cases in which a peer is faster are l
 """
 
 ORDER = (
-    "features_read", "features_write", "predict", "monitoring_recorder", "batch", "client", "cold_start",
-    "backfill", "compaction", "rebuild", "training_set",
-    "peers_read", "peers_write", "peers_frame", "peers_predict", "peers_throughput", "peers_batch",
-    "peers_drift", "peers_footprint", "peers_growth",
+    "features_read", "features_write", "predict", "monitoring_recorder", "cold_start", "client",
+    "batch", "backfill", "compaction", "rebuild", "training_set", "outcomes", "growth",
+    "peers_read", "peers_write", "peers_frame", "peers_training", "peers_log_model", "peers_predict",
+    "peers_throughput", "peers_batch", "peers_drift", "peers_footprint", "peers_growth",
 )  # fmt: skip
+"""Of the page: NeuralStream beside the least that is possible, then beside other products."""
 PLOTTED = ("peers_read", "peers_predict", "peers_throughput", "peers_write", "peers_drift")
+
+LIMITS = ("bare", "two bare", "joblib")
+"""How the cases begin that no product is behind."""
 
 WIDTH, LABEL, BAR = 760, 250, 20
 INK = {"NeuralStream": "#1f6feb", "other": "#8c959f", "limit": "#d0d7de"}
@@ -183,12 +188,50 @@ FASTER = {
 """Budgets against a peer: how many times faster we must be, by result and group."""
 
 
+def contents(results: list[dict[str, Any]]) -> list[str]:
+    """A line of links for either half of the page."""
+    lines = []
+    for half, peers in (("NeuralStream alone", False), ("Beside other products", True)):
+        names = [r["name"] for r in results if r["name"].startswith("peers_") == peers]
+        links = ", ".join(f"[{n.replace('_', ' ')}](#{n.replace('_', '-')})" for n in names)
+        lines += [f"{half}: {links}.", ""] if names else []
+    return lines
+
+
+def beside(results: list[dict[str, Any]]) -> list[str]:
+    """What each product takes against NeuralStream, in one table: below 1 it is faster."""
+    lines: list[str] = []
+    for result in results:
+        if not result["name"].startswith("peers_"):
+            continue
+        for group in result["groups"]:
+            cases = group["cases"]
+            own = [name for name in cases if name.startswith("NeuralStream")]
+            others = [name for name in cases if not name.startswith(("NeuralStream", *LIMITS))]
+            if result["name"] == "peers_growth":
+                continue
+            what = f"{result['name'].removeprefix('peers_').replace('_', ' ')}: {group['title']}"
+            for mine, other in product(own, others):
+                times = cases[other]["median_us"] / cases[mine]["median_us"]
+                text = f"{times:.3g}" if times >= 1 else f"**{times:.2f}**"
+                lines.append(f"| {what} | {mine} | {other} | {text} |")
+    head = [
+        "## Beside other products",
+        "",
+        "How many times NeuralStream's median each takes. Below 1 it is faster than NeuralStream.",
+        "",
+        "| what | case of NeuralStream | other | times |",
+        "|---|---|---|--:|",
+    ]
+    return [*head, *lines, ""] if lines else []
+
+
 def pages() -> dict[Path, str]:
     """Every file this makes, with its text."""
     found = {path.stem: json.loads(path.read_text()) for path in RESULTS.glob("*.json")}
     results = [found.pop(name) for name in ORDER if name in found] + list(found.values())
     made: dict[Path, str] = {}
-    lines = [INTRO, *budgets(results)]
+    lines = [INTRO, *contents(results), *budgets(results), *beside(results)]
     for result in results:
         lines += [f"## {result['name'].replace('_', ' ')}", "", result["workload"], ""]
         lines += [machine_text(result["machine"]), ""]
