@@ -83,9 +83,7 @@ def _floats(cells: Sequence[Any], *, text: bool) -> list[Any] | None:
     """The whole column at once, or ``None`` when some cell needs a closer look."""
     try:
         if text:
-            if "_" in "".join(cells):
-                return None
-            given = list(map(float, cells if "" not in cells else filter(None, cells)))
+            given = _floats_of_text(cells if "" not in cells else list(filter(None, cells)))
         elif set(map(type, cells)) <= {float, int, type(None)}:
             given = [float(cell) for cell in cells if cell is not None]
         else:
@@ -100,6 +98,25 @@ def _floats(cells: Sequence[Any], *, text: bool) -> list[Any] | None:
     rest = iter(given)
     empty = "" if text else None
     return [None if cell == empty else next(rest) for cell in cells]
+
+
+def _floats_of_text(cells: Sequence[str]) -> list[float]:
+    """Each cell as a number; infinities and NaN are left to the caller.
+
+    Raises:
+        ValueError: some cell needs a closer look.
+        OverflowError: likewise.
+    """
+    text = ",".join(cells)
+    try:
+        numbers = from_json(f"[{text}]", allow_inf_nan=False)  # takes a third of the time of float()
+        if len(numbers) == len(cells) and set(map(type, numbers)) <= {float, int}:
+            return list(map(float, numbers))
+    except ValueError:
+        pass  # JSON has no +1, .5 and 5.
+    if "_" in text:
+        raise ValueError("an underscore is no part of a number")
+    return list(map(float, cells))
 
 
 def entities_of(

@@ -134,6 +134,28 @@ def test_whole_columns_and_single_cells_give_the_same_verdict(cells: list[Any]) 
         assert value == found[at]
 
 
+@given(
+    st.lists(
+        st.one_of(
+            st.floats().map(repr),
+            st.integers().map(str),
+            st.from_regex(r"[+-]?[0-9]{0,25}\.?[0-9]{0,25}([eE][+-]?[0-9]{1,3})?", fullmatch=True),
+            st.text(alphabet="0123456789-+.eE_,[]{}\"' \ttruenlaf", max_size=8),
+        ),
+        max_size=6,
+    )
+)
+def test_a_whole_column_of_text_is_read_as_cell_by_cell(cells: list[str]) -> None:
+    whole: RowErrors = {}
+    found = convert(cells, "float64", 1, "f", whole, text=True)
+    for at, cell in enumerate(cells):
+        single: RowErrors = {}
+        # beside a word, each cell is looked at by itself
+        value = convert([cell, "x"], "float64", 1, "f", single, text=True)[0]
+        assert (0 in single) == (at in whole)
+        assert value == found[at]
+
+
 def test_a_header_with_a_byte_order_mark_and_quotes() -> None:
     assert csv_header(b'\xef\xbb\xbf"entity_id","a,b"\r') == ("entity_id", "a,b")
     with pytest.raises(Invalid):
