@@ -109,7 +109,9 @@ def _floats_of_text(cells: Sequence[str]) -> list[float]:
     """
     text = ",".join(cells)
     try:
-        numbers = from_json(f"[{text}]", allow_inf_nan=False)  # takes a third of the time of float()
+        numbers = from_json(
+            f"[{text}]", allow_inf_nan=False
+        )  # takes a third of the time of float()
         if len(numbers) == len(cells) and set(map(type, numbers)) <= {float, int}:
             return list(map(float, numbers))
     except ValueError:
