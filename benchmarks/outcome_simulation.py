@@ -68,9 +68,9 @@ class Simulated:
 
     @classmethod
     def drawn(
-        cls, arm: Losses, base: Losses, *, tests: int, looks: int, share: float = 0.5, seed: int = 1
+        cls, arm: Losses, base: Losses, *, tests: int, looks: int, share: float = 0.5
     ) -> Simulated:
-        rng = np.random.default_rng(seed)
+        rng = np.random.default_rng(1)
         parts: list[tuple[np.ndarray, np.ndarray]] = []
         for start in range(0, tests, 100):
             n = rng.binomial(PEEK, share, (min(100, tests - start), looks))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from cachetools import LRUCache
 from fsspec import AbstractFileSystem
@@ -20,11 +20,25 @@ from neuralstream_core.objects import Location, Objects
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-__all__ = ["ObjectFiles", "database", "quoted"]
+__all__ = ["ObjectFiles", "Space", "database", "quoted"]
 
 _BLOCK: Final = 2 << 20
 _BLOCKS: Final = 32
 """Blocks of `_BLOCK` bytes kept, over all files of one file system."""
+
+
+class Space(NamedTuple):
+    """What a join may take.
+
+    Attributes:
+        memory_mb: megabytes of memory of DuckDB, beyond which it spills.
+        threads: of DuckDB.
+        folder: where temporary files are made.
+    """
+
+    memory_mb: int
+    threads: int
+    folder: Path
 
 
 def database(

@@ -23,6 +23,7 @@ __all__ = ["ROOT", "Child", "ChildFailed", "announce", "start_child"]
 
 ROOT = Path(__file__).resolve().parent.parent
 _STOP_SECONDS = 5.0
+_READY_SECONDS = 60.0
 
 
 class ChildFailed(RuntimeError):
@@ -70,18 +71,18 @@ class Child:
     def pid(self) -> int:
         return self._process.pid
 
-    def ready(self, seconds: float = 60.0) -> dict[str, Any]:
+    def ready(self) -> dict[str, Any]:
         """Wait for what the child announced.
 
         Raises:
-            ChildFailed: it ended first, or did not announce itself within ``seconds``.
+            ChildFailed: it ended first, or did not announce itself within a minute.
         """
         if self._announced is not None:
             return self._announced
         stdout = cast("IO[bytes]", self._process.stdout)
-        if not select.select([stdout], [], [], seconds)[0]:
+        if not select.select([stdout], [], [], _READY_SECONDS)[0]:
             self.stop()
-            raise ChildFailed(f"{self.module} was not ready within {seconds:.0f} s")
+            raise ChildFailed(f"{self.module} was not ready within {_READY_SECONDS:.0f} s")
         line = stdout.readline()
         if not line:
             code = self._process.wait()

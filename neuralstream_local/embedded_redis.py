@@ -45,11 +45,11 @@ wait "$child" 2>/dev/null
 removes the folder, unless it is a lasting one."""
 
 
-def talk(port: int, *commands: Sequence[str | int], seconds: float = 1.0) -> list[object]:
+def talk(port: int, *commands: Sequence[str | int]) -> list[object]:
     """Replies of ``commands`` over a connection of their own; for starting and testing servers.
 
     Raises:
-        OSError: the server does not answer within ``seconds``.
+        OSError: the server does not answer within a second.
     """
     connection = FlightConnection(
         host=_HOST,
@@ -57,8 +57,8 @@ def talk(port: int, *commands: Sequence[str | int], seconds: float = 1.0) -> lis
         protocol=2,
         driver_info=None,
         decode_responses=True,
-        socket_connect_timeout=seconds,
-        socket_timeout=seconds,
+        socket_connect_timeout=1.0,
+        socket_timeout=1.0,
     )
     try:
         connection.connect()

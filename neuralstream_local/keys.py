@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["key_store", "main"]
 
 
-def key_store(table: str, endpoint: str | None = None) -> KeyStore:
+def key_store(table: str, endpoint: str | None) -> KeyStore:
     """The store behind ``table`` on AWS, or at ``endpoint``, the laptop stack's AWS address."""
     import boto3
 

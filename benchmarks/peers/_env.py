@@ -6,11 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-__all__ = ["HERE", "PEERS", "ensure", "installed_mb"]
+__all__ = ["HERE", "ensure", "installed_mb"]
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
-PEERS = ("feast", "mlserver", "mlflow", "bentoml", "evidently")
 
 
 def ensure(peer: str) -> Path:

@@ -31,7 +31,6 @@ __all__ = [
     "FeatureReference",
     "Reference",
     "ServiceReference",
-    "parse_feature",
     "parse_reference",
 ]
 
@@ -108,15 +107,3 @@ def parse_reference(text: str) -> Reference:
     if role is not None:
         raise ValueError(f"a value of the request has no role; write {REQUEST}:{feature}")
     return FeatureReference(None, feature)
-
-
-def parse_feature(text: str) -> FeatureReference:
-    """The one feature that ``text`` refers to.
-
-    Raises:
-        ValueError: not of such a form, or a feature service.
-    """
-    found = parse_reference(text)
-    if isinstance(found, FeatureReference):
-        return found
-    raise ValueError("names a feature service, not one feature")

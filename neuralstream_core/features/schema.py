@@ -182,7 +182,7 @@ class FeatureView(Record):
         """
         return self.features[self.positions([name])[0]]
 
-    def positions(self, names: list[str] | tuple[str, ...], loc: str = "features") -> list[int]:
+    def positions(self, names: list[str] | tuple[str, ...]) -> list[int]:
         """Positions of ``names``.
 
         Raises:
@@ -197,7 +197,7 @@ class FeatureView(Record):
                 f"view {self.name} has no feature {', '.join(n for _, n in unknown[:5])}",
                 code="unknown_feature",
                 errors=[
-                    FieldError(f"{loc}.{i}", f"{n} is not a feature of {self.name}")
+                    FieldError(f"features.{i}", f"{n} is not a feature of {self.name}")
                     for i, n in unknown[:100]
                 ],
             ) from None

@@ -48,7 +48,7 @@ class Janitor:
         bucket: str,
         clock: Clock,
         *,
-        tables: GlueTables | None = None,
+        tables: GlueTables | None,
     ) -> None:
         self._heads, self._views = heads, views
         self._objects, self._bucket, self._clock = objects, bucket, clock

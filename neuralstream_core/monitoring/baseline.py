@@ -40,7 +40,7 @@ from neuralstream_core.errors import (
 )
 from neuralstream_core.monitoring.binning import build_profile
 from neuralstream_core.monitoring.layout import capture_key
-from neuralstream_core.time import Clock, iso, system_clock
+from neuralstream_core.time import Clock, iso
 
 if TYPE_CHECKING:
     from neuralstream_core.redis.port import RedisPort
@@ -134,7 +134,7 @@ class Adoptions:
         Unavailable: the table, Redis or S3 cannot be reached.
     """
 
-    def __init__(self, table: Table, namespace: str, clock: Clock = system_clock) -> None:
+    def __init__(self, table: Table, namespace: str, clock: Clock) -> None:
         self._table = table
         self._namespace = namespace
         self._clock = clock

@@ -25,7 +25,7 @@ from neuralstream_core.monitoring.drift import Alarm, DriftReport, drift_report
 from neuralstream_core.monitoring.failures import Traffic, expected_refusals, judged_versions
 from neuralstream_core.monitoring.layout import HOUR, MINUTE, NO_VERSION, last_hours
 from neuralstream_core.monitoring.stats import latency_of
-from neuralstream_core.time import Clock, Micros, from_micros, iso, system_clock, to_micros
+from neuralstream_core.time import Clock, Micros, from_micros, iso, to_micros
 from neuralstream_core.types import Record
 
 if TYPE_CHECKING:
@@ -207,7 +207,7 @@ class Evaluation:
         alarms: Alarms,
         *,
         emit: Emit,
-        clock: Clock = system_clock,
+        clock: Clock,
     ) -> None:
         self._registry = registry
         self._reader = reader

@@ -61,7 +61,7 @@ def exposition(
     versions: Sequence[VersionCounts],
     unrouted: Mapping[str, Mapping[str, int]],
     reports: Sequence[DriftReport],
-    compared: Sequence[ViewConsistency] = (),
+    compared: Sequence[ViewConsistency],
 ) -> str:
     """The whole text.
 

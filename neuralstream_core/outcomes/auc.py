@@ -77,7 +77,6 @@ def macro_area(
     probability: Floats,
     truth: NDArray[np.int64],
     weight: Floats,
-    exact_rows: int = EXACT_ROWS,
 ) -> Area | None:
     """Of two classes the area for the second; of more the mean over classes, each against all others.
 
@@ -90,8 +89,7 @@ def macro_area(
     """
     k = probability.shape[1]
     found = [
-        area_under_roc(probability[:, c], truth == c, weight, exact_rows)
-        for c in (range(k) if k > 2 else (1,))
+        area_under_roc(probability[:, c], truth == c, weight) for c in (range(k) if k > 2 else (1,))
     ]
     areas = [area for area in found if area is not None]
     if not areas:
@@ -104,7 +102,7 @@ def macro_area(
     )
 
 
-def area_interval(area: Area, level: float = LEVEL) -> Interval:
+def area_interval(area: Area) -> Interval:
     """DeLong's interval on the logit scale.
 
     Where the scores separate the classes without an error there is no variance to measure: then the bound is
@@ -114,8 +112,8 @@ def area_interval(area: Area, level: float = LEVEL) -> Interval:
         return None
     error = math.sqrt(float(area.influence @ area.influence))
     if 0 < area.value < 1 and error > 0:
-        return logit_interval(area.value, error, level)
-    bound = ((1 - level) / 2) ** (1 / area.pairs)
+        return logit_interval(area.value, error)
+    bound = ((1 - LEVEL) / 2) ** (1 / area.pairs)
     if area.value >= 1:
         return bound, 1.0
     return (0.0, 1 - bound) if area.value <= 0 else None

@@ -73,7 +73,7 @@ def calibration(scored: Scored) -> list[CalibrationBin]:
     return found
 
 
-def calibration_error(scored: Scored, level: float = LEVEL) -> tuple[float, Interval] | None:
+def calibration_error(scored: Scored) -> tuple[float, Interval] | None:
     """The expected calibration error of the bins and its interval; ``None`` without probabilities.
 
     ``Σ_b (n_b/n)·|observed_b − predicted_b|`` (Naeini, Cooper and Hauskrecht 2015; Guo et al. 2017).
@@ -89,7 +89,7 @@ def calibration_error(scored: Scored, level: float = LEVEL) -> tuple[float, Inte
     variance = np.bincount(place, gaps**2, _BINS) - off**2 / n
     if n < 2 or not (variance > 0).any():
         return value, None
-    return value, _error_interval(off, np.maximum(variance, 0.0), 1 - level)
+    return value, _error_interval(off, np.maximum(variance, 0.0), 1 - LEVEL)
 
 
 def _error_interval(off: Floats, variance: Floats, miss: float) -> tuple[float, float]:

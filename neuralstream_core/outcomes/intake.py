@@ -174,13 +174,8 @@ class Intake:
             now = earlier["at"]
         return f"outcomes/{name}", now
 
-    def rows(
-        self, model: str, rows: Sequence[OutcomeRow], now: Micros, where: str = "rows.{}."
-    ) -> list[Outcome]:
+    def rows(self, model: str, rows: Sequence[OutcomeRow], now: Micros) -> list[Outcome]:
         """The outcomes of a request.
-
-        Args:
-            where: prefix of each place, formatted with the row's number.
 
         Raises:
             Invalid: names each row that is wrong (the first hundred).
@@ -191,7 +186,7 @@ class Intake:
             try:
                 found.append(_of_row(model, row, now))
             except WrongOutcome as error:
-                errors.append(FieldError(f"{where.format(number)}{error.field}", error.said))
+                errors.append(FieldError(f"rows.{number}.{error.field}", error.said))
                 if len(errors) == _MAX_ERRORS:
                     break
         if errors:

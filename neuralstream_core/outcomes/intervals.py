@@ -67,7 +67,7 @@ def mean_of(values: Floats, weight: Floats) -> float:
     return float(values @ weight / weight.sum())
 
 
-def mean_interval(values: Floats, weight: Floats, level: float = LEVEL) -> Interval:
+def mean_interval(values: Floats, weight: Floats) -> Interval:
     """The interval of a mean, corrected for skewness.
 
     Hall's transformation of the t statistic (Hall 1992, *On the removal of skewness by transformation*):
@@ -86,7 +86,7 @@ def mean_interval(values: Floats, weight: Floats, level: float = LEVEL) -> Inter
         return mean, mean
     skew = float(np.mean(parts**3)) / (variance * (n - 1) / n) ** 1.5 / math.sqrt(n)
     error = math.sqrt(variance / n)
-    z = t_quantile((1 + level) / 2, n - 1)
+    z = t_quantile((1 + LEVEL) / 2, n - 1)
     return mean - error * _straightened(z, skew), mean - error * _straightened(-z, skew)
 
 
@@ -115,17 +115,17 @@ def effective_rows(values: Floats, weight: Floats) -> float:
     return share * (1 - share) / variance
 
 
-def share_interval(share: float, n: float, level: float = LEVEL) -> Interval:
+def share_interval(share: float, n: float) -> Interval:
     """Wilson's interval of a share of ``n`` rows (Wilson 1927; ``scipy.stats.binomtest``, ``wilson``)."""
     if n <= 0:
         return None
-    z2 = normal_quantile((1 + level) / 2) ** 2
+    z2 = normal_quantile((1 + LEVEL) / 2) ** 2
     middle = (share + z2 / (2 * n)) / (1 + z2 / n)
     half = math.sqrt(z2 * (share * (1 - share) / n + z2 / (4 * n * n))) / (1 + z2 / n)
     return max(0.0, min(middle - half, share)), min(1.0, max(middle + half, share))
 
 
-def logit_interval(value: float, error: float, level: float = LEVEL) -> Interval:
+def logit_interval(value: float, error: float) -> Interval:
     """An interval inside (0, 1), by the delta method on the scale of ``ln(x / (1-x))``.
 
     Args:
@@ -133,7 +133,7 @@ def logit_interval(value: float, error: float, level: float = LEVEL) -> Interval
         error: its standard error.
     """
     centre = math.log(value / (1 - value))
-    half = normal_quantile((1 + level) / 2) * error / (value * (1 - value))
+    half = normal_quantile((1 + LEVEL) / 2) * error / (value * (1 - value))
     return _logistic(centre - half), _logistic(centre + half)
 
 

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import NamedTuple
 
 from neuralstream_core.errors import TooLarge
 from neuralstream_core.history.reader import History
@@ -14,23 +13,9 @@ from neuralstream_core.history.staging import Staging
 from neuralstream_core.outcomes.joined import Join, Read
 from neuralstream_core.outcomes.joining import Joining, Source
 from neuralstream_core.outcomes.views import internal_views
-from neuralstream_core.parquet import database
+from neuralstream_core.parquet import Space, database
 
-__all__ = ["OutcomeReader", "Space"]
-
-
-class Space(NamedTuple):
-    """What a join may take.
-
-    Attributes:
-        memory_mb: megabytes of memory of DuckDB, beyond which it spills.
-        threads: of DuckDB.
-        folder: where temporary files are made.
-    """
-
-    memory_mb: int
-    threads: int
-    folder: Path
+__all__ = ["OutcomeReader"]
 
 
 class OutcomeReader:

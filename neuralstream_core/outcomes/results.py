@@ -212,7 +212,6 @@ def _comparison(
             effect=one.effect,
             needed=one.needed,
             seconds=seconds,
-            of="entities",
         ),
     )
 

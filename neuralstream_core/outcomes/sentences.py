@@ -28,28 +28,26 @@ def comparison_sentence(
     seen: Difference,
     *,
     effect: float,
-    needed: int | None = None,
-    seconds: float | None = None,
-    of: str = "outcomes",
+    needed: int | None,
+    seconds: float | None,
 ) -> str:
     """Which of two versions is better, or what it takes to know.
 
     Args:
         arms: of ``version`` and of ``production``.
         effect: the difference that matters, in the unit of the losses.
-        needed: how many outcomes of both together it takes to see it, in total.
+        needed: how many entities of both together it takes to see it, in total.
         seconds: until they have come; ``None``: not known.
-        of: what is counted.
     """
     arm, base = arms
     name = "mean squared error" if metric.name == "rmse" else metric.words
     fewer, at = min((arm.n, version), (base.n, production))
     if fewer < LEAST:
         return (
-            f"{at} has {fewer:,} {of}, too few to compare {version} with {production}: "
+            f"{at} has {fewer:,} entities, too few to compare {version} with {production}: "
             f"{LEAST} needed of each."
         )
-    said = f"{name} {means(metric, arm.mean, base.mean)} over {seen.n:,} {of}"
+    said = f"{name} {means(metric, arm.mean, base.mean)} over {seen.n:,} entities"
     if seen.low is None or seen.high is None:
         return f"{version} and {production} are alike so far: {said}, without any variation."
     said += f", a difference of {_between(metric, seen.low, seen.high)} at any look"
@@ -66,13 +64,11 @@ def comparison_sentence(
         )
     return (
         f"No difference between {version} and {production} is shown yet: {said}."
-        f"{_outlook(metric, size, seen.n, needed, seconds, of)}"
+        f"{_outlook(metric, size, seen.n, needed, seconds)}"
     )
 
 
-def _outlook(
-    metric: Metric, size: float, n: int, needed: int | None, seconds: float | None, of: str
-) -> str:
+def _outlook(metric: Metric, size: float, n: int, needed: int | None, seconds: float | None) -> str:
     if not size:
         return ""
     wanted = f" A difference of {_size(metric, size)}"
@@ -81,7 +77,7 @@ def _outlook(
     if needed <= n:
         return f"{wanted} would have been found by now with 90 % probability."
     when = "" if seconds is None else f", {duration(seconds)} from now at the present traffic"
-    return f"{wanted} would be found with 90 % probability at {needed:,} {of}{when}."
+    return f"{wanted} would be found with 90 % probability at {needed:,} entities{when}."
 
 
 def decline_sentence(metric: Metric, before: float, now: float, n: int, *, worse: bool) -> str:

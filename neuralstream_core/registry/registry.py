@@ -237,9 +237,9 @@ class Registry:
             split,
         )
 
-    def end_split(self, model: str, by: Issuer, *, reason: str | None = None) -> Committed:
+    def end_split(self, model: str, by: Issuer) -> Committed:
         """All traffic to the production version; see `rules.end_split`."""
-        command = Command(model, "end_split", by, payload_of(reason), reason)
+        command = Command(model, "end_split", by, payload_of())
         return self.change(command, lambda m, _: rules.end_split(m))
 
     def edit_model(self, model: str, edit: ModelEdit, by: Issuer) -> Committed:

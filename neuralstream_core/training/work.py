@@ -31,7 +31,7 @@ from neuralstream_core.jobs.files import WORK
 from neuralstream_core.jobs.records import Failure
 from neuralstream_core.jobs.tasks import ChunkCounts, Planned
 from neuralstream_core.objects import Location, Objects
-from neuralstream_core.parquet import ObjectFiles, database
+from neuralstream_core.parquet import ObjectFiles, Space, database
 from neuralstream_core.serving.batch.locations import Buckets
 from neuralstream_core.training.athena import Athena, AthenaPlan, Part
 from neuralstream_core.training.plan import Plan, named_columns, plan_of
@@ -50,7 +50,7 @@ from neuralstream_core.types import Record
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-__all__ = ["TrainingSubmission", "TrainingWork", "Workspace"]
+__all__ = ["TrainingSubmission", "TrainingWork"]
 
 _DEFAULT_OUTPUT: Final = "jobs/training-sets/"
 _FILE: Final = "training_set.parquet"
@@ -115,21 +115,6 @@ class TrainingSubmission:
 
 
 @dataclass(frozen=True, slots=True)
-class Workspace:
-    """What a join may take.
-
-    Attributes:
-        memory_mb: megabytes of memory of DuckDB, beyond which it spills.
-        threads: of DuckDB.
-        folder: where temporary files are made.
-    """
-
-    memory_mb: int
-    threads: int
-    folder: Path
-
-
-@dataclass(frozen=True, slots=True)
 class TrainingWork:
     """The tasks of training sets, see `neuralstream_core.jobs.tasks.Work`."""
 
@@ -138,7 +123,7 @@ class TrainingWork:
     history: History
     schemas: SchemaSource
     services: ServiceSource
-    space: Workspace
+    space: Space
     athena: Athena | None = None
     """For what is too large for one function; ``None``: this deployment has no such thing."""
 

@@ -112,8 +112,8 @@ def _free_port() -> int:
         return port
 
 
-def _wait_for(port: int, seconds: float = 20.0) -> None:
-    deadline = time.monotonic() + seconds
+def _wait_for(port: int) -> None:
+    deadline = time.monotonic() + 20.0
     while True:
         try:
             socket.create_connection(("127.0.0.1", port), timeout=1).close()

@@ -21,10 +21,8 @@ _STATEMENT = re.compile(
 )
 
 
-def run_statement(
-    statement: str, glue: Any, objects: Objects, database: str, folder: Path, pieces: int = 2
-) -> None:
-    """Write the rows of an UNLOAD to its target, as ``pieces`` files in no order.
+def run_statement(statement: str, glue: Any, objects: Objects, database: str, folder: Path) -> None:
+    """Write the rows of an UNLOAD to its target, as two files in no order.
 
     Args:
         folder: for copies of files.
@@ -40,9 +38,9 @@ def run_statement(
         if table["Name"].startswith("job_"):
             _define(connection, objects, database, table, folder)
     connection.execute(f"CREATE TABLE joined AS {match['query']}")
-    for piece in range(pieces):
+    for piece in range(2):
         path = folder / f"joined-{piece}.parquet"
-        rows = f"SELECT * FROM joined WHERE _label % {pieces} = {piece} ORDER BY _label DESC"  # noqa: S608
+        rows = f"SELECT * FROM joined WHERE _label % 2 = {piece} ORDER BY _label DESC"  # noqa: S608
         connection.execute(f"COPY ({rows}) TO '{path}' (FORMAT parquet)")
         objects.write_file(target / path.name, path, "application/octet-stream")
     connection.close()

@@ -21,15 +21,14 @@ def metric_lines(output: str) -> list[dict[str, Any]]:
     return found
 
 
-def unexpected_errors(output: str, function: str | None = None) -> float:
-    """The sum of ``UnexpectedErrors`` that a deployment's alarm would see, of one function or of all."""
+def unexpected_errors(output: str) -> float:
+    """The sum of ``UnexpectedErrors`` that a deployment's alarm would see."""
     total = 0.0
     for line in metric_lines(output):
         (directive,) = line["_aws"]["CloudWatchMetrics"]
         names = [metric["Name"] for metric in directive["Metrics"]]
         if "UnexpectedErrors" in names and directive["Namespace"] == "NeuralStream":
             assert directive["Dimensions"] == [["function"]]
-            if function in (None, line["function"]):
-                value = line["UnexpectedErrors"]
-                total += sum(value) if isinstance(value, list) else value
+            value = line["UnexpectedErrors"]
+            total += sum(value) if isinstance(value, list) else value
     return total

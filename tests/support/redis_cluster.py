@@ -34,9 +34,9 @@ class EmbeddedCluster(AbstractContextManager["EmbeddedCluster"]):
 
     host = _HOST
 
-    def __init__(self, primaries: int = 3, replicas: int = 0, node_timeout_ms: int = 1000) -> None:
+    def __init__(self, primaries: int = 3, replicas: int = 0) -> None:
         args = (
-            *("--cluster-enabled", "yes", "--cluster-node-timeout", str(node_timeout_ms)),
+            *("--cluster-enabled", "yes", "--cluster-node-timeout", "1000"),
             *("--cluster-require-full-coverage", "no", "--cluster-replica-validity-factor", "0"),
             *("--repl-diskless-sync", "yes", "--repl-diskless-sync-delay", "0"),
         )

@@ -19,11 +19,11 @@ from neuralstream_core.jobs.store import Jobs
 from neuralstream_core.objects import Objects
 from neuralstream_core.registry.registry import Registry
 from neuralstream_core.serving.batch.columns import columns_json
-from neuralstream_core.serving.batch.locations import Buckets
 from neuralstream_core.serving.batch.records import PredictJob
 from neuralstream_core.serving.batch.requests import BatchBody, batch_json
 from neuralstream_core.settings import WriteSettings
 from neuralstream_core.time import system_clock
+from neuralstream_lambda.buckets import JobBucketSettings
 from neuralstream_lambda.jobs import jobs
 from neuralstream_lambda.metrics import emit
 from neuralstream_lambda.serving import ServingSettings, engine, recorder
@@ -70,18 +70,11 @@ _SETTLE_SECONDS: Final = 10.0
 _HOUR: Final = 3600 * 1_000_000
 
 
-class BatchSettings(ServingSettings, WriteSettings):
+class BatchSettings(ServingSettings, WriteSettings, JobBucketSettings):
     """What predicts and writes, and which buckets jobs may use."""
 
-    job_buckets: str = ""
-    """Further buckets that jobs may read and write, separated by commas."""
     batch_concurrency: int = Field(default=4, ge=1, le=1000)
     """Chunks of one job that are worked on at once."""
-
-    @property
-    def buckets(self) -> Buckets:
-        """The buckets that jobs may use."""
-        return Buckets.of(self.data_bucket, self.job_buckets)
 
 
 def predict_rows(settings: BatchSettings, model: str, body: BatchBody) -> str:

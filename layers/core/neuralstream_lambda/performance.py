@@ -13,6 +13,7 @@ from neuralstream_core.registry.registry import Registry
 from neuralstream_core.settings import HistorySettings, TableSettings
 from neuralstream_core.table import Table
 from neuralstream_core.time import system_clock
+from neuralstream_lambda.buckets import JobBucketSettings
 from neuralstream_lambda.wiring import dynamodb_client, history_log, table
 
 if TYPE_CHECKING:
@@ -41,11 +42,8 @@ class PerformanceSettings(TableSettings, HistorySettings):
     outcomes_threads: int = Field(default=2, ge=1, le=6)
 
 
-class OutcomesFileSettings(PerformanceSettings):
+class OutcomesFileSettings(PerformanceSettings, JobBucketSettings):
     """Where files of outcomes may be besides."""
-
-    job_buckets: str = ""
-    """Further buckets that jobs may read and write, separated by commas."""
 
 
 @cache
@@ -66,14 +64,12 @@ def outcome_imports(settings: OutcomesFileSettings) -> OutcomeImports:
     from neuralstream_core.jobs.records import JobKind
     from neuralstream_core.jobs.store import Jobs
     from neuralstream_core.objects import Objects
-    from neuralstream_core.serving.batch.locations import Buckets
     from neuralstream_lambda.wiring import s3_client
 
     kinds = {JobKind.OUTCOMES: OutcomesJob}
-    buckets = Buckets.of(settings.data_bucket, settings.job_buckets)
     return OutcomeImports(
         Jobs(table(settings), settings.namespace, system_clock, kinds),
-        Imports(Objects(s3_client()), buckets, settings.data_bucket, "outcomes"),
+        Imports(Objects(s3_client()), settings.buckets, settings.data_bucket, "outcomes"),
     )
 
 
@@ -105,7 +101,8 @@ def _registry(settings: PerformanceSettings) -> Registry:
 @cache
 def outcome_reader(settings: PerformanceSettings) -> OutcomeReader:
     """What joins predictions and outcomes."""
-    from neuralstream_core.outcomes.reading import OutcomeReader, Space
+    from neuralstream_core.outcomes.reading import OutcomeReader
+    from neuralstream_core.parquet import Space
     from neuralstream_lambda.history import history
 
     space = Space(settings.outcomes_memory_mb, settings.outcomes_threads, Path(gettempdir()))

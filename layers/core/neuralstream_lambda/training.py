@@ -12,10 +12,10 @@ from pydantic import Field
 from neuralstream_core.jobs.records import JobKind
 from neuralstream_core.jobs.store import Jobs
 from neuralstream_core.objects import Location
-from neuralstream_core.serving.batch.locations import Buckets
 from neuralstream_core.settings import HistorySettings, TableSettings
 from neuralstream_core.time import system_clock
 from neuralstream_core.training.records import TrainingJob, TrainingJobs, TrainingSet
+from neuralstream_lambda.buckets import JobBucketSettings
 from neuralstream_lambda.wiring import history_log, s3_client, table
 
 if TYPE_CHECKING:
@@ -38,16 +38,8 @@ __all__ = [
 _DOWNLOAD_SECONDS = 900
 
 
-class TrainingSettings(TableSettings, HistorySettings):
+class TrainingSettings(TableSettings, HistorySettings, JobBucketSettings):
     """Where training sets are kept, and which buckets they may use."""
-
-    job_buckets: str = ""
-    """Further buckets that jobs may read and write, separated by commas."""
-
-    @property
-    def buckets(self) -> Buckets:
-        """The buckets that training sets may use."""
-        return Buckets.of(self.data_bucket, self.job_buckets)
 
 
 class TrainingTaskSettings(TrainingSettings):
@@ -109,8 +101,9 @@ def _work(settings: TrainingTaskSettings) -> TrainingWork:
     from neuralstream_core.history.manifest import Heads
     from neuralstream_core.history.reader import History
     from neuralstream_core.objects import Objects
+    from neuralstream_core.parquet import Space
     from neuralstream_core.table import Table
-    from neuralstream_core.training.work import TrainingWork, Workspace
+    from neuralstream_core.training.work import TrainingWork
     from neuralstream_lambda.wiring import dynamodb_client
 
     objects = Objects(s3_client())
@@ -123,7 +116,7 @@ def _work(settings: TrainingTaskSettings) -> TrainingWork:
         History(history_log(settings), heads, objects, settings.data_bucket, system_clock),
         _catalog(settings),
         _services(settings),
-        Workspace(settings.training_memory_mb, settings.training_threads, Path(gettempdir())),
+        Space(settings.training_memory_mb, settings.training_threads, Path(gettempdir())),
         _athena(settings, objects),
     )
 

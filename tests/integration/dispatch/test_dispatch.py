@@ -37,14 +37,14 @@ def dispatch(outside: Outside) -> ModuleType:
     return load(outside)
 
 
-def record(number: int, outbox: Any = None, name: str = "MODIFY") -> dict[str, Any]:
+def record(number: int, outbox: Any = None) -> dict[str, Any]:
     """A record of the table's stream as Lambda delivers it."""
     image = {"PK": marshal(f"X#{number}"), "SK": marshal("JOB")}
     if outbox is not None:
         image["outbox"] = marshal(outbox)
     return {
         "eventID": f"event-{number}",
-        "eventName": name,
+        "eventName": "MODIFY",
         "dynamodb": {
             "SequenceNumber": str(number),
             "Keys": {"PK": image["PK"], "SK": image["SK"]},

@@ -49,12 +49,12 @@ def well(run):
 class Writers:
     """Threads that write a new entity each time and remember what was acknowledged."""
 
-    def __init__(self, url, view, threads=3):
+    def __init__(self, url, view):
         self.url, self.view = url, view
         self.acknowledged = {}
         self.others = []
         self._stop = threading.Event()
-        self._threads = [threading.Thread(target=self._work, args=(i,)) for i in range(threads)]
+        self._threads = [threading.Thread(target=self._work, args=(i,)) for i in range(3)]
         for thread in self._threads:
             thread.start()
 
@@ -70,8 +70,8 @@ class Writers:
             elif answer.status != 503:
                 self.others.append((answer.status, answer.data))
 
-    def more(self, by=20):
-        wanted = len(self.acknowledged) + by
+    def more(self):
+        wanted = len(self.acknowledged) + 20
         return lambda: len(self.acknowledged) >= wanted
 
     def stop(self):

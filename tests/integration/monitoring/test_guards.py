@@ -14,7 +14,8 @@ from neuralstream_core.outcomes.guarded_performance import GuardedPerformance
 from neuralstream_core.outcomes.guarding import GuardEvaluation
 from neuralstream_core.outcomes.intake import Intake, Outcome, outcome_of
 from neuralstream_core.outcomes.joined import Join, Read
-from neuralstream_core.outcomes.reading import OutcomeReader, Space
+from neuralstream_core.outcomes.reading import OutcomeReader
+from neuralstream_core.parquet import Space
 from neuralstream_core.registry.events import EventKind
 from neuralstream_core.registry.issuer import Issuer, countdown
 from neuralstream_core.registry.records import Stage

@@ -318,12 +318,12 @@ def advance(bench, adoptions):
     return adoptions.run(["m"], bench.port, bench.registry, bench.artifacts.put_profile)
 
 
-def serve_bare(bench, rows, recorder=None):
+def serve_bare(bench, rows):
     for _ in range(rows):
         status = [0] * 20
         status[3] = 1
         row = V1.row(RNG, profile=None, classes=[0, 1], status=status)
-        (recorder or bench.recorder).record(row)
+        bench.recorder.record(row)
 
 
 def test_a_version_adopts_its_next_rows(bench, adoptions):

@@ -35,10 +35,10 @@ def store(port, keys):
     assert port.flight([(b"SET", key, b"of " + key) for key in keys]) == [b"OK"] * len(keys)
 
 
-def scan_all(port, match, count=50):
-    cursor, found = port.scan(None, match, count)
+def scan_all(port, match):
+    cursor, found = port.scan(None, match, 50)
     while cursor is not None:
-        cursor, more = port.scan(cursor, match, count)
+        cursor, more = port.scan(cursor, match, 50)
         found += more
     return found
 

@@ -185,18 +185,18 @@ def test_an_operation_succeeds_though_any_one_of_its_calls_fails_once(
             failed = fault.happened
 
 
-def _whole(house: House, model: str = "m") -> None:
+def _whole(house: House) -> None:
     """The trail tells the state, and the views know exactly the versions that need them."""
-    if house.table.get(f"MODEL#tests#{model}", "META") is None:
-        assert house.table.query(f"MODEL#tests#{model}") == []
+    if house.table.get("MODEL#tests#m", "META") is None:
+        assert house.table.query("MODEL#tests#m") == []
         return
-    told = replay(house, model)
-    assert told == observe(house, model)
+    told = replay(house, "m")
+    assert told == observe(house, "m")
     item = house.views.item("users") or {}
-    held = {label for label in item.get("dependents", ()) if label.startswith(f"{model}@")}
+    held = {label for label in item.get("dependents", ()) if label.startswith("m@")}
     needing = {
-        f"{model}@{v.version}"
-        for v in house.registry.versions(model).records
+        f"m@{v.version}"
+        for v in house.registry.versions("m").records
         if v.feature_views and v.signature is not None and not v.retired
     }
     assert held == needing

@@ -56,7 +56,7 @@ class House:
     def put(self, name="nightly", expression="cron(0 3 * * ? *)", **more):
         return self.schedules.put(name, spec(expression, **more), "ann")[0]
 
-    def held(self, name="nightly"):
+    def held(self, name):
         """What the scheduler has of a schedule."""
         try:
             place = {"GroupName": self.group, "Name": name_in_group(self.namespace, name)}

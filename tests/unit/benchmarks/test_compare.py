@@ -30,12 +30,13 @@ raise SystemExit(1)  # a budget that does not hold
 def checkout(tmp_path):
     """Makes a checkout whose one benchmark takes a given time."""
 
-    def make(folder, us, name="predict", title="POST /predict, warm", case="the whole handler"):
+    def make(folder, us, name="predict"):
         root = tmp_path / folder
         (root / "benchmarks/results").mkdir(parents=True)
         (root / ".venv/bin").mkdir(parents=True)
         (root / ".venv/bin/python").symlink_to(sys.executable)
-        source = BENCHMARK.format(us=us, name=name, title=title, case=case, rows=1)
+        titles = {"title": "POST /predict, warm", "case": "the whole handler"}
+        source = BENCHMARK.format(us=us, name=name, rows=1, **titles)
         (root / f"benchmarks/{name}.py").write_text(source)
         (root / f"benchmarks/results/{name}.md").write_text("committed")
         return root

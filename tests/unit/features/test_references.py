@@ -13,7 +13,6 @@ from neuralstream_core.features.references import (
     REFERENCE_PATTERN,
     FeatureReference,
     ServiceReference,
-    parse_feature,
     parse_reference,
 )
 
@@ -84,8 +83,3 @@ def test_the_forms() -> None:
 def test_other_texts_are_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"must be view:feature|feature service|no role"):
         parse_reference(text)
-
-
-def test_a_service_is_not_one_feature() -> None:
-    with pytest.raises(ValueError, match="not one feature"):
-        parse_feature("service:churn@2")

@@ -190,12 +190,8 @@ def simple(**more: Any) -> FeatureView:
     )
 
 
-def written(
-    entity: str, event: int, cells: dict[str, Any], write: int | None = None, number: int = 0
-) -> Row:
-    return Row(
-        entity, START + event, START + (event if write is None else write), "r", number, 1, cells
-    )
+def written(entity: str, event: int, cells: dict[str, Any], write: int | None = None) -> Row:
+    return Row(entity, START + event, START + (event if write is None else write), "r", 0, 1, cells)
 
 
 def label(entity: str, time: int) -> dict[str, Any]:

@@ -23,8 +23,8 @@ def ref(name="x", dtype="float64", size=1, view="v"):
     return FeatureRef(view=view, feature=name, dtype=dtype, size=size)
 
 
-def series_of(values, dtype="float64", size=1):
-    return build_profile([ref(dtype=dtype, size=size)], {"x": values}).series[0]
+def series_of(values, dtype="float64"):
+    return build_profile([ref(dtype=dtype)], {"x": values}).series[0]
 
 
 def labelled(series):
@@ -223,8 +223,8 @@ def test_a_baseline_that_cannot_be_is_refused_by_place(features, columns, loc):
 # -- storage -------------------------------------------------------------------------------------
 
 
-def mixed(seed=0, n=300):
-    rng = np.random.default_rng(seed)
+def mixed(seed=0):
+    n, rng = 300, np.random.default_rng(seed)
     features = [
         ref("f64"),
         ref("f32", "float32"),

@@ -38,10 +38,10 @@ def rule(metric: str = "error_rate", **bound: float) -> GuardRule:
     return GuardRule(metric=metric, **bound)
 
 
-def fast(rng: np.random.Generator, size: tuple[int, int], shift: float = 0.0) -> Any:
+def fast(rng: np.random.Generator, size: tuple[int, int]) -> Any:
     """Latencies in milliseconds by bucket: 2,000 windows of counts, drawn at once."""
     edges = np.asarray([TOTAL.bounds(b)[1] for b in range(TOTAL.size)]) * 1000
-    cumulative = stats.lognorm.cdf(edges, 0.5, loc=0, scale=20 * np.exp(shift))
+    cumulative = stats.lognorm.cdf(edges, 0.5, loc=0, scale=20)
     shares = np.diff(cumulative, prepend=0.0)
     return rng.multinomial(size[1], shares / shares.sum(), size[0])
 

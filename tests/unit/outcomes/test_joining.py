@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from neuralstream_core.history.entries import Part
 from neuralstream_core.outcomes.intake import Intake, Outcome, outcome_of
 from neuralstream_core.outcomes.joined import By, Join, Read
-from neuralstream_core.outcomes.reading import OutcomeReader, Space
+from neuralstream_core.outcomes.reading import OutcomeReader
+from neuralstream_core.parquet import Space
 from neuralstream_core.time import Micros
 from tests.support.outcomes import (
     NAMESPACE,

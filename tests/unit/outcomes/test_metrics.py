@@ -18,7 +18,7 @@ CLOSE = {"rel": 1e-9, "abs": 1e-9}
 PROBABILISTIC = ("log_loss", "brier", "auc", "ece")
 
 
-def classified(truth, probability, weight=None, predicted=None, classes=None):
+def classified(truth, probability, weight=None, classes=None):
     """Of places of classes; the labels are letters."""
     truth = np.asarray(truth, int)
     n, k = probability.shape
@@ -27,7 +27,7 @@ def classified(truth, probability, weight=None, predicted=None, classes=None):
     return Scored(
         kind="classifier",
         truth=names[truth],
-        predicted=names[np.argmax(probability, axis=1) if predicted is None else predicted],
+        predicted=names[np.argmax(probability, axis=1)],
         probability=probability,
         classes=classes,
         weight=np.ones(n) if weight is None else weight,

@@ -10,7 +10,7 @@ from neuralstream_core.outcomes.sequences import Arm, compare
 
 
 def said(metric, arm, base, **outlook):
-    outlook.setdefault("effect", 0.02)
+    outlook = {"effect": 0.02, "needed": None, "seconds": None} | outlook
     return comparison_sentence(
         "v2", "v1", METRICS[metric], (arm, base), compare(arm, base), **outlook
     )
@@ -22,11 +22,11 @@ def share(n, mean):
 
 def test_a_shown_difference_says_which_version_is_better():
     assert said("accuracy", share(10_000, 0.92), share(10_000, 0.90)) == (
-        "v2 is better than v1: accuracy 92 % against 90 % over 20,000 outcomes, a difference of "
+        "v2 is better than v1: accuracy 92 % against 90 % over 20,000 entities, a difference of "
         "+0.73 to +3.27 points at any look."
     )
     assert said("log_loss", Arm(9000, 0.36, 0.2), Arm(1000, 0.30, 0.2)).startswith(
-        "v2 is worse than v1: log loss 0.36 against 0.3 over 10,000 outcomes, a difference of +0."
+        "v2 is worse than v1: log loss 0.36 against 0.3 over 10,000 entities, a difference of +0."
     )
     assert said("bias", Arm(5000, -0.1, 1.0), Arm(5000, -0.9, 1.0)).startswith("v2 is better")
 
@@ -34,11 +34,11 @@ def test_a_shown_difference_says_which_version_is_better():
 def test_a_difference_that_is_not_shown_says_what_it_takes():
     arms = share(600, 0.91), share(5400, 0.90)
     assert said("accuracy", *arms, needed=16_200, seconds=260_000) == (
-        "No difference between v2 and v1 is shown yet: accuracy 91 % against 90 % over 6,000 outcomes, "
+        "No difference between v2 and v1 is shown yet: accuracy 91 % against 90 % over 6,000 entities, "
         "a difference of −3.26 to +5.26 points at any look. A difference of 2 points would be found with "
-        "90 % probability at 16,200 outcomes, 3 days from now at the present traffic."
+        "90 % probability at 16,200 entities, 3 days from now at the present traffic."
     )
-    assert said("accuracy", *arms, needed=16_200).endswith("at 16,200 outcomes.")
+    assert said("accuracy", *arms, needed=16_200).endswith("at 16,200 entities.")
     assert said("accuracy", *arms, needed=900).endswith("found by now with 90 % probability.")
     assert said("accuracy", *arms).endswith("A difference of 2 points is out of reach.")
     assert said("accuracy", *arms, effect=0.0).endswith("at any look.")
@@ -53,8 +53,8 @@ def test_a_difference_too_small_to_matter_ends_the_waiting():
     )
 
 
-def test_too_few_outcomes_are_said_of_the_version_that_has_them():
-    assert said("accuracy", share(41, 1.0), share(5000, 0.9), of="entities") == (
+def test_too_few_entities_are_said_of_the_version_that_has_them():
+    assert said("accuracy", share(41, 1.0), share(5000, 0.9)) == (
         "v2 has 41 entities, too few to compare v2 with v1: 100 needed of each."
     )
     assert said("accuracy", share(500, 1.0), share(500, 1.0)).startswith(
