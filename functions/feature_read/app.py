@@ -20,7 +20,13 @@ from neuralstream_core.features.answers import (
 from neuralstream_core.features.requests import BatchRequest, path_entities
 from neuralstream_core.settings import StoreSettings
 from neuralstream_lambda.access import Scope
-from neuralstream_lambda.arguments import EntityPath, NextToken, PathService, PathView
+from neuralstream_lambda.arguments import (
+    EntityPath,
+    NamePrefix,
+    NextToken,
+    PathService,
+    PathView,
+)
 from neuralstream_lambda.resolver import Resolver, Response, answers, json_response, needs
 from neuralstream_lambda.wiring import feature_services, feature_store
 
@@ -49,12 +55,14 @@ Limit: TypeAlias = Annotated[int, Query(ge=1, le=1000, description="entries of a
     tags=TAGS,
     **needs(Scope.FEATURES_READ, smaller_answer="ask for a smaller page with limit"),
 )
-def list_views(limit: Limit = 100, next_token: NextToken = None) -> ViewList:
+def list_views(
+    limit: Limit = 100, next_token: NextToken = None, prefix: NamePrefix = ""
+) -> ViewList:
     """List feature views by name.
 
     A page of their schemas; `next_token` asks for the next one.
     """
-    page = feature_store(settings).catalog.list(limit=limit, token=next_token)
+    page = feature_store(settings).catalog.list(prefix=prefix, limit=limit, token=next_token)
     return ViewList(views=[ViewAnswer.of(view) for view in page.views], next_token=page.next_token)
 
 

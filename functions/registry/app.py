@@ -16,7 +16,7 @@ from neuralstream_core.registry.registration import Baseline, Registration
 from neuralstream_core.registry.registry import MAX_PAGE
 from neuralstream_core.types import PageToken
 from neuralstream_lambda.access import Scope
-from neuralstream_lambda.arguments import NextToken, PathModel, PathVersion
+from neuralstream_lambda.arguments import NamePrefix, NextToken, PathModel, PathVersion
 from neuralstream_lambda.registry import (
     RegistrySettings,
     adoptions,
@@ -51,6 +51,9 @@ StageFilter: TypeAlias = Annotated[Stage | None, Query(description="only in this
 EventsToken: TypeAlias = Annotated[
     PageToken | None, Query(description="`next_events_token` of the page before")
 ]
+Order: TypeAlias = Annotated[
+    Literal["oldest", "newest"], Query(description="which versions and events come first")
+]
 LineageFormat: TypeAlias = Annotated[
     Literal["json", "openlineage"], Query(description="`openlineage`: as run events of its 2-0-2")
 ]
@@ -58,13 +61,16 @@ LineageFormat: TypeAlias = Annotated[
 
 @app.get("/models", tags=TAGS, **LISTS)
 def list_models(
-    limit: Limit = 50, next_token: NextToken = None, tag: TagFilter = None
+    limit: Limit = 50,
+    next_token: NextToken = None,
+    prefix: NamePrefix = "",
+    tag: TagFilter = None,
 ) -> a.ModelsAnswer:
     """List models by name.
 
     With a filter a page may have fewer entries than `limit` without being the last.
     """
-    page = registry(settings).models(tag=tag_of(tag), limit=limit, token=next_token)
+    page = registry(settings).models(prefix=prefix, tag=tag_of(tag), limit=limit, token=next_token)
     return a.ModelsAnswer.of(page)
 
 
@@ -199,11 +205,13 @@ def lineage(
     limit: Limit = 100,
     next_token: NextToken = None,
     next_events_token: EventsToken = None,
+    order: Order = "oldest",
     format: LineageFormat = "json",  # noqa: A002 - the name of the query parameter
 ) -> LineageAnswer | RunEvents:
     """What each version was made from, and what happened since.
 
-    Versions and events are paged apart, each in order of time: a page has at most `limit` of both.
+    Versions and events are paged apart, each in order of time, the newest first with `order=newest`: a page
+    has at most `limit` of both.
     """
     return lineage_page(
         settings,
@@ -211,6 +219,7 @@ def lineage(
         limit=limit,
         token=next_token,
         events_token=next_events_token,
+        newest_first=order == "newest",
         runs=format == "openlineage",
     )
 

@@ -70,9 +70,14 @@ class AsyncFeatures:
             made.append(answer)
         return tuple(made)
 
-    def list(self, *, page_size: int = 100) -> AsyncIterator[ViewAnswer]:
-        """All feature views by name."""
-        query = {"limit": page_size}
+    def list(self, *, prefix: str = "", page_size: int = 100) -> AsyncIterator[ViewAnswer]:
+        """All feature views by name.
+
+        Args:
+            prefix: only those whose names begin with it.
+            page_size: views per request.
+        """
+        query = {"limit": page_size, "prefix": prefix or None}
         return self._transport.pages("/features/views", "views", ViewAnswer.model_validate, query)
 
     async def get(self, name: str) -> ViewAnswer:

@@ -37,14 +37,17 @@ class Models(Rollouts):
     call makes its own, so retries are safe; give one to make a call of another process safe to repeat too.
     """
 
-    def list(self, *, tag: str | None = None, page_size: int = 50) -> Iterator[ModelAnswer]:
+    def list(
+        self, *, prefix: str = "", tag: str | None = None, page_size: int = 50
+    ) -> Iterator[ModelAnswer]:
         """All models by name.
 
         Args:
+            prefix: only those whose names begin with it.
             tag: only those with this tag, ``key`` or ``key:value``.
             page_size: models per request.
         """
-        query = {"limit": page_size, "tag": tag}
+        query = {"limit": page_size, "prefix": prefix or None, "tag": tag}
         return self._transport.pages("/models", "models", ModelAnswer.model_validate, query)
 
     def get(self, model: str) -> ModelAnswer:

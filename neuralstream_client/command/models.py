@@ -37,9 +37,10 @@ def _list(
     tag: Annotated[
         str | None, typer.Option(help="Only those with this tag, KEY or KEY:VALUE.")
     ] = None,
+    prefix: Annotated[str, typer.Option(help="Only those whose names begin with this.")] = "",
 ) -> Shown:
     """All models by name."""
-    models = list(ns.models.list(tag=tag))
+    models = list(ns.models.list(prefix=prefix, tag=tag))
     rows = (
         [
             one.name,

@@ -50,9 +50,12 @@ def _apply(ns: NeuralStream, file: Declared = Path("views.yaml")) -> Shown:
 
 
 @command(app, "list")
-def _list(ns: NeuralStream) -> Shown:
+def _list(
+    ns: NeuralStream,
+    prefix: Annotated[str, typer.Option(help="Only those whose names begin with this.")] = "",
+) -> Shown:
     """All feature views by name."""
-    views = list(ns.features.list())
+    views = list(ns.features.list(prefix=prefix))
     rows = (
         [
             view.name,

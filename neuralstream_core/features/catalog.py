@@ -220,9 +220,10 @@ class Catalog:
         )
         return self._keep(old.name, changed)
 
-    def list(self, *, limit: int = 100, token: str | None = None) -> ViewPage:
-        """One page of views in the order of their names."""
-        page = self._table.query(f"VIEWS#{self._namespace}", index=True, limit=limit, token=token)
+    def list(self, *, prefix: str = "", limit: int = 100, token: str | None = None) -> ViewPage:
+        """One page of views in the order of their names; with ``prefix`` of those that begin with it."""
+        listed = f"VIEWS#{self._namespace}"
+        page = self._table.query(listed, index=True, prefix=prefix, limit=limit, token=token)
         views = [
             FeatureView.model_validate_json(item["view"])
             for item in page

@@ -113,11 +113,16 @@ class Registry:
         return ServedModel(found, {record.version: record for record in records})
 
     def models(
-        self, *, tag: Tag | None = None, limit: int = MAX_PAGE, token: str | None = None
+        self,
+        *,
+        prefix: str = "",
+        tag: Tag | None = None,
+        limit: int = MAX_PAGE,
+        token: str | None = None,
     ) -> Listing[ModelRecord]:
-        """Models by name; with ``tag`` only those that carry it."""
+        """Models by name; with ``prefix`` or ``tag`` only those that begin with it, or carry it."""
         return _page(
-            partial(self.table.query, models_key(self.namespace), index=True),
+            partial(self.table.query, models_key(self.namespace), index=True, prefix=prefix),
             read=lambda item: from_item(ModelRecord, item),
             keep=lambda m: _carries(m.tags, tag),
             limit=limit,
@@ -145,12 +150,17 @@ class Registry:
         )
 
     def events(
-        self, model: str, *, limit: int = MAX_PAGE, token: str | None = None
+        self,
+        model: str,
+        *,
+        limit: int = MAX_PAGE,
+        token: str | None = None,
+        newest_first: bool = False,
     ) -> Listing[EventRecord]:
         """The audit trail in order: revision 1, 2, 3, … without a gap."""
         pk = model_key(self.namespace, self.model(model).name)
         return _page(
-            partial(self.table.query, pk, prefix=EVENT),
+            partial(self.table.query, pk, prefix=EVENT, newest_first=newest_first),
             read=lambda item: from_item(EventRecord, item),
             keep=lambda _: True,
             limit=limit,

@@ -32,6 +32,7 @@ __all__ = [
     "AssetPath",
     "EntityPath",
     "Inputs",
+    "NamePrefix",
     "NextToken",
     "PathModel",
     "PathService",
@@ -58,6 +59,9 @@ PathVersion: TypeAlias = Annotated[VersionName, Path(description="such as `v1`")
 NextToken: TypeAlias = Annotated[
     PageToken | None,
     Query(description="`next_token` of the page before; the first page when left out"),
+]
+NamePrefix: TypeAlias = Annotated[
+    str, Query(max_length=types.MAX_NAME, description="only names that begin with this")
 ]
 
 

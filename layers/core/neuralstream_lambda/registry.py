@@ -102,6 +102,7 @@ def lineage_page(
     limit: int,
     token: str | None,
     events_token: str | None,
+    newest_first: bool,
     runs: bool,
 ) -> LineageAnswer | RunEvents:
     """A page of a model's versions and one of its events.
@@ -110,11 +111,12 @@ def lineage_page(
         limit: entries of each page.
         token: of the page of versions.
         events_token: of the page of events.
+        newest_first: both pages begin with the newest.
         runs: as run events of OpenLineage.
     """
     found = registry(settings)
-    versions = found.versions(model, limit=limit, token=token, newest_first=False)
-    events = found.events(model, limit=limit, token=events_token)
+    versions = found.versions(model, limit=limit, token=token, newest_first=newest_first)
+    events = found.events(model, limit=limit, token=events_token, newest_first=newest_first)
     tokens: dict[str, Any] = {
         "next_token": versions.next_token,
         "next_events_token": events.next_token,

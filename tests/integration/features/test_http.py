@@ -56,6 +56,13 @@ def test_views_are_listed_in_pages(api: Functions) -> None:
     last = api.call("GET /features/views", query=query)
     assert [view["name"] for view in last.body["views"]] == ["v2", "v3"]
     assert "next_token" not in last.body
+    found = api.call("GET /features/views", query={"limit": "3", "prefix": "v"})
+    assert [view["name"] for view in found.body["views"]] == ["v0", "v1", "v2"]
+    query = {"limit": "3", "prefix": "v", "next_token": found.body["next_token"]}
+    rest = api.call("GET /features/views", query=query)
+    assert [view["name"] for view in rest.body["views"]] == ["v3"]
+    query["prefix"] = "u"  # of another listing
+    assert api.call("GET /features/views", query=query).body["code"] == "invalid_token"
     assert api.call("GET /features/views", query={"next_token": "x"}).status == 422
     assert api.call("GET /features/views", query={"limit": "0"}).status == 422
 

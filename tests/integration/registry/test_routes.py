@@ -210,6 +210,8 @@ def test_descriptions_and_tags_can_be_edited_and_filtered_by(caller: Caller) -> 
 
     found = caller.ok("GET", f"/models?tag=owner:{caller.model}")["models"]
     assert [(m["name"], m["description"]) for m in found] == [(caller.model, "a model")]
+    assert caller.ok("GET", f"/models?prefix={caller.model[:-1]}")["models"] == found
+    assert caller.ok("GET", f"/models?prefix={caller.model}x")["models"] == []
     names, token = [], ""
     while token is not None:
         page = caller.about(
@@ -348,6 +350,12 @@ def test_lineage_is_a_graph_and_valid_openlineage(caller: Caller) -> None:
 
     answer = caller.about("GET", "/lineage")
     _as_documented(answer)
+    newest = caller.about("GET", "/lineage?order=newest&limit=2")
+    assert [each["version"] for each in newest["versions"]] == ["v2", "v1"]
+    assert newest["events"] == answer["events"][:0:-1]
+    token = quote(newest["next_events_token"])
+    older = caller.about("GET", f"/lineage?order=newest&limit=2&next_events_token={token}")
+    assert older["events"] == answer["events"][:1]
     first = answer["versions"][0]
     assert first["datasets"][0]["digest"] == "sha256:ab"
     assert first["feature_views"] == [
