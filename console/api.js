@@ -96,15 +96,3 @@ export async function call(method, where, { query = {}, body, signal, headers = 
 }
 
 export const get = (where, query, signal) => call("GET", where, { query, signal });
-
-// Every page of a listing, up to `most` entries. field: the name of the list in the answer.
-export async function all(where, field, query, signal, most = 10000) {
-  const found = [];
-  let token = null;
-  do {
-    const page = await get(where, { ...query, next_token: token }, signal);
-    found.push(...page[field]);
-    token = page.next_token ?? null;
-  } while (token !== null && found.length < most);
-  return found;
-}

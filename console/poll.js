@@ -29,6 +29,11 @@ export function connection() {
   };
 }
 
+// What was down answers again: who waits for a next try need not.
+function wake() {
+  for (const poll of [...polls]) if (poll.until !== null) poll.run();
+}
+
 export function useConnection() {
   const [, redraw] = useState(0);
   useEffect(() => {
@@ -50,7 +55,7 @@ export function usePoll(load, deps, { every = EVERY } = {}) {
   latest.current = load;
   const again = useRef(() => {});
   useEffect(() => {
-    const poll = { at: null, error: null, until: null, every };
+    const poll = { at: null, error: null, until: null, every, run };
     let timer = null;
     let asking = null;
     let failures = 0;
@@ -64,9 +69,11 @@ export function usePoll(load, deps, { every = EVERY } = {}) {
       try {
         const data = await latest.current(mine.signal);
         if (mine.signal.aborted) return;
+        const recovered = failures > 0;
         failures = 0;
         Object.assign(poll, { at: Date.now(), error: null, until: null });
         setState({ data, error: null, at: poll.at });
+        if (recovered) wake();
       } catch (error) {
         if (mine.signal.aborted) return;
         failures += 1;

@@ -68,13 +68,18 @@ export function EndShadow({ model, onClose }) {
     act=${() => call("DELETE", path`/models/${model.name}/shadow`)} onClose=${onClose} />`;
 }
 
+const SLIDERS = 8; // shown at first: the versions of the split, and the newest others
+
 // Shares of 1,000, so that they stay exact: the production version gets what the others leave.
 export function Split({ model, versions, onClose }) {
-  const others = servable(versions, model);
   const main = model.production_version;
+  const others = [...Object.keys(model.ab_split ?? {}), ...servable(versions, model).map((each) => each.version)].filter((each) => each !== main);
   const [parts, setParts] = useState(() =>
-    Object.fromEntries(others.map((each) => [each.version, Math.round((model.ab_split?.[each.version] ?? 0) * 1000)])),
+    Object.fromEntries(others.map((each) => [each, Math.round((model.ab_split?.[each] ?? 0) * 1000)])),
   );
+  const [added, setAdded] = useState([]);
+  const shown = Object.keys(parts).filter((each, place) => place < SLIDERS || added.includes(each));
+  const left = Object.keys(parts).filter((each) => !shown.includes(each));
   const taken = Object.values(parts).reduce((sum, part) => sum + part, 0);
   const rest = 1000 - taken;
   const give = (version, wanted) => {
@@ -91,8 +96,8 @@ export function Split({ model, versions, onClose }) {
     onClose=${onClose}>
     <div class="shares">
       ${main && html`<div class="share"><strong>${main}</strong><span class="quiet">in production, gets the rest</span><span>${percent(rest / 1000)}</span></div>`}
-      ${others.map(
-        ({ version }) => html`<div class="share" key=${version}>
+      ${shown.map(
+        (version) => html`<div class="share" key=${version}>
           <strong>${version}</strong>
           <input type="range" min="0" max="100" step="0.1" aria-label=${`Share of ${version}`} value=${parts[version] / 10}
             onInput=${(event) => give(version, Number(event.target.value))} />
@@ -100,6 +105,8 @@ export function Split({ model, versions, onClose }) {
             onChange=${(event) => give(version, Number(event.target.value))} />
         </div>`,
       )}
+      ${left.length > 0 && html`<label class="field">Another version <select value="" onChange=${(event) => setAdded([...added, event.target.value])}>
+        <option value="">choose one</option>${left.map((each) => html`<option key=${each} value=${each}>${each}</option>`)}</select></label>`}
       ${!others.length && html`<p class="empty">No other version is ready.</p>`}
     </div>
   <//>`;

@@ -5,7 +5,7 @@ import { Shares, inOrder } from "../charts.js";
 import { number, percent } from "../format.js";
 import { usePoll } from "../poll.js";
 import { Card, Count, Facts, Listing, Loaded, Num, Page, Status, Table, Time, href } from "../ui.js";
-import { html, useState } from "../vendor/htm-preact.js";
+import { html, useRef, useState } from "../vendor/htm-preact.js";
 import { Window } from "../window.js";
 
 const WINDOWS = ["15m", "1h", "24h", "7d"];
@@ -36,6 +36,8 @@ function Summaries({ window }) {
 
 function Report({ model, version, window }) {
   const polled = usePoll((signal) => get("/monitoring/drift", { model, version, window }, signal), [model, version, window]);
+  const past = useRef(new Map());
+  const hours = usePoll((signal) => hourly(model, version, past.current, signal), [model, version], { every: 60000 });
   const [wanted, setWanted] = useState("");
   return html`<${Page} title=${`Drift of ${model} ${version}`} aside=${html`<${Window} windows=${WINDOWS} current=${window} to=${(chosen) => href("drift", model, version, { window: chosen })} />`}>
     <p class="quiet"><a href=${href("drift", { window })}>All versions</a>, <a href=${href("models", model)}>the model</a></p>
@@ -54,7 +56,7 @@ function Report({ model, version, window }) {
             ["Alarm", report.alarm === null ? null : html`<${Status} value=${report.alarm.status} /> <${Time} value=${report.alarm.since} />`],
           ]} />
         <//>
-        <${History} model=${model} version=${version} />
+        <${History} polled=${hours} />
         ${report.series.length > 5 && html`<label class="search">Search the series
           <input type="search" value=${wanted} onInput=${(event) => setWanted(event.target.value)} /></label>`}
         <div class="grid">${found.map((each) => html`<${Series} key=${labelOf(each)} series=${each} />`)}</div>
@@ -67,20 +69,29 @@ function Report({ model, version, window }) {
 const HOUR = 3600000;
 const HOURS = 12;
 
-async function hourly(model, version, signal) {
+const SETTLED = 2; // hours that may still change: this one, and the one whose last rows are being counted
+
+async function hour(model, version, start, end, signal) {
+  const report = await get("/monitoring/drift", { model, version, start, end }, signal);
+  const moved = report.series.filter((each) => each.status === "drift" || each.status === "warning");
+  return { start, status: report.status, rows: report.rows, moved };
+}
+
+// past: what was found of hours that are over, which are asked for once.
+async function hourly(model, version, past, signal) {
   const last = Math.floor(Date.now() / HOUR) * HOUR;
-  const found = [];
-  for (let place = 0; place < HOURS; place += 1) {
-    const start = last - place * HOUR;
-    const span = { start: new Date(start).toISOString(), end: place ? new Date(start + HOUR).toISOString() : null };
-    const report = await get("/monitoring/drift", { model, version, ...span }, signal);
-    found.push({ start: span.start, status: report.status, rows: report.rows, moved: report.series.filter((each) => each.status === "drift" || each.status === "warning") });
-  }
+  const found = await Promise.all(
+    Array.from({ length: HOURS }, (_, place) => {
+      const start = new Date(last - place * HOUR).toISOString();
+      const end = place ? new Date(last - (place - 1) * HOUR).toISOString() : null;
+      return past.get(start) ?? hour(model, version, start, end, signal);
+    }),
+  );
+  for (const each of found.slice(SETTLED)) past.set(each.start, each);
   return found;
 }
 
-function History({ model, version }) {
-  const polled = usePoll((signal) => hourly(model, version, signal), [model, version], { every: 60000 });
+function History({ polled }) {
   return html`<${Card} title="Hour by hour">
     <${Loaded} of=${polled}>${(hours) => html`<${Table} label="Drift hour by hour" rows=${hours.filter((each) => each.rows > 0)} keyOf=${(each) => each.start}
       empty=${`No row was answered in the last ${HOURS} hours.`} columns=${[

@@ -1,12 +1,11 @@
 // Jobs: what runs from file to file, how far it is, what came of it; and a form that submits a prediction job.
 
-import { all, call, get, path } from "../api.js";
+import { call, get, path } from "../api.js";
 import { percent } from "../format.js";
+import { Paged } from "../paged.js";
 import { usePoll } from "../poll.js";
-import { Card, Count, Facts, Failure, Listing, Loaded, Num, Page, Status, Table, Time, go, href } from "../ui.js";
+import { Card, Count, Facts, Failure, Loaded, Num, Page, Status, Table, Time, go, href } from "../ui.js";
 import { html, useState } from "../vendor/htm-preact.js";
-
-const MOST = 2000;
 
 export default function Jobs({ segments }) {
   return segments[0] ? html`<${Job} id=${segments[0]} />` : html`<${List} />`;
@@ -22,12 +21,11 @@ function Progress({ job }) {
 const about = (job) => job.model ?? job.feature_view ?? (job.features ? `${job.features.length} features` : "–");
 
 function List() {
-  const polled = usePoll((signal) => all("/jobs", "jobs", { limit: 100 }, signal, MOST), []);
   const [open, setOpen] = useState(false);
   return html`<${Page} title="Jobs" aside=${html`<button type="button" aria-expanded=${open} onClick=${() => setOpen(!open)}>Predict a file</button>`}>
     ${open && html`<${Submit} />`}
-    <${Loaded} of=${polled}>${(jobs) => html`<${Card} title="Newest first">
-      <${Listing} label="Jobs" rows=${jobs} keyOf=${(job) => job.job_id} empty="No job was submitted yet."
+    <${Card} title="Newest first">
+      <${Paged} where="/jobs" field="jobs" label="Jobs" keyOf=${(job) => job.job_id} empty="No job was submitted yet."
         textOf=${(job) => `${job.job_id} ${job.kind} ${job.status} ${about(job)} ${job.created_by}`}
         columns=${[
           { name: "Job", render: (job) => html`<a href=${href("jobs", job.job_id)}><code>${job.job_id}</code></a>` },
@@ -40,7 +38,7 @@ function List() {
           { name: "Submitted", render: (job) => html`<${Time} value=${job.created_at} />` },
           { name: "By", render: (job) => job.created_by },
         ]} />
-    <//>`}<//>
+    <//>
   <//>`;
 }
 

@@ -1,8 +1,8 @@
 // API keys: who holds which, with what scopes; mint one and revoke one.
 
-import { all, call, path } from "../api.js";
-import { usePoll } from "../poll.js";
-import { Badge, Card, Confirm, Failure, Listing, Loaded, Page, Status, Time } from "../ui.js";
+import { call, path } from "../api.js";
+import { Paged } from "../paged.js";
+import { Badge, Card, Confirm, Failure, Page, Status, Time } from "../ui.js";
 import { html, useState } from "../vendor/htm-preact.js";
 
 const SCOPES = {
@@ -17,12 +17,13 @@ const SCOPES = {
 };
 
 export default function Keys() {
-  const polled = usePoll((signal) => all("/keys", "keys", { limit: 100 }, signal), [], { every: 15000 });
+  const [changes, setChanges] = useState(0);
+  const changed = () => setChanges((n) => n + 1);
   const [revoking, setRevoking] = useState(null);
   return html`<${Page} title="API keys">
-    <${Mint} onMinted=${polled.refresh} />
-    <${Loaded} of=${polled}>${(keys) => html`<${Card} title="All keys">
-      <${Listing} label="API keys" rows=${keys} keyOf=${(key) => key.key_id} empty="There is no key yet."
+    <${Mint} onMinted=${changed} />
+    <${Card} title="All keys">
+      <${Paged} where="/keys" field="keys" every=${15000} fresh=${changes} label="API keys" keyOf=${(key) => key.key_id} empty="There is no key yet."
         textOf=${(key) => [key.key_id, key.principal, key.description, key.state, ...key.scopes].join(" ")}
         columns=${[
           { name: "Id", render: (key) => html`<code>${key.key_id}</code>` },
@@ -34,14 +35,14 @@ export default function Keys() {
           { name: "Ends", sort: (key) => key.expires_at, render: (key) => (key.expires_at ? html`<${Time} value=${key.expires_at} />` : "when revoked") },
           { name: "", render: (key) => key.state !== "revoked" && html`<button type="button" aria-label=${`Revoke ${key.key_id}`} onClick=${() => setRevoking(key)}>Revoke</button>` },
         ]} />
-    <//>`}<//>
+    <//>
     ${revoking &&
     html`<${Confirm} title=${`Revoke the key ${revoking.key_id}?`} action="Revoke" danger takesReason=${false}
       changes=${[[`key of ${revoking.principal}`, revoking.state, "revoked"]]}
       warning="This cannot be undone. A caller that used it within the last minute may be let in for the rest of it."
       act=${async () => {
         await call("DELETE", path`/keys/${revoking.key_id}`);
-        polled.refresh();
+        changed();
       }}
       onClose=${() => setRevoking(null)} />`}
   <//>`;

@@ -1,11 +1,12 @@
 // Lineage: what each version of a model was made from, as a graph, and what happened to the model since.
 
-import { all, get, path } from "../api.js";
-import { split, text } from "../format.js";
+import { get, path } from "../api.js";
+import { Paged } from "../paged.js";
 import { usePoll } from "../poll.js";
-import { Card, Listing, Loaded, Page, Time, href } from "../ui.js";
-import { html } from "../vendor/htm-preact.js";
+import { Card, Loaded, Page, href } from "../ui.js";
+import { html, useState } from "../vendor/htm-preact.js";
 import { Graph, layout } from "../vendor/dagre.js";
+import { Trail } from "./trail.js";
 
 const WORDS = { version: "version", dataset: "data", code: "code", view: "feature view", service: "feature service", artifact: "artifact", training_set: "training set" };
 
@@ -14,33 +15,45 @@ export default function Lineage({ segments }) {
 }
 
 function Models() {
-  const polled = usePoll((signal) => all("/models", "models", { limit: 100 }, signal), []);
   return html`<${Page} title="Lineage">
-    <${Loaded} of=${polled}>${(models) => html`<${Card} title="Models">
-      <${Listing} label="Models" rows=${models} keyOf=${(each) => each.name} textOf=${(each) => each.name} empty="No model is registered yet."
+    <${Card} title="Models">
+      <${Paged} where="/models" field="models" prefix every=${15000} label="Models" keyOf=${(each) => each.name} textOf=${(each) => each.name} empty="No model is registered yet."
         columns=${[
           { name: "Model", sort: (each) => each.name, render: (each) => html`<a href=${href("lineage", each.name)}>${each.name}</a>` },
           { name: "In production", render: (each) => each.production_version ?? "–" },
         ]} />
-    <//>`}<//>
+    <//>
   <//>`;
 }
 
+// The graph of so many versions at once: as many as can be taken in, and laid out without a wait.
+const DRAWN = 25;
+
 function Model({ model }) {
-  const polled = usePoll((signal) => get(path`/models/${model}/lineage`, { limit: 50 }, signal), [model], { every: 15000 });
+  const [tokens, setTokens] = useState([]);
+  const token = tokens.at(-1) ?? null;
+  const polled = usePoll(
+    (signal) => get(path`/models/${model}/lineage`, { limit: DRAWN, order: "newest", next_token: token }, signal),
+    [model, token],
+    { every: 15000 },
+  );
+  const older = polled.data?.next_token ?? null;
   return html`<${Page} title=${`Lineage of ${model}`}>
     <p class="quiet"><a href=${href("lineage")}>All models</a>, <a href=${href("models", model)}>the model</a></p>
-    <${Loaded} of=${polled}>${(lineage) => html`
-      <${Card} title="What it was made from">
-        ${lineage.next_token && html`<p class="warning">Only the first 50 versions are shown.</p>`}
-        <${Drawn} model=${model} graph=${lineage.graph} />
+    <${Card} title="What it was made from">
+      <${Loaded} of=${polled}>${({ graph }) => html`
+        <${Drawn} model=${model} graph=${graph} />
         <details><summary>The same as a list</summary>
-          <ul class="plain-list">${lineage.graph.edges.map(
+          <ul class="plain-list">${graph.edges.map(
             (edge) => html`<li key=${`${edge.source} ${edge.kind} ${edge.target}`}><code>${edge.source}</code> ${edge.kind.replaceAll("_", " ")} <code>${edge.target}</code></li>`,
-          )}</ul></details>
-      <//>
-      <${Events} events=${lineage.events} more=${lineage.next_events_token !== null} />
-    `}<//>
+          )}</ul></details>`}<//>
+      ${(tokens.length > 0 || older !== null) &&
+      html`<nav class="pager" aria-label="Versions of the graph">
+        <button type="button" disabled=${!tokens.length} onClick=${() => setTokens(tokens.slice(0, -1))}>Newer</button>
+        <button type="button" disabled=${older === null} onClick=${() => setTokens([...tokens, older])}>Older</button>
+      </nav>`}
+    <//>
+    ${(polled.data ?? polled.error === null) && html`<${Trail} model=${model} label="Events" />`}
   <//>`;
 }
 
@@ -82,20 +95,4 @@ function Drawn({ model, graph }) {
       })}
     </svg>
   </div>`;
-}
-
-function Events({ events, more }) {
-  return html`<${Card} title="What happened to it">
-    ${more && html`<p class="warning">Only the first events are shown.</p>`}
-    <${Listing} label="Events" rows=${[...events].reverse()} keyOf=${(each) => each.revision} empty="Nothing yet."
-      textOf=${(each) => `${each.kind} ${each.version ?? ""} ${each.actor} ${each.reason ?? ""}`}
-      columns=${[
-        { name: "When", render: (each) => html`<${Time} value=${each.at} />` },
-        { name: "What", render: (each) => each.kind.replaceAll("_", " ") },
-        { name: "Version", render: (each) => each.version ?? "–" },
-        { name: "By", render: (each) => each.actor },
-        { name: "Reason", render: (each) => text(each.reason) },
-        { name: "Traffic then", render: (each) => each.ab_split ? split(each.ab_split) : (each.production_version ?? "–") },
-      ]} />
-  <//>`;
 }

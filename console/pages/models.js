@@ -1,22 +1,24 @@
 // Models: all of them, and one with its versions beside each other, its traffic and what happened to it.
 
-import { all, get, path } from "../api.js";
-import { bytes, number, percent, split, text } from "../format.js";
+import { get, path } from "../api.js";
+import { bytes, number, percent, split } from "../format.js";
+import { Paged } from "../paged.js";
 import { usePoll } from "../poll.js";
-import { Badge, Card, Facts, Listing, Loaded, Notice, Num, Page, Stage, Status, Table, Time, href } from "../ui.js";
+import { Badge, Card, Facts, Loaded, Notice, Num, Page, Stage, Status, Table, Time, href } from "../ui.js";
 import { html, useState } from "../vendor/htm-preact.js";
 import { Archive, EndShadow, EndSplit, Promote, Ramp, Rollback, Shadow, Split } from "./changes.js";
 import { Compare } from "./compare.js";
+import { Trail } from "./trail.js";
 
 export default function Models({ segments }) {
   return segments.length ? html`<${Model} key=${segments[0]} name=${segments[0]} />` : html`<${List} />`;
 }
 
 function List() {
-  const polled = usePoll((signal) => all("/models", "models", { limit: 200 }, signal), [], { every: 15000 });
   return html`<${Page} title="Models">
-    <${Loaded} of=${polled}>${(models) => html`<${Card}>
-      <${Listing} label="Models" rows=${models} keyOf=${(model) => model.name} empty="No model is registered yet."
+    <${Card}>
+      <${Paged} where="/models" field="models" prefix every=${15000}
+        label="Models" keyOf=${(model) => model.name} empty="No model is registered yet."
         textOf=${(model) => [model.name, model.description, ...Object.entries(model.tags).flat()].join(" ")}
         columns=${[
           { name: "Name", sort: (model) => model.name, render: (model) => html`<a href=${href("models", model.name)}>${model.name}</a>` },
@@ -28,15 +30,22 @@ function List() {
           { name: "Description", render: (model) => model.description || "–" },
           { name: "Changed", sort: (model) => model.updated_at, render: (model) => html`<${Time} value=${model.updated_at} />` },
         ]} />
-    <//>`}<//>
+    <//>
   <//>`;
 }
 
-async function load(name, query, signal) {
-  const [model, page] = await Promise.all([
-    get(path`/models/${name}`, {}, signal),
-    get(path`/models/${name}/versions`, { limit: 50, ...query }, signal),
-  ]);
+// sought: the one version that is shown; "": those of the page.
+async function load(name, query, sought, signal) {
+  const versions = sought
+    ? get(path`/models/${name}/versions/${sought}`, {}, signal).then(
+        (version) => ({ versions: [version], next_token: null }),
+        (error) => {
+          if (error.status === 404 || error.status === 422) return { versions: [], next_token: null };
+          throw error;
+        },
+      )
+    : get(path`/models/${name}/versions`, { limit: 50, ...query }, signal);
+  const [model, page] = await Promise.all([get(path`/models/${name}`, {}, signal), versions]);
   return { model, versions: page.versions, next: page.next_token ?? null };
 }
 
@@ -51,8 +60,9 @@ function Model({ name }) {
   const [compared, setCompared] = useState(null);
   const [asked, setAsked] = useState(null);
   const [done, setDone] = useState(null);
+  const [sought, setSought] = useState("");
   const query = { next_token: tokens.at(-1) ?? null, stage };
-  const polled = usePoll((signal) => load(name, query, signal), [name, tokens.at(-1), stage]);
+  const polled = usePoll((signal) => load(name, query, sought, signal), [name, tokens.at(-1), stage, sought]);
   const close = (changed) => {
     setAsked(null);
     if (changed) {
@@ -60,8 +70,10 @@ function Model({ name }) {
       polled.refresh();
     }
   };
-  const filter = html`<label class="search">Stage <select value=${stage} onChange=${(event) => {
+  const filter = html`<label class="search">Find a version <input type="search" size="6" placeholder="v17" value=${sought}
+    onChange=${(event) => setSought(event.target.value.trim())} /></label>${" "}<label class="search">Stage <select value=${stage} onChange=${(event) => {
     setTokens([]);
+    setSought("");
     setStage(event.target.value);
   }}><option value="">any</option>${["production", "staging", "archived"].map(
     (each) => html`<option key=${each} value=${each}>${each}</option>`,
@@ -87,10 +99,11 @@ function Model({ name }) {
           </div>`}
         <//>
         <${Compare} model=${name} names=${chosen} known=${versions} />
-        <${Events} name=${name} revision=${model.revision} />
         ${Dialog && html`<${Dialog} model=${asked.model} versions=${asked.versions} version=${asked.version} onClose=${close} />`}
       `;
     }}<//>
+    ${(polled.data ?? polled.error === null) && html`<${Trail} model=${name} revision=${polled.data?.model.revision}
+      aside=${html`<a href=${href("lineage", name)}>Lineage</a>`} />`}
   <//>`;
 }
 
@@ -131,7 +144,7 @@ function Versions({ model, versions, chosen, setChosen, ask }) {
   const serves = (version) =>
     version.version === model.production_version || (model.ab_split?.[version.version] ?? 0) > 0;
   return html`<${Table} label="Versions" rows=${versions} keyOf=${(version) => version.version}
-    empty="No version is in this stage." columns=${[
+    empty="There is no such version." columns=${[
       { name: "Compare", render: (version) => html`<input type="checkbox" aria-label=${`Compare ${version.version}`}
           checked=${chosen.includes(version.version)} onChange=${() => turn(version.version)} />` },
       { name: "Version", render: (version) => html`<strong>${version.version}</strong>` },
@@ -159,31 +172,4 @@ function Versions({ model, versions, chosen, setChosen, ask }) {
 function share(model, version) {
   if (model.ab_split) return model.ab_split[version] ?? 0;
   return version === model.production_version ? 1 : 0;
-}
-
-// The newest events; the trail is read to its end, as its pages begin with the oldest.
-async function trail(name, signal) {
-  const found = [];
-  let token = null;
-  do {
-    const page = await get(path`/models/${name}/lineage`, { limit: 200, next_events_token: token }, signal);
-    found.push(...page.events);
-    token = page.next_events_token ?? null;
-  } while (token !== null && found.length < 5000);
-  return found.reverse();
-}
-
-function Events({ name, revision }) {
-  const polled = usePoll((signal) => trail(name, signal), [name, revision], { every: 60000 });
-  return html`<${Card} title="What happened" aside=${html`<a href=${href("lineage", name)}>Lineage</a>`}>
-    <${Loaded} of=${polled}>${(events) => html`<${Listing} label="What happened" rows=${events} size=${15}
-      keyOf=${(event) => event.revision} textOf=${(event) => text(event)} columns=${[
-        { name: "When", render: (event) => html`<${Time} value=${event.at} />` },
-        { name: "What", render: (event) => event.kind.replaceAll("_", " ") },
-        { name: "Version", render: (event) => event.version ?? "–" },
-        { name: "By", render: (event) => event.actor },
-        { name: "Reason", render: (event) => event.reason ?? "–" },
-        { name: "Production then", render: (event) => event.production_version ?? "–" },
-      ]} />`}<//>
-  <//>`;
 }

@@ -1,11 +1,12 @@
 // Outcomes: whether the models are right, by what became of their predictions, and which version of a split is better.
 
-import { all, get, path } from "../api.js";
+import { get, path } from "../api.js";
 import { Intervals, Shares } from "../charts.js";
 import { number, percent } from "../format.js";
+import { Paged } from "../paged.js";
 import { usePoll } from "../poll.js";
 import { Series } from "../series.js";
-import { Badge, Card, Count, Facts, Failure, Listing, Loaded, Num, Page, Status, Table, Time, go, href } from "../ui.js";
+import { Badge, Card, Count, Facts, Failure, Loaded, Num, Page, Status, Table, Time, go, href } from "../ui.js";
 import { html, useState } from "../vendor/htm-preact.js";
 import { Window } from "../window.js";
 
@@ -25,16 +26,15 @@ export default function Outcomes({ segments, query }) {
 }
 
 function Models() {
-  const polled = usePoll((signal) => all("/models", "models", { limit: 100 }, signal), []);
   return html`<${Page} title="Outcomes">
-    <${Loaded} of=${polled}>${(models) => html`<${Card} title="Models">
-      <${Listing} label="Models" rows=${models} keyOf=${(each) => each.name} textOf=${(each) => each.name} empty="No model is registered yet."
+    <${Card} title="Models">
+      <${Paged} where="/models" field="models" prefix every=${15000} label="Models" keyOf=${(each) => each.name} textOf=${(each) => each.name} empty="No model is registered yet."
         columns=${[
           { name: "Model", sort: (each) => each.name, render: (each) => html`<a href=${href("outcomes", each.name)}>${each.name}</a>` },
           { name: "In production", render: (each) => each.production_version ?? "–" },
           { name: "Split", render: (each) => each.ab_split ? Object.keys(each.ab_split).join(" against ") : "–" },
         ]} />
-    <//>`}<//>
+    <//>
   <//>`;
 }
 

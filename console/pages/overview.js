@@ -1,20 +1,20 @@
 // Overview: is everything up, which models serve and how they do, what asks for attention.
 
-import { all, get } from "../api.js";
+import { get } from "../api.js";
 import { percent, milliseconds, split } from "../format.js";
 import { usePoll } from "../poll.js";
-import { Card, Count, Loaded, Num, Page, Status, Table, href } from "../ui.js";
+import { Card, Count, Listing, Loaded, Num, Page, Status, href } from "../ui.js";
 import { html } from "../vendor/htm-preact.js";
 
 const WINDOW = "1h";
 
 async function load(signal) {
-  const [models, stats, drift] = await Promise.all([
-    all("/models", "models", { limit: 200 }, signal),
+  const [{ models, next_token: more }, stats, drift] = await Promise.all([
+    get("/models", { limit: 200 }, signal),
     get("/monitoring/stats", { window: WINDOW }, signal),
     get("/monitoring/drift", { window: WINDOW }, signal),
   ]);
-  return { models, stats, drift };
+  return { models, more: Boolean(more), stats, drift };
 }
 
 function production(stats, model) {
@@ -28,9 +28,9 @@ function production(stats, model) {
 
 export default function Overview() {
   const polled = usePoll(load, []);
-  const views = usePoll((signal) => get("/features/views", { limit: 1000 }, signal), [], { every: 60000 });
+  const views = usePoll((signal) => get("/features/views", { limit: 100 }, signal), [], { every: 60000 });
   return html`<${Page} title="Overview">
-    <${Loaded} of=${polled}>${({ models, stats, drift }) => {
+    <${Loaded} of=${polled}>${({ models, more, stats, drift }) => {
       const rows = models.map((model) => ({
         model,
         ...production(stats, model),
@@ -40,13 +40,13 @@ export default function Overview() {
       const failed = rows.reduce((sum, row) => sum + row.failed, 0);
       return html`
         <div class="tiles">
-          <${Tile} name="models" value=${models.length} to="#/models" />
-          <${Tile} name="feature views" value=${views.data?.views.length} more=${views.data?.next_token} to="#/views" />
+          <${Tile} name="models" value=${models.length} more=${more} to="#/models" />
+          <${Tile} name="feature views" value=${views.data?.views.length} more=${Boolean(views.data?.next_token)} to="#/views" />
           <${Tile} name="rows predicted, last hour" value=${total} />
           <${Tile} name="rows failed, last hour" value=${failed} />
         </div>
         <${Card} title="Models, last hour">
-          <${Table} label="Models" rows=${rows} keyOf=${(row) => row.model.name} empty="No model is registered yet."
+          <${Listing} label="Models" rows=${rows} keyOf=${(row) => row.model.name} textOf=${(row) => row.model.name} empty="No model is registered yet."
             columns=${[
               { name: "Model", sort: (row) => row.model.name, render: (row) => html`<a href=${href("models", row.model.name)}>${row.model.name}</a>` },
               { name: "In production", render: (row) => row.model.production_version ?? "–" },

@@ -1,6 +1,6 @@
 // A form to predict for one entity, made of what the version reads, which shows what the model saw.
 
-import { all, call, get, path } from "../api.js";
+import { call, get, path } from "../api.js";
 import { milliseconds, number, percent, text } from "../format.js";
 import { usePoll } from "../poll.js";
 import { Card, Facts, Failure, Loaded, Num, Page, Table, Time, go } from "../ui.js";
@@ -8,13 +8,15 @@ import { html, useState } from "../vendor/htm-preact.js";
 
 export default function Predict({ segments, query }) {
   const name = segments[0] ?? null;
-  const models = usePoll((signal) => all("/models", "models", { limit: 200 }, signal), [], { every: 60000 });
+  const models = usePoll((signal) => get("/models", { limit: 200 }, signal), [], { every: 60000 });
   return html`<${Page} title="Predict">
-    <${Loaded} of=${models}>${(found) => html`<${Card}>
-      <label class="field">Model <select value=${name ?? ""} onChange=${(event) => go("predict", event.target.value)}>
-        ${name === null && html`<option value="">choose one</option>`}
-        ${found.map((model) => html`<option key=${model.name} value=${model.name}>${model.name}</option>`)}
-      </select></label>
+    <${Loaded} of=${models}>${({ models: found, next_token: more }) => html`<${Card}>
+      ${!more
+        ? html`<label class="field">Model <select value=${name ?? ""} onChange=${(event) => go("predict", event.target.value)}>
+            ${name === null && html`<option value="">choose one</option>`}
+            ${found.map((model) => html`<option key=${model.name} value=${model.name}>${model.name}</option>`)}
+          </select></label>`
+        : html`<label class="field">Model <input value=${name ?? ""} onChange=${(event) => go("predict", event.target.value.trim())} /></label>`}
     <//>`}<//>
     ${name !== null && html`<${Form} key=${`${name} ${query.version ?? ""}`} name=${name} wanted=${query.version ?? null} />`}
   <//>`;

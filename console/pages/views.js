@@ -1,9 +1,10 @@
 // Feature views: all of them, and one with its schema, its state and the features of an entity.
 
-import { all, get, path } from "../api.js";
+import { get, path } from "../api.js";
 import { count, percent, span, text } from "../format.js";
+import { Paged } from "../paged.js";
 import { usePoll } from "../poll.js";
-import { Badge, Card, Count, Facts, Listing, Loaded, Num, Page, Status, Table, Time, go, href } from "../ui.js";
+import { Badge, Card, Count, Facts, Loaded, Num, Page, Status, Table, Time, go, href } from "../ui.js";
 import { html, useState } from "../vendor/htm-preact.js";
 
 export default function Views({ segments, query }) {
@@ -13,10 +14,9 @@ export default function Views({ segments, query }) {
 const keysOf = (view) => [view.entity].flat();
 
 function List() {
-  const polled = usePoll((signal) => all("/features/views", "views", { limit: 1000 }, signal), [], { every: 30000 });
   return html`<${Page} title="Feature views">
-    <${Loaded} of=${polled}>${(views) => html`<${Card}>
-      <${Listing} label="Feature views" rows=${views} keyOf=${(view) => view.name}
+    <${Card}>
+      <${Paged} where="/features/views" field="views" prefix every=${30000} label="Feature views" keyOf=${(view) => view.name}
         empty="No feature view is declared yet."
         textOf=${(view) => [view.name, view.owner, view.description, ...keysOf(view)].join(" ")}
         columns=${[
@@ -28,7 +28,7 @@ function List() {
           { name: "Description", render: (view) => view.description || "–" },
           { name: "Changed", sort: (view) => view.updated_at, render: (view) => html`<${Time} value=${view.updated_at} />` },
         ]} />
-    <//>`}<//>
+    <//>
   <//>`;
 }
 
@@ -56,6 +56,8 @@ function quality(stats, name) {
 
 function View({ name, query }) {
   const polled = usePoll((signal) => load(name, signal), [name]);
+  const entity = query.entity ?? null;
+  const row = usePoll((signal) => (entity === null ? Promise.resolve(null) : get(path`/features/${name}/${entity}`, {}, signal)), [name, entity]);
   return html`<${Page} title=${name} aside=${html`<a href="#/views">All feature views</a>`}>
     <${Loaded} of=${polled}>${({ view, stats }) => {
       const compared = stats.consistency.find((each) => each.feature_view === name);
@@ -74,7 +76,7 @@ function View({ name, query }) {
             ["Changed", html`<${Time} value=${view.updated_at} exact />`],
           ]} />
         <//>
-        <${Lookup} key=${name} view=${view} given=${query.entity ?? null} />
+        <${Lookup} key=${name} view=${view} given=${entity} row=${row} />
         <${Card} title="Features">
           <${Table} label="Features" rows=${view.features} keyOf=${(feature) => feature.name} columns=${[
             { name: "Name", sort: (feature) => feature.name, render: (feature) => html`<code>${feature.name}</code>` },
@@ -116,7 +118,7 @@ function Consistency({ found }) {
 const joined = (parts) =>
   parts.length === 1 ? parts[0] : parts.map((part) => part.replace(/[\\,]/g, (found) => `\\${found}`)).join(",");
 
-function Lookup({ view, given }) {
+function Lookup({ view, given, row }) {
   const keys = keysOf(view);
   const [parts, setParts] = useState(() => (given !== null && keys.length === 1 ? [given] : keys.map(() => "")));
   const ask = (event) => {
@@ -133,12 +135,11 @@ function Lookup({ view, given }) {
       )}
       <button type="submit" class="primary">Look up</button>
     </form>
-    ${given !== null && html`<${Row} key=${given} view=${view} entity=${given} />`}
+    ${given !== null && html`<${Row} polled=${row} entity=${given} />`}
   <//>`;
 }
 
-function Row({ view, entity }) {
-  const polled = usePoll((signal) => get(path`/features/${view.name}/${entity}`, {}, signal), [view.name, entity]);
+function Row({ polled, entity }) {
   return html`<${Loaded} of=${polled}>${(row) => html`
     <${Facts} pairs=${[
       ["Entity", html`<strong>${[row.entity_id].flat().join(", ")}</strong>`],

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 from playwright.sync_api import expect
 
 from tests.support.churn import make_model
@@ -142,25 +140,3 @@ def test_texts_that_look_like_markup_stay_texts(console, laptop):
     console.go("#/models")
     expect(page.get_by_text(hostile, exact=True).first).to_be_visible()
     assert page.locator("main img, main script").count() == 0
-
-
-def test_ten_thousand_views_are_searched_and_paged(console):
-    def answer(route):
-        first = int(route.request.url.partition("next_token=")[2] or 0)
-        views = [
-            {"name": f"view_{number:05}", "entity": "id", "features": [], "ttl_seconds": None}
-            | {"owner": "", "description": "", "tags": {}, "updated_at": "2026-01-01T00:00:00Z"}
-            for number in range(first, first + 1000)
-        ]
-        following = str(first + 1000) if first + 1000 < 10_000 else None
-        route.fulfill(body=json.dumps({"views": views, "next_token": following}))
-
-    console.page.route("**/features/views?**", answer)
-    page = console.go("#/views", "Feature views")
-    expect(page.get_by_text("1 to 50 of 10,000")).to_be_visible()
-    assert page.get_by_role("row").count() == 51
-    page.get_by_role("button", name="Next").click()
-    expect(page.get_by_role("link", name="view_00050")).to_be_visible()
-    page.get_by_label("Search").fill("09999")
-    expect(page.get_by_role("row")).to_have_count(2)
-    expect(page.get_by_role("link", name="view_09999")).to_be_visible()

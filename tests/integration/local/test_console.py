@@ -47,7 +47,9 @@ def test_the_console_is_one_page_of_files_that_may_be_kept_for_good(stack):
     policy = page.headers["content-security-policy"]
     assert "default-src 'none'" in policy
     assert "unsafe" not in policy
-    assert not re.search(r"<script(?! type=\"module\" src=)|<style|\son\w+=", page.data.decode())
+    assert not re.search(
+        r"<script(?! type=\"module\"(?: async)? src=)|<style|\son\w+=", page.data.decode()
+    )
     named = re.findall(r'(?:src|href)="(console/[^"]+)"', page.data.decode())
     assert {"app.js", "style.css", "vendor/htm-preact.js"} <= {
         path.split("/", 2)[2] for path in named
