@@ -113,9 +113,11 @@ site: venv-dev  ## the documentation as a site in .run/site; fails on a link tha
 		touch .venv-docs/bin/mkdocs; }
 	@NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build -q && echo ".run/site/index.html"
 
-test-browser: venv-dev redis  ## the console in a real Chromium (CHROMIUM=path takes another one; PICTURES=1 remakes docs/images)
-	@test requirements/browser.txt -ot .run/browser/installed || { rm -rf .run/browser && $(PY) -m uv pip install --quiet \
-		--python $(PY) --target .run/browser --require-hashes -r requirements/browser.txt && touch .run/browser/installed; }
+.run/browser/installed: requirements/browser.txt | venv-dev
+	@rm -rf .run/browser && $(PY) -m uv pip install --quiet --python $(PY) --target .run/browser --require-hashes \
+		-r requirements/browser.txt && touch $@
+
+test-browser: venv-dev redis .run/browser/installed  ## the console in a real Chromium (CHROMIUM=path takes another one; PICTURES=1 remakes docs/images)
 	@exec env PYTHONDONTWRITEBYTECODE=1 PYTHONPATH="$(PYTHONPATH):$(CURDIR)/.run/browser" \
 		$(PY) -m pytest tests/browser -p no:randomly $(if $(PICTURES),--pictures) $(ARGS)
 

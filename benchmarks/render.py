@@ -34,7 +34,7 @@ rendered by `python benchmarks/render.py`. Cases in which a peer is faster are l
 
 ORDER = (
     "features_read", "features_write", "predict", "monitoring_recorder", "cold_start", "client",
-    "batch", "backfill", "compaction", "rebuild", "training_set", "outcomes", "growth",
+    "batch", "backfill", "compaction", "rebuild", "training_set", "outcomes", "growth", "console",
     "peers_read", "peers_write", "peers_frame", "peers_training", "peers_log_model", "peers_predict",
     "peers_throughput", "peers_batch", "peers_drift", "peers_footprint", "peers_growth",
 )  # fmt: skip

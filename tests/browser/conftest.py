@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import json
+import os
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 
-from examples.flights import drift
-from examples.flights.load import Client, held_out
-from examples.flights.outcomes import fly
-from neuralstream_local.laptop import STACK
 from tests.support.chromium import Console, NoChromium, find_chromium, open_console
-from tests.support.poll import eventually
+from tests.support.flown import day_of_work
 from tests.support.stack import RunningStack
 
 PICTURES = Path(__file__).parents[2] / "docs" / "images"
 MOST_PICTURE_BYTES = 150_000
-FLOWN = 150
-"""Flights that were predicted, and that have landed."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -61,19 +56,7 @@ def opened(browser) -> Iterator[Callable[..., Console]]:
 @pytest.fixture(scope="session")
 def watched(laptop: RunningStack) -> RunningStack:
     """The stack with the flights after a day's work: predictions that drift, and outcomes of others."""
-    drift.walk_through(laptop.url)
-    with Client(laptop.url) as api:
-        fly(api, "v1", held_out()[:FLOWN])
-    reply = laptop.client("lambda").invoke(
-        FunctionName=f"{STACK}-outcomes-scheduled", Payload=json.dumps({"task": "drain"})
-    )
-    assert "FunctionError" not in reply, reply["Payload"].read()
-
-    def measured() -> bool:
-        answer = laptop.request("GET", "/monitoring/performance?model=flight_delay&window=24h")
-        return [each["n"] for each in answer.json()["versions"]] == [FLOWN]
-
-    assert eventually(measured, seconds=60, every=0.5)
+    day_of_work(laptop)
     return laptop
 
 
@@ -106,6 +89,21 @@ def redis_gone(stack: RunningStack) -> Iterator[None]:
         yield
     finally:
         stack.running.redis.resume()
+
+
+@contextmanager
+def registry_gone(stack: RunningStack) -> Iterator[None]:
+    """The emulated DynamoDB does not answer inside, and is there again with its data after."""
+    os.kill(stack.running.aws.pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(stack.running.aws.pid, signal.SIGCONT)
+
+
+@pytest.fixture
+def without_registry() -> Callable[[RunningStack], object]:
+    return registry_gone
 
 
 @pytest.fixture

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import pytest
 
 from examples.flights.load import MODEL, WEATHER_MODEL
-from tests.support.chromium import NARROW, WIDE
+from tests.support.chromium import NARROW, WIDE, open_console
 
 ROUTES = [
     "#/",
@@ -28,17 +30,27 @@ ROUTES = [
 ]
 
 
-@pytest.mark.parametrize(("size", "scheme"), [(WIDE, "light"), (NARROW, "dark")])
-def test_a_page_is_accessible_and_fits(opened, watched, size, scheme):
-    console = opened(watched, size=size, scheme=scheme)
+@pytest.fixture(scope="module")
+def watching(browser, watched):
+    with open_console(browser, watched.url) as console:
+        yield console
+        assert console.unexpected() == []
+
+
+LOOKS = list(product((WIDE, NARROW), ("light", "dark")))
+
+
+@pytest.mark.parametrize("route", ROUTES)
+def test_a_page_is_accessible_and_fits(watching, route):
+    """Loaded once and looked at in four ways."""
+    watching.go(route)
     found = {}
-    for route in ROUTES:
-        console.go(route)
-        if violations := console.violations():
-            found[route] = violations
-        if wider := console.overflow():
-            found[f"{route} is too wide"] = [f"by {wider} px"]
-    assert found == {}
+    for size, scheme in LOOKS:
+        watching.look(size, scheme)
+        found[size, scheme] = watching.violations()
+        if wider := watching.overflow():
+            found[size, scheme].append(f"too wide by {wider} px")
+    assert found == {look: [] for look in LOOKS}
 
 
 def test_a_page_can_be_used_by_the_keyboard_alone(opened, watched):

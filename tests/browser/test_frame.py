@@ -56,24 +56,26 @@ def test_a_part_that_is_down_is_named_and_what_was_shown_stays(console, laptop, 
     expect(page.locator(".banner.bad")).to_have_count(0, timeout=30_000)
 
 
-def refuse(route):
-    """As the API answers while the registry does not."""
-    problem = {"title": "Dependency unavailable", "detail": "the registry does not answer"}
-    headers = {"content-type": "application/problem+json", "retry-after": "1"}
-    route.fulfill(status=503, headers=headers, json=problem | {"code": "unavailable"})
-
-
-@pytest.mark.parametrize(
-    ("fails", "said"),
-    [(refuse, "the registry does not answer"), (lambda route: route.abort(), "does not answer")],
-    ids=["registry down", "stack gone"],
-)
-def test_answers_that_fail_leave_what_was_shown_and_are_asked_for_again(console, fails, said):
-    console.tolerates += ["503", "net::ERR_FAILED"]
+def test_a_registry_that_is_down_is_named_and_the_page_recovers_by_itself(
+    console, laptop, without_registry
+):
+    console.tolerates.append("503")
     page = console.go("#/models", "Models")
-    page.route("**/models?**", fails)
+    with without_registry(laptop):
+        look_again(page)
+        expect(page.locator(".banner.bad")).to_contain_text("registry", timeout=60_000)
+        expect(page.locator(".banner.warn")).to_contain_text("registry", timeout=60_000)
+        expect(page.get_by_role("link", name="flight_delay")).to_be_visible()
+    expect(page.locator(".banner")).to_have_count(0, timeout=90_000)
+    expect(page.get_by_role("link", name="flight_delay")).to_be_visible()
+
+
+def test_a_stack_that_does_not_answer_leaves_what_was_shown_and_is_asked_again(console):
+    console.tolerates.append("net::ERR_FAILED")
+    page = console.go("#/models", "Models")
+    page.route("**/models?**", lambda route: route.abort())
     look_again(page)
-    expect(page.locator(".banner.warn")).to_contain_text(said)
+    expect(page.locator(".banner.warn")).to_contain_text("does not answer")
     expect(page.get_by_role("link", name="flight_delay")).to_be_visible()
     page.unroute("**/models?**")
     look_again(page)

@@ -115,6 +115,11 @@ class Console:
         )
         return [{name: Cell(text, titles) for name, text, titles in row} for row in found]
 
+    def look(self, size: tuple[int, int], scheme: str) -> None:
+        """Give the window this size in CSS pixels, and the colours of ``light`` or ``dark``."""
+        self.page.set_viewport_size({"width": size[0], "height": size[1]})
+        self.page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+
     def violations(self) -> list[str]:
         """What axe finds, a line for each rule and element."""
         if not self.page.evaluate("typeof window.axe === 'object'"):
