@@ -9,6 +9,11 @@ cases take turns. *First response* is a V2 health request: runtime, imports, one
 an entity id: runtime, imports, routing from DynamoDB, model from S3, features and counters in Redis. The bare
 handler runs on the same layers and imports the same libraries before its first request. For a prediction
 it reads one item, one object and two Redis keys, and runs the same model once. Budget: 1.5 times that.
+
+*By part* asks one environment several times: what the first response takes is the runtime and the imports;
+the first prediction after it, late imports, clients, registry and model; that of a second model, registry and
+model alone. Under SnapStart the first response, and what is loaded ahead, is before the snapshot: a request
+waits only for the prediction after it, and for the restore, which only AWS has.
 """
 
 from __future__ import annotations
@@ -46,7 +51,11 @@ from tests.support.template import functions, global_variables  # noqa: E402 - a
 
 BARE, OURS, BEFORE = "bare handler", "NeuralStream predict function", "NeuralStream before"
 BUDGET = 1.5
+RUNTIME_ALONE = "runtime: a handler that imports nothing"
+KINDS = {"on demand": "on-demand", "SnapStart": "snap-start"}
+"""Values of ``AWS_LAMBDA_INITIALIZATION_TYPE``."""
 NAME = "cold-start"  # of the table, the bucket and the model
+SECOND = f"{NAME}-2"  # another model with the same file
 HEALTH, PREDICT = "GET /v2/health/live", "POST /predict/{model_name}"
 LIBRARIES = (
     "aws_lambda_powertools.event_handler",
@@ -149,10 +158,15 @@ def world() -> Iterator[dict[str, str]]:
         for function, event in (
             ("FeatureWrite", request("PUT /features/views/{name}", view, name="v")),
             ("FeatureWrite", request("POST /features/write", row)),
-            ("Registry", request("POST /models/{name}/versions", version, name=NAME)),
-            (
-                "Registry",
-                request("POST /models/{name}/promote/{version}", {}, name=NAME, version="v1"),
+            *(
+                ("Registry", event)
+                for model_name in (NAME, SECOND)
+                for event in (
+                    request("POST /models/{name}/versions", version, name=model_name),
+                    request(
+                        "POST /models/{name}/promote/{version}", {}, name=model_name, version="v1"
+                    ),
+                )
             ),
         ):
             with started(function, environ) as running:
@@ -229,6 +243,38 @@ def measured(
     return group
 
 
+def by_part(environ: dict[str, str], bare: Path, empty: Path, rounds: int) -> Group:
+    """Seconds of the requests that one environment answers one after another."""
+    group = Group("first prediction, by part", RUNTIME_ALONE)
+    first = request(PREDICT, {"entity_id": "e"}, model_name=NAME)
+    second = request(PREDICT, {"entity_id": "e"}, model_name=SECOND)
+    health = request(HEALTH)
+    requests = (
+        ("runtime and imports", health),
+        ("then the first prediction", first),
+        ("then the first of another model", second),
+        ("then the next", second),
+    )
+
+    def take(case: str, function: Emulated, event: dict[str, Any]) -> None:
+        begun = time.perf_counter()
+        asked(function, event)
+        group.samples.setdefault(case, []).append(time.perf_counter() - begun)
+
+    for _ in range(rounds):
+        with started("Predict", environ, empty) as function:
+            take(RUNTIME_ALONE, function, health)
+        with started("Predict", environ, bare) as function:
+            for part, event in requests[:2]:
+                take(f"{BARE}: {part}", function, event)
+        for kind, value in KINDS.items():
+            settings = environ | {"AWS_LAMBDA_INITIALIZATION_TYPE": value}
+            with started("Predict", settings) as function:
+                for part, event in requests:
+                    take(f"{OURS}, {kind}: {part}", function, event)
+    return group
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=7)
@@ -242,10 +288,15 @@ def main() -> int:
         "in Redis. The bare handler imports the libraries that ours imports, and reads one item, one object "
         "and two keys before it runs the same model.",
     )
-    with world() as environ, tempfile.TemporaryDirectory() as folder:
+    with (
+        world() as environ,
+        tempfile.TemporaryDirectory() as folder,
+        tempfile.TemporaryDirectory() as other,
+    ):
         imported = imports(environ)
         used = [name for name in LIBRARIES if name in imported]
         bare = bare_handler(Path(folder), used)
+        empty = bare_handler(Path(other), [])
         cases: dict[str, Callable[[], Any]] = {
             BARE: lambda: started("Predict", environ, bare),
             OURS: lambda: started("Predict", environ),
@@ -260,10 +311,12 @@ def main() -> int:
             group = measured(title, event, cases, options.rounds)
             group.notes["libraries imported before the first request"] = ", ".join(used)
             report.add(group)
-    print("imports of predict, milliseconds with their own imports:")
-    tops = [(n, name) for name, n in imported.items() if "." not in name or "neuralstream" in name]
-    for micros, name in sorted(tops, reverse=True)[:20]:
-        print(f"  {micros / 1000:8.1f}  {name}")
+        group = by_part(environ, bare, empty, options.rounds)
+        tops = [(n, name) for name, n in imported.items() if "." not in name or "core" in name]
+        group.notes["imports of predict with their own imports, ms"] = ", ".join(
+            f"{name} {micros / 1000:.0f}" for micros, name in sorted(tops, reverse=True)[:12]
+        )
+        report.add(group)
     return report.save()
 
 

@@ -2,8 +2,13 @@
 
     python benchmarks/render.py [--check]
 
-Every number in the documentation that is a measurement comes from here. ``--check`` fails when the page
-is not what the results make.
+Every number in the README and the pages that is a measurement comes from here. One that stands in a sentence
+is between comments, and is put there by this::
+
+    <!-- measured predict | POST /predict, warm | the whole handler | time -->0.26 ms<!-- end -->
+
+names the result, how the title of the group begins, the case, and `time`, `rate` (rows a second) or `ratio`
+(× limit). ``--check`` fails when a page is not what the results make. Decisions keep their day's numbers.
 """
 
 from __future__ import annotations
@@ -21,6 +26,12 @@ ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
 PAGE = ROOT / "docs" / "benchmarks.md"
 PLOTS = ROOT / "docs" / "plots"
+PROSE = (
+    ROOT / "README.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "docs" / "howto").glob("*.md")),
+)
+MEASURED = re.compile(r"<!-- measured ([^>]+?) -->(.*?)<!-- end -->", re.DOTALL)
 
 INTRO = """\
 # Benchmarks
@@ -226,11 +237,50 @@ def beside(results: list[dict[str, Any]]) -> list[str]:
     return [*head, *lines, ""] if lines else []
 
 
+def measurement(key: str, results: dict[str, dict[str, Any]]) -> str | None:
+    """What a comment names, as text; ``None`` where the benchmark has no result yet.
+
+    Raises:
+        LookupError: the result has no such group, case or form.
+    """
+    name, title, case, form = (part.strip() for part in key.split("|"))
+    if name not in ORDER:
+        raise LookupError(f"{key}: there is no benchmark {name}")
+    if name not in results:
+        return None
+    groups = [g for g in results[name]["groups"] if g["title"].startswith(title)]
+    if not groups or case not in groups[0]["cases"]:
+        raise LookupError(f"{key}: not in {name}.json")
+    found = groups[0]["cases"][case]
+    if form == "ratio":
+        return f"{found['ratio']:.2f}"
+    if form == "rate":
+        rate = groups[0]["rows"] / found["median_us"] * 1e6
+        return f"{float(f'{rate:.3g}'):,.0f}"
+    if form == "time":
+        return time_text(found["median_us"])
+    raise LookupError(f"{key}: the form is time, rate or ratio")
+
+
+def with_measurements(text: str, results: dict[str, dict[str, Any]]) -> str:
+    """A page with every number between comments as the results have it."""
+
+    def put(found: re.Match[str]) -> str:
+        value = measurement(found[1], results)
+        return found[0] if value is None else f"<!-- measured {found[1]} -->{value}<!-- end -->"
+
+    return MEASURED.sub(put, text)
+
+
 def pages() -> dict[Path, str]:
     """Every file this makes, with its text."""
     found = {path.stem: json.loads(path.read_text()) for path in RESULTS.glob("*.json")}
     results = [found.pop(name) for name in ORDER if name in found] + list(found.values())
+    by_name = {result["name"]: result for result in results}
     made: dict[Path, str] = {}
+    for path in PROSE:
+        if path != PAGE and MEASURED.search(text := path.read_text()):
+            made[path] = with_measurements(text, by_name)
     lines = [INTRO, *contents(results), *budgets(results), *beside(results)]
     for result in results:
         lines += [f"## {result['name'].replace('_', ' ')}", "", result["workload"], ""]

@@ -31,8 +31,7 @@ def drift(folder: Path, model: Model, rounds: int) -> Report:
     rows, columns = 100_000, 20
     report = Report(
         "peers_drift",
-        f"A drift report over {columns} numeric columns, {rows:,} reference and {rows:,} current rows,"
-        f" PSI. "
+        f"A drift report over {columns} numeric columns, {rows:,} reference and {rows:,} current rows, PSI. "
         "`from raw columns` does what Evidently does: bins the reference, counts, reports. In production "
         "NeuralStream counted when it predicted; a report is then made `from counters`.",
     )
