@@ -13,6 +13,7 @@ from __future__ import annotations
 import base64
 import sys
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from examples.flights.load import DATA, MODEL, Client, held_out, request_of
@@ -89,8 +90,8 @@ def walk_through(
     """
     flown = held_out()[:flights]
     with Client(base_url, api_key) as api:
-        good = api.call("GET", f"/models/{MODEL}")["production_version"]
         mistaken = _mistaken_version(api)
+        good = _good_version(api, mistaken)
         api.call("PUT", f"/models/{MODEL}/guard", GUARD)
         tell(f"{good} predicts today's flights, and the delays arrive")
         fly(api, good, flown)
@@ -127,6 +128,15 @@ def _rolled_back(api: Client, mistaken: str, wait: Callable[[float], None]) -> s
     raise TimeoutError(f"{mistaken} is still in production")
 
 
+def _good_version(api: Client, mistaken: str) -> str:
+    production = str(api.call("GET", f"/models/{MODEL}")["production_version"])
+    if production != mistaken:
+        return production
+    # a walk-through before this one was interrupted
+    again = {"reason": "the walk-through begins again"}
+    return str(api.call("POST", f"/models/{MODEL}/rollback", again)["production_version"])
+
+
 def _mistaken_version(api: Client) -> str:
     answer = api.call(
         "POST",
@@ -147,7 +157,9 @@ def _mistaken_version(api: Client) -> str:
 def main() -> int:
     """Tell the story on the stack at the URL given as the first argument."""
     base_url = sys.argv[1] if len(sys.argv) > 1 else "http://127.0.0.1:8000"
-    story = walk_through(base_url, sys.argv[2] if len(sys.argv) > 2 else None, tell=print)
+    # each line at once, also into a pipe: minutes pass between them
+    tell = partial(print, flush=True)
+    story = walk_through(base_url, sys.argv[2] if len(sys.argv) > 2 else None, tell=tell)
     for line in ending(story):
         print(line)
     return 0

@@ -46,6 +46,7 @@ PROGRAMS = (
     "neuralstream",
     "pip",
     "python",
+    "python3",
     "sam",
     "sha256sum",
 )
@@ -96,6 +97,8 @@ def calls(page: str) -> tuple[Call, ...]:
         here = Path(folder)
         (here / ".venv" / "bin").mkdir(parents=True)
         (here / ".venv" / "bin" / "activate").touch()
+        (here / "neuralstream" / "bin").mkdir(parents=True)
+        (here / "neuralstream" / "bin" / "activate").touch()
         (here / "bin").mkdir()
         for name in (*(f"bin/{program}" for program in PROGRAMS), ".venv/bin/python"):
             (here / name).write_text(_RECORDER)

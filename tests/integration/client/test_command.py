@@ -72,7 +72,9 @@ def answered(called):
 
 
 def test_the_page_is_run_as_it_is_written(stack, environ, tmp_path):
-    (tmp_path / "churn.onnx").write_bytes(MODEL.read_bytes())
+    model = tmp_path / MODEL.relative_to(ROOT)
+    model.parent.mkdir(parents=True)
+    model.write_bytes(MODEL.read_bytes())
     script = "".join(blocks("docs/command.md")).replace("http://127.0.0.1:8000", stack.url)
     ended = subprocess.run(
         ["/bin/sh", "-eu"],

@@ -7,6 +7,7 @@ import re
 
 import pytest
 
+from examples.flights.load import MODEL, Client
 from examples.flights.outcomes import ending, walk_through
 from neuralstream_local.laptop import STACK
 from tests.support.documents import blocks
@@ -53,3 +54,22 @@ def test_the_readme_shows_what_is_printed(story, told):
     (shown,) = [text for text in blocks("README.md", "text") if "is promoted" in text]
     printed = "\n".join([*told, *ending(story)])
     assert re.sub(r"[\d.,]+", "0", shown.strip()) == re.sub(r"[\d.,]+", "0", printed)
+
+
+def test_after_an_interrupted_walk_through_the_next_begins_again(story, stack):
+    class InterruptedWalk(Exception):
+        pass
+
+    def interrupt(_seconds):
+        raise InterruptedWalk
+
+    with Client(stack.url) as api:
+        for _ in range(2):
+            with pytest.raises(InterruptedWalk):
+                walk_through(stack.url, flights=2, wait=interrupt)
+            model = api.call("GET", f"/models/{MODEL}")
+            assert model["production_version"] == story.mistaken
+        again = {"reason": "the test ends"}
+        assert api.call("POST", f"/models/{MODEL}/rollback", again)["production_version"] == (
+            story.good
+        )

@@ -27,6 +27,11 @@ def sources(page: str) -> list[str]:
     return list(cells("code")) if page == NOTEBOOK else blocks(page, "python")
 
 
+def shell(page: str) -> list[str]:
+    """The shell commands of a page."""
+    return [] if page == NOTEBOOK else blocks(page)
+
+
 @pytest.mark.parametrize("page", [*PYTHON_PAGES, NOTEBOOK])
 def test_the_python_of_a_page_runs_from_top_to_bottom_and_prints_what_the_page_says(
     page: str,
@@ -35,7 +40,9 @@ def test_the_python_of_a_page_runs_from_top_to_bottom_and_prints_what_the_page_s
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(ROOT)
-    monkeypatch.setenv("NEURALSTREAM_URL", stack.url)
+    monkeypatch.delenv("NEURALSTREAM_URL", raising=False)
+    if re.search(r"^export NEURALSTREAM_URL=", "".join(shell(page)), re.MULTILINE):
+        monkeypatch.setenv("NEURALSTREAM_URL", stack.url)
     names: dict[str, object] = {}
     try:
         for number, block in enumerate(sources(page), 1):

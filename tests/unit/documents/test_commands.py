@@ -17,6 +17,8 @@ from tests.support.template import ROOT
 
 RUN_BY = {
     ("README.md", "curl"): "tests/integration/examples/test_readme.py",
+    ("README.md", "python3"): "tests/wheel.py makes an environment in the same way",
+    ("README.md", "pip"): "tests/wheel.py installs what this builds",
     ("README.md", "python"): "tests/integration/examples/test_drift_walk_through.py",
     ("README.md", "make"): "tests/integration/local/test_run.py, and CI itself for `make test`",
     ("README.md", "sam"): "tests/bundle/prepare builds; a deployment needs an AWS account",
@@ -33,8 +35,9 @@ RUN_BY = {
     ("docs/deploy.md", "aws"): "needs an AWS account",
     ("docs/deploy.md", "curl"): "tests/integration/local/test_smoke.py asks the same routes",
     ("docs/deploy.md", "python"): "tests/integration/local/test_smoke.py",
-    ("docs/quickstart.md", "make"): "tests/wheel.py and tests/integration/local/test_run.py",
-    ("docs/quickstart.md", "pip"): "tests/wheel.py installs the same wheel",
+    ("docs/quickstart.md", "make"): "tests/integration/local/test_run.py",
+    ("docs/quickstart.md", "python3"): "tests/wheel.py makes an environment in the same way",
+    ("docs/quickstart.md", "pip"): "tests/wheel.py installs what this builds",
     ("docs/howto/keys.md", "make"): "tests/integration/local/test_run.py",
     ("docs/howto/keys.md", "neuralstream"): "tests/integration/client/test_command.py",
     ("docs/howto/keys.md", "python"): "tests/integration/client/test_command.py",
