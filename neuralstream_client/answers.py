@@ -37,6 +37,7 @@ __all__ = [
     "DriftSummary",
     "Dtype",
     "Edge",
+    "EntityHistoryAnswer",
     "EventKind",
     "EventRecord",
     "Failure",
@@ -57,6 +58,7 @@ __all__ = [
     "GuardData",
     "GuardRule",
     "Health",
+    "HistoryRow",
     "InferAnswer",
     "Job",
     "JobPage",
@@ -374,6 +376,17 @@ class Edge(Answer):
     source: str
     target: str
     kind: str
+
+
+class HistoryRow(Answer):
+    """What one write said of an entity."""
+
+    event_timestamp: datetime
+    written_at: datetime
+    features: dict[str, int | float | bool | str | list[float] | None]
+    schema_version: int
+    source: str
+    request_id: str
 
 
 class Gate(Answer):
@@ -1012,6 +1025,15 @@ class FeatureAnswer(Answer):
     shape: list[int] | None = None
     description: str | None = None
     default: int | float | bool | str | list[float] | None = None
+
+
+class EntityHistoryAnswer(Answer):
+    """A page of the rows that were written of an entity."""
+
+    feature_view: str
+    entity_id: str | list[str]
+    rows: list[HistoryRow]
+    next_token: str | None = None
 
 
 class EventRecord(Answer):

@@ -7,6 +7,8 @@ DuckDB fetches only the footer and the column pages that a query needs, through 
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -28,7 +30,7 @@ _BLOCKS: Final = 32
 
 
 class Space(NamedTuple):
-    """What a join may take.
+    """What queries may take.
 
     Attributes:
         memory_mb: megabytes of memory of DuckDB, beyond which it spills.
@@ -90,6 +92,18 @@ class ObjectFiles(AbstractFileSystem):  # type: ignore[misc]  # fsspec has no ty
         self._pinned: dict[str, tuple[Location, int, str]] = {}
         self._blocks: LRUCache[tuple[str, int], bytes] = LRUCache(_BLOCKS)
         self._lock = threading.Lock()
+
+    @contextmanager
+    def failing(self) -> Iterator[None]:
+        """Raise what made a read fail, where DuckDB raises its text."""
+        import duckdb
+
+        try:
+            yield
+        except duckdb.Error as error:
+            if self.failure is None:
+                raise
+            raise self.failure from error
 
     def add(self, at: Location, size: int, etag: str) -> str:
         """Make an object of ``size`` bytes a file; returns the path under which DuckDB finds it."""

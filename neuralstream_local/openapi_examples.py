@@ -330,6 +330,7 @@ EXAMPLES: Final[Mapping[str, Example]] = {
             )
         },
     ),
+    "get_history": Example({"name": "weather", "entity_id": "LGA", "feature": "temp", "limit": 3}),
     "get_training_set": Example(
         after=("create_training_set",),
         taken={"training_set_id": ("create_training_set", "training_set_id")},

@@ -1,4 +1,4 @@
-"""Training sets: labels joined to the history of features.
+"""Training sets, which are labels joined to the history of features, and the history of one entity.
 
 `lambda_handler` serves the routes; `task_handler` does the steps of a job for the state machine of
 ``statemachines/training_set.asl.json``.
@@ -10,15 +10,23 @@ import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
-from aws_lambda_powertools.event_handler.openapi.params import Path
+from aws_lambda_powertools.event_handler.openapi.params import Path, Query
+from pydantic import AwareDatetime
 
+from neuralstream_core.features.requests import path_entities
+from neuralstream_core.history.answers import EntityHistoryAnswer, place_of
+from neuralstream_core.history.rows import Wanted
+from neuralstream_core.time import to_micros
 from neuralstream_core.training.records import TrainingRequest, TrainingSet
+from neuralstream_core.types import MAX_NAME
 from neuralstream_lambda.access import Scope
+from neuralstream_lambda.arguments import ENTITY_FORM, NextToken, PathView
 from neuralstream_lambda.resolver import Resolver, Response, answers, json_response, needs
 from neuralstream_lambda.tracing import traced
 from neuralstream_lambda.training import (
     TrainingTaskSettings,
     answer,
+    entity_history,
     submission,
     tasks,
     training_jobs,
@@ -39,6 +47,51 @@ TrainingSetId: TypeAlias = Annotated[
         description="`training_set_id` of the answer that accepted it",
     ),
 ]
+EntityId: TypeAlias = Annotated[str, Query(min_length=1, description=ENTITY_FORM)]
+FeatureName: TypeAlias = Annotated[
+    str | None,
+    Query(
+        min_length=1,
+        max_length=MAX_NAME,
+        description="only writes that name it, and its value alone; all when left out",
+    ),
+]
+Start: TypeAlias = Annotated[
+    AwareDatetime | None, Query(description="only event times from then on, ISO 8601 with a zone")
+]
+End: TypeAlias = Annotated[
+    AwareDatetime | None, Query(description="only event times before it, ISO 8601 with a zone")
+]
+Rows: TypeAlias = Annotated[int, Query(ge=1, le=1000, description="rows of a page, 1 to 1000")]
+
+
+@app.get(
+    "/features/views/<name>/history",
+    tags=["features"],
+    **needs(
+        Scope.FEATURES_READ, smaller_answer="ask for a smaller page with limit, or one feature"
+    ),
+)
+def get_history(
+    name: PathView,
+    entity_id: EntityId,
+    feature: FeatureName = None,
+    start: Start = None,
+    end: End = None,
+    limit: Rows = 100,
+    next_token: NextToken = None,
+) -> EntityHistoryAnswer:
+    """Get what was written of an entity.
+
+    A page of its rows, newest event time first, stale and expired ones too: what each write named, when it
+    was written and by what. An entity that was never written, or was forgotten, has no rows. A page reads
+    about a month of days and may end before it is full: `next_token` goes on. A view without history is
+    answered with 409.
+    """
+    first, last = (None if at is None else to_micros(at) for at in (start, end))
+    wanted = Wanted(feature, first, last, place_of(next_token), limit)
+    entity = path_entities(entity_id, "query.entity_id")
+    return EntityHistoryAnswer.of(entity_history(settings).read(name, entity, wanted))
 
 
 @app.post(

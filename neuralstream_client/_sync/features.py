@@ -14,6 +14,7 @@ from neuralstream_client._sync.uploads import address_of
 from neuralstream_client.answers import (
     BackfillJob,
     ForgetAnswer,
+    HistoryRow,
     RebuildJob,
     ViewAnswer,
     ViewDeletion,
@@ -226,6 +227,33 @@ class Features:
         """
         call = Call.of("DELETE", path("/features/{}/{}", view, path_entity(entity)))
         return self._transport.fetch(ForgetAnswer, call)
+
+    def history(
+        self,
+        view: str,
+        entity: Any,
+        *,
+        feature: str | None = None,
+        start: datetime | None = None,
+        end: datetime | None = None,
+        page_size: int = 100,
+    ) -> Iterator[HistoryRow]:
+        """What was written of an entity, newest event time first, page after page.
+
+        Args:
+            view: its name.
+            entity: the id; of a composite entity the parts in key order.
+            feature: only writes that name it, and its value alone; all when not given.
+            start, end: only event times from ``start`` up to and without ``end``; aware.
+
+        Raises:
+            NotFound: there is no such view.
+            Conflict: it keeps no history.
+        """
+        times = {name: at.isoformat() for name, at in (("start", start), ("end", end)) if at}
+        query = {"entity_id": path_entity(entity), "feature": feature, "limit": page_size, **times}
+        where = path("/features/views/{}/history", view)
+        return self._transport.pages(where, "rows", HistoryRow.model_validate, query)
 
     def rebuild(self, view: str, *, idempotency_key: str | None = None) -> RebuildJob:
         """Start a job that fills the online store from the history, and return at once.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -116,6 +118,39 @@ def _read(
     )
 
 
+@command(app, "history")
+def _history(
+    ns: NeuralStream,
+    view: Annotated[str, typer.Argument()],
+    entity: Annotated[list[str], typer.Argument(help="Its id, or its parts in key order.")],
+    feature: Annotated[
+        str | None, typer.Option("--feature", "-f", help="Only writes that name it.")
+    ] = None,
+    start: Annotated[
+        datetime | None, typer.Option(help="Only event times from then on, UTC.")
+    ] = None,
+    end: Annotated[datetime | None, typer.Option(help="Only event times before it, UTC.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="Rows at most.")] = 100,
+) -> Shown:
+    """What was written of an entity, newest event time first."""
+    found = ns.features.history(
+        view,
+        entity[0] if len(entity) == 1 else entity,
+        feature=feature,
+        start=start and start.replace(tzinfo=UTC),
+        end=end and end.replace(tzinfo=UTC),
+        page_size=min(limit, 1000),
+    )
+    rows = list(islice(found, limit))
+    cells = (
+        [_exact(row.event_timestamp), name, value, _exact(row.written_at), row.source]
+        for row in rows
+        for name, value in row.features.items()
+    )
+    columns = ("event time", "feature", "value", "written", "by")
+    return Shown({"view": view, "rows": rows}, [table(columns, cells)])
+
+
 @command(app, "forget")
 def _forget(
     ns: NeuralStream,
@@ -191,6 +226,10 @@ def _pairs(given: list[str]) -> dict[str, str]:
         if not name or not column:
             raise typer.BadParameter("must look like name=column")
     return {name: column for name, _, column in pairs}
+
+
+def _exact(at: datetime) -> str:
+    return at.isoformat(" ").replace("+00:00", "Z")
 
 
 def _keys(entity: str | list[str]) -> str:

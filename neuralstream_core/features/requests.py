@@ -191,8 +191,8 @@ class BatchRequest(Frozen):
         return found
 
 
-def path_entities(text: str) -> Callable[[FeatureView], list[Entity]]:
-    """The one entity that a path names, for `OnlineStore.read_many`.
+def path_entities(text: str, loc: str = "path.entity_id") -> Callable[[FeatureView], list[Entity]]:
+    """The one entity that a path, or the parameter ``loc``, names, for `OnlineStore.read_many`.
 
     Raises (the returned function):
         Invalid: the text does not fit the view.
@@ -202,6 +202,6 @@ def path_entities(text: str) -> Callable[[FeatureView], list[Entity]]:
         try:
             return [parse_path(view.keys, text)]
         except BadValue as error:
-            raise Invalid.at("path.entity_id", str(error), code="invalid_entity") from None
+            raise Invalid.at(loc, str(error), code="invalid_entity") from None
 
     return entities

@@ -7,7 +7,6 @@ beside them; rows are removed by writing a file without them.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -137,7 +136,7 @@ class Workbench:
             files: all files of the generation.
         """
         staging.flush()
-        with self._failing():
+        with self._files.failing():
             self._database.execute(
                 "CREATE OR REPLACE TEMP TABLE forgotten"
                 " (entity VARCHAR, write_time BIGINT, request_id VARCHAR, row INTEGER)"
@@ -283,18 +282,6 @@ class Workbench:
         folder.mkdir()
         self._made += 1
         return folder
-
-    @contextmanager
-    def _failing(self) -> Iterator[None]:
-        """Raise what made a read fail, where DuckDB raises its text."""
-        import duckdb
-
-        try:
-            yield
-        except duckdb.Error as error:
-            if self._files.failure is None:
-                raise
-            raise self._files.failure from error
 
 
 _LATER: Final = "(r._write_time, r._request_id, r._row) > (f.write_time, f.request_id, f.row)"

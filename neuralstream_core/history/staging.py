@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
     from numpy.typing import NDArray
 
-__all__ = ["STAGED", "Forgotten", "Staging"]
+__all__ = ["STAGED", "Forgotten", "Staging", "check_version"]
 
 STAGED: Final = "_staged"
 _ROWS: Final = 100_000
@@ -72,11 +72,7 @@ class Staging:
         Raises:
             Unavailable: a row of a schema version that the view has not reached, or a damaged row.
         """
-        if part.schema_version > self.view.schema_version:
-            raise Unavailable(
-                f"view {part.view} has rows of a schema version that the catalog does not know",
-                dependency="registry",
-            )
+        check_version(self.view, part)
         rows = [i for i, row in enumerate(part.rows) if row != FORGOTTEN]
         if len(rows) < len(part.rows):
             self._forget(write_time, part)
@@ -148,6 +144,19 @@ class Staging:
         finally:
             self._database.unregister("staged_rows")
         self.files.append(path)
+
+
+def check_version(view: FeatureView, part: Part) -> None:
+    """Make sure that the rows of ``part`` can be read as rows of ``view``.
+
+    Raises:
+        Unavailable: they are of a schema version that the view has not reached.
+    """
+    if part.schema_version > view.schema_version:
+        raise Unavailable(
+            f"view {part.view} has rows of a schema version that the catalog does not know",
+            dependency="registry",
+        )
 
 
 def _objects(values: Sequence[Any]) -> NDArray[Any]:

@@ -44,8 +44,8 @@ RARE = {
     },
     # Of forgetting, rebuilding and comparing with the history; their own tests do.
     "BatchTask": {"dynamodb:DeleteItem", "dynamodb:Query", "dynamodb:Scan"},
-    # Of labels that a training set is made of; its own tests do.
-    "Training": {"dynamodb:PutItem", "s3:GetObject", "s3:PutObject"},
+    # Of labels that a training set is made of, and of files and the log's beginning; its own tests do.
+    "Training": {"dynamodb:PutItem", "dynamodb:Scan", "s3:GetObject", "s3:PutObject"},
     "TrainingTask": {
         "dynamodb:UpdateItem",
         "glue:CreateTable",
@@ -148,6 +148,10 @@ def test_features_are_declared_written_and_read(bundle):
             entity_id=entity,
         )
         assert (status, row["features"]["age"]) == (200, age)
+    status, kept = bundle.http(
+        "Training", "GET /features/views/{name}/history", name="users", entity_id="u-5"
+    )
+    assert (status, [row["features"]["age"] for row in kept["rows"]]) == (200, [1.0]), kept
     assert bundle.http("FeatureRead", "GET /features/views")[1]
     status, _ = bundle.http("FeatureRead", "GET /features/views/{name}", name="users")
     assert status == 200

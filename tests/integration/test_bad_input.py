@@ -120,8 +120,8 @@ def _path(key, **replaced):
         path = path.replace(f"{{{name}}}", quote(value, safe="")).replace(
             f"{{{name}+}}", quote(value, safe="")
         )
-    if path.startswith("/features/views/") and "name" not in replaced:
-        path = f"/features/views/{VIEW}"
+    if "name" not in replaced:
+        path = path.replace(f"/features/views/{MODEL}", f"/features/views/{VIEW}")
     return path
 
 
@@ -226,6 +226,8 @@ def test_unknown_things_are_not_found(world, key):
     path = key.split(" ")[1]
     for name, value in unknown.items():
         path = path.replace(f"{{{name}}}", value)
+    if path.endswith("/history"):
+        path += "?entity_id=u1"
 
     _assert_problem(world.request(method, path, sent), 404)
 

@@ -12,7 +12,7 @@ import binascii
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias
 
 from aws_lambda_powertools.event_handler.openapi.dependant import get_dependant
 from aws_lambda_powertools.event_handler.openapi.params import Path, Query
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from aws_lambda_powertools.event_handler.openapi.compat import ModelField
 
 __all__ = [
+    "ENTITY_FORM",
     "Arguments",
     "AssetPath",
     "EntityPath",
@@ -43,14 +44,11 @@ __all__ = [
 
 PathView: TypeAlias = Annotated[Name, Path(description="name of the feature view")]
 PathService: TypeAlias = Annotated[Name, Path(description="name of the feature service")]
-EntityPath: TypeAlias = Annotated[
-    str,
-    Path(
-        min_length=1,
-        description="any characters, also `/`, percent-encoded; parts of a composite entity joined with "
-        "`,`, in which `\\` escapes `,` and `\\`",
-    ),
-]
+ENTITY_FORM: Final = (
+    "any characters, also `/`, percent-encoded; parts of a composite entity joined with `,`, in which `\\`"
+    " escapes `,` and `\\`"
+)
+EntityPath: TypeAlias = Annotated[str, Path(min_length=1, description=ENTITY_FORM)]
 AssetPath: TypeAlias = Annotated[
     str, Path(description="name of the file, such as `app.js`, in the digest's folder or without")
 ]

@@ -16,11 +16,12 @@ from neuralstream_core.settings import HistorySettings, TableSettings
 from neuralstream_core.time import system_clock
 from neuralstream_core.training.records import TrainingJob, TrainingJobs, TrainingSet
 from neuralstream_lambda.buckets import JobBucketSettings
-from neuralstream_lambda.wiring import history_log, s3_client, table
+from neuralstream_lambda.wiring import s3_client, table
 
 if TYPE_CHECKING:
     from neuralstream_core.features.catalog import Catalog
     from neuralstream_core.features.services import FeatureServices
+    from neuralstream_core.history.entity import EntityHistory
     from neuralstream_core.jobs.tasks import TaskRunner
     from neuralstream_core.objects import Objects
     from neuralstream_core.training.athena import Athena
@@ -30,6 +31,7 @@ __all__ = [
     "TrainingSettings",
     "TrainingTaskSettings",
     "answer",
+    "entity_history",
     "submission",
     "tasks",
     "training_jobs",
@@ -89,6 +91,17 @@ def answer(job: TrainingJob) -> TrainingSet:
 
 
 @cache
+def entity_history(settings: TrainingTaskSettings) -> EntityHistory:
+    """What reads the history of single entities."""
+    from neuralstream_core.history.entity import EntityHistory
+    from neuralstream_core.parquet import Space
+    from neuralstream_lambda.history import history
+
+    space = Space(settings.training_memory_mb, settings.training_threads, Path(gettempdir()))
+    return EntityHistory(history(settings), _catalog(settings), space, system_clock)
+
+
+@cache
 def tasks(settings: TrainingTaskSettings) -> TaskRunner:
     """What runs the tasks of training sets."""
     from neuralstream_core.jobs.tasks import TaskRunner
@@ -98,22 +111,16 @@ def tasks(settings: TrainingTaskSettings) -> TaskRunner:
 
 @cache
 def _work(settings: TrainingTaskSettings) -> TrainingWork:
-    from neuralstream_core.history.manifest import Heads
-    from neuralstream_core.history.reader import History
     from neuralstream_core.objects import Objects
     from neuralstream_core.parquet import Space
-    from neuralstream_core.table import Table
     from neuralstream_core.training.work import TrainingWork
-    from neuralstream_lambda.wiring import dynamodb_client
+    from neuralstream_lambda.history import history
 
     objects = Objects(s3_client())
-    heads = Heads(
-        Table(dynamodb_client(), settings.history_table, dependency="history"), settings.namespace
-    )
     return TrainingWork(
         training_jobs(settings),
         objects,
-        History(history_log(settings), heads, objects, settings.data_bucket, system_clock),
+        history(settings),
         _catalog(settings),
         _services(settings),
         Space(settings.training_memory_mb, settings.training_threads, Path(gettempdir())),

@@ -52,7 +52,7 @@ def test_every_command_of_a_page_is_answered_and_none_is_refused(printed, page):
 
 
 def test_a_row_that_was_written_is_read_and_one_that_was_not_is_a_row_of_not_found(printed):
-    *_, (_, one), (_, many), _, _ = printed["docs/features.md"]
+    *_, (_, one), (_, many), _, _, _ = printed["docs/features.md"]
     assert one["features"] == {"orders": 1, "spent": None}
     assert one["status"] == {"spent": "NOT_FOUND"}
     assert [row["entity_id"] for row in many["results"]] == ["c1", "c2", "c3"]
@@ -67,7 +67,7 @@ def shown_columns(page):
 
 
 def test_columns_are_answered_as_the_page_shows(printed):
-    *_, (_, written), (_, columns) = printed["docs/features.md"]
+    *_, (_, written), (_, columns), _ = printed["docs/features.md"]
     assert (written["written"], written["stale"]) == (2, 0)
     shown = shown_columns("docs/features.md")
     one, other, none = columns.pop("event_timestamps")
@@ -75,6 +75,20 @@ def test_columns_are_answered_as_the_page_shows(printed):
     assert none is None
     del shown["event_timestamps"]
     assert columns == shown
+
+
+def test_what_was_written_of_an_entity_is_answered_as_the_page_shows(printed):
+    (command, answer) = printed["docs/features.md"][-1]
+    assert "/history?" in command
+    (shown,) = [
+        each for each in map(json.loads, blocks("docs/features.md", "json")) if "rows" in each
+    ]
+    assert answer.keys() == shown.keys()
+    for given, told in zip(answer["rows"], shown["rows"], strict=True):
+        assert given.keys() == told.keys()
+        assert (given["features"], given["source"]) == (told["features"], told["source"])
+    assert answer["rows"][-1]["event_timestamp"] == shown["rows"][-1]["event_timestamp"]
+    assert answer["next_token"] is shown["next_token"] is None
 
 
 def test_predictions_in_columns_are_answered_as_the_page_shows(printed):
