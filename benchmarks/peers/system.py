@@ -21,8 +21,13 @@ from neuralstream_core.monitoring.drift import drift_report
 from neuralstream_core.monitoring.layout import named_window
 from neuralstream_core.registry.records import FeatureRef
 from neuralstream_core.time import system_clock
+from neuralstream_local.stack import Stack
+from tests import wheel
 
 __all__ = ["drift", "footprint"]
+
+BUILT = ROOT / ".aws-sam" / "build"
+"""Where `make bundle` puts functions and layers."""
 
 
 def drift(folder: Path, model: Model, rounds: int) -> Report:
@@ -80,7 +85,9 @@ def footprint(folder: Path, model: Model, rounds: int) -> Report:
         "environment. Memory: resident set of the server with its children after a hundred requests.",
     )
     ours_path = [str(ROOT / part) for part in (".", "layers/core", "functions/predict")]
+    client = f"import sys; sys.path.insert(0, {str(ROOT)!r}); import neuralstream_client"
     imports = {
+        "NeuralStream client": (Path(sys.executable), client),
         "NeuralStream predict function": (
             Path(sys.executable),
             f"import sys; sys.path[:0] = {ours_path!r}; import app",
@@ -116,17 +123,25 @@ def footprint(folder: Path, model: Model, rounds: int) -> Report:
     for peer in ("feast", "mlserver", "mlflow", "bentoml", "evidently"):
         (site,) = (ensure(peer).parent.parent / "lib").glob("python3.*/site-packages")
         group.notes[f"installed, {peer}"] = f"{installed_mb(site):,.0f} MB"
-    built = ROOT / ".aws-sam" / "build"
-    if built.is_dir():
-        parts = {
-            name: installed_mb(built / name)
-            for name in ("PredictFunction", "CoreLayer", "InferenceLayer")
-            if (built / name).is_dir()
-        }
-        group.notes["installed, NeuralStream predict function with its layers"] = (
-            f"{sum(parts.values()):,.0f} MB ("
-            + ", ".join(f"{name} {size:,.0f}" for name, size in parts.items())
-            + ")"
+    group.notes["installed, NeuralStream client with what it needs"] = client_size(folder)
+    for what, parts in (
+        ("predict function", ("PredictFunction", "CoreLayer", "InferenceLayer")),
+        ("batch function", ("BatchFunction", "CoreLayer", "InferenceLayer", "BatchLayer")),
+    ):
+        if all((BUILT / name).is_dir() for name in parts):
+            sizes = {name: installed_mb(BUILT / name) for name in parts}
+            group.notes[f"installed, NeuralStream {what} with its layers"] = (
+                f"{sum(sizes.values()):,.0f} MB ("
+                + ", ".join(f"{name} {size:,.0f}" for name, size in sizes.items())
+                + ")"
+            )
+    with Stack() as idle:
+        parts_of_it = {
+            "AWS emulation": idle.aws, "worker": idle.worker, "gateway": idle.gateway,
+            "Redis": idle.redis,
+        }  # fmt: skip
+        group.notes["memory, NeuralStream laptop stack that nobody has asked yet"] = ", ".join(
+            f"{name} {_rss(part.pid)}" for name, part in parts_of_it.items()
         )
     with ExitStack() as stack:
         api = stack.enter_context(ours(model))
@@ -141,6 +156,16 @@ def footprint(folder: Path, model: Model, rounds: int) -> Report:
             group.notes[f"memory, {peer}"] = _rss(pid)
     report.add(group)
     return report
+
+
+def client_size(folder: Path) -> str:
+    """Megabytes of the client's wheel installed alone, without the compiled files that Python adds."""
+    build = [sys.executable, "-m", "uv", "build", "--quiet", "--wheel", "--out-dir", folder]
+    subprocess.run(build, cwd=ROOT, check=True)
+    (made,) = folder.glob("neuralstream-*.whl")
+    wheel.installed(made, folder / "client")
+    size = wheel.megabytes(folder / "client")
+    return f"{size:.1f} MB (limit {wheel.MAX_MEGABYTES})"
 
 
 def _rss(pid: int) -> str:
