@@ -34,7 +34,7 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, ClassVar
 
 import hiredis
 
@@ -140,6 +140,8 @@ class Report:
     name: str
     workload: str
     groups: list[Group] = field(default_factory=list)
+    since: ClassVar[float] = time.monotonic()
+    """When this process began, or saved its last report: how long a run took is kept with its results."""
 
     def add(self, group: Group) -> None:
         self.groups.append(group)
@@ -154,12 +156,14 @@ class Report:
     def save(self, *, quick: bool = False) -> int:
         """Write both files (unless ``quick``); the number of budgets that do not hold."""
         broken = [f"{group.title}: {name}" for group in self.groups for name in group.over_budget()]
+        now = time.monotonic()
         if not quick:
             RESULTS.mkdir(exist_ok=True)
             raw = {
                 "name": self.name,
                 "workload": self.workload,
                 "machine": machine(),
+                "seconds": round(now - Report.since),
                 "groups": [
                     {
                         "title": group.title,
@@ -183,6 +187,7 @@ class Report:
             }
             (RESULTS / f"{self.name}.json").write_text(json.dumps(raw, ensure_ascii=False) + "\n")
             (RESULTS / f"{self.name}.md").write_text(self.markdown())
+        Report.since = now
         for line in broken:
             print(f"over budget: {line}")
         return len(broken)

@@ -12,8 +12,9 @@ it reads one item, one object and two Redis keys, and runs the same model once. 
 
 *By part* asks one environment several times: what the first response takes is the runtime and the imports;
 the first prediction after it, late imports, clients, registry and model; that of a second model, registry and
-model alone. Under SnapStart the first response, and what is loaded ahead, is before the snapshot: a request
-waits only for the prediction after it, and for the restore, which only AWS has.
+model alone. Under SnapStart the first response, and what is loaded ahead, is before the snapshot (under
+provisioned concurrency, before the traffic): a request waits only for the prediction after it, and for the
+restore, which only AWS has.
 """
 
 from __future__ import annotations
@@ -52,8 +53,9 @@ from tests.support.template import functions, global_variables  # noqa: E402 - a
 BARE, OURS, BEFORE = "bare handler", "NeuralStream predict function", "NeuralStream before"
 BUDGET = 1.5
 RUNTIME_ALONE = "runtime: a handler that imports nothing"
-KINDS = {"on demand": "on-demand", "SnapStart": "snap-start"}
-"""Values of ``AWS_LAMBDA_INITIALIZATION_TYPE``."""
+KINDS = {"on demand": "on-demand", "loaded ahead": "provisioned-concurrency"}
+"""Values of ``AWS_LAMBDA_INITIALIZATION_TYPE``. Under ``snap-start`` the same is loaded ahead, but then the
+runtime asks for a restore, which the emulator does not know."""
 NAME = "cold-start"  # of the table, the bucket and the model
 SECOND = f"{NAME}-2"  # another model with the same file
 HEALTH, PREDICT = "GET /v2/health/live", "POST /predict/{model_name}"

@@ -284,7 +284,8 @@ def pages() -> dict[Path, str]:
     lines = [INTRO, *contents(results), *budgets(results), *beside(results)]
     for result in results:
         lines += [f"## {result['name'].replace('_', ' ')}", "", result["workload"], ""]
-        lines += [machine_text(result["machine"]), ""]
+        took = f" The run took {result['seconds']} s." if "seconds" in result else ""
+        lines += [machine_text(result["machine"]) + took, ""]
         if result["name"] in PLOTTED:
             groups = result["groups"]
             path = PLOTS / f"{result['name']}.svg"

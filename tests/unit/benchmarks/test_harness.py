@@ -1,11 +1,14 @@
 """The arithmetic behind every published number."""
 
+import json
 import math
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmarks import _harness
 from benchmarks._harness import Group, Report, percentile
 
 TIMES = st.lists(st.floats(1e-6, 10.0), min_size=1, max_size=300)
@@ -53,3 +56,19 @@ def test_a_report_counts_the_budgets_that_do_not_hold(capsys):
     page = report.markdown()
     assert "| ours | 1400.0 ms | 1400.0 ms | 714 | 1.40 | ≤ 1.3 |" in page
     assert "Redis" in page, "the machine is named"
+
+
+def test_a_saved_result_says_how_long_its_run_took_after_the_one_before(monkeypatch, tmp_path):
+    now = iter([140.0, 145.0])
+    monkeypatch.setattr(_harness, "RESULTS", tmp_path)
+    monkeypatch.setattr(_harness, "time", SimpleNamespace(monotonic=lambda: next(now)))
+    monkeypatch.setattr(Report, "since", 100.0)
+    group = Group("read", limit="limit")
+    group.samples = {"limit": [1.0]}
+    for name in ("first", "second"):
+        Report(name, "a workload", [group]).save()
+    took = [
+        json.loads((tmp_path / f"{name}.json").read_text())["seconds"]
+        for name in ("first", "second")
+    ]
+    assert took == [40, 5]
