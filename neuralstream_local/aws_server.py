@@ -26,6 +26,7 @@ from urllib.parse import quote
 
 import urllib3
 
+from neuralstream_local.browsers import REFUSAL, from_elsewhere
 from neuralstream_local.children import announce, start_child
 from neuralstream_local.kept import CHANGES, Kept
 
@@ -101,6 +102,8 @@ class InvokeFront:
         from werkzeug import Request, Response
 
         request = Request(environ)
+        if from_elsewhere(request.headers.get("host"), request.headers.get("origin")):
+            return Response(REFUSAL, status=403)(environ, start_response)
         if request.path == REGISTRATION_PATH:
             if self._worker:
                 _release_messages()

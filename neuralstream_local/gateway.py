@@ -23,6 +23,7 @@ from neuralstream_core.keys.scopes import Scope
 from neuralstream_core.memory import limit_growth
 from neuralstream_lambda.payload import MAX_PAYLOAD
 from neuralstream_local.aws_server import ACCOUNT, REGION
+from neuralstream_local.browsers import REFUSAL, from_elsewhere
 from neuralstream_local.children import announce, start_child
 from neuralstream_local.functions import PROCESS_GROWTH, Functions
 from neuralstream_local.health import ROUTE as HEALTH
@@ -104,6 +105,10 @@ class Gateway:
         self._checks = checks
 
     def __call__(self, request: Request) -> Response:
+        if self._authorizer is None:
+            headers = dict(request.headers)
+            if from_elsewhere(headers.get("host"), headers.get("origin")):
+                return message(403, REFUSAL)
         matched = self._routes.match(request.method, request.path)
         if matched is None:
             return message(404, "Not Found")
