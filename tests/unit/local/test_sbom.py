@@ -56,6 +56,12 @@ def test_every_pin_of_a_lock_file_is_a_component_with_the_files_digests(folder, 
             assert weakest.index(component["scope"]) <= weakest.index(scope)
 
 
+def test_every_package_is_pinned_with_the_digests_of_its_files():
+    for component in CONTENT["components"]:
+        pinned = component.get("hashes") or component["externalReferences"][0]["hashes"]
+        assert all(len(one["content"]) in {64, 128} for one in pinned), component["name"]
+
+
 def test_what_is_deployed_is_required_and_what_tests_is_excluded():
     scopes = {purl.partition("@")[0]: found["scope"] for purl, found in BY_PURL.items()}
     assert scopes["pkg:pypi/onnxruntime"] == scopes["pkg:pypi/httpx"] == "required"
