@@ -1,7 +1,8 @@
-// A measure over time with its interval, by uPlot; its colours follow the style sheet, light and dark.
+// Values over time by uPlot: a measure with its interval, or what holds until the next one. Colours follow the style
+// sheet, light and dark.
 
 import { moment, number } from "./format.js";
-import { html, useEffect, useRef } from "./vendor/htm-preact.js";
+import { html, useEffect, useRef, useState } from "./vendor/htm-preact.js";
 import uPlot from "./vendor/uplot.js";
 
 const HEIGHT = 200;
@@ -10,16 +11,22 @@ function colour(name) {
   return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 }
 
-function plotted(element, label, points) {
+function frame(element) {
   const axis = { stroke: colour("--quiet"), grid: { stroke: colour("--line"), width: 1 }, ticks: { stroke: colour("--line") } };
+  return {
+    width: Math.max(200, element.clientWidth),
+    height: HEIGHT,
+    legend: { show: false },
+    cursor: { show: false },
+    scales: { x: { time: true } },
+    axes: [axis, { ...axis, size: 64, values: (_, ticks) => ticks.map(number) }],
+  };
+}
+
+function plotted(element, label, points) {
   return new uPlot(
     {
-      width: Math.max(200, element.clientWidth),
-      height: HEIGHT,
-      legend: { show: false },
-      cursor: { show: false },
-      scales: { x: { time: true } },
-      axes: [axis, { ...axis, size: 64, values: (_, ticks) => ticks.map(number) }],
+      ...frame(element),
       series: [
         {},
         { label: "low", stroke: "transparent", points: { show: false } },
@@ -33,14 +40,15 @@ function plotted(element, label, points) {
   );
 }
 
-// points: [{at (s since 1970), value, low, high}], the oldest first.
-export function Series({ label, points }) {
+// A plot in an element: drawn anew when deps change, or the colours do; as wide as there is room.
+// draw(element) → uPlot.
+function usePlot(draw, deps) {
   const element = useRef(null);
   useEffect(() => {
-    let plot = plotted(element.current, label, points);
+    let plot = draw(element.current);
     const again = () => {
       plot.destroy();
-      plot = plotted(element.current, label, points);
+      plot = draw(element.current);
     };
     const dark = matchMedia("(prefers-color-scheme: dark)");
     const sized = new ResizeObserver(() => plot.setSize({ width: Math.max(200, element.current.clientWidth), height: HEIGHT }));
@@ -51,8 +59,42 @@ export function Series({ label, points }) {
       dark.removeEventListener("change", again);
       plot.destroy();
     };
-  }, [label, JSON.stringify(points)]);
+  }, deps);
+  return element;
+}
+
+// points: [{at (s since 1970), value, low, high}], the oldest first.
+export function Series({ label, points }) {
+  const element = usePlot((given) => plotted(given, label, points), [label, JSON.stringify(points)]);
   const last = points.at(-1);
   const said = last ? `${label}, at last ${number(last.value)} (${moment(last.at * 1000)})` : label;
   return html`<div class="series" role="img" aria-label=${said} ref=${element}></div>`;
+}
+
+function stepped(element, label, points, hovered) {
+  return new uPlot(
+    {
+      ...frame(element),
+      cursor: { y: false, drag: { x: false, y: false } },
+      hooks: { setCursor: [(plot) => hovered(plot.cursor.idx)] },
+      series: [
+        {},
+        { label, stroke: colour("--accent"), width: 2, paths: uPlot.paths.stepped({ align: 1 }), points: { show: true, size: 7 } },
+      ],
+    },
+    [points.map((point) => point.at), points.map((point) => point.value)],
+    element,
+  );
+}
+
+// A value that holds until the next one. points: [{at (s since 1970), time (as the API has it), value}], the oldest
+// first; null: no value from then on. The point that the pointer is nearest to is written below, exactly.
+export function Steps({ label, points }) {
+  const [place, setPlace] = useState(null);
+  const element = usePlot((given) => stepped(given, label, points, setPlace), [label, JSON.stringify(points)]);
+  const shown = points[place] ?? points.at(-1);
+  return html`<figure class="chart">
+    <div class="series" role="img" aria-label=${label} ref=${element}></div>
+    <figcaption class="legend">${`${shown.time}: ${shown.value ?? "NULL"}`}</figcaption>
+  </figure>`;
 }

@@ -8,6 +8,7 @@ import { Badge, Card, Facts, Loaded, Notice, Num, Page, Stage, Status, Table, Ti
 import { html, useState } from "../vendor/htm-preact.js";
 import { Archive, EndShadow, EndSplit, Promote, Ramp, Rollback, Shadow, Split } from "./changes.js";
 import { Compare } from "./compare.js";
+import { RemoveGuard, SetGuard, actionWords, ruleWords } from "./guard.js";
 import { Trail } from "./trail.js";
 
 export default function Models({ segments }) {
@@ -51,7 +52,7 @@ async function load(name, query, sought, signal) {
 
 const DIALOGS = {
   promote: Promote, archive: Archive, rollback: Rollback, split: Split, endSplit: EndSplit, ramp: Ramp,
-  shadow: Shadow, endShadow: EndShadow,
+  shadow: Shadow, endShadow: EndShadow, guard: SetGuard, removeGuard: RemoveGuard,
 };
 
 function Model({ name }) {
@@ -119,6 +120,8 @@ function Traffic({ model, ask }) {
       ${model.ab_split && html`<button type="button" onClick=${() => ask("endSplit")}>End the split</button>`}
       <button type="button" onClick=${() => ask("shadow")}>Shadow</button>
       ${model.shadow && html`<button type="button" onClick=${() => ask("endShadow")}>End the shadow</button>`}
+      <button type="button" onClick=${() => ask("guard")}>Guard</button>
+      ${model.guard && html`<button type="button" onClick=${() => ask("removeGuard")}>Remove the guard</button>`}
       <button type="button" disabled=${!model.history.length} onClick=${() => ask("rollback")}>Roll back</button>
     </div>`}>
     ${model.description && html`<p>${model.description}</p>`}
@@ -128,13 +131,20 @@ function Traffic({ model, ask }) {
       ["Ramp", model.ramp && `${model.ramp.version}, step ${model.ramp.step + 1} of ${model.ramp.steps.length}`],
       ["Shadow", model.shadow && html`${model.shadow.version}, ${percent(model.shadow.sample)} since <${Time} value=${model.shadow.since} />`],
       ["Rollback leads to", model.history.at(-1) ?? "–"],
-      ["Guard", model.guard ? `${model.guard.rules.length} rules, then ${model.guard.action}` : "none"],
+      ["Guard", model.guard ? html`<${Guard} guard=${model.guard} />` : "none"],
       ["Gates", Object.entries(model.require).map(([metric, gate]) => html`<${Badge}>${metric} ${gate.min ?? ""}…${gate.max ?? ""}<//> `)],
       ["Predictions logged", percent(model.log.sample)],
       ["Tags", tags.length > 0 && tags.map(([key, value]) => html`<${Badge}>${key}: ${value}<//> `)],
       ["Changed", html`<${Time} value=${model.updated_at} />`],
     ]} />
   <//>`;
+}
+
+function Guard({ guard }) {
+  const trip = guard.last_trip;
+  return html`${guard.rules.map(ruleWords).join("; ")}. Then ${actionWords(guard.action)}.${" "}
+    ${!guard.armed && html`<${Badge} kind="warn">not armed<//>${" "}`}
+    ${trip && html`<span class="quiet">Acted <${Time} value=${trip.at} />: ${trip.found}</span>`}`;
 }
 
 function Versions({ model, versions, chosen, setChosen, ask }) {

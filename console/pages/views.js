@@ -6,6 +6,7 @@ import { Paged } from "../paged.js";
 import { usePoll } from "../poll.js";
 import { Badge, Card, Count, Facts, Loaded, Num, Page, Status, Table, Time, go, href } from "../ui.js";
 import { html, useState } from "../vendor/htm-preact.js";
+import { History } from "./history.js";
 
 export default function Views({ segments, query }) {
   return segments.length ? html`<${View} name=${segments[0]} query=${query} />` : html`<${List} />`;
@@ -77,6 +78,7 @@ function View({ name, query }) {
           ]} />
         <//>
         <${Lookup} key=${name} view=${view} given=${entity} row=${row} />
+        ${entity !== null && view.history && html`<${History} key=${`${name} ${entity}`} view=${view} entity=${entity} />`}
         <${Card} title="Features">
           <${Table} label="Features" rows=${view.features} keyOf=${(feature) => feature.name} columns=${[
             { name: "Name", sort: (feature) => feature.name, render: (feature) => html`<code>${feature.name}</code>` },

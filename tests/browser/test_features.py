@@ -21,6 +21,41 @@ def test_an_entitys_features_are_those_of_the_api(console, laptop):
     expect(page.locator(f'time[title="{row["event_timestamp"]}"]').first).to_be_visible()
 
 
+def test_the_history_of_a_cell_is_that_of_the_api(console, laptop):
+    """Every write of a cell in a table and as steps; the exact value of the step under the pointer."""
+    view, (feature, other, _) = "console_cell", FEATURES
+    make_view(laptop, view)
+    written = [("10:00", 1.25), ("11:00", None), ("12:00", 1 / 3), ("09:00", 7.0)]
+    for at, value in written:
+        body = {"feature_view": view, "entity_id": "u/1", "features": {feature: value}}
+        body["event_timestamp"] = f"2026-02-21T{at}:00Z"
+        assert laptop.request("POST", "/features/write", body).status == 200
+    page = console.go(f"#/views/{view}?entity=u%2F1", view)
+    path = f"/features/views/{view}/history?entity_id=u%2F1&feature={feature}"
+    rows = laptop.request("GET", path).json()["rows"]
+    shown = console.table(f"History of {feature}")
+    assert [each["Value"].text for each in shown] == ["0.3333", "NULL", "1.25", "7"]
+    for said, row in zip(shown, rows, strict=True):
+        assert said["Event time"].titles == [row["event_timestamp"]]
+        assert said["Written"].titles == [row["written_at"]]
+        assert (said["By"].text, said["By"].titles) == (row["source"], [row["request_id"]])
+        value = row["features"][feature]
+        assert list(map(float, said["Value"].titles)) == ([] if value is None else [value])
+
+    chart = page.get_by_role("img", name=f"{feature} of u/1")
+    caption = page.locator("figcaption", has_text="2026-02-21")
+    expect(caption).to_have_text(f"2026-02-21T12:00:00Z: {1 / 3}")
+    box = chart.locator(".u-over").bounding_box()
+    page.mouse.move(box["x"] + 2, box["y"] + 20)
+    expect(caption).to_have_text("2026-02-21T09:00:00Z: 7")
+    page.mouse.move(box["x"] + box["width"] * 2 / 3, box["y"] + 20)
+    expect(caption).to_have_text("2026-02-21T11:00:00Z: NULL")
+
+    page.get_by_role("combobox", name="Feature").select_option(other)
+    expect(page.get_by_text("Nothing was written that is kept.")).to_be_visible()
+    expect(chart).to_have_count(0)
+
+
 def test_ids_of_any_characters_and_every_status(console, laptop):
     view = "console_pairs"
     make_view(laptop, view, entity=["shop", "user"])

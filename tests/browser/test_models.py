@@ -104,6 +104,68 @@ def test_a_shadow_a_ramp_and_an_archive(console, laptop):
     assert [step["share"] for step in ramp["steps"]] == [0.05, 0.25, 1.0]
 
 
+def test_a_guard_is_set_changed_and_removed(console, laptop):
+    make_model(laptop, "console_guard")
+    path = "/models/console_guard/guard"
+    page = console.go("#/models/console_guard", "console_guard")
+
+    dialog = dialog_of(page, "Guard", exact=True)
+    dialog.get_by_label("Value of rule 1").fill("0.1")
+    dialog.get_by_role("button", name="Add a rule").click()
+    dialog.get_by_label("Measure of rule 2").select_option("performance.accuracy")
+    dialog.get_by_label("Bound of rule 2").select_option("min")
+    dialog.get_by_label("Value of rule 2").fill("")
+    expect(dialog.get_by_role("button", name="Set the guard")).to_be_disabled()
+    dialog.get_by_label("Value of rule 2").fill("0.7")
+    dialog.get_by_label("When a rule is broken").select_option("announce")
+    errors = "share of failed rows at most 0.1, in 2 windows of 5m"
+    accuracy = "accuracy at least 0.7, in 2 windows of 5m"
+    assert changes(dialog) == [
+        ["rule", "none", errors],
+        ["rule", "none", accuracy],
+        ["when a rule is broken", "nothing", "announce it"],
+    ]
+    dialog.get_by_label("Reason").fill("first release")
+    dialog.get_by_role("button", name="Set the guard").click()
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    guard = laptop.request("GET", path).json()["guard"]
+    assert [(each["metric"], each["max"], each["min"]) for each in guard["rules"]] == [
+        ("error_rate", 0.1, None),
+        ("performance.accuracy", None, 0.7),
+    ]
+    assert guard["action"] == "announce"
+    expect(page.locator("dd").filter(has_text=errors)).to_contain_text("Then announce it.")
+    trail = page.get_by_role("region", name="What happened")
+    expect(trail.get_by_role("row").nth(1)).to_contain_text("first release")
+
+    dialog = dialog_of(page, "Guard", exact=True)
+    expect(dialog.get_by_role("button", name="Set the guard")).to_be_disabled()
+    dialog.get_by_label("Remove rule 2").click()
+    dialog.get_by_label("Measure of rule 1").select_option("drift")
+    dialog.get_by_label("Value of rule 1").fill("0.05")
+    dialog.get_by_label("Windows of rule 1").fill("3")
+    console.tolerates.append("422")
+    dialog.get_by_role("button", name="Set the guard").click()
+    expect(dialog.get_by_role("alert")).to_contain_text("drift takes a max of at least 0.1")
+    dialog.get_by_label("Value of rule 1").fill("0.25")
+    assert changes(dialog) == [
+        ["rule", errors, "removed"],
+        ["rule", accuracy, "removed"],
+        ["rule", "none", "drift, largest PSI at most 0.25, in 3 windows of 5m"],
+    ]
+    dialog.get_by_role("button", name="Set the guard").click()
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    (rule,) = laptop.request("GET", path).json()["guard"]["rules"]
+    assert (rule["metric"], rule["max"], rule["windows"]) == ("drift", 0.25, 3)
+
+    dialog = dialog_of(page, "Remove the guard")
+    assert [row[2] for row in changes(dialog)] == ["removed"]
+    assert console.violations() == []
+    dialog.get_by_role("button", name="Remove the guard").click()
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    assert laptop.request("GET", path).json()["guard"] is None
+
+
 def test_a_change_that_somebody_else_made_first_is_refused_and_said_so(console, laptop):
     make_model(laptop, "console_race", versions=3)
     console.tolerates.append("409")
