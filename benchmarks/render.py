@@ -219,8 +219,6 @@ def beside(results: list[dict[str, Any]]) -> list[str]:
             cases = group["cases"]
             own = [name for name in cases if name.startswith("NeuralStream")]
             others = [name for name in cases if not name.startswith(("NeuralStream", *LIMITS))]
-            if result["name"] == "peers_growth":
-                continue
             what = f"{result['name'].removeprefix('peers_').replace('_', ' ')}: {group['title']}"
             for mine, other in product(own, others):
                 times = cases[other]["median_us"] / cases[mine]["median_us"]

@@ -71,7 +71,7 @@ class Worker:
             self.store.write_to_online_store(f"v{width}", frame(entities, width))
         return True
 
-    def views(self, count):
+    def views(self, first, count):
         """``count`` further views of twenty features each: does a read's cost stay flat?"""
         user = self.store.get_entity("user")
         path = REPO / "v20.parquet"
@@ -86,7 +86,7 @@ class Worker:
                     ],
                     source=feast.FileSource(path=str(path), timestamp_field="event_timestamp"),
                 )
-                for i in range(count)
+                for i in range(first, first + count)
             ]
         )
         return True
