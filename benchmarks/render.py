@@ -5,7 +5,7 @@
 Every number in the README and the pages that is a measurement comes from here. One that stands in a sentence
 is between comments, and is put there by this::
 
-    <!-- measured predict | POST /predict, warm | the whole handler | time -->0.26 ms<!-- end -->
+    <!-- measured predict :: POST /predict, warm :: the whole handler :: time -->0.26 ms<!-- end -->
 
 names the result, how the title of the group begins, the case, and `time`, `rate` (rows a second) or `ratio`
 (× limit). ``--check`` fails when a page is not what the results make. Decisions keep their day's numbers.
@@ -241,7 +241,7 @@ def measurement(key: str, results: dict[str, dict[str, Any]]) -> str | None:
     Raises:
         LookupError: the result has no such group, case or form.
     """
-    name, title, case, form = (part.strip() for part in key.split("|"))
+    name, title, case, form = (part.strip() for part in key.split("::"))
     if name not in ORDER:
         raise LookupError(f"{key}: there is no benchmark {name}")
     if name not in results:

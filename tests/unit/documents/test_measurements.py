@@ -20,7 +20,7 @@ RESULTS = {
         ]
     }
 }
-KEY = "predict | POST /predict, warm | the whole handler | "
+KEY = "predict :: POST /predict, warm :: the whole handler :: "
 
 
 def name(path):
@@ -58,7 +58,7 @@ def test_a_new_result_changes_the_number_and_nothing_else(form, text):
 
 
 @pytest.mark.parametrize(
-    "key", ["predict | POST /x | a | time", "unknown | a | b | time", f"{KEY}size"]
+    "key", ["predict :: POST /x :: a :: time", "unknown :: a :: b :: time", f"{KEY}size"]
 )
 def test_a_comment_that_names_no_result_is_an_error(key):
     with pytest.raises(LookupError, match=re.escape(key)):
