@@ -48,6 +48,14 @@ def test_every_number_between_comments_is_what_the_results_have():
     assert keys, "the pages name no measurement"
 
 
+def test_no_comment_makes_its_line_another_kind_of_text():
+    """At the start of a line it would make the whole line HTML, and a bar would divide a table's cell."""
+    for path in PROSE:
+        assert not re.search(r"^ *<!-- measured", path.read_text(), re.MULTILINE), name(path)
+        for key, _ in MEASURED.findall(path.read_text()):
+            assert "|" not in key, key
+
+
 @pytest.mark.parametrize(
     ("form", "text"), [("time", "261 µs"), ("rate", "76,500"), ("ratio", "1.52")]
 )
