@@ -12,6 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 __all__ = [
     "ActorAnswer",
+    "AdoptJob",
+    "AdoptResult",
     "Alarm",
     "Answer",
     "Artifact",
@@ -212,17 +214,12 @@ class ActorAnswer(Answer):
     key_id: str | None
 
 
-class BackfillResult(Answer):
-    """Counts and files of a finished backfill."""
+class AdoptResult(Answer):
+    """Counts of a finished adoption."""
 
+    entities: int
     rows: int
-    failed: int
-    manifest: str | None = None
-    errors: list[str] = Field(default_factory=list)
-    reasons: dict[str, int] = Field(default_factory=dict)
-    written: int
-    stale: int
-    history_only: int
+    history_complete: bool
 
 
 class Failure(Answer):
@@ -239,6 +236,19 @@ class Progress(Answer):
     chunks_done: int = 0
     rows: int = 0
     failed: int = 0
+
+
+class BackfillResult(Answer):
+    """Counts and files of a finished backfill."""
+
+    rows: int
+    failed: int
+    manifest: str | None = None
+    errors: list[str] = Field(default_factory=list)
+    reasons: dict[str, int] = Field(default_factory=dict)
+    written: int
+    stale: int
+    history_only: int
 
 
 class BatchErrors(Answer):
@@ -316,6 +326,7 @@ class CellCounts(Answer):
     mismatch: int = 0
     missing: int = 0
     extra: int = 0
+    unadopted: int = 0
 
 
 class Checked(Answer):
@@ -877,6 +888,33 @@ class MintedKeyAnswer(Answer):
     key: str = Field(repr=False)
 
 
+class RunAnswer(Answer):
+    """One run that took place, and its job."""
+
+    scheduled_time: datetime
+    job_id: str
+    status: JobStatus
+    failure: Failure | None = None
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+
+
+class AdoptJob(Answer):
+    """A job that takes what is online into the history."""
+
+    job_id: str
+    kind: str = "adopt"
+    status: JobStatus
+    progress: Progress = Field(default_factory=Progress)
+    failure: Failure | None = None
+    created_at: datetime
+    created_by: str
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    feature_view: str
+    outcome: AdoptResult | None = None
+
+
 class Alarm(Answer):
     """What scheduled evaluation holds of the version, with hysteresis."""
 
@@ -928,17 +966,6 @@ class Artifact(Answer):
     digest: str
     format: Format
     size: int
-
-
-class RunAnswer(Answer):
-    """One run that took place, and its job."""
-
-    scheduled_time: datetime
-    job_id: str
-    status: JobStatus
-    failure: Failure | None = None
-    started_at: datetime | None = None
-    finished_at: datetime | None = None
 
 
 class BackfillJob(Answer):
@@ -1308,6 +1335,34 @@ class KeysAnswer(Answer):
     next_token: str | None = None
 
 
+class ScheduleAnswer(Answer):
+    """A schedule with its last and next run."""
+
+    model: str
+    input: str
+    output: str
+    input_format: str | None = None
+    output_format: str = "jsonl"
+    version: str | None = None
+    max_failed_fraction: float = 0.01
+    allow_empty: bool = False
+    name: str
+    expression: str
+    timezone: str
+    enabled: bool
+    description: str | None = None
+    revision: int
+    state: str
+    refusal: str | None = None
+    next_run: NextRun | None = None
+    last_run: RunAnswer | None = None
+    runs: list[RunAnswer] = Field(default_factory=list)
+    created_at: datetime
+    created_by: str
+    updated_at: datetime
+    updated_by: str
+
+
 class DeclineAlarm(Answer):
     """Whether a version predicts worse than it did, as the scheduled evaluation last found."""
 
@@ -1371,34 +1426,6 @@ class VersionLineage(Answer):
     further: dict[str, Any] = Field(default_factory=dict)
 
 
-class ScheduleAnswer(Answer):
-    """A schedule with its last and next run."""
-
-    model: str
-    input: str
-    output: str
-    input_format: str | None = None
-    output_format: str = "jsonl"
-    version: str | None = None
-    max_failed_fraction: float = 0.01
-    allow_empty: bool = False
-    name: str
-    expression: str
-    timezone: str
-    enabled: bool
-    description: str | None = None
-    revision: int
-    state: str
-    refusal: str | None = None
-    next_run: NextRun | None = None
-    last_run: RunAnswer | None = None
-    runs: list[RunAnswer] = Field(default_factory=list)
-    created_at: datetime
-    created_by: str
-    updated_at: datetime
-    updated_by: str
-
-
 class ViewAnswer(Answer):
     """A feature view."""
 
@@ -1407,6 +1434,7 @@ class ViewAnswer(Answer):
     features: list[FeatureAnswer]
     ttl_seconds: int | None
     history: bool
+    history_complete: bool
     description: str
     owner: str
     tags: dict[str, str]
@@ -1555,6 +1583,13 @@ class TrainingSet(Answer):
     finished_at: datetime | None = None
 
 
+class SchedulesAnswer(Answer):
+    """Schedules by name."""
+
+    schedules: list[ScheduleAnswer]
+    next_token: str | None = None
+
+
 class VersionPerformance(Answer):
     """How good the predictions of one version in the window were."""
 
@@ -1605,13 +1640,6 @@ class LineageAnswer(Answer):
     next_events_token: str | None = None
 
 
-class SchedulesAnswer(Answer):
-    """Schedules by name."""
-
-    schedules: list[ScheduleAnswer]
-    next_token: str | None = None
-
-
 class ViewList(Answer):
     """One page of views; ``next_token`` asks for the next one."""
 
@@ -1644,7 +1672,7 @@ class VersionsAnswer(Answer):
 class JobPage(Answer):
     """Jobs, newest first."""
 
-    jobs: list[PredictJob | BackfillJob | RebuildJob | TrainingJob | OutcomesJob]
+    jobs: list[PredictJob | BackfillJob | RebuildJob | AdoptJob | TrainingJob | OutcomesJob]
     next_token: str | None = None
 
 

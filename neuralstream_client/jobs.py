@@ -9,6 +9,7 @@ from typing import Any, Final, TypeAlias
 from pydantic import Field
 
 from neuralstream_client.answers import (
+    AdoptJob,
     Answer,
     BackfillJob,
     Failure,
@@ -37,12 +38,15 @@ class OtherJob(Answer):
     finished_at: datetime | None = None
 
 
-AnyJob: TypeAlias = PredictJob | BackfillJob | RebuildJob | TrainingJob | OutcomesJob | OtherJob
+AnyJob: TypeAlias = (
+    PredictJob | BackfillJob | RebuildJob | AdoptJob | TrainingJob | OutcomesJob | OtherJob
+)
 
 _KINDS: Final[Mapping[str, type[AnyJob]]] = {
     "predict": PredictJob,
     "backfill": BackfillJob,
     "rebuild": RebuildJob,
+    "adopt": AdoptJob,
     "training_set": TrainingJob,
     "outcomes": OutcomesJob,
 }

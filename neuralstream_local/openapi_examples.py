@@ -283,6 +283,7 @@ EXAMPLES: Final[Mapping[str, Example]] = {
         },
     ),
     "rebuild": Example({"name": "weather", "idempotency-key": "example-rebuild"}),
+    "adopt": Example({"name": "weather", "idempotency-key": "example-adopt"}),
     "list_jobs": Example(),
     "upload_input": Example(
         bodies={

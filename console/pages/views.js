@@ -109,7 +109,7 @@ function Consistency({ found }) {
     <p class="quiet">${count(found.entities)} entities, ${percent(found.share)} of the view's.</p>
     <${Table} label="Cells by feature" rows=${rows} keyOf=${([feature]) => feature} columns=${[
       { name: "Feature", render: ([feature]) => html`<code>${feature}</code>` },
-      ...["match", "mismatch", "missing", "extra"].map((kind) => ({
+      ...["match", "mismatch", "missing", "extra", "unadopted"].map((kind) => ({
         name: kind, number: true, render: ([, cells]) => html`<${Count} value=${cells[kind] ?? 0} />`,
       })),
     ]} />

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 from aws_lambda_powertools.event_handler.openapi.params import Path, Query
 
+from neuralstream_core.backfill.adopt_records import AdoptJob
 from neuralstream_core.backfill.rebuild_records import RebuildJob
 from neuralstream_core.backfill.records import BackfillJob, BackfillSpec
 from neuralstream_core.jobs.uploads import FileUpload, UploadRequest, announce
@@ -26,6 +27,7 @@ from neuralstream_lambda.access import Scope
 from neuralstream_lambda.arguments import NextToken, PathModel, PathView
 from neuralstream_lambda.batch import (
     BatchSettings,
+    adoptions,
     backfills,
     compared,
     predict_rows,
@@ -168,6 +170,28 @@ def rebuild(name: PathView) -> Response[RebuildJob]:
     keeps no history is answered with 409.
     """
     job = rebuilds(settings).submit(
+        name,
+        app.caller.principal,
+        key=app.idempotency_key,
+    )
+    return json_response(job, 202, {"Location": f"/jobs/{job.job_id}"})
+
+
+@app.post(
+    "/features/views/<name>/adopt",
+    tags=["features"],
+    responses=answers(AdoptJob, {202: "the job was accepted; `Location` names it"}),
+    **needs(Scope.FEATURES_WRITE, idempotent=True),
+)
+def adopt(name: PathView) -> Response[AdoptJob]:
+    """Take what is online into the history.
+
+    For rows that were written by a release before 1.0, or while the view kept no history: a job appends each
+    of their values, with its own event timestamp, to the history. From then on they are in training sets and
+    rebuilds, and `history_complete` of the view is true. The view may be written and read meanwhile; done
+    again it changes nothing. A view that keeps no history is answered with 409.
+    """
+    job = adoptions(settings).submit(
         name,
         app.caller.principal,
         key=app.idempotency_key,

@@ -48,6 +48,7 @@ _MACHINES: Mapping[str, str] = {
     JobKind.PREDICT: settings.state_machine_arn,
     JobKind.BACKFILL: settings.state_machine_arn,
     JobKind.REBUILD: settings.state_machine_arn,
+    JobKind.ADOPT: settings.state_machine_arn,
     JobKind.TRAINING_SET: settings.training_machine_arn,
     JobKind.OUTCOMES: settings.state_machine_arn,
 }

@@ -12,6 +12,7 @@ from neuralstream_client._async.jobs import InputFormat
 from neuralstream_client._async.transport import AsyncTransport
 from neuralstream_client._async.uploads import address_of
 from neuralstream_client.answers import (
+    AdoptJob,
     BackfillJob,
     ForgetAnswer,
     HistoryRow,
@@ -274,6 +275,25 @@ class AsyncFeatures:
             "POST", path("/features/views/{}/rebuild", view), idempotency_key=idempotency_key
         )
         return await self._transport.fetch(RebuildJob, call)
+
+    async def adopt(self, view: str, *, idempotency_key: str | None = None) -> AdoptJob:
+        """Start a job that takes what is online into the history, and return at once.
+
+        For rows that were written by a release before 1.0, or while the view kept no history.
+        ``ns.jobs.wait`` waits for its end.
+
+        Args:
+            view: its name.
+            idempotency_key: submitted again with the same one, it stays one job; a new one when not given.
+
+        Raises:
+            NotFound: there is no such view.
+            Conflict: it keeps no history.
+        """
+        call = Call.once(
+            "POST", path("/features/views/{}/adopt", view), idempotency_key=idempotency_key
+        )
+        return await self._transport.fetch(AdoptJob, call)
 
     async def backfill(
         self,

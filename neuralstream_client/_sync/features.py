@@ -12,6 +12,7 @@ from neuralstream_client._sync.jobs import InputFormat
 from neuralstream_client._sync.transport import Transport
 from neuralstream_client._sync.uploads import address_of
 from neuralstream_client.answers import (
+    AdoptJob,
     BackfillJob,
     ForgetAnswer,
     HistoryRow,
@@ -272,6 +273,25 @@ class Features:
             "POST", path("/features/views/{}/rebuild", view), idempotency_key=idempotency_key
         )
         return self._transport.fetch(RebuildJob, call)
+
+    def adopt(self, view: str, *, idempotency_key: str | None = None) -> AdoptJob:
+        """Start a job that takes what is online into the history, and return at once.
+
+        For rows that were written by a release before 1.0, or while the view kept no history.
+        ``ns.jobs.wait`` waits for its end.
+
+        Args:
+            view: its name.
+            idempotency_key: submitted again with the same one, it stays one job; a new one when not given.
+
+        Raises:
+            NotFound: there is no such view.
+            Conflict: it keeps no history.
+        """
+        call = Call.once(
+            "POST", path("/features/views/{}/adopt", view), idempotency_key=idempotency_key
+        )
+        return self._transport.fetch(AdoptJob, call)
 
     def backfill(
         self,

@@ -9,7 +9,7 @@ import typer
 
 from neuralstream_client import NeuralStream
 from neuralstream_client._sync.jobs import InputFormat, OutputFormat
-from neuralstream_client.answers import BackfillJob, PredictJob, RebuildJob
+from neuralstream_client.answers import AdoptJob, BackfillJob, PredictJob, RebuildJob
 from neuralstream_client.command.output import bar, moment, notes, table
 from neuralstream_client.command.running import Shown, command
 from neuralstream_client.jobs import AnyJob
@@ -102,7 +102,7 @@ def about(job: AnyJob) -> str:
     match job:
         case PredictJob():
             return job.model
-        case BackfillJob() | RebuildJob():
+        case BackfillJob() | RebuildJob() | AdoptJob():
             return job.feature_view
         case _:
             return ""
@@ -123,4 +123,6 @@ def job_shown(job: AnyJob) -> Shown:
             lines += [f"wrong rows in {file}" for file in done.errors]
         case RebuildJob(outcome=done) if done is not None:
             lines.append(f"{done.rows} rows from files, {done.tail} from the log")
+        case AdoptJob(outcome=done) if done is not None:
+            lines.append(f"{done.rows} rows of {done.entities} entities are new in the history")
     return Shown(job, lines)

@@ -77,7 +77,10 @@ def _describe(ns: NeuralStream, view: Annotated[str, typer.Argument()]) -> Shown
     """One feature view and its features."""
     found = ns.features.get(view)
     facts = [f"{found.name}: entity {_keys(found.entity)}, schema version {found.schema_version}"]
-    facts += [] if found.history else ["writes are not kept in the history"]
+    if not found.history:
+        facts.append("writes are not kept in the history")
+    elif not found.history_complete:
+        facts.append(f"not all rows are in its history: neuralstream views adopt {found.name}")
     facts += [found.description] if found.description else []
     rows = (
         [one.name, f"{one.dtype}{one.shape or ''}", one.default, one.description]
@@ -171,6 +174,16 @@ def _rebuild(
 ) -> Shown:
     """Fill the online store from the history; exit with 1 if the job fails."""
     return waited(ns, ns.features.rebuild(view), detach=detach)
+
+
+@command(app, "adopt")
+def _adopt(
+    ns: NeuralStream,
+    view: Annotated[str, typer.Argument()],
+    detach: Annotated[bool, typer.Option("--detach", help="Do not wait for its end.")] = False,
+) -> Shown:
+    """Take what is online into the history; exit with 1 if the job fails."""
+    return waited(ns, ns.features.adopt(view), detach=detach)
 
 
 @command(app, "backfill")

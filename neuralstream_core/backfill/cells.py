@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
+from uuid import uuid4
 
 import numpy as np
 import numpy.typing as npt
@@ -11,11 +12,13 @@ import numpy.typing as npt
 from neuralstream_core.backfill.packing import Packed, joined, patterns
 from neuralstream_core.features.block import build_written
 from neuralstream_core.features.rows import CellStatus
-from neuralstream_core.features.schema import FeatureView
+from neuralstream_core.features.schema import Feature, FeatureView
+from neuralstream_core.features.store import OnlineStore
 from neuralstream_core.features.upkeep import Upkeep
-from neuralstream_core.features.writes import TOO_LARGE, GivenColumns
+from neuralstream_core.features.values import Dtype
+from neuralstream_core.features.writes import TOO_LARGE, Batch, GivenColumns
 
-__all__ = ["Cells", "Merged", "cells_of_packed", "merge_cells"]
+__all__ = ["Cells", "Merged", "cells_of_packed", "column_of", "merge_cells", "packed_cells"]
 
 
 class Cells(NamedTuple):
@@ -60,12 +63,24 @@ def cells_of_packed(view: FeatureView, entities: Sequence[bytes], rows: Sequence
     return Cells(entities, times, block.status != CellStatus.NOT_FOUND, columns)
 
 
-def merge_cells(upkeep: Upkeep, view: FeatureView, cells: Cells) -> Merged:
-    """Merge rows into Redis, by event time as any write; the history has them already.
+def column_of(feature: Feature, values: Sequence[Any]) -> Any:
+    """Decoded values of a feature, ``None`` where NULL or not written, as a column of `Cells`."""
+    if feature.dtype is not Dtype.TIMESTAMP:
+        return values
+    absent = [value is None for value in values]
+    return np.ma.MaskedArray(np.array([value or 0 for value in values], np.int64), absent)
+
+
+def packed_cells(
+    store: OnlineStore, view: FeatureView, cells: Cells, request_id: str
+) -> Batch | None:
+    """Rows packed; ``None`` where no row has a cell.
+
+    Args:
+        request_id: of the batch.
 
     Raises:
-        NotFound: the view was deleted.
-        Unavailable: Redis cannot answer, or the view was changed just now.
+        Unavailable: the view was changed just now.
     """
     packed: list[Packed] = []
     for pattern in patterns(cells.written):
@@ -80,10 +95,21 @@ def merge_cells(upkeep: Upkeep, view: FeatureView, cells: Cells) -> Merged:
             {name: _taken(cells.columns[name], pattern.places) for name in features},
             cells.times[pattern.places],
         )
-        packed.append(Packed(upkeep.store.prepare(view.name, given), places))
-    if not packed:
+        packed.append(Packed(store.prepare(view.name, given, request_id), places))
+    return joined(packed).batch if packed else None
+
+
+def merge_cells(upkeep: Upkeep, view: FeatureView, cells: Cells) -> Merged:
+    """Merge rows into Redis, by event time as any write; the history has them already.
+
+    Raises:
+        NotFound: the view was deleted.
+        Unavailable: Redis cannot answer, or the view was changed just now.
+    """
+    batch = packed_cells(upkeep.store, view, cells, uuid4().hex)
+    if batch is None:
         return Merged(0, 0)
-    counts = upkeep.merge(joined(packed).batch)
+    counts = upkeep.merge(batch)
     return Merged(len(counts), counts.count(TOO_LARGE))
 
 

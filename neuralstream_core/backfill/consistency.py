@@ -8,19 +8,15 @@ has changed since.
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Final, TypeAlias
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Final
 
-from neuralstream_core.backfill.cells import Cells, cells_of_packed
-from neuralstream_core.backfill.newest import BUCKETS, NewestRows, Share
+from neuralstream_core.backfill.newest import BUCKETS, Share
+from neuralstream_core.backfill.states import Cell, State, online_state, said_state
 from neuralstream_core.errors import NotFound
-from neuralstream_core.features.rows import CellStatus
 from neuralstream_core.features.schema import FeatureView
 from neuralstream_core.features.upkeep import Alive, Upkeep
-from neuralstream_core.features.writes import FORGOTTEN
 from neuralstream_core.history.consistency import CellCounts, ConsistencyReports, ViewConsistency
 from neuralstream_core.history.reader import History, Snapshot
 from neuralstream_core.time import Clock, Micros, from_micros
@@ -29,14 +25,8 @@ __all__ = ["ConsistencyCheck"]
 
 _ENTITIES: Final = 20_000
 """Compared in one run, about."""
-_READ: Final = 1000
 _SETTLED: Final[Micros] = 5 * 60 * 1_000_000
 """Cells that expire within this time are not compared: they expire while they are."""
-
-Cell: TypeAlias = tuple[Micros, Any]
-"""Event time and value; ``None`` is NULL."""
-State: TypeAlias = dict[tuple[bytes, str], Cell]
-"""By entity and feature."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +98,7 @@ class ConsistencyCheck:
         for _, name in compared:
             counts[name]["match"] += 1
         for key in suspects:
-            counts[key[1]][_kind(online.get(key), said.get(key))] += 1
+            counts[key[1]][_kind(view, online.get(key), said.get(key))] += 1
         return ViewConsistency(
             feature_view=view.name,
             checked_at=from_micros(at),
@@ -141,69 +131,10 @@ class ConsistencyCheck:
             taken: which of the share to take of the history.
         """
         view = snapshot.view
-        online = self._online(view, sorted(stored), at)
-        said = _Said(view)
-        with tempfile.TemporaryDirectory() as spill:
-            files, paths = self.history.attach(snapshot.files)
-            newest = NewestRows(view, files, paths, Path(spill))
-            for cells in newest.cells(None, None, Alive.at(view, at), share=share):
-                said.add(cells, taken)
-        parts = sorted(self.history.tail(snapshot), key=lambda each: (each[0], each[1].request_id))
-        for _, part in parts:
-            said.add_packed(part.entities, part.rows, taken)
+        online = online_state(self.upkeep, view, sorted(stored))
+        said = said_state(self.history, snapshot, Alive.at(view, at), taken, share=share)
         oldest = _oldest(view, at)
-        return online, {key: cell for key, cell in said.cells.items() if cell[0] >= oldest}
-
-    def _online(self, view: FeatureView, entities: Sequence[bytes], at: Micros) -> State:
-        found: State = {}
-        oldest = _oldest(view, at)
-        for start in range(0, len(entities), _READ):
-            some = entities[start : start + _READ]
-            for entity, row in zip(some, self.upkeep.rows(view, some), strict=True):
-                if row is None:
-                    continue
-                cells = zip(row.names, row.values, row.status, row.event_times, strict=True)
-                for name, value, status, time in cells:
-                    if time is not None and time >= oldest and status is not CellStatus.EXPIRED:
-                        found[entity, name] = (time, value)
-        return found
-
-
-@dataclass(slots=True)
-class _Said:
-    """The history's answer so far: of each cell the newest event time, and of equal ones the last."""
-
-    view: FeatureView
-    cells: State = field(default_factory=dict)
-
-    def add(self, cells: Cells, taken: Callable[[bytes], bool]) -> None:
-        """Rows in the order in which they were written."""
-        times = cells.times.tolist()
-        columns = {name: _listed(values) for name, values in cells.columns.items()}
-        for at, entity in enumerate(cells.entities):
-            if not taken(entity):
-                continue
-            for position, name in enumerate(self.view.names):
-                if cells.written[at, position]:
-                    self._set((entity, name), (times[at], columns[name][at]))
-
-    def add_packed(
-        self, entities: Sequence[bytes], rows: Sequence[bytes], taken: Callable[[bytes], bool]
-    ) -> None:
-        """Rows of the log; where an entity was forgotten, what was said of it is taken back."""
-        chosen = [(e, row) for e, row in zip(entities, rows, strict=True) if taken(e)]
-        gone = {entity for entity, row in chosen if row == FORGOTTEN}
-        if gone:
-            self.cells = {key: cell for key, cell in self.cells.items() if key[0] not in gone}
-        kept = [(entity, row) for entity, row in chosen if row != FORGOTTEN]
-        if kept:
-            packed = cells_of_packed(self.view, [e for e, _ in kept], [row for _, row in kept])
-            self.add(packed, taken)
-
-    def _set(self, key: tuple[bytes, str], cell: Cell) -> None:
-        known = self.cells.get(key)
-        if known is None or cell[0] >= known[0]:
-            self.cells[key] = cell
+        return _since(oldest, online), _since(oldest, said)
 
 
 def _share(snapshot: Snapshot, number: int, entities: int) -> Share:
@@ -217,15 +148,17 @@ def _oldest(view: FeatureView, at: Micros) -> Micros:
     return -(2**63) if view.ttl_micros is None else at - view.ttl_micros + _SETTLED
 
 
-def _listed(values: Any) -> list[Any]:
-    return values if isinstance(values, list) else list(values.tolist())
+def _since(oldest: Micros, state: State) -> State:
+    return {key: cell for key, cell in state.items() if cell[0] >= oldest}
 
 
 def _differing(online: State, said: State) -> set[tuple[bytes, str]]:
     return {key for key in online.keys() | said.keys() if online.get(key) != said.get(key)}
 
 
-def _kind(online: Cell | None, said: Cell | None) -> str:
+def _kind(view: FeatureView, online: Cell | None, said: Cell | None) -> str:
     if online is None:
         return "missing"
+    if not view.history_complete and (said is None or said[0] < online[0]):
+        return "unadopted"
     return "extra" if said is None else "mismatch"

@@ -92,6 +92,7 @@ class NewestRows:
         alive: Alive,
         without: Sequence[str] = (),
         share: Share | None = None,
+        only: Sequence[str] | None = None,
     ) -> Iterator[Cells]:
         """The rows to merge, older ones first: of equal event times the later write has the last word.
 
@@ -100,6 +101,7 @@ class NewestRows:
             alive: whose rows to take.
             without: entities whose rows to leave out.
             share: of the entities; all where ``None``.
+            only: these entities; all where ``None``.
         """
         if not self._paths:
             return
@@ -108,6 +110,9 @@ class NewestRows:
         if without:
             where.append("_entity NOT IN (SELECT unnest(?::VARCHAR[]))")
             bounds.append(list(without))
+        if only is not None:
+            where.append("_entity IN (SELECT unnest(?::VARCHAR[]))")
+            bounds.append(list(only))
         if share is not None and share.buckets < BUCKETS:
             bucket = "('0x' || substr(md5(_entity), 1, 3))::INTEGER"
             where.append(f"({bucket} - ? + {BUCKETS}) % {BUCKETS} < ?")

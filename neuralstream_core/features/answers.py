@@ -104,6 +104,10 @@ class ViewAnswer(BaseModel):
         description="seconds after its event timestamp from which a value is EXPIRED; null: never"
     )
     history: bool = Field(description="whether every write is also kept in the history")
+    history_complete: bool = Field(
+        description="whether every row that is online is in the history: not if it was written while the view"
+        " kept none, or by a release before 1.0, until `/features/views/{name}/adopt` has run"
+    )
     description: str = Field(description="for people")
     owner: str = Field(description="person or team")
     tags: dict[str, str] = Field(description="text by key")
@@ -119,6 +123,7 @@ class ViewAnswer(BaseModel):
             features=[FeatureAnswer.of(feature) for feature in view.features],
             ttl_seconds=view.ttl_seconds,
             history=view.history,
+            history_complete=view.history_complete,
             description=view.description,
             owner=view.owner,
             tags=view.tags,

@@ -22,7 +22,7 @@ from typing import Final, NamedTuple
 from neuralstream_core.errors import ConditionFailed, Conflict, Invalid, NotFound, Unavailable
 from neuralstream_core.features.schema import RESERVED, FeatureView, ViewSpec
 from neuralstream_core.table import Item, Table
-from neuralstream_core.time import Clock, from_micros
+from neuralstream_core.time import Clock, Micros, from_micros
 
 __all__ = ["Catalog", "Deletion", "ViewPage", "view_key"]
 
@@ -170,13 +170,16 @@ class Catalog:
     def _create(self, name: str, spec: ViewSpec) -> FeatureView:
         if name in RESERVED:
             raise Invalid.at("path.name", f"{name} is a reserved name", code="reserved_name")
-        now = from_micros(self._clock())
+        at = self._clock()
+        now = from_micros(at)
         view = FeatureView(
             name=name,
             keys=spec.keys,
             features=tuple(spec.features),
             ttl_seconds=spec.ttl_seconds,
             history=spec.history,
+            history_since=at,
+            history_complete=spec.history,
             description=spec.description,
             owner=spec.owner,
             tags=dict(spec.tags),
@@ -202,6 +205,42 @@ class Catalog:
         new = old.evolve(spec)
         if new == old:
             return self._keep(old.name, item)
+        if not new.history:
+            new = new.model_copy(update={"history_complete": False})
+        elif not old.history:
+            new = new.model_copy(update={"history_since": self._clock()})
+        return self._replace(old, new)
+
+    def note_complete(self, name: str, generation: str, history_since: Micros) -> bool:
+        """Note that every row of a view is in its history, if it kept one all the time.
+
+        Args:
+            history_since: `FeatureView.history_since` before the rows were looked at.
+
+        Returns:
+            Whether it is noted.
+
+        Raises:
+            NotFound: the view was deleted, or created anew.
+        """
+        for _ in range(_ATTEMPTS):
+            item = self._table.get(*view_key(self._namespace, name))
+            if item is None or item.get("deleting") or item["generation"] != generation:
+                raise _no_view(name)
+            old = FeatureView.model_validate_json(item["view"])
+            if not old.history or old.history_since != history_since:
+                return False
+            try:
+                self._replace(old, old.model_copy(update={"history_complete": True}))
+            except ConditionFailed:
+                continue
+            return True
+        raise Unavailable(f"view {name} changes too often", dependency="registry")
+
+    def _replace(self, old: FeatureView, new: FeatureView) -> FeatureView:
+        """Raises:
+        ConditionFailed: the view was changed since it was read.
+        """
         new = new.model_copy(
             update={"revision": old.revision + 1, "updated_at": from_micros(self._clock())}
         )

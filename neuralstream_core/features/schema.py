@@ -22,6 +22,7 @@ from pydantic import (
 from neuralstream_core.errors import Conflict, FieldError, Invalid
 from neuralstream_core.features.references import REQUEST, SERVICE
 from neuralstream_core.features.values import Dtype, checker
+from neuralstream_core.time import Micros
 from neuralstream_core.types import MAX_NAME, Description, FeatureValue, Frozen, Name, Record, Tags
 
 __all__ = ["MAX_FEATURES", "RESERVED", "Feature", "FeatureView", "ViewSpec"]
@@ -139,6 +140,10 @@ class FeatureView(Record):
     features: tuple[Feature, ...]
     ttl_seconds: int | None = None
     history: bool = True
+    history_since: Micros = 0
+    """When the view began to keep a history, the last time; 0 of a view of a release without histories."""
+    history_complete: bool = False
+    """Whether every row that is online is in the history too."""
     description: str = ""
     owner: str = ""
     tags: dict[str, str] = Field(default_factory=dict)

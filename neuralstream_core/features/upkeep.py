@@ -21,7 +21,7 @@ from neuralstream_core.features.writes import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from neuralstream_core.features.rows import Entity, Row
     from neuralstream_core.features.schema import FeatureView
@@ -33,6 +33,8 @@ __all__ = ["Alive", "Forgotten", "Upkeep"]
 
 
 _SCAN_COUNT: Final = 1000
+_NEVER_EXPIRED: Final = -(2**62)
+"""A moment at which no cell has expired."""
 
 
 class Forgotten(NamedTuple):
@@ -110,12 +112,14 @@ class Upkeep:
         self._log.record(batches)
 
     def rows(self, view: FeatureView, entities: Sequence[bytes]) -> list[Row | None]:
-        """The stored rows of entities, by their `entity_bytes`; ``None`` where there is none."""
+        """The stored rows of entities, by their `entity_bytes`, with the values of expired cells; ``None``
+        where there is none.
+        """
         blank = [FORGOTTEN] * len(entities)
         batch = self.store.prepare(view.name, GivenPacked(entities, blank))
-        decoder, now = batch.codec.decoder(view.names), self._clock()
+        decoder = batch.codec.decoder(view.names)
         found = self._port.mget(batch.packed.keys)
-        return [None if row is None else decoder.decode(row, now) for row in found]
+        return [None if row is None else decoder.decode(row, _NEVER_EXPIRED) for row in found]
 
     def entities(self, taken: Mapping[str, Callable[[bytes], bool]]) -> dict[str, set[bytes]]:
         """The `entity_bytes` of stored rows of views, by one scan over all keys.
@@ -135,6 +139,16 @@ class Upkeep:
                     found[generation.decode()].add(entity)
             if cursor is None:
                 return found
+
+    def stored(self, view: FeatureView) -> Iterator[list[bytes]]:
+        """The `entity_bytes` of every stored row of a view, some at a time; one may come twice."""
+        prefix = f"{self._namespace}:f:{view.generation}:".encode()
+        cursor: bytes | None = None
+        while True:
+            cursor, keys = self._port.scan(cursor, prefix + b"*", _SCAN_COUNT)
+            yield [key.removeprefix(prefix) for key in keys if key.startswith(prefix)]
+            if cursor is None:
+                return
 
     def remove(self, batch: Batch) -> None:
         """Remove the rows of a batch's entities from Redis alone."""

@@ -22,6 +22,11 @@ class CellCounts(Record):
     mismatch: int = Field(default=0, description="another value, or another event time")
     missing: int = Field(default=0, description="in the history only")
     extra: int = Field(default=0, description="online only")
+    unadopted: int = Field(
+        default=0,
+        description="online only, or newer online, in a view whose history is not complete:"
+        " `/features/views/{name}/adopt` takes them into it",
+    )
 
     @property
     def wrong(self) -> int:

@@ -21,6 +21,7 @@ class JobKind(StrEnum):
     PREDICT = "predict"
     BACKFILL = "backfill"
     REBUILD = "rebuild"
+    ADOPT = "adopt"
     TRAINING_SET = "training_set"
     OUTCOMES = "outcomes"
 

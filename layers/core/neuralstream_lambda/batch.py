@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from pydantic import Field
 
+from neuralstream_core.backfill.adopt_records import AdoptJob
 from neuralstream_core.backfill.outcome_records import OutcomesJob
 from neuralstream_core.backfill.rebuild_records import RebuildJob
 from neuralstream_core.backfill.records import BackfillJob
@@ -37,6 +38,8 @@ from neuralstream_lambda.wiring import (
 )
 
 if TYPE_CHECKING:
+    from neuralstream_core.backfill.adopt import Adoptions, AdoptWork
+    from neuralstream_core.backfill.adopt_records import AdoptJobs
     from neuralstream_core.backfill.outcome_work import OutcomesWork
     from neuralstream_core.backfill.planning import Backfills
     from neuralstream_core.backfill.rebuild_records import RebuildJobs
@@ -53,6 +56,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BatchSettings",
+    "adoptions",
     "backfills",
     "compared",
     "predict_jobs",
@@ -67,6 +71,8 @@ __all__ = [
 
 _SETTLE_SECONDS: Final = 10.0
 """Longer than an append to the history takes, its retries included."""
+_MERGE_SECONDS: Final = 2.0
+"""Longer than a write takes to reach Redis, its retries included."""
 _HOUR: Final = 3600 * 1_000_000
 
 
@@ -150,6 +156,20 @@ def rebuilds(settings: BatchSettings) -> Rebuilds:
 
 
 @cache
+def adoptions(settings: BatchSettings) -> Adoptions:
+    """What accepts adoptions."""
+    from neuralstream_core.backfill.adopt import Adoptions
+
+    return Adoptions(_adopt_jobs(settings), _catalog(settings))
+
+
+@cache
+def _adopt_jobs(settings: BatchSettings) -> AdoptJobs:
+    kinds = {JobKind.ADOPT: AdoptJob}
+    return Jobs(table(settings), settings.namespace, system_clock, kinds)
+
+
+@cache
 def _rebuild_jobs(settings: BatchSettings) -> RebuildJobs:
     kinds = {JobKind.REBUILD: RebuildJob}
     return Jobs(table(settings), settings.namespace, system_clock, kinds)
@@ -186,6 +206,7 @@ def tasks(settings: BatchSettings) -> TaskRunner:
         JobKind.PREDICT: partial(_predict_work, settings),
         JobKind.BACKFILL: partial(_backfill_work, settings),
         JobKind.REBUILD: partial(_rebuild_work, settings),
+        JobKind.ADOPT: partial(_adopt_work, settings),
         JobKind.OUTCOMES: partial(_outcomes_work, settings),
     }
     # Rows come and go by ten thousands. The collector would each time walk what import made, which stays: a
@@ -260,6 +281,22 @@ def _rebuild_work(settings: BatchSettings) -> RebuildWork:
         Objects(s3_client()),
         settings.data_bucket,
         system_clock,
+    )
+
+
+@cache
+def _adopt_work(settings: BatchSettings) -> AdoptWork:
+    from neuralstream_core.backfill.adopt import AdoptWork
+    from neuralstream_lambda.history import history
+
+    return AdoptWork(
+        _adopt_jobs(settings),
+        history(settings),
+        feature_upkeep(settings),
+        Objects(s3_client()),
+        settings.data_bucket,
+        system_clock,
+        partial(sleep, _MERGE_SECONDS),
     )
 
 

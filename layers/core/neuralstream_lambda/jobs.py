@@ -8,6 +8,7 @@ from typing import Annotated, Final, TypeAlias
 
 from pydantic import Field
 
+from neuralstream_core.backfill.adopt_records import AdoptJob
 from neuralstream_core.backfill.outcome_records import OutcomesJob
 from neuralstream_core.backfill.rebuild_records import RebuildJob
 from neuralstream_core.backfill.records import BackfillJob
@@ -22,13 +23,14 @@ from neuralstream_lambda.wiring import table
 
 __all__ = ["AnyJob", "JobPage", "jobs"]
 
-AnyJob: TypeAlias = PredictJob | BackfillJob | RebuildJob | TrainingJob | OutcomesJob
+AnyJob: TypeAlias = PredictJob | BackfillJob | RebuildJob | AdoptJob | TrainingJob | OutcomesJob
 """The record of some kind of job."""
 
 _RECORDS: Final[Mapping[JobKind, type[AnyJob]]] = {
     JobKind.PREDICT: PredictJob,
     JobKind.BACKFILL: BackfillJob,
     JobKind.REBUILD: RebuildJob,
+    JobKind.ADOPT: AdoptJob,
     JobKind.TRAINING_SET: TrainingJob,
     JobKind.OUTCOMES: OutcomesJob,
 }

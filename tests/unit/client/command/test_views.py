@@ -19,6 +19,7 @@ PRESENT = {
     "owner": "",
     "tags": {},
     "history": True,
+    "history_complete": True,
     "schema_version": 1,
     "created_at": "2026-01-01T00:00:00Z",
     "updated_at": "2026-01-01T00:00:00Z",
