@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from neuralstream_core.redis import RedisPort
+from neuralstream_core.table import Table
 from neuralstream_core.time import Micros
 
 __all__ = ["BUCKET", "NAMESPACE", "Asked", "Dump", "less"]
@@ -61,10 +62,11 @@ class Dump:
         for item in _read(name):
             dynamodb.put_item(TableName=table, Item=item)
 
-    def clear_table(self, dynamodb: Any, table: str) -> None:
-        """Delete the items of the registry table."""
-        for item in _read("registry"):
-            dynamodb.delete_item(TableName=table, Key={name: item[name] for name in ("PK", "SK")})
+    def clear_table(self, table: Table) -> None:
+        """Delete the items of the registry table, and those that were added beside them."""
+        for partition in {item["PK"]["S"] for item in _read("registry")}:
+            for item in table.query_all(partition):
+                table.delete(item["PK"], item["SK"])
 
     def fill_bucket(self, s3: Any, bucket: str) -> None:
         """Put the objects."""
