@@ -181,3 +181,7 @@ def job_house(
     batch_settings: BatchSettings, table: Table, s3: Any, redis_port: RedisPort
 ) -> JobHouse:
     return JobHouse(batch_settings, table, s3, redis_port)
+
+
+def csv(*ids: str) -> str:
+    return "entity_id\n" + "".join(f"{i}\n" for i in ids)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from neuralstream_core.monitoring.binning import build_profile
-from neuralstream_core.monitoring.layout import Window, named_window
+from neuralstream_core.monitoring.layout import HOUR, Window, named_window
 from neuralstream_core.monitoring.observation import Observation, Refused, RowObservation
 from neuralstream_core.monitoring.profile import Profile
 from neuralstream_core.monitoring.reader import CounterReader, Counts
@@ -16,7 +16,7 @@ from neuralstream_core.monitoring.recorder import RedisRecorder
 from neuralstream_core.registry.records import FeatureRef
 from neuralstream_core.time import Clock, Micros, system_clock
 
-__all__ = ["Clockwork", "Watched"]
+__all__ = ["Clockwork", "Watched", "hours", "keys_of"]
 
 NAMESPACE = "test"
 
@@ -112,3 +112,19 @@ class Watched:
         window = window or named_window("1h", system_clock())
         reader = CounterReader(port, NAMESPACE)
         return reader.read(self.model, self.version, [self.profile], window)
+
+
+def hours(clock: Clockwork) -> Window:
+    """From the beginning of the hour until now, in hours."""
+    return Window(clock.now // HOUR * HOUR, clock.now + 1, minutes=False)
+
+
+def keys_of(port: Any, pattern: bytes = b"*") -> list[bytes]:
+    """All keys of a server or of a cluster."""
+    cursor: Any = None
+    found: list[bytes] = []
+    while True:
+        cursor, keys = port.scan(cursor, pattern, 100)
+        found += keys
+        if cursor is None:
+            return found

@@ -13,6 +13,7 @@ from neuralstream_core.table import Table
 from tests.support.aws import Aws
 from tests.support.features import Clock, clock, functions, history_environ
 from tests.support.history import HistoryHouse
+from tests.support.log_writes import writer
 from tests.support.rebuilding import rebuilding, rebuilding_on_a_cluster
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "log_on",
     "rebuilding",
     "rebuilding_on_a_cluster",
+    "writer",
 ]
 
 

@@ -26,7 +26,10 @@ from neuralstream_core.registry.records import (
 )
 from neuralstream_core.registry.registry import Registry
 from neuralstream_core.time import from_micros
+from tests.support.guards import guards
 from tests.support.monitoring import NAMESPACE, Clockwork, Watched
+
+__all__ = ["Bench", "bench", "guards"]
 
 LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
 

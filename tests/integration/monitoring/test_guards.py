@@ -6,7 +6,6 @@ from pathlib import Path
 from tempfile import gettempdir
 from typing import Any
 
-import numpy as np
 import pytest
 
 from neuralstream_core.history.entries import Part
@@ -19,69 +18,11 @@ from neuralstream_core.parquet import Space
 from neuralstream_core.registry.events import EventKind
 from neuralstream_core.registry.issuer import Issuer, countdown
 from neuralstream_core.registry.records import Stage
-from neuralstream_core.registry.rollout import GuardRule, RampStep
-from neuralstream_core.registry.rollout_commands import Rollouts
-from neuralstream_core.time import system_clock
-from tests.support.features import Context
-from tests.support.functions import load_function
-from tests.support.monitoring import NAMESPACE, Watched
+from neuralstream_core.registry.rollout import GuardRule
+from tests.support.guards import ADA, RNG, Guards
+from tests.support.monitoring import NAMESPACE
 from tests.support.outcomes import LoggedPrediction, Rows, logged, named
 from tests.support.registry import race
-
-RNG = np.random.default_rng(3)
-WATCHED = {name: Watched(version=name) for name in ("v1", "v2", "v3")}
-ERRORS = GuardRule(metric="error_rate", max=0.05)
-ADA = Issuer("ada")
-
-
-@pytest.fixture
-def guards(bench):
-    """v2 in production after v1, and v3; each with a baseline."""
-    bench.clock.now = bench.clock.now // 60_000_000 * 60_000_000
-    bench.add_model(production_version="v2", history=("v1",))
-    stages = (Stage.ARCHIVED, Stage.PRODUCTION, Stage.STAGING)
-    for watched, stage in zip(WATCHED.values(), stages, strict=True):
-        bench.add_version(watched, stage=stage)
-    return Guards(bench)
-
-
-class Guards:
-    def __init__(self, bench: Any) -> None:
-        self.bench = bench
-        self.rollouts = Rollouts(bench.registry)
-        self.evaluation = GuardEvaluation(
-            bench.registry, self.rollouts, bench.reader, bench.profiles, bench.clock
-        )
-
-    def guard(self, *rules: GuardRule, action: Any = "rollback") -> None:
-        self.rollouts.set_guard("m", rules or [ERRORS], action, ADA)
-
-    def serve(self, version: str, rows: int = 100, failed: int = 0, **changes: Any) -> None:
-        if rows:
-            self.bench.recorder.record(WATCHED[version].batch(RNG, rows, **changes))
-        if failed:
-            self.bench.recorder.failure("m", version, "inference_failed", rows=failed)
-
-    def five_minutes(self, *served: tuple[str, int, int], **changes: Any) -> dict[str, int]:
-        """Traffic in the middle of five minutes (version, answered and failed rows), then a run."""
-        self.bench.clock.forward(minutes=2)
-        for version, rows, failed in served:
-            self.serve(version, rows, failed, **changes)
-        self.bench.clock.forward(minutes=3.2)
-        done = self.evaluation.run()
-        self.bench.clock.forward(minutes=-0.2)
-        return done
-
-    @property
-    def model(self) -> Any:
-        return self.bench.registry.model("m")
-
-    def outboxes(self) -> list[dict[str, Any]]:
-        items = self.bench.table.query_all(f"MODEL#{NAMESPACE}#m", prefix="EVENT#")
-        return [item["outbox"] for item in items if "outbox" in item]
-
-    def events(self, kind: EventKind) -> list[Any]:
-        return [e for e in self.bench.registry.events("m").records if e.kind is kind]
 
 
 def test_a_version_made_worse_is_rolled_back_after_two_windows(guards: Guards) -> None:
@@ -216,9 +157,6 @@ def test_evaluations_and_people_at_once_leave_one_production_and_a_true_trail(
     assert stages.count(Stage.PRODUCTION) == 1
 
 
-# -- performance ---------------------------------------------------------------------------------
-
-
 class Known:
     """Predictions of the last minutes with their outcomes, as the history holds them."""
 
@@ -326,83 +264,3 @@ def test_a_version_as_good_as_the_baseline_keeps_its_share(guards: Guards) -> No
     evaluated = guards.rollouts.findings("m")
     assert evaluated is not None
     assert [(f.version, f.status) for f in evaluated.findings] == [("v3", "holds")]
-
-
-# -- ramps ---------------------------------------------------------------------------------------
-
-STEPS = [
-    RampStep(share=0.1, seconds=600),
-    RampStep(share=0.5, seconds=600),
-    RampStep(share=1.0, seconds=None),
-]
-
-
-def test_a_ramp_goes_on_while_the_guard_holds_and_promotes_at_last(guards: Guards) -> None:
-    guards.guard()
-    guards.rollouts.start_ramp("m", "v3", STEPS, ADA)
-    shares = []
-    for _ in range(5):
-        guards.five_minutes(("v2", 100, 1), ("v3", 100, 1))
-        shares.append((guards.model.ab_split or {}).get("v3"))
-    assert shares == [0.1, 0.5, 0.5, None, None]
-    assert guards.model.production_version == "v3"
-    assert [o["status"] for o in guards.outboxes()] == ["50 %", "promoted"]
-
-
-def test_a_ramp_stands_still_while_a_rule_is_broken_or_nothing_is_known(guards: Guards) -> None:
-    guards.guard(GuardRule(metric="error_rate", max=0.05, windows=4))
-    guards.rollouts.start_ramp("m", "v3", STEPS, ADA)
-    guards.five_minutes(("v2", 100, 0))
-    assert guards.five_minutes(("v2", 100, 0))["held"] == 1
-    assert guards.rollouts.findings("m").ramp == "no rule could be judged on v3 yet"
-    assert guards.five_minutes(("v3", 60, 40))["held"] == 1
-    assert "40 % of 100 rows failed" in guards.rollouts.findings("m").ramp
-    assert guards.model.ab_split == {"v2": 0.9, "v3": 0.1}
-    assert guards.five_minutes(("v3", 100, 0))["steps"] == 1
-    assert guards.model.ab_split == {"v2": 0.5, "v3": 0.5}
-
-
-def test_a_ramp_of_a_bad_version_ends_with_its_split(guards: Guards) -> None:
-    guards.guard()
-    guards.rollouts.start_ramp("m", "v3", STEPS, ADA)
-    for _ in range(2):
-        done = guards.five_minutes(("v2", 100, 0), ("v3", 60, 40))
-    assert (done["trips"], done["steps"]) == (1, 0)
-    assert (guards.model.ab_split, guards.model.ramp) == (None, None)
-    assert guards.model.production_version == "v2"
-
-
-def test_a_ramp_without_a_guard_goes_by_time(guards: Guards) -> None:
-    guards.rollouts.start_ramp("m", "v3", [STEPS[0], RampStep(share=0.4, seconds=None)], ADA)
-    assert guards.five_minutes()["steps"] == 0
-    assert guards.five_minutes()["steps"] == 1
-    assert guards.model.ab_split == {"v2": 0.6, "v3": 0.4}
-    assert guards.model.ramp is None
-
-
-def test_the_scheduled_task_does_it_on_the_settings_of_the_template(
-    guards: Guards, redis_server: Any, aws: Any
-) -> None:
-    assert aws.endpoint
-    guards.bench.clock.forward(minutes=-30)
-    guards.guard()
-    for _ in range(4):
-        guards.serve("v2", 60, 40)
-        guards.bench.clock.forward(minutes=5)
-    function = load_function(
-        "outcomes",
-        {
-            "NEURALSTREAM_NAMESPACE": NAMESPACE,
-            "NEURALSTREAM_TABLE": guards.bench.table.name,
-            "NEURALSTREAM_DATA_BUCKET": guards.bench.bucket,
-            "NEURALSTREAM_HISTORY_TABLE": "not-used",
-            "NEURALSTREAM_REDIS_HOST": redis_server.host,
-            "NEURALSTREAM_REDIS_PORT": str(redis_server.port),
-        },
-    )
-    while guards.bench.clock.now < system_clock() - 120_000_000:
-        guards.serve("v2", 60, 40)
-        guards.bench.clock.forward(minutes=1)
-    done = function.scheduled_handler({"task": "evaluate"}, Context())
-    assert (done["models"], done["trips"]) == (1, 1)
-    assert guards.model.production_version == "v1"
