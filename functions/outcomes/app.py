@@ -18,8 +18,8 @@ from neuralstream_core.backfill.outcome_records import OutcomesJob, OutcomesRequ
 from neuralstream_core.features.references import MAX_REFERENCE
 from neuralstream_core.outcomes.answers import OutcomesAnswer, Performance, SplitResults
 from neuralstream_core.outcomes.asked import Asked, AskedResults, WindowName, performance_window
+from neuralstream_core.outcomes.ingest import ingest
 from neuralstream_core.outcomes.intake import by_version
-from neuralstream_core.outcomes.messages import take
 from neuralstream_core.time import system_clock, to_micros
 from neuralstream_core.types import Name, VersionName
 from neuralstream_lambda.access import Scope
@@ -187,7 +187,7 @@ def ingest_handler(event: Mapping[str, Any], _context: LambdaContext) -> dict[st
 
     What cannot be kept is delivered again and ends in the dead-letter queue.
     """
-    taken = take(intake(settings), messages_of(event))
+    taken = ingest(intake(settings), messages_of(event))
     for failure in taken.failures:
         logger("outcomes").warning(
             "message not kept",

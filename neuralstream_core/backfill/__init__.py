@@ -1,5 +1,6 @@
-"""Backfills: feature values of the past from a file, through the checks and the merge of every write.
+"""Jobs that write: feature values (`work`) and outcomes (`outcome_work`) from a file, and the online store
+from the history (`rebuild_work`); and the comparison of the two (`consistency`).
 
-A backfill is a job (`neuralstream_core.jobs`): ``plan`` pins the file and the view and cuts the file into
-chunks, each ``chunk`` writes its rows to the online store and the history, ``finish`` counts them.
+Feature values and outcomes are imports (`import_work`): ``plan`` pins the file and cuts it into chunks, each
+``chunk`` takes its rows in, ``finish`` counts them.
 """

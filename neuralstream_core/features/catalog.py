@@ -1,4 +1,4 @@
-"""The catalog of feature views: one DynamoDB item a view, cached in process.
+"""The catalog of feature views: one DynamoDB item per view, cached in process.
 
 Item of view ``name`` (``PK=VIEW#{ns}#{name}``, ``SK=META``, listed under ``GSI1PK=VIEWS#{ns}``):
 
@@ -98,7 +98,7 @@ class Catalog:
 
     def latest(self, name: str) -> FeatureView:
         """The view as the table has it now, for who found the cached one wanting (a feature it does not
-        know, an entity it cannot find). At most twenty times a second on average, so that wrong requests
+        know, an entity it cannot find). At most twenty times per second on average, so that wrong requests
         cannot make the table's load; the cached one otherwise.
         """
         now = monotonic()

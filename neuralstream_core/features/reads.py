@@ -50,7 +50,7 @@ class ManyColumns(NamedTuple):
 
     Attributes:
         view: as it was read.
-        entities: whose cells, one a row.
+        entities: whose cells, one per row.
         block: the cells; an entity never written is a row of NOT_FOUND.
     """
 

@@ -162,7 +162,7 @@ class BatchRequest(Frozen):
         default=None, description="names of the features to read; all when left out"
     )
     layout: Layout = Field(
-        default="rows", description="rows: one object an entity; columns: one list a feature"
+        default="rows", description="rows: one object per entity; columns: one list per feature"
     )
     event_timestamps: bool = Field(
         default=False,

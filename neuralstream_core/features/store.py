@@ -137,7 +137,7 @@ class OnlineStore:
         columns: Mapping[str, Any],
         event_timestamp: Any = None,
     ) -> WriteResult:
-        """The same for rows of the same features, one list a feature: see `GivenColumns`.
+        """The same for rows of the same features, one list per feature: see `GivenColumns`.
 
         Raises:
             Invalid: names every wrong place, such as ``columns.age[3]``.
@@ -172,7 +172,7 @@ class OnlineStore:
         return Batch(codec, packed, given, request_id or uuid4().hex, at)
 
     def commit(self, batches: Sequence[Batch]) -> list[WriteResult]:
-        """Send prepared rows, all in one flight; one result a batch. When this returns, they are in the log
+        """Send prepared rows, all in one flight; one result per batch. When this returns, they are in the log
         too, stale ones included; when it raises, they may be.
 
         Raises:

@@ -61,7 +61,7 @@ class Given(Protocol):
 
 
 class GivenRows(NamedTuple):
-    """One mapping a row.
+    """One mapping per row.
 
     Attributes:
         rows: each as `neuralstream_core.features.WriteRow`.
@@ -79,7 +79,7 @@ class GivenRows(NamedTuple):
 
 
 class GivenColumns(NamedTuple):
-    """One list a feature.
+    """One list per feature.
 
     Attributes:
         entity_ids: of ``n`` rows; or all as their `entity_bytes`.

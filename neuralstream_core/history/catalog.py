@@ -80,7 +80,7 @@ def parquet_storage(
     Args:
         columns: with types of DuckDB.
         folder: where the files are.
-        listed: the folder holds texts that list the files, one address a line, in place of the files.
+        listed: the folder holds texts that list the files, one address per line, in place of the files.
     """
     return {
         "Columns": [{"Name": c.name, "Type": _type_of(c.type)} for c in columns],

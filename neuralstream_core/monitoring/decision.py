@@ -13,7 +13,7 @@ to the rest of the baseline (`Series.novel`).
 **Failures.** Rows that failed are tested by error code (`failures`).
 
 **α.** A budget of false alarms per model and month, shared by all tests of all windows in it
-(Bonferroni). Scheduled evaluation looks at one window an hour.
+(Bonferroni). Scheduled evaluation looks at one window per hour.
 """
 
 from __future__ import annotations

@@ -188,7 +188,7 @@ def _in_order(signature: Signature, features: Sequence[FeatureRef]) -> list[tupl
             )
         if not taken or (width is not None and filled != width):
             raise ArtifactRejected(
-                f"the input {tensor.name!r} takes {width} values a row; the features give "
+                f"the input {tensor.name!r} takes {width} values per row; the features give "
                 f"{sum(ref.size for ref in features)} in all and {filled} for it"
             )
         groups.append(tuple(taken))
@@ -215,13 +215,13 @@ def _slot(tensor: Tensor, places: tuple[int, ...], features: Sequence[FeatureRef
     declared = _declared_width(tensor)
     if declared is not None and declared != width:
         raise ArtifactRejected(
-            f"the input {tensor.name!r} takes {declared} values a row, "
+            f"the input {tensor.name!r} takes {declared} values per row, "
             f"{features[places[0]].label} gives {width}"
         )
     shape = tensor.shape[1:]
     if declared is None:
         if len(shape) != 1:
-            raise ArtifactRejected(f"the input {tensor.name!r} has more than one free axis a row")
+            raise ArtifactRejected(f"the input {tensor.name!r} has more than one free axis per row")
         shape = (width,)
     return Slot(tensor.name, tensor.datatype, places, tuple(offsets), width, shape)
 

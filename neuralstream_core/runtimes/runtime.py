@@ -194,16 +194,16 @@ def check_trial(predictions: Predictions) -> None:
     values, scores, rows = predictions.values, predictions.scores, TRIAL_ROWS
     if values.ndim not in (1, 2) or len(values) != rows:
         raise ArtifactRejected(
-            f"the model must answer one prediction a row; {rows} rows gave shape {values.shape}"
+            f"the model must answer one prediction per row; {rows} rows gave shape {values.shape}"
         )
     if values.ndim == 2 and values.shape[1] > MAX_OUTPUTS:
         raise ArtifactRejected(
-            f"the model answers {values.shape[1]} values a row; at most {MAX_OUTPUTS} can be served"
+            f"the model answers {values.shape[1]} values per row; at most {MAX_OUTPUTS} can be served"
         )
     if scores is not None and (scores.ndim != 2 or len(scores) != rows):
         raise ArtifactRejected(f"{rows} rows gave scores of shape {scores.shape}")
     if scores is not None and values.ndim != 1:
-        raise ArtifactRejected(f"labels of shape {values.shape} beside scores; one label a row")
+        raise ArtifactRejected(f"labels of shape {values.shape} beside scores; one label per row")
 
 
 def check_width(predictions: Predictions) -> Predictions:
@@ -215,7 +215,7 @@ def check_width(predictions: Predictions) -> Predictions:
     values = predictions.values
     if values.ndim == 2 and values.shape[1] > MAX_OUTPUTS:
         raise TooLarge(
-            f"the model answers {values.shape[1]} values a row; at most {MAX_OUTPUTS} can be served",
+            f"the model answers {values.shape[1]} values per row; at most {MAX_OUTPUTS} can be served",
             code="answer_too_large",
         )
     return predictions

@@ -23,8 +23,8 @@ import numpy as np
 from neuralstream_core.errors import Invalid, TooLarge
 from neuralstream_core.registry.records import Footprint
 from neuralstream_core.runtimes import Bounds, Predictions, concatenated
-from neuralstream_core.serving.answers import not_finite
 from neuralstream_core.serving.cells import RowError, null_cells
+from neuralstream_core.serving.outputs import not_finite
 from neuralstream_core.serving.predictions import Group
 
 __all__ = [

@@ -13,8 +13,8 @@ from neuralstream_core.monitoring.observation import LogEntry, Observation
 from neuralstream_core.outcomes.ids import PredictionId
 from neuralstream_core.outcomes.log import LoggedRows, entity_text, packed, packed_one, sampled
 from neuralstream_core.registry.records import PredictionLog
-from neuralstream_core.serving.answers import Answers
 from neuralstream_core.serving.observed import first_output
+from neuralstream_core.serving.outputs import Answers
 from neuralstream_core.serving.predictions import Group, Prediction, RowIds
 from neuralstream_core.serving.servable import Servable
 

@@ -19,9 +19,9 @@ from neuralstream_core.monitoring.observation import (
     RowObservation,
 )
 from neuralstream_core.registry.records import FeatureRef, Label
-from neuralstream_core.serving.answers import Answers
 from neuralstream_core.serving.cells import RowError
 from neuralstream_core.serving.given import typed
+from neuralstream_core.serving.outputs import Answers
 from neuralstream_core.serving.predictions import Group, Prediction, Seconds
 from neuralstream_core.serving.servable import Servable
 

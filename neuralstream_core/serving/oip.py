@@ -23,8 +23,8 @@ from neuralstream_core.features.entity import parse_entity
 from neuralstream_core.features.references import MAX_ROLES
 from neuralstream_core.registry.records import Signature, Tensor, VersionRecord
 from neuralstream_core.runtimes import DATATYPES, FLOATS, Predictions
-from neuralstream_core.serving.answers import not_finite
 from neuralstream_core.serving.inference import check_values
+from neuralstream_core.serving.outputs import not_finite
 from neuralstream_core.serving.servable import Servable
 
 __all__ = [

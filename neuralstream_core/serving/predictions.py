@@ -12,8 +12,8 @@ import numpy as np
 from neuralstream_core.features.rows import Entity
 from neuralstream_core.outcomes.ids import PredictionId
 from neuralstream_core.runtimes import Predictions
-from neuralstream_core.serving.answers import Answer, Answers
 from neuralstream_core.serving.cells import RowError
+from neuralstream_core.serving.outputs import Answer, Answers
 from neuralstream_core.serving.servable import Servable
 from neuralstream_core.time import Micros
 

@@ -1,8 +1,6 @@
 """The features of one row or of many, from the request and from the online store in one flight.
 
-``entity_id`` names the primary entity: that of ``feature_view`` if the request gives one, else of the
-view of the model's first feature. ``entities`` gives further keys, or overrides, by key name. Every view
-takes its own keys from these. The version is always chosen by ``entity_id`` alone.
+Whose features they are is decided in `neuralstream_core.serving.entities`.
 """
 
 from __future__ import annotations

@@ -10,8 +10,8 @@ from neuralstream_core.errors import ArtifactRejected, Invalid
 from neuralstream_core.registry.records import FeatureRef, MissingPolicy, VersionRecord
 from neuralstream_core.runtimes import Runtime
 from neuralstream_core.runtimes.binding import Binding, bind
-from neuralstream_core.serving.answers import OutputReader
 from neuralstream_core.serving.given import typed
+from neuralstream_core.serving.outputs import OutputReader
 
 __all__ = ["Servable", "ViewFeatures", "make_servable"]
 

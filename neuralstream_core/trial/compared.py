@@ -10,7 +10,7 @@ from neuralstream_core.errors import ArtifactRejected, FieldError
 from neuralstream_core.registry.records import Checked, Signature
 from neuralstream_core.registry.registration import Check
 from neuralstream_core.runtimes import Predictions
-from neuralstream_core.serving.answers import Answers
+from neuralstream_core.serving.outputs import Answers
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -20,7 +20,6 @@ from neuralstream_core.errors import ArtifactRejected, FieldError, Invalid
 from neuralstream_core.registry.records import Checked, MissingPolicy, Signature, VersionRecord
 from neuralstream_core.registry.registration import Check, Declared
 from neuralstream_core.runtimes import DATATYPES, Predictions, Runtime, concatenated
-from neuralstream_core.serving.answers import OutputReader, wrong_row_count
 from neuralstream_core.serving.cells import (
     RowError,
     fill_columns,
@@ -28,6 +27,7 @@ from neuralstream_core.serving.cells import (
     override_columns,
 )
 from neuralstream_core.serving.given import typed
+from neuralstream_core.serving.outputs import OutputReader, wrong_row_count
 from neuralstream_core.serving.servable import Servable, make_servable
 from neuralstream_core.trial.compared import compare
 from neuralstream_core.trial.kinds import settle

@@ -12,7 +12,6 @@ from neuralstream_core.objects import Objects
 from neuralstream_core.registry.allocation import BUCKETS, Allocation, allocation_in_force
 from neuralstream_core.registry.records import Signature, VersionRecord, VersionStatus, number_of
 from neuralstream_core.registry.registry import Registry, ServedModel
-from neuralstream_core.serving.answers import OutputReader
 from neuralstream_core.serving.batch.chunks import output_types
 from neuralstream_core.serving.batch.inputs import InputFile
 from neuralstream_core.serving.batch.locations import (
@@ -24,6 +23,7 @@ from neuralstream_core.serving.batch.manifest import JobPlan, PredictionType, pr
 from neuralstream_core.serving.batch.records import Pins, PredictJob, PredictJobs
 from neuralstream_core.serving.batch.splitting import CHUNK_ROWS
 from neuralstream_core.serving.entities import primary_view
+from neuralstream_core.serving.outputs import OutputReader
 from neuralstream_core.time import Clock
 
 __all__ = ["Planner", "served"]

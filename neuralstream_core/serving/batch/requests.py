@@ -118,7 +118,7 @@ class BatchBody(Frozen):
     )
     layout: Layout = Field(
         default="rows",
-        description="of the answer: rows: one object an entity; columns: one list a field",
+        description="of the answer: rows: one object per entity; columns: one list a field",
     )
     input: S3Uri | None = Field(
         default=None,

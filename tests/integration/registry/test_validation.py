@@ -89,7 +89,7 @@ def test_a_good_artifact_gives_its_signature(
         (Format.ONNX, artifacts.double_sum()[:-7], (AGE, SIZE), "not a readable ONNX model"),
         (Format.LINEAR, artifacts.linear()[:-30], (AGE, SIZE), "not a readable .npz"),
         (Format.LINEAR, artifacts.zip_bomb(), (AGE,), "at most"),
-        (Format.ONNX, artifacts.double_sum(), (AGE,), "takes 2 values a row"),
+        (Format.ONNX, artifacts.double_sum(), (AGE,), "takes 2 values per row"),
         (Format.ONNX, artifacts.double_sum(), (AGE, SIZE, SIZE), "3 features were given"),
         (Format.ONNX, artifacts.double_sum(), (AGE, WORD), "does not fit the input"),
         (Format.ONNX, artifacts.linear(), (AGE, SIZE), "not a readable ONNX model"),

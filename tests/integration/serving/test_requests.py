@@ -122,7 +122,7 @@ def test_what_the_model_saw_is_for_keys_that_may_read_features(function: Functio
 
 
 def wide(width: int) -> bytes:
-    """Answers ``width`` values a row, whatever it is asked."""
+    """Answers ``width`` values per row, whatever it is asked."""
     return artifacts.onnx_bytes(
         [
             helper.make_node("ReduceSum", ["x", "axis"], ["sum"], keepdims=1),
@@ -133,7 +133,7 @@ def wide(width: int) -> bytes:
 
 
 def wide_on_demand() -> bytes:
-    """Answers as many values a row as its first input says, at least one."""
+    """Answers as many values per row as its first input says, at least one."""
     nodes = [
         helper.make_node("ReduceMax", ["x"], ["most"], keepdims=0),
         helper.make_node("Max", ["most", "one"], ["width"]),
@@ -155,7 +155,7 @@ def wide_on_demand() -> bytes:
 
 
 def test_a_model_whose_answer_is_too_wide_is_refused_at_registration() -> None:
-    with pytest.raises(ArtifactRejected, match=r"answers 3000000 values a row; at most 100000"):
+    with pytest.raises(ArtifactRejected, match=r"answers 3000000 values per row; at most 100000"):
         load("onnx", wide(3_000_000))
     assert load("onnx", wide(4096)).signature.outputs[0].shape == (-1, 4096)
 
@@ -167,7 +167,7 @@ def test_an_answer_that_turns_out_too_wide_is_refused_with_the_limit(
     users.serve("wide", wide_on_demand(), ["request:a", "request:b"], check=check)
     status, problem = ask(function, "wide", features={"a": 3_000_000.0, "b": 0.0})
     assert (status, problem["code"]) == (413, "answer_too_large")
-    assert "3000000 values a row; at most 100000" in problem["detail"]
+    assert "3000000 values per row; at most 100000" in problem["detail"]
     tensor = {"name": "x", "shape": [1, 2], "datatype": "FP32", "data": [3e6, 0.0]}
     status, refused = function(INFER, {"model": "wide"}, {"inputs": [tensor]})
     assert status == 413

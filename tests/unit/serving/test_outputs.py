@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from neuralstream_core.errors import Invalid
 from neuralstream_core.registry.records import Signature, Tensor
 from neuralstream_core.runtimes import Predictions
-from neuralstream_core.serving.answers import OutputReader
+from neuralstream_core.serving.outputs import OutputReader
 
 LABELS = {
     "INT64": [3, 5, 9, 11],

@@ -17,17 +17,17 @@ from neuralstream_core.outcomes.intake import Intake
 from neuralstream_core.outcomes.requests import OutcomesBody
 from neuralstream_core.validation import from_validation
 
-__all__ = ["Taken", "take"]
+__all__ = ["Ingested", "ingest"]
 
 
-class Taken(NamedTuple):
+class Ingested(NamedTuple):
     """What became of a batch of messages."""
 
     outcomes: int
     failures: list[Failure]
 
 
-def take(intake: Intake, messages: Sequence[Message]) -> Taken:
+def ingest(intake: Intake, messages: Sequence[Message]) -> Ingested:
     """Keep the outcomes of every message that can be kept; never raises for one of them."""
     failures: list[Failure] = []
     ready: list[tuple[str, Part]] = []
@@ -42,7 +42,7 @@ def take(intake: Intake, messages: Sequence[Message]) -> Taken:
         except NeuralStreamError as error:
             failures += [Failure(name, error) for name, _ in ready]
             ready = []
-    return Taken(sum(len(part.rows) for _, part in ready), failures)
+    return Ingested(sum(len(part.rows) for _, part in ready), failures)
 
 
 def _part(intake: Intake, message: Message) -> Part:
