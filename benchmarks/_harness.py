@@ -235,7 +235,7 @@ def describe(facts: Mapping[str, Any]) -> str:
 
 
 def _redis_version() -> str:
-    from neuralstream_local.embedded_redis import find_binary
+    from neuralstream_local.redis_binary import find_binary
 
     words = subprocess.run(
         [find_binary(), "--version"], capture_output=True, text=True, check=True
@@ -258,6 +258,10 @@ def _us(seconds: float) -> float:
     return round(seconds * 1e6, 1)
 
 
+def _packed(command: tuple[bytes | str | int, ...]) -> bytes:
+    return hiredis.pack_command(command)  # type: ignore[arg-type]  # typed as a tuple of one
+
+
 class BareRedis:
     """The least a client can do: one blocking socket, hiredis, no timeouts, no retries, no checks."""
 
@@ -275,17 +279,17 @@ class BareRedis:
         replies: list[Any] = []
         reader, buffer = self._reader, self._buffer
         while len(replies) < count:
-            reader.feed(buffer, 0, self._socket.recv_into(buffer))
+            reader.feed(buffer, 0, self._socket.recv_into(buffer))  # type: ignore[arg-type]  # takes any buffer
             while (reply := reader.gets()) is not ...:
                 replies.append(reply)
         return replies
 
     def call(self, *command: bytes | str | int) -> Any:
-        self.send(hiredis.pack_command(command))
+        self.send(_packed(command))
         return self.receive(1)[0]
 
     def pipeline(self, commands: Iterable[tuple[bytes | str | int, ...]]) -> list[Any]:
-        packed = [hiredis.pack_command(command) for command in commands]
+        packed = [_packed(command) for command in commands]
         self.send(b"".join(packed))
         return self.receive(len(packed))
 

@@ -25,6 +25,7 @@ import numpy as np
 from benchmarks._harness import Group, Report
 from neuralstream_core.features import Catalog, Feature, FeatureView, GivenColumns, ViewSpec
 from neuralstream_core.features._codec import Codec
+from neuralstream_core.features.values import Dtype
 from neuralstream_core.history.compaction import Compactor, view_lookup
 from neuralstream_core.history.entries import Part
 from neuralstream_core.history.log import SLOT, HistoryLog
@@ -61,7 +62,7 @@ class House:
         objects = Objects(s3)
         self.log = HistoryLog(history, lambda: objects, name, "default", self.clock)
         heads = Heads(history, "default")
-        features = [Feature(name=f"f{i}", dtype="float64") for i in range(FEATURES)]
+        features = [Feature(name=f"f{i}", dtype=Dtype.FLOAT64) for i in range(FEATURES)]
         spec = ViewSpec(entity="id", features=features)
         self.view, _ = Catalog(registry, "default", self.clock).put("v", spec)
         views = view_lookup(registry, "default", self.clock)
@@ -111,7 +112,7 @@ def house() -> Iterator[House]:
 def duckdb_alone(view: FeatureView, rows: int) -> float:
     """CPU seconds of DuckDB that sorts and writes as many rows that are columns already: the limit."""
     draw = np.random.default_rng(1)
-    columns = {name: draw.random(rows) for name in view.names}
+    columns: dict[str, np.ndarray] = {name: draw.random(rows) for name in view.names}
     columns["_entity"] = draw.integers(0, 100_000, rows)
     with tempfile.TemporaryDirectory() as folder, database(threads=2) as writer:
         writer.register("given", columns)

@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from statistics import median
+from typing import Any
 
 import numpy as np
 import redis
@@ -80,14 +83,17 @@ def main() -> int:
             def by_column(columns, name=name, ids=ids):
                 return single.write_columns(name, ids, columns, datetime.now(UTC).isoformat())
 
-            cases = {
-                LIMIT: lambda s=sets: bare.pipeline(s),
-                "redis-py pipelined SETs, one node": lambda s=sets: by_redis_py(s),
-                "NeuralStream, one node": lambda n=name, w=written: single.write(n, now(w)),
-                "NeuralStream lists, one node": lambda c=lists, w=by_column: w(c),
-                "NeuralStream arrays, one node": lambda c=arrays, w=by_column: w(c),
-                "NeuralStream, cluster": lambda n=name, w=written: three.write(n, now(w)),
-                "NeuralStream partial, one node": lambda n=name, h=half: single.write(n, now(h)),
+            def by_row(store, some, name=name):
+                return store.write(name, now(some))
+
+            cases: dict[str, Callable[[], object]] = {
+                LIMIT: partial(bare.pipeline, sets),
+                "redis-py pipelined SETs, one node": partial(by_redis_py, sets),
+                "NeuralStream, one node": partial(by_row, single, written),
+                "NeuralStream lists, one node": partial(by_column, lists),
+                "NeuralStream arrays, one node": partial(by_column, arrays),
+                "NeuralStream, cluster": partial(by_row, three, written),
+                "NeuralStream partial, one node": partial(by_row, single, half),
             }
             group = Group(f"write {count} × {width} float64", LIMIT, rows=count)
             group.measure(cases, given.seconds)
@@ -128,7 +134,7 @@ class FixedAppend:
 
 def _with_history(online: OnlineStore, port: Keep, count: int, seconds: float) -> Group:
     """What the history adds to a write: the two run at once, so no more than the slower of both."""
-    clients = FixedAppend()
+    clients: Any = FixedAppend()
     log = HistoryLog(
         Table(clients, "history"), lambda: Objects(clients), "data", "bench", system_clock
     )
