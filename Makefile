@@ -14,7 +14,8 @@ VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 RUNTIMES_OWN = --no-emit-package botocore --no-emit-package python-dateutil --no-emit-package six --no-emit-package urllib3
 # What the core asks of a Redis server: the port, the merge script, the counters, the laptop's own servers.
 REDIS_TESTS = tests/integration/redis tests/integration/features tests/integration/monitoring/test_recording.py \
-	tests/integration/monitoring/test_reports.py tests/integration/monitoring/test_outages.py
+	tests/integration/monitoring/test_recorded_bounds.py tests/integration/monitoring/test_reports.py \
+	tests/integration/monitoring/test_outages.py
 COMPILE = $(PY) -m uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-emit-find-links \
 	--no-header --no-annotate --no-strip-extras $(if $(UPGRADE),--upgrade)
 

@@ -136,7 +136,7 @@ def footprint(folder: Path, model: Model, rounds: int) -> Report:
                 + ")"
             )
     with Stack() as idle:
-        parts_of_it = {
+        parts_of_it: dict[str, Any] = {
             "AWS emulation": idle.aws, "worker": idle.worker, "gateway": idle.gateway,
             "Redis": idle.redis,
         }  # fmt: skip
@@ -160,7 +160,7 @@ def footprint(folder: Path, model: Model, rounds: int) -> Report:
 
 def client_size(folder: Path) -> str:
     """Megabytes of the client's wheel installed alone, without the compiled files that Python adds."""
-    build = [sys.executable, "-m", "uv", "build", "--quiet", "--wheel", "--out-dir", folder]
+    build = [sys.executable, "-m", "uv", "build", "--quiet", "--wheel", "--out-dir", str(folder)]
     subprocess.run(build, cwd=ROOT, check=True)
     (made,) = folder.glob("neuralstream-*.whl")
     wheel.installed(made, folder / "client")
