@@ -285,7 +285,10 @@ def entities(report: Report, quick: bool) -> None:
 
 
 def files(report: Report, quick: bool) -> None:
-    """One compaction of 1,000 new rows of one day, beside files of so many other days."""
+    """One compaction of 1,000 new rows of one day, beside files of so many other days.
+
+    A run asks for eleven minutes of the log, and writes the manifest anew, which has 290 bytes a file.
+    """
     sizes = (1, 10) if quick else (1, 10, 100, 1_000)
     groups = Groups("files in the history", sizes)
     with compaction.house() as house:
@@ -304,10 +307,7 @@ def files(report: Report, quick: bool) -> None:
                 samples.append(time.perf_counter() - start)
                 if done.rows != 1_000:
                     raise RuntimeError(f"{done.rows} rows")
-            grows = (
-                "the manifest, which names every file and is written anew (about 300 bytes a file)"
-            )
-            groups.add("compact 1,000 rows of one day", size, samples, grows)
+            groups.add("compact 1,000 rows of one day", size, samples)
     groups.report(report)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
 from itertools import count
 from pathlib import Path
@@ -26,6 +26,8 @@ from neuralstream_local.stack import Stack
 __all__ = ["log_model"]
 
 LIMIT = "joblib: saved, loaded, asked"
+REQUIREMENTS = {"pip_requirements": ["scikit-learn", "pandas"]}
+"""Without them MLflow finds out by loading the model in a process of its own."""
 CHECKS = {
     "NeuralStream": "the conversion compared with the pipeline on {rows} rows before the upload; the"
     " stored file"
@@ -84,7 +86,10 @@ def log_model(folder: Path, model: Model, rounds: int) -> Report:
             LIMIT: timed(by_joblib),
             "NeuralStream": timed(lambda: on(ours)),
             "NeuralStream, stack started too": with_a_stack,
-            "MLflow": lambda: by_mlflow(worker, folder, names, wanted),
+            "MLflow": lambda: by_mlflow(worker, folder, (next(names), {}), wanted),
+            "MLflow, requirements given": lambda: by_mlflow(
+                worker, folder, (next(names), REQUIREMENTS), wanted
+            ),
         }
         group = Group("fitted pipeline to first served prediction", LIMIT)
         alternate(group, cases, 2 if rounds < 10 else 5)
@@ -100,10 +105,14 @@ def log_model(folder: Path, model: Model, rounds: int) -> Report:
     return report
 
 
-def by_mlflow(worker: Worker, folder: Path, names: Iterator[str], wanted: Any) -> float:
-    """Log, serve, ask once."""
+def by_mlflow(worker: Worker, folder: Path, model: tuple[str, Any], wanted: Any) -> float:
+    """Log, serve, ask once.
+
+    Args:
+        model: its name, and options of ``log_model``.
+    """
     start = time.perf_counter()
-    uri, port = worker.call("log", name=next(names))["uri"], free_port()
+    uri, port = worker.call("log", name=model[0], options=model[1])["uri"], free_port()
     python = ensure("mlflow")
     environ = {
         "PATH": f"{python.parent}:{os.environ['PATH']}",

@@ -16,7 +16,7 @@ from workers._protocol import serve
 FOLDER = Path(sys.argv[1]).resolve()
 
 
-def log_churn(pipeline, X, name):  # noqa: N803 - the name that every library has for it
+def log_churn(pipeline, X, name, **options):  # noqa: N803 - the name that every library has for it
     """What a user writes, up to the address that is served."""
     with mlflow.start_run():
         logged = mlflow.sklearn.log_model(
@@ -26,6 +26,7 @@ def log_churn(pipeline, X, name):  # noqa: N803 - the name that every library ha
             signature=infer_signature(X, pipeline.predict(X)),
             input_example=X.head(5),
             skops_trusted_types=["numpy.dtype"],  # its error asked for this
+            **options,
         )
     return logged.model_uri
 
@@ -37,9 +38,9 @@ class Worker:
         self.table, labels = rows()
         self.pipeline = fitted(self.table, labels)
 
-    def log(self, name):
+    def log(self, name, options):
         start = time.perf_counter()
-        uri = log_churn(self.pipeline, self.table, name)
+        uri = log_churn(self.pipeline, self.table, name, **options)
         return {"seconds": time.perf_counter() - start, "uri": uri}
 
     def facts(self):
