@@ -147,13 +147,16 @@ def budgets(results: list[dict[str, Any]]) -> list[str]:
         "|---|--:|--:|---|",
     ]
 
+    section = ""
+
     def add(what: str, value: float, budget: float, text: str, *, least: bool = False) -> None:
         holds = value >= budget if least else value <= budget
         lines.append(
-            f"| {what} | {text} | {'≥' if least else '≤'} {budget:,g} | {'yes' if holds else '**no**'} |"
+            f"| {section}: {what} | {text} | {'≥' if least else '≤'} {budget:,g} | {'yes' if holds else '**no**'} |"
         )
 
     for result in results:
+        section = result["name"].replace("_", " ")
         for group in result["groups"]:
             for name, budget in group["budgets"].items():
                 ratio = group["cases"][name]["ratio"]
@@ -164,20 +167,36 @@ def budgets(results: list[dict[str, Any]]) -> list[str]:
                 times = cases[peer]["median_us"] / cases[ours]["median_us"]
                 what = f"{group['title']}: times that {ours} is faster than {peer}"
                 add(what, times, least, f"{times:.1f}", least=True)
-        if result["name"] == "batch":
-            (group,) = result["groups"]
             for name, case in group["cases"].items():
-                if name != group["limit"]:
+                least_rate = RATES.get(result["name"], {}).get(name.partition(",")[0])
+                if least_rate is not None:
                     rate = group["rows"] / case["median_us"] * 1e6
-                    add(
-                        f"batch job, rows/s per core: {name}",
-                        rate,
-                        100_000,
-                        f"{rate:,.0f}",
-                        least=True,
-                    )
+                    what = f"{group['title']}, rows/s: {name}"
+                    add(what, rate, least_rate, f"{rate:,.0f}", least=True)
+            if result["name"] == "training_set":
+                peaks = {name: peak_megabytes(group["notes"][name]) for name in group["cases"]}
+                own = peaks.pop("NeuralStream, per cell")
+                others = [peaks[name] for name in peaks if not name.startswith("NeuralStream")]
+                what = f"{group['title']}: peak memory ∕ the smallest of pandas and polars"
+                add(what, own / min(others), 0.5, f"{own / min(others):.2f}")
     return [*lines, ""]
 
+
+def peak_megabytes(note: str) -> float:
+    """Of a note such as ``1.2 CPU seconds, peak memory 1,106 MB``."""
+    found = re.search(r"peak memory ([\d,]+) MB", note)
+    if found is None:
+        raise ValueError(f"no peak memory in {note!r}")
+    return float(found[1].replace(",", ""))
+
+
+RATES = {
+    "batch": {"NeuralStream": 100_000},
+    "backfill": {"NeuralStream": 50_000},
+    "compaction": {"first run": 100_000},
+    "rebuild": {"NeuralStream": 16_667},
+}
+"""Least rows a second by result and how a case begins: of one core; of a rebuild, of its two workers."""
 
 FASTER = {
     ("peers_read", "SDK read, 1000 × 20"): [("NeuralStream", "Feast", 100)],
