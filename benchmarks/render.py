@@ -151,9 +151,8 @@ def budgets(results: list[dict[str, Any]]) -> list[str]:
 
     def add(what: str, value: float, budget: float, text: str, *, least: bool = False) -> None:
         holds = value >= budget if least else value <= budget
-        lines.append(
-            f"| {section}: {what} | {text} | {'≥' if least else '≤'} {budget:,g} | {'yes' if holds else '**no**'} |"
-        )
+        limit, answer = f"{'≥' if least else '≤'} {budget:,g}", "yes" if holds else "**no**"
+        lines.append(f"| {section}: {what} | {text} | {limit} | {answer} |")
 
     for result in results:
         section = result["name"].replace("_", " ")
