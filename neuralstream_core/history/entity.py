@@ -24,6 +24,7 @@ from neuralstream_core.history.reader import History, Snapshot
 from neuralstream_core.history.recent import RecentRows
 from neuralstream_core.history.rows import EntityPage, EntityRow, Place, Wanted
 from neuralstream_core.history.schema import feature_columns, written_column
+from neuralstream_core.history.sources import read_files
 from neuralstream_core.history.staging import Forgotten
 from neuralstream_core.parquet import Space, database, quoted
 from neuralstream_core.time import Clock, Micros, to_micros
@@ -184,7 +185,7 @@ def _newest(
         while at < len(days) and len(paths) < max(_FIRST_FILES, read):
             paths += days[at][1]
             at += 1
-        rows = query.newest(connection, paths, limit + 1)
+        rows = query.newest(connection, query.holding(connection, paths), limit + 1)
         found += rows
         read += len(paths)
         if len(rows) > limit:
@@ -225,10 +226,22 @@ class _Query:
             self._where.append(f"({', '.join(_PLACE[1:])}) > (?, ?, ?)")
             self._values += forgotten
 
+    def holding(self, connection: DuckDBPyConnection, paths: Sequence[str]) -> list[str]:
+        """The files that have a row of the entity. Of each file one column is read, where its row groups may
+        have it; a row has many."""
+        source = read_files(paths, "filename = true")
+        found = connection.execute(
+            f"SELECT DISTINCT filename FROM {source} WHERE _entity = ?",  # noqa: S608
+            [self._entity],
+        )
+        return [path for (path,) in found.fetchall()]
+
     def newest(
         self, connection: DuckDBPyConnection, paths: Sequence[str], most: int
     ) -> list[EntityRow]:
         """The newest rows of files, at most ``most``."""
+        if not paths:
+            return []
         columns = feature_columns(self._view)
         selected = [*_PLACE, "_schema_version", *self._words]
         selected += [quoted(columns[name]) for name in self._names]

@@ -79,6 +79,10 @@ MIX: Final = [
     ),
     Call("GET /features/views", "/features/views"),
     Call("GET /features/views/{name}", "/features/views/user_features"),
+    Call(
+        "GET /features/views/{name}/history",
+        "/features/views/user_features/history?entity_id=user_123",
+    ),
     Call("PUT /features/views/{name}", "/features/views/user_features", VIEW),
     Call("PUT /feature-services/{name}", "/feature-services/churn", SERVICE),
     Call("GET /feature-services/{name}", "/feature-services/churn"),

@@ -38,6 +38,7 @@ def test_each_way_through_the_code_is_drawn():
         "history",
         "monitoring",
         "outcomes",
+        "training",
     }
 
 
