@@ -38,7 +38,7 @@ with NeuralStream() as ns:
     try:
         table.to_pandas()
     except ConfigurationError as error:
-        assert "pip install 'neuralstream[pandas]'" in str(error), error
+        assert "pip install '.[pandas]' in a checkout" in str(error), error
     else:
         raise AssertionError("pandas is here")
 """

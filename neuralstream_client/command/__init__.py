@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 
+from neuralstream_client.extras import how_to_add
+
 __all__ = ["main"]
 
 
@@ -15,8 +17,7 @@ def main() -> None:
         if error.name not in {"rich", "typer"}:
             raise
         sys.stderr.write(
-            f"error: the command needs {error.name}.\n"
-            "What to do: pip install 'neuralstream[command]'\n"
+            f"error: the command needs {error.name}.\nWhat to do: {how_to_add('command')}\n"
         )
         sys.exit(2)
     app(prog_name="neuralstream")

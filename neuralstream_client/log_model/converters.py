@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+from neuralstream_client.extras import how_to_add
 from neuralstream_client.log_model.errors import ConversionError
 from neuralstream_client.log_model.exact import exact_splits, missing_paths
 from neuralstream_client.log_model.graph import (
@@ -57,7 +58,7 @@ def to_graph(model: Any, inputs: Inputs, precision: Precision) -> ModelProto:
     except ImportError as error:
         raise ConversionError(
             f"{error.name or error} is not installed, which converts models to ONNX: "
-            f"pip install 'neuralstream[{library_of(model)}]'"
+            f"{how_to_add(library_of(model))}"
         ) from error
     except Exception as error:  # the converters' exceptions share no base but Exception
         why = " ".join(str(error).split())[:300]

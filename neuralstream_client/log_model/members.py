@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from functools import cache
 from typing import Any
 
+from neuralstream_client.extras import how_to_add
 from neuralstream_client.log_model.errors import ConversionError
 
 __all__ = [
@@ -54,7 +55,7 @@ def known_to_the_converter(parts: Iterable[Any]) -> None:
         except ImportError as error:
             raise ConversionError(
                 f"{error.name or error} is not installed, which converts the model's {library} part to "
-                f"ONNX: pip install 'neuralstream[{library}]'"
+                f"ONNX: {how_to_add(library)}"
             ) from error
 
 

@@ -162,5 +162,7 @@ def test_without_the_extra_the_command_says_what_to_install():
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert ended.returncode == 2
-    assert ended.stderr.splitlines()[-1] == "What to do: pip install 'neuralstream[command]'"
+    assert ended.stderr.splitlines()[-1] == (
+        "What to do: pip install '.[command]' in a checkout, or '[command]' after the path of the wheel"
+    )
     assert "Traceback" not in ended.stderr
