@@ -49,6 +49,12 @@ class Request:
 
 @dataclass(slots=True)
 class Response:
+    """An answer.
+
+    Attributes:
+        headers: names in lower case; ``content-length`` is added where it is missing.
+    """
+
     status: int
     body: bytes = b""
     headers: Iterable[tuple[str, str]] = field(default_factory=list)
@@ -74,6 +80,7 @@ class HttpServer:
     Args:
         handler: called in a thread for each request.
         port: 0: any free port.
+        limited: heads and bodies have API Gateway's limits, else none.
         arrival_seconds: how long a request may take to arrive, and a connection may be idle; then the
             connection is closed.
         connections: open connections from which on every request is answered with 503.
@@ -83,7 +90,13 @@ class HttpServer:
     """
 
     def __init__(
-        self, handler: Handler, port: int, *, arrival_seconds: int = 75, connections: int = 500
+        self,
+        handler: Handler,
+        port: int,
+        *,
+        limited: bool = True,
+        arrival_seconds: int = 75,
+        connections: int = 500,
     ) -> None:
         self._socket = socket.create_server(("127.0.0.1", port), backlog=256)
         # Inherited by each connection. asyncio would leave it off, and an answer, which uvicorn writes in
@@ -96,7 +109,7 @@ class HttpServer:
             self._answer,
             interface="asgi3",  # uvicorn takes a method for the older interface
             loop="asyncio",
-            http=_BoundedProtocol,
+            http=_BoundedProtocol if limited else HttpToolsProtocol,
             ws="none",
             lifespan="off",
             log_config=None,
@@ -150,7 +163,9 @@ class HttpServer:
 
 
 def _encoded(response: Response) -> list[tuple[bytes, bytes]]:
-    headers = [*response.headers, ("content-length", str(len(response.body)))]
+    headers = list(response.headers)
+    if not any(name == "content-length" for name, _ in headers):  # that of HEAD is of another body
+        headers.append(("content-length", str(len(response.body))))
     return [(n.encode("latin-1", "replace"), v.encode("latin-1", "replace")) for n, v in headers]
 
 

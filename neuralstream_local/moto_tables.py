@@ -5,16 +5,20 @@
 - A query of moto's sorts the whole table, whatever partition it asks for. Here it sees that partition; one of
   an index, which sorts what it finds anyway, sees all items as they come.
 - moto keeps every object it ever made, for a page of its own that lists them. Here it does not.
+- moto lists its folders and the methods of its classes for each request. Here it does once.
 """
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from functools import cache, partial
 from typing import Any, Final
 
+import moto.backends
+import moto.core.responses
 from moto.core.common_models import BaseModel
+from moto.core.utils import method_names_from_class
 from moto.dynamodb.models import DynamoDBBackend
 from moto.dynamodb.models.dynamo_type import DynamoType, Item
 from moto.dynamodb.models.table import Table
@@ -33,6 +37,9 @@ def repair() -> None:
     Table.__deepcopy__ = _same  # type: ignore[attr-defined]
     Table.query = _query  # type: ignore[assignment]
     BaseModel.__new__ = _untracked  # type: ignore[method-assign]
+    services = tuple(moto.backends.list_of_moto_modules())
+    moto.backends.list_of_moto_modules = lambda: iter(services)
+    moto.core.responses.method_names_from_class = cache(method_names_from_class)  # type: ignore[attr-defined]
 
 
 def _transact_write_items(

@@ -102,7 +102,8 @@ class HistoryHouse:
     def janitor(self, **options: Any) -> Janitor:
         """A janitor on these parts."""
         views = view_lookup(self.registry, "test", self.clock, internal_views("test"))
-        return Janitor(self.heads, views, self.objects, self.bucket, self.clock, **options)
+        parts = (self.heads, views, self.objects, self.bucket, self.clock)
+        return Janitor(*parts, **{"tables": None, **options})
 
     def compact(self, **options: Any) -> Compacted:
         """Seal, and run once."""
