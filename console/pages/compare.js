@@ -20,11 +20,16 @@ const ROWS = [
   ["missing values", (version) => version.missing],
   ["check", (version) => version.check && `${version.check.rows} rows, within ${number(version.check.tolerance)} (largest ${number(version.check.max_difference)})`],
   ["baseline", (version) => (version.profile ? "yes" : "no")],
+  ["data", (version) => [version.lineage?.dataset ?? []].flat().map(dataset).join(", ")],
+  ["code", (version) => version.lineage?.code && ["repo", "commit", "path"].map((part) => version.lineage.code[part]).filter(Boolean).join(" ")],
+  ["training run", (version) => version.lineage?.run_id],
   ["parents", (version) => version.lineage?.parents?.join(", ")],
   ["created", (version) => `${moment(version.created_at)} by ${version.created_by}`],
   ["digest", (version) => version.digest?.slice(0, 12)],
   ["description", (version) => version.description],
 ];
+
+const dataset = ({ name, start, end, digest }) => [name, start && `${moment(start)} to ${moment(end)}`, digest?.slice(0, 19)].filter(Boolean).join(", ");
 
 const tensor = (each) => `${each.name} ${each.datatype} [${each.shape}]`;
 

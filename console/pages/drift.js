@@ -35,7 +35,7 @@ function Summaries({ window }) {
 }
 
 function Report({ model, version, window }) {
-  const polled = usePoll((signal) => get("/monitoring/drift", { model, version, window }, signal), [model, version, window]);
+  const polled = usePoll((signal) => get("/monitoring/drift", { model, version, window, bins: "all" }, signal), [model, version, window]);
   const past = useRef(new Map());
   const hours = usePoll((signal) => hourly(model, version, past.current, signal), [model, version], { every: 60000 });
   const [wanted, setWanted] = useState("");
@@ -59,12 +59,16 @@ function Report({ model, version, window }) {
         <${History} polled=${hours} />
         ${report.series.length > 5 && html`<label class="search">Search the series
           <input type="search" value=${wanted} onInput=${(event) => setWanted(event.target.value)} /></label>`}
-        <div class="grid">${found.map((each) => html`<${Series} key=${labelOf(each)} series=${each} />`)}</div>
+        ${found.length > 3 && html`<${Overview} series=${found} />`}
+        <div class="grid">${found.slice(0, CARDS).map((each) => html`<${Series} key=${labelOf(each)} series=${each} />`)}</div>
+        ${found.length > CARDS && html`<p class="quiet">The first ${CARDS} are drawn; search for another one.</p>`}
         ${!found.length && html`<p class="empty">${report.series.length ? "Nothing is found." : "There is no series to compare."}</p>`}
       `;
     }}<//>
   <//>`;
 }
+
+const CARDS = 30; // series drawn at once, the most drifted first
 
 const HOUR = 3600000;
 const HOURS = 12;
@@ -107,12 +111,28 @@ function labelOf(series) {
   return series.dimension === null ? series.feature : `${series.feature} [${series.dimension === -1 ? "norm" : series.dimension}]`;
 }
 
+function Overview({ series }) {
+  const missing = (each) => each.missing?.current;
+  return html`<${Card} title="Every series">
+    <${Table} label="Every series" rows=${series} keyOf=${labelOf} columns=${[
+      { name: "Series", sort: labelOf, render: (each) => html`<code>${labelOf(each)}</code>` },
+      { name: "Status", render: (each) => html`<${Status} value=${each.status} />` },
+      { name: "PSI", number: true, sort: (each) => each.psi, render: (each) => html`<${Num} value=${each.psi} />` },
+      { name: "Drift above", number: true, render: (each) => html`<${Num} value=${each.alert_threshold} />` },
+      { name: "Missing", number: true, sort: missing, render: (each) => html`<${Num} value=${missing(each)} as=${percent} />` },
+      { name: "What moved", render: (each) => each.sentence },
+    ]} />
+  <//>`;
+}
+
+const DRAWN = 12; // groups of values of one series; there are about ten
+
 function Series({ series }) {
-  const bins = inOrder(series.bins, (bin) => bin.bin);
+  const bins = inOrder(series.bins.slice(0, DRAWN), (bin) => bin.bin);
   return html`<${Card} title=${labelOf(series)} aside=${html`<${Status} value=${series.status} title=${series.reasons.join(", ")} />`}>
     <p>${series.sentence}</p>
     ${bins.length > 0 && html`
-      <h3>The values that moved most</h3>
+      <h3>${series.bins.length > DRAWN ? "The values that moved most" : "Distribution"}</h3>
       <${Shares} label=${`${labelOf(series)}: share by bin, reference and current`} series=${["reference", "current"]}
         rows=${bins.map((bin) => ({ name: bin.bin, values: [bin.reference, bin.current] }))} />`}
     <${Facts} pairs=${[

@@ -49,6 +49,10 @@ ModelName: TypeAlias = Annotated[
 Version: TypeAlias = Annotated[
     VersionName | None, Query(description="with model; production, else the latest, if not given")
 ]
+Bins: TypeAlias = Annotated[
+    Literal["moved", "all"],
+    Query(description="with model: the five that moved most of each series, or all of them"),
+]
 
 
 @app.get("/monitoring/drift", tags=["monitoring"], **needs(Scope.MONITORING))
@@ -58,6 +62,7 @@ def drift(
     end: End = None,
     model: ModelName = None,
     version: Version = None,
+    bins: Bins = "moved",
 ) -> DriftReport | DriftSummaries:
     """Report drift of a version against its baseline.
 
@@ -67,7 +72,7 @@ def drift(
     """
     covered = requested_window(window, start, end, system_clock())
     if model is not None:
-        return reports(settings).drift(model, version, covered)
+        return reports(settings).drift(model, version, covered, all_bins=bins == "all")
     if version is not None:
         raise Invalid.at("query.model", "is needed with version")
     return reports(settings).drifts(covered)

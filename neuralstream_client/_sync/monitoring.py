@@ -31,6 +31,7 @@ class Monitoring:
         window: Window | None = None,
         start: datetime | None = None,
         end: datetime | None = None,
+        all_bins: bool = False,
     ) -> Drift:
         """Drift of a version against its baseline.
 
@@ -40,11 +41,13 @@ class Monitoring:
             window: up to now.
             start: with a time zone, instead of ``window``.
             end: now when not given.
+            all_bins: each series with all of its bins, not only the five that moved most.
 
         Raises:
             NotFound: there is no such model or version.
         """
         query = {"model": model, "version": version, **_window(window, start, end)}
+        query["bins"] = "all" if all_bins else None
         return self._transport.fetch(Drift, Call.of("GET", "/monitoring/drift", query=query))
 
     def drifts(

@@ -28,7 +28,7 @@ from neuralstream_core.monitoring.sentences import (
     series_sentence,
     summary_sentence,
 )
-from neuralstream_core.monitoring.statistics import js_distance, ks_bracket
+from neuralstream_core.monitoring.statistics import Group, js_distance, ks_bracket
 from neuralstream_core.types import Record
 
 if TYPE_CHECKING:
@@ -101,7 +101,9 @@ class SeriesReport(Record):
     errors: Rate | None = Field(
         default=None, description="of kind errors: share of rows that failed, expected and seen"
     )
-    bins: list[BinShare] = Field(description="the largest contributions to the PSI")
+    bins: list[BinShare] = Field(
+        description="the largest contributions to the PSI first; five unless all are asked for"
+    )
     saturated: bool = Field(
         default=False, description="a counter reached its ceiling, so that shares are approximate"
     )
@@ -166,10 +168,12 @@ def drift_report(
     refusals: Refusals = _NO_REFUSALS,
     features: Sequence[FeatureRef] = (),
     alarm: Alarm | None = None,
+    all_bins: bool = False,
 ) -> DriftReport:
     """The report of one version.
 
     Args:
+        all_bins: with every group of values of each series, not only those that moved most.
         slots: int64 ``(profile.size,)``, the window's counts under ``profile``.
         traffic: what became of the window's rows; by default all were answered.
         refusals: see `failures.expected_refusals`.
@@ -186,7 +190,8 @@ def drift_report(
         needed = max(needed, verdict.needed)
         counts, moments = current.tolist(), series.source in times
         sentence = series_sentence(series, name, verdict, counts, moments=moments)
-        report = _series_report(series, current, verdict, sentence)
+        shown = verdict.groups if all_bins else verdict.groups[:_BINS_SHOWN]
+        report = _series_report(series, current, verdict, sentence, shown)
         judged.append((_urgency(verdict), report))
     status = overall(report.status for _, report in judged)
     for failure in judge_failures(traffic, refusals, alpha=alpha):
@@ -224,7 +229,11 @@ def _urgency(verdict: Verdict) -> tuple[int, float]:
 
 
 def _series_report(
-    series: Series, current: NDArray[np.int64], verdict: Verdict, sentence: str
+    series: Series,
+    current: NDArray[np.int64],
+    verdict: Verdict,
+    sentence: str,
+    groups: Sequence[Group],
 ) -> SeriesReport:
     n, m = verdict.n_current, verdict.n_reference
     js = ks = None
@@ -233,7 +242,7 @@ def _series_report(
         js = js_distance(*sides)
         if series.type == "numeric":
             ks = ks_bracket(*(np.asarray(series.ordered(side.tolist())) for side in sides))
-    shown = verdict.groups[:_BINS_SHOWN] if n and m else ()
+    shown = groups if n and m else ()
     return SeriesReport(
         **dict(verdict),
         feature=series.name,

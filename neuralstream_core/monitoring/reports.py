@@ -82,15 +82,21 @@ class Reports:
         self._consistency = consistency
         self._clock = clock
 
-    def drift(self, model: str, version: str | None, window: Window) -> DriftReport:
-        """Drift of a version; of the one in production, or else the latest, when none is named."""
+    def drift(
+        self, model: str, version: str | None, window: Window, *, all_bins: bool = False
+    ) -> DriftReport:
+        """Drift of a version; of the one in production, or else the latest, when none is named.
+
+        ``all_bins``: with every group of values, not only those that moved most.
+        """
         default = default_version(self._registry.model(model))
         version = version or default
         if version is None:
             raise NotFound(f"model {model} has no version", code="version_not_found")
         seen = self._read(self._registry.version(model, version), window)
         unrouted = self._unrouted(model, window).failed_rows() if version == default else {}
-        return self._drift(seen, window, unrouted, self._alarms.get(model, version))
+        alarm = self._alarms.get(model, version)
+        return self._drift(seen, window, unrouted, alarm, all_bins=all_bins)
 
     def drifts(self, window: Window) -> DriftSummaries:
         """Every version with traffic in the window, in short."""
@@ -187,6 +193,8 @@ class Reports:
         window: Window,
         unrouted: Mapping[str, int],
         alarm: Alarm | None = None,
+        *,
+        all_bins: bool = False,
     ) -> DriftReport:
         """The report; ``unrouted`` failed before a version was chosen and count with this one."""
         profile = seen.profiles[0]
@@ -202,6 +210,7 @@ class Reports:
             refusals=expected_refusals(seen.record, profile),
             features=seen.record.features,
             alarm=alarm,
+            all_bins=all_bins,
         )
 
     def _stats(

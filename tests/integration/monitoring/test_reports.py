@@ -56,6 +56,11 @@ def test_drift_names_the_feature_that_moved_first(served):
     assert [s.feature for s in report.series if s.status.alarming] == ["v:f7", "v:f3"]
     first, second = report.series[:2]
     assert first.bins[0].current > first.bins[0].reference
+    whole = served.reports.drift("m", "v1", last(served), all_bins=True).series[0].bins
+    assert whole[: len(first.bins)] == first.bins
+    assert len(whole) > len(first.bins)
+    for share in ("reference", "current"):
+        assert sum(getattr(each, share) for each in whole) == pytest.approx(1)
     assert "distribution" in first.reasons
     assert second.reasons == ["missing"]
     assert second.missing.current == pytest.approx(400 / 3000)
