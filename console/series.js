@@ -1,9 +1,8 @@
-// Values over time by uPlot: a measure with its interval, or what holds until the next one. Colours follow the style
-// sheet, light and dark.
+// Values over time by uPlot, which is loaded with the first plot: a measure with its interval, or what holds until the next
+// one. Colours follow the style sheet, light and dark.
 
 import { moment, number } from "./format.js";
 import { html, useEffect, useRef, useState } from "./vendor/htm-preact.js";
-import uPlot from "./vendor/uplot.js";
 
 const HEIGHT = 200;
 
@@ -23,7 +22,7 @@ function frame(element) {
   };
 }
 
-function plotted(element, label, points) {
+function plotted(uPlot, element, label, points) {
   return new uPlot(
     {
       ...frame(element),
@@ -41,37 +40,50 @@ function plotted(element, label, points) {
 }
 
 // A plot in an element: drawn anew when deps change, or the colours do; as wide as there is room.
-// draw(element) → uPlot.
+// draw(uPlot, element) → a plot.
 function usePlot(draw, deps) {
   const element = useRef(null);
   useEffect(() => {
-    let plot = draw(element.current);
-    const again = () => {
-      plot.destroy();
-      plot = draw(element.current);
-    };
-    const dark = matchMedia("(prefers-color-scheme: dark)");
-    const sized = new ResizeObserver(() => plot.setSize({ width: Math.max(200, element.current.clientWidth), height: HEIGHT }));
-    sized.observe(element.current);
-    dark.addEventListener("change", again);
+    let end = () => {};
+    let left = false;
+    import("./vendor/uplot.js").then(({ default: uPlot }) => {
+      if (!left) end = shown(() => draw(uPlot, element.current), element.current);
+    });
     return () => {
-      sized.disconnect();
-      dark.removeEventListener("change", again);
-      plot.destroy();
+      left = true;
+      end();
     };
   }, deps);
   return element;
 }
 
+// Draws in the element until the answer is called.
+function shown(draw, element) {
+  let plot = draw();
+  const again = () => {
+    plot.destroy();
+    plot = draw();
+  };
+  const dark = matchMedia("(prefers-color-scheme: dark)");
+  const sized = new ResizeObserver(() => plot.setSize({ width: Math.max(200, element.clientWidth), height: HEIGHT }));
+  sized.observe(element);
+  dark.addEventListener("change", again);
+  return () => {
+    sized.disconnect();
+    dark.removeEventListener("change", again);
+    plot.destroy();
+  };
+}
+
 // points: [{at (s since 1970), value, low, high}], the oldest first.
 export function Series({ label, points }) {
-  const element = usePlot((given) => plotted(given, label, points), [label, JSON.stringify(points)]);
+  const element = usePlot((uPlot, given) => plotted(uPlot, given, label, points), [label, JSON.stringify(points)]);
   const last = points.at(-1);
   const said = last ? `${label}, at last ${number(last.value)} (${moment(last.at * 1000)})` : label;
   return html`<div class="series" role="img" aria-label=${said} ref=${element}></div>`;
 }
 
-function stepped(element, label, points, hovered) {
+function stepped(uPlot, element, label, points, hovered) {
   return new uPlot(
     {
       ...frame(element),
@@ -91,7 +103,7 @@ function stepped(element, label, points, hovered) {
 // first; null: no value from then on. The point that the pointer is nearest to is written below, exactly.
 export function Steps({ label, points }) {
   const [place, setPlace] = useState(null);
-  const element = usePlot((given) => stepped(given, label, points, setPlace), [label, JSON.stringify(points)]);
+  const element = usePlot((uPlot, given) => stepped(uPlot, given, label, points, setPlace), [label, JSON.stringify(points)]);
   const shown = points[place] ?? points.at(-1);
   return html`<figure class="chart">
     <div class="series" role="img" aria-label=${label} ref=${element}></div>

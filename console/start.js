@@ -2,11 +2,11 @@
 // those of index.html instead of after them. app.js is what loads and runs them.
 
 const USES = {
-  views: ["paged.js"],
-  models: ["paged.js", "pages/changes.js", "pages/compare.js", "pages/trail.js"],
+  views: ["paged.js", "series.js", "pages/history.js"],
+  models: ["paged.js", "pages/changes.js", "pages/compare.js", "pages/guard.js", "pages/trail.js"],
   serving: ["charts.js", "window.js"],
   drift: ["charts.js", "window.js"],
-  outcomes: ["paged.js", "charts.js", "series.js", "window.js", "vendor/uplot.js"],
+  outcomes: ["paged.js", "charts.js", "series.js", "window.js"],
   jobs: ["paged.js"],
   lineage: ["paged.js", "pages/trail.js", "vendor/dagre.js"],
   predict: [],
