@@ -36,11 +36,12 @@ MEASURED = re.compile(r"<!-- measured ([^>]+?) -->(.*?)<!-- end -->", re.DOTALL)
 INTRO = """\
 # Benchmarks
 
-Every table was measured in one run on one machine; its cases were called in alternation, and ratios are
-medians of paired calls. The first case of a table is the least that any implementation needs. Made by
-`make bench` (ours and the limit) and `make bench-peers` (the peers too, each installed from pinned
-requirements into an environment of its own and driven through its public API with its logging off);
-rendered by `python benchmarks/render.py`. Cases in which a peer is faster are listed like all others.
+Every table was measured in one run on one machine. Its cases were called in alternation and ratios are
+medians of paired calls, unless the text above it says otherwise. × limit is against the case that has 1.00:
+the least that any implementation needs, or what the text names. Made by `make bench` (ours and the limit)
+and `make bench-peers` (the peers too, each installed from pinned requirements into an environment of its own
+and driven through its public API with its logging off); rendered by `python benchmarks/render.py`. Cases in
+which a peer is faster are listed like all others.
 """
 
 ORDER = (
