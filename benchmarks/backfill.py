@@ -12,16 +12,20 @@ from __future__ import annotations
 import argparse
 import io
 import time
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime, timedelta
 from multiprocessing import get_context
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 
 from benchmarks._harness import Group, Report
 from benchmarks._house import house
 from benchmarks.batch import Run, peak, require
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 FEATURES = 20
 BUDGET = 50_000
@@ -90,11 +94,10 @@ def columns_alone(rows: int) -> Run:
         return Run(rows, time.perf_counter() - wall, time.process_time() - cpu, peak())
 
 
-def alone(function: Any, *arguments: Any) -> Run:
-    """A run in a process of its own."""
+def alone(function: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
+    """What a function returns in a process of its own: a house is one of a process."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-        run: Run = pool.submit(function, *arguments).result()
-        return run
+        return pool.submit(function, *arguments, **named).result()
 
 
 def main() -> int:
