@@ -95,8 +95,10 @@ def log_model(folder: Path, model: Model, rounds: int) -> Report:
         alternate(group, cases, 2 if rounds < 10 else 5)
         facts = worker.call("facts")
         proven = ours.log_model(next(names), pipeline, table, labels).report
-    group.notes["lines, NeuralStream"] = lines_of(__file__, "log_churn")
-    group.notes["lines, MLflow"] = f"{facts['lines']}, the command that serves, and the request"
+    group.notes["lines as formatted, NeuralStream"] = lines_of(__file__, "log_churn")
+    group.notes["lines as formatted, MLflow"] = (
+        f"{facts['lines']}, the command that serves, and the request"
+    )
     group.notes["checked, NeuralStream"] = CHECKS["NeuralStream"].format(
         rows=f"{sum(proven.rows.values()):,}"
     )

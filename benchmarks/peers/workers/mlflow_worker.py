@@ -5,6 +5,7 @@ python mlflow_worker.py FOLDER
 
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import mlflow
@@ -16,17 +17,16 @@ from workers._protocol import serve
 FOLDER = Path(sys.argv[1]).resolve()
 
 
-def log_churn(pipeline, X, name, **options):  # noqa: N803 - the name that every library has for it
+def log_churn(log_model, pipeline, X, name):  # noqa: N803 - the name that every library has for it
     """What a user writes, up to the address that is served."""
     with mlflow.start_run():
-        logged = mlflow.sklearn.log_model(
+        logged = log_model(
             pipeline,
             name="model",
             registered_model_name=name,
             signature=infer_signature(X, pipeline.predict(X)),
             input_example=X.head(5),
             skops_trusted_types=["numpy.dtype"],  # its error asked for this
-            **options,
         )
     return logged.model_uri
 
@@ -40,7 +40,8 @@ class Worker:
 
     def log(self, name, options):
         start = time.perf_counter()
-        uri = log_churn(self.pipeline, self.table, name, **options)
+        log_model = partial(mlflow.sklearn.log_model, **options)
+        uri = log_churn(log_model, self.pipeline, self.table, name)
         return {"seconds": time.perf_counter() - start, "uri": uri}
 
     def facts(self):
