@@ -169,6 +169,7 @@ def _welcome(stack: Stack, loaded: str, key: str | None, log: Path, seconds: flo
         "",
         f"NeuralStream is ready in {seconds:.1f} s at {stack.url} ({loaded})",
         "",
+        f"  console        {stack.url}/console",
         f"  API docs       {stack.url}/docs",
         f"  AWS emulation  {stack.aws_endpoint}   (any AWS client: AWS_ENDPOINT_URL={stack.aws_endpoint})",
         f"  server log     {_short(log)}",

@@ -41,6 +41,8 @@ def test_it_starts_with_keys_answers_and_leaves_nothing_after_ctrl_c():
         assert request(url, "GET", "/models").status == 401
         assert request(url, "GET", "/models", headers={"x-api-key": key}).json()["models"] == []
         assert request(url, "GET", "/health").json()["status"] == "ok"
+        console = re.search(r"console\s+(\S+)", run.output)[1]
+        assert request(url, "GET", console.removeprefix(url)).status == 200
         for line in re.findall(r"^  (curl .+)$", run.output, re.MULTILINE):
             answer = subprocess.run(["/bin/sh", "-c", line], capture_output=True, check=True)
             assert "status" not in json.loads(answer.stdout) or b'"ok"' in answer.stdout
