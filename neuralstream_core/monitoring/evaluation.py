@@ -111,6 +111,8 @@ class Alarms:
         if item is None:
             return None
         state = State.model_validate(item)
+        if not state.since:
+            return None  # its metrics were sent, and no window of it had rows enough to be judged
         return Alarm(
             status=state.status,
             since=from_micros(state.since),
