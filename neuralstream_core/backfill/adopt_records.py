@@ -6,12 +6,13 @@ from typing import Literal, TypeAlias
 
 from pydantic import Field
 
+from neuralstream_core.backfill.view_jobs import ViewJob
 from neuralstream_core.jobs.files import JobFiles, Numbered
-from neuralstream_core.jobs.records import JobKind, JobRecord
+from neuralstream_core.jobs.records import JobKind
 from neuralstream_core.jobs.store import Jobs
 from neuralstream_core.objects import Objects
 from neuralstream_core.time import Micros
-from neuralstream_core.types import Frozen, Name, Record
+from neuralstream_core.types import Record
 
 __all__ = [
     "AdoptFiles",
@@ -20,17 +21,10 @@ __all__ = [
     "AdoptPins",
     "AdoptPlan",
     "AdoptResult",
-    "AdoptSpec",
     "Adopted",
     "StoredEntities",
     "adopt_files",
 ]
-
-
-class AdoptSpec(Frozen):
-    """Which view's rows to adopt."""
-
-    feature_view: Name
 
 
 class AdoptResult(Record):
@@ -46,13 +40,12 @@ class AdoptResult(Record):
     )
 
 
-class AdoptJob(JobRecord):
+class AdoptJob(ViewJob):
     """A job that takes what is online into the history."""
 
     kind: Literal[JobKind.ADOPT] = Field(
         default=JobKind.ADOPT, description="`adopt`: what is online, into the history"
     )
-    feature_view: Name = Field(description="the view whose rows are adopted")
     outcome: AdoptResult | None = Field(
         default=None, description="counts; null until it is finished"
     )

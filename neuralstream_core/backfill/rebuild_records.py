@@ -6,13 +6,14 @@ from typing import Literal, TypeAlias
 
 from pydantic import Field
 
+from neuralstream_core.backfill.view_jobs import ViewJob
 from neuralstream_core.history.manifest import DataFile
 from neuralstream_core.jobs.files import JobFiles, Numbered
-from neuralstream_core.jobs.records import JobKind, JobRecord
+from neuralstream_core.jobs.records import JobKind
 from neuralstream_core.jobs.store import Jobs
 from neuralstream_core.objects import Objects
 from neuralstream_core.time import Micros
-from neuralstream_core.types import Frozen, Name, Record
+from neuralstream_core.types import Record
 
 __all__ = [
     "Entities",
@@ -22,16 +23,9 @@ __all__ = [
     "RebuildPins",
     "RebuildPlan",
     "RebuildResult",
-    "RebuildSpec",
     "Rebuilt",
     "rebuild_files",
 ]
-
-
-class RebuildSpec(Frozen):
-    """What to rebuild."""
-
-    feature_view: Name
 
 
 class RebuildResult(Record):
@@ -45,13 +39,12 @@ class RebuildResult(Record):
     history_version: int = Field(description="of the view's history whose files were read")
 
 
-class RebuildJob(JobRecord):
+class RebuildJob(ViewJob):
     """A job that fills the online store from the history."""
 
     kind: Literal[JobKind.REBUILD] = Field(
         default=JobKind.REBUILD, description="`rebuild`: the online store from the history"
     )
-    feature_view: Name = Field(description="the view whose rows are restored")
     outcome: RebuildResult | None = Field(
         default=None, description="counts; null until it is finished"
     )

@@ -25,52 +25,26 @@ from neuralstream_core.backfill.rebuild_records import (
     RebuildPins,
     RebuildPlan,
     RebuildResult,
-    RebuildSpec,
     Rebuilt,
     rebuild_files,
 )
-from neuralstream_core.errors import Conflict
-from neuralstream_core.features.catalog import Catalog
 from neuralstream_core.features.schema import FeatureView
 from neuralstream_core.features.upkeep import Alive, Upkeep
 from neuralstream_core.features.writes import FORGOTTEN, GivenPacked
 from neuralstream_core.history.entries import Part
 from neuralstream_core.history.log import SLOT, slot_of
 from neuralstream_core.history.reader import History, Snapshot
-from neuralstream_core.jobs.records import Failure, JobKind, NewJob
+from neuralstream_core.jobs.records import Failure
 from neuralstream_core.jobs.tasks import ChunkCounts, Planned
 from neuralstream_core.objects import Objects
 from neuralstream_core.time import Clock, Micros
 
-__all__ = ["RebuildWork", "Rebuilds"]
+__all__ = ["RebuildWork"]
 
 _ROWS: Final = 500_000
 """Of the files, for one chunk."""
 _PASSES: Final = 3
 """How often the log is read at the end, each time from the moment at which the last time began."""
-
-
-@dataclass(frozen=True, slots=True)
-class Rebuilds:
-    """Accepts rebuilds."""
-
-    jobs: RebuildJobs
-    catalog: Catalog
-
-    def submit(self, view: str, actor: str, *, key: str | None = None) -> RebuildJob:
-        """Accept a job; arguments as `Jobs.submit`.
-
-        Raises:
-            NotFound: no such view.
-            Conflict: the view keeps no history, or ``key`` was used for another request.
-        """
-        if not self.catalog.latest(view).history:
-            raise Conflict(
-                f"view {view} keeps no history to rebuild it from", code="view_without_history"
-            )
-        return self.jobs.submit(
-            NewJob(JobKind.REBUILD, RebuildSpec(feature_view=view)), actor, key=key
-        )
 
 
 @dataclass(frozen=True, slots=True)

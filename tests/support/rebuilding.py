@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from neuralstream_core.backfill.rebuild_records import RebuildJob, RebuildJobs
-from neuralstream_core.backfill.rebuild_work import Rebuilds, RebuildWork
+from neuralstream_core.backfill.rebuild_work import RebuildWork
+from neuralstream_core.backfill.view_jobs import ViewJobs
 from neuralstream_core.features import OnlineStore, Row, ViewSpec
 from neuralstream_core.features.upkeep import Upkeep
 from neuralstream_core.jobs.records import JobKind
@@ -74,7 +75,7 @@ class Rebuilding:
 
     def begun(self, view: str = "user") -> tuple[RebuildJob, list[Any]]:
         """A job that is planned, and its chunks."""
-        job = Rebuilds(self.jobs, self.house.catalog).submit(view, "tests")
+        job = ViewJobs(self.jobs, self.house.catalog, JobKind.REBUILD).submit(view, "tests")
         planned = self.work.plan(job.job_id)
         listed = self.house.objects.read(Location(planned.bucket, planned.key))
         return job, json.loads(listed)

@@ -38,13 +38,14 @@ from neuralstream_lambda.wiring import (
 )
 
 if TYPE_CHECKING:
-    from neuralstream_core.backfill.adopt import Adoptions, AdoptWork
     from neuralstream_core.backfill.adopt_records import AdoptJobs
+    from neuralstream_core.backfill.adopt_work import AdoptWork
     from neuralstream_core.backfill.outcome_work import OutcomesWork
     from neuralstream_core.backfill.planning import Backfills
     from neuralstream_core.backfill.rebuild_records import RebuildJobs
-    from neuralstream_core.backfill.rebuild_work import Rebuilds, RebuildWork
+    from neuralstream_core.backfill.rebuild_work import RebuildWork
     from neuralstream_core.backfill.records import BackfillJobs
+    from neuralstream_core.backfill.view_jobs import ViewJobs
     from neuralstream_core.backfill.work import BackfillWork
     from neuralstream_core.features.catalog import Catalog
     from neuralstream_core.jobs.tasks import TaskRunner, Work
@@ -148,19 +149,19 @@ def backfills(settings: BatchSettings) -> Backfills:
 
 
 @cache
-def rebuilds(settings: BatchSettings) -> Rebuilds:
+def rebuilds(settings: BatchSettings) -> ViewJobs[RebuildJob]:
     """What accepts rebuilds."""
-    from neuralstream_core.backfill.rebuild_work import Rebuilds
+    from neuralstream_core.backfill.view_jobs import ViewJobs
 
-    return Rebuilds(_rebuild_jobs(settings), _catalog(settings))
+    return ViewJobs(_rebuild_jobs(settings), _catalog(settings), JobKind.REBUILD)
 
 
 @cache
-def adoptions(settings: BatchSettings) -> Adoptions:
+def adoptions(settings: BatchSettings) -> ViewJobs[AdoptJob]:
     """What accepts adoptions."""
-    from neuralstream_core.backfill.adopt import Adoptions
+    from neuralstream_core.backfill.view_jobs import ViewJobs
 
-    return Adoptions(_adopt_jobs(settings), _catalog(settings))
+    return ViewJobs(_adopt_jobs(settings), _catalog(settings), JobKind.ADOPT)
 
 
 @cache
@@ -286,7 +287,7 @@ def _rebuild_work(settings: BatchSettings) -> RebuildWork:
 
 @cache
 def _adopt_work(settings: BatchSettings) -> AdoptWork:
-    from neuralstream_core.backfill.adopt import AdoptWork
+    from neuralstream_core.backfill.adopt_work import AdoptWork
     from neuralstream_lambda.history import history
 
     return AdoptWork(

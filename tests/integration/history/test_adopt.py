@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from neuralstream_core.backfill.adopt import Adoptions, AdoptWork
 from neuralstream_core.backfill.adopt_records import AdoptJob, AdoptJobs
+from neuralstream_core.backfill.adopt_work import AdoptWork
 from neuralstream_core.backfill.consistency import ConsistencyCheck
+from neuralstream_core.backfill.view_jobs import ViewJobs
 from neuralstream_core.errors import Conflict, Unavailable
 from neuralstream_core.features import OnlineStore, ViewSpec
 from neuralstream_core.features.upkeep import Upkeep
@@ -67,7 +68,7 @@ class Adopting:
         self.former.write("user", [row])
 
     def begun(self) -> tuple[str, list[Any]]:
-        job = Adoptions(self.jobs, self.inner.house.catalog).submit("user", "tests")
+        job = ViewJobs(self.jobs, self.inner.house.catalog, JobKind.ADOPT).submit("user", "tests")
         planned = self.work.plan(job.job_id)
         return job.job_id, [{"chunk": number} for number in range(planned.chunks)]
 

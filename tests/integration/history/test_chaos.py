@@ -18,7 +18,8 @@ import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
 from neuralstream_core.backfill.rebuild_records import RebuildJob, RebuildJobs
-from neuralstream_core.backfill.rebuild_work import Rebuilds, RebuildWork
+from neuralstream_core.backfill.rebuild_work import RebuildWork
+from neuralstream_core.backfill.view_jobs import ViewJobs
 from neuralstream_core.errors import Conflict, Unavailable
 from neuralstream_core.features import Catalog, Feature, GivenColumns, OnlineStore, Row, ViewSpec
 from neuralstream_core.features.upkeep import Upkeep
@@ -125,7 +126,7 @@ def rebuild(house: HistoryHouse, store: OnlineStore, port: RedisPort) -> None:
     jobs: RebuildJobs = Jobs(house.registry, "test", house.clock, {JobKind.REBUILD: RebuildJob})
     upkeep = Upkeep(store, port, house.log, house.clock, "test")
     work = RebuildWork(jobs, house.history, upkeep, house.objects, house.bucket, house.clock)
-    job = Rebuilds(jobs, house.catalog).submit("load", "tests")
+    job = ViewJobs(jobs, house.catalog, JobKind.REBUILD).submit("load", "tests")
     planned = work.plan(job.job_id)
     for chunk in json.loads(house.objects.read(Location(planned.bucket, planned.key))):
         work.chunk(job.job_id, chunk)

@@ -6,9 +6,10 @@ import random
 
 import pytest
 
-from neuralstream_core.backfill.rebuild_work import Rebuilds
+from neuralstream_core.backfill.view_jobs import ViewJobs
 from neuralstream_core.errors import Conflict, NotFound
 from neuralstream_core.features import ViewSpec
+from neuralstream_core.jobs.records import JobKind
 from tests.support.rebuilding import ENTITIES, Rebuilding
 
 
@@ -150,7 +151,7 @@ def test_a_task_done_again_changes_nothing(rebuilding: Rebuilding) -> None:
 
 
 def test_a_view_that_is_gone_or_keeps_no_history_is_refused(rebuilding: Rebuilding) -> None:
-    accept = Rebuilds(rebuilding.jobs, rebuilding.house.catalog)
+    accept = ViewJobs(rebuilding.jobs, rebuilding.house.catalog, JobKind.REBUILD)
     with pytest.raises(NotFound):
         accept.submit("nobody", "tests")
     spec = {"entity": "id", "features": [{"name": "a", "dtype": "bool"}], "history": False}

@@ -27,15 +27,12 @@ from neuralstream_core.backfill.adopt_records import (
     AdoptPins,
     AdoptPlan,
     AdoptResult,
-    AdoptSpec,
     StoredEntities,
     adopt_files,
 )
 from neuralstream_core.backfill.cells import Cells, column_of, packed_cells
 from neuralstream_core.backfill.planning import living
 from neuralstream_core.backfill.states import Cell, State, online_state, said_state
-from neuralstream_core.errors import Conflict
-from neuralstream_core.features.catalog import Catalog
 from neuralstream_core.features.schema import FeatureView
 from neuralstream_core.features.upkeep import Alive, Upkeep
 from neuralstream_core.features.writes import FORGOTTEN, GivenPacked
@@ -43,37 +40,15 @@ from neuralstream_core.history.entries import Part
 from neuralstream_core.history.log import SLOT
 from neuralstream_core.history.reader import History
 from neuralstream_core.jobs.files import WORK
-from neuralstream_core.jobs.records import Failure, JobKind, NewJob
+from neuralstream_core.jobs.records import Failure
 from neuralstream_core.jobs.tasks import ChunkCounts, Planned
 from neuralstream_core.objects import Location, Objects
 from neuralstream_core.time import Clock, Micros
 
-__all__ = ["AdoptWork", "Adoptions"]
+__all__ = ["AdoptWork"]
 
 _ALL: Final = Alive(None, -(2**62))
 """Whatever the history has, however old."""
-
-
-@dataclass(frozen=True, slots=True)
-class Adoptions:
-    """Accepts adoptions."""
-
-    jobs: AdoptJobs
-    catalog: Catalog
-
-    def submit(self, view: str, actor: str, *, key: str | None = None) -> AdoptJob:
-        """Accept a job; arguments as `Jobs.submit`.
-
-        Raises:
-            NotFound: no such view.
-            Conflict: the view keeps no history, or ``key`` was used for another request.
-        """
-        if not self.catalog.latest(view).history:
-            raise Conflict(
-                f"view {view} keeps no history that could adopt its rows",
-                code="view_without_history",
-            )
-        return self.jobs.submit(NewJob(JobKind.ADOPT, AdoptSpec(feature_view=view)), actor, key=key)
 
 
 @dataclass(frozen=True, slots=True)
