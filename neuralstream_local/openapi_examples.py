@@ -39,14 +39,8 @@ class Example:
 
 _ARTIFACT: Final = (ROOT / "examples" / "flights" / "data" / "weather.onnx").read_bytes()
 _WEATHER: Final = (
-    "temp",
-    "dewp",
-    "humid",
-    "wind_speed",
-    "wind_gust",
-    "precip",
-    "pressure",
-    "visib",
+    *("temp", "dewp", "humid", "wind_speed"),
+    *("wind_gust", "precip", "pressure", "visib"),
 )
 _WEATHER_INPUTS: Final = [f"weather:{name}" for name in _WEATHER]
 _JFK: Final = [[37.94, 28.94, 69.91, 9.2, None, 0.0, 1012.4, 10.0]]

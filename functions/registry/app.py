@@ -11,9 +11,9 @@ from neuralstream_core.registry import answers as a
 from neuralstream_core.registry import requests as r
 from neuralstream_core.registry.lineage import LineageAnswer
 from neuralstream_core.registry.openlineage import RunEvents
+from neuralstream_core.registry.pages import MAX_PAGE
 from neuralstream_core.registry.records import Stage
 from neuralstream_core.registry.registration import Baseline, Registration
-from neuralstream_core.registry.registry import MAX_PAGE
 from neuralstream_core.types import PageToken
 from neuralstream_lambda.access import Scope
 from neuralstream_lambda.arguments import NamePrefix, NextToken, PathModel, PathVersion

@@ -97,8 +97,9 @@ def _estimator(model: Any, library: str, declared: Declared) -> Source:
     name = _family(model)
     classes = tuple(labels_of(model.classes_)) if kind == "classifier" else None
     outputs = {"outputs": list(declared.outputs)} if declared.outputs else {}
-    if kind == "embedding":
-        body = {"kind": kind, **outputs}
+    if kind in ("embedding", "regressor"):
+        numbers_of = model.transform if kind == "embedding" else model.predict
+        body = {"kind": kind, **outputs} if kind == "embedding" else outputs
         return Source(
             model,
             name,
@@ -106,19 +107,8 @@ def _estimator(model: Any, library: str, declared: Declared) -> Source:
             kind,
             None,
             None,
-            lambda rows: Answers(_numbers(model.transform(rows))),
+            lambda rows: Answers(_numbers(numbers_of(rows))),
             body,
-        )
-    if kind == "regressor":
-        return Source(
-            model,
-            name,
-            library,
-            kind,
-            None,
-            None,
-            lambda rows: Answers(_numbers(model.predict(rows))),
-            outputs,
         )
     meaning, numbers = _beside(model, kind)
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from pydantic import AwareDatetime, Field
 
 from neuralstream_core.registry.lineage import Lineage
+from neuralstream_core.registry.pages import Listing
 from neuralstream_core.registry.records import (
     Checked,
     Digest,
@@ -21,7 +22,6 @@ from neuralstream_core.registry.records import (
     VersionRecord,
     VersionStatus,
 )
-from neuralstream_core.registry.registry import Listing
 from neuralstream_core.registry.rollout import Findings, Guard, Ramp, Shadow
 from neuralstream_core.types import NEXT_PAGE, Name, Record, SchemaOf, VersionName
 from neuralstream_core.uploads import Upload

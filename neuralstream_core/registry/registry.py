@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import cache, partial
-from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from neuralstream_core.errors import Conflict, NotFound
 from neuralstream_core.registry import rules
@@ -22,6 +22,7 @@ from neuralstream_core.registry.journal import (
     Journal,
     payload_of,
 )
+from neuralstream_core.registry.pages import MAX_PAGE, Listing, Tag, carries, page_of
 from neuralstream_core.registry.records import (
     EVENT,
     META,
@@ -38,21 +39,15 @@ from neuralstream_core.registry.records import (
 )
 from neuralstream_core.registry.rules import ANY
 from neuralstream_core.registry.views import check_views, hold, release
-from neuralstream_core.table import Item, Page, Table
+from neuralstream_core.table import Table
 from neuralstream_core.time import Clock, iso, system_clock, to_micros
 
 if TYPE_CHECKING:  # the models of requests take 70 ms to build, which serving need not wait for
     from neuralstream_core.registry.requests import ModelEdit, VersionEdit
 
-__all__ = ["MAX_PAGE", "Listing", "Registry", "ServedModel"]
+__all__ = ["Registry", "ServedModel"]
 
-MAX_PAGE: Final = 200
-_PAGES_SCANNED: Final = 10
-
-R = TypeVar("R")
 Decision: TypeAlias = Callable[[ModelRecord, rules.Versions], Change]
-Tag: TypeAlias = tuple[str, str | None]
-"""A tag's key and, unless any will do, its value."""
 
 
 class ServedModel(NamedTuple):
@@ -61,13 +56,6 @@ class ServedModel(NamedTuple):
     model: ModelRecord
     versions: Mapping[str, VersionRecord]
     """The production version, those of the split, and the shadow."""
-
-
-class Listing(NamedTuple, Generic[R]):
-    """One page: the records and the token of the next page, ``None`` on the last."""
-
-    records: list[R]
-    next_token: str | None
 
 
 class Registry:
@@ -121,10 +109,10 @@ class Registry:
         token: str | None = None,
     ) -> Listing[ModelRecord]:
         """Models by name; with ``prefix`` or ``tag`` only those that begin with it, or carry it."""
-        return _page(
+        return page_of(
             partial(self.table.query, models_key(self.namespace), index=True, prefix=prefix),
             read=lambda item: from_item(ModelRecord, item),
-            keep=lambda m: _carries(m.tags, tag),
+            keep=lambda m: carries(m.tags, tag),
             limit=limit,
             token=token,
         )
@@ -141,10 +129,10 @@ class Registry:
     ) -> Listing[VersionRecord]:
         """Versions of a model; with ``stage`` or ``tag`` only those that have it."""
         pk = model_key(self.namespace, self.model(model).name)
-        return _page(
+        return page_of(
             partial(self.table.query, pk, prefix=VERSION, newest_first=newest_first),
             read=lambda item: self._settled(from_item(VersionRecord, item)),
-            keep=lambda v: stage in (None, v.stage) and _carries(v.tags, tag),
+            keep=lambda v: stage in (None, v.stage) and carries(v.tags, tag),
             limit=limit,
             token=token,
         )
@@ -159,7 +147,7 @@ class Registry:
     ) -> Listing[EventRecord]:
         """The audit trail in order: revision 1, 2, 3, … without a gap."""
         pk = model_key(self.namespace, self.model(model).name)
-        return _page(
+        return page_of(
             partial(self.table.query, pk, prefix=EVENT, newest_first=newest_first),
             read=lambda item: from_item(EventRecord, item),
             keep=lambda _: True,
@@ -369,35 +357,8 @@ class Registry:
         return version.model_copy(update={"status": VersionStatus.REJECTED, "reason": reason})
 
 
-def _page(
-    query: Callable[..., Page],
-    *,
-    read: Callable[[Item], R],
-    keep: Callable[[R], bool],
-    limit: int,
-    token: str | None,
-) -> Listing[R]:
-    """Up to ``limit`` records that ``keep`` accepts. A page may be shorter without being the last: at most
-    `_PAGES_SCANNED` pages of the table are read for one answer."""
-    records: list[R] = []
-    for _ in range(_PAGES_SCANNED):
-        page = query(limit=limit - len(records), token=token)
-        records += [record for item in page if keep(record := read(item))]
-        token = page.next_token
-        if token is None or len(records) == limit:
-            break
-    return Listing(records, token)
-
-
 def _edited(record: RecordT, changes: Mapping[str, Any]) -> RecordT:
     return type(record).model_validate({**record.model_dump(), **changes})
-
-
-def _carries(tags: Mapping[str, str], tag: Tag | None) -> bool:
-    if tag is None:
-        return True
-    key, value = tag
-    return key in tags and value in (None, tags[key])
 
 
 def _unknown(model: str) -> NotFound:

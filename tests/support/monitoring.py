@@ -68,12 +68,7 @@ class Watched:
     def row(self, rng: np.random.Generator, **changes: Any) -> RowObservation:
         """One answered prediction."""
         fields: dict[str, Any] = {
-            "model": self.model,
-            "version": self.version,
-            "profile": self.profile.digest,
-            "features": self.features,
-            "values": tuple(rng.normal(size=len(self.features)).tolist()),
-            "status": None,
+            **self._looked_up(rng),
             "prediction": int(rng.integers(0, 2)),
             "score": float(rng.random()),
             "timings": (0.004, 0.001, 0.00002),
@@ -82,7 +77,10 @@ class Watched:
 
     def refused(self, rng: np.random.Generator, **changes: Any) -> Refused:
         """A row that was looked up and got no answer."""
-        fields: dict[str, Any] = {
+        return Refused(**{**self._looked_up(rng), **changes})
+
+    def _looked_up(self, rng: np.random.Generator) -> dict[str, Any]:
+        return {
             "model": self.model,
             "version": self.version,
             "profile": self.profile.digest,
@@ -90,7 +88,6 @@ class Watched:
             "values": tuple(rng.normal(size=len(self.features)).tolist()),
             "status": None,
         }
-        return Refused(**{**fields, **changes})
 
     def batch(self, rng: np.random.Generator, rows: int, **changes: Any) -> Observation:
         """One answered batch."""

@@ -20,10 +20,11 @@ from neuralstream_core.features.services import FeatureServices
 from neuralstream_core.registry.artifacts import ArtifactStore
 from neuralstream_core.registry.events import EventKind
 from neuralstream_core.registry.issuer import Issuer, countdown
+from neuralstream_core.registry.pages import Listing
 from neuralstream_core.registry.records import Signature, Tensor, VersionStatus, number_of
 from neuralstream_core.registry.registrar import Registered, Registrar, Validated
 from neuralstream_core.registry.registration import Registration
-from neuralstream_core.registry.registry import Listing, Registry
+from neuralstream_core.registry.registry import Registry
 from neuralstream_core.table import Table
 from neuralstream_core.time import EPOCH, system_clock
 from neuralstream_local.storage import create_registry_table
