@@ -17,16 +17,9 @@ from tests.support.monitoring import NAMESPACE, Watched
 
 __all__ = ["ADA", "ERRORS", "RNG", "WATCHED", "Guards", "guards"]
 
-
 RNG = np.random.default_rng(3)
-
-
 WATCHED = {name: Watched(version=name) for name in ("v1", "v2", "v3")}
-
-
 ERRORS = GuardRule(metric="error_rate", max=0.05)
-
-
 ADA = Issuer("ada")
 
 

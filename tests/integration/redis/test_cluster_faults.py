@@ -185,8 +185,6 @@ class Node(Server):
 
 
 VALUE = b"$1\r\nv\r\n"
-
-
 STATES = [
     b"-LOADING Redis is loading the dataset in memory\r\n",
     b"-MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.\r\n",
