@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from tests.integration.serving.families.exports import EXPORTS
-from tests.integration.serving.families.rows import (
+from .exports import EXPORTS
+from .rows import (
     BINARY,
     TARGET,
     TARGETS,

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from neuralstream_client.log_model.preparing import plain_attributes
-from tests.integration.serving.families.rows import (
+
+from .rows import (
     F,
     X,
 )

@@ -25,7 +25,8 @@ from tests.support.jobs import NAMESPACE, JobHouse
 from tests.support.redis import settings_for
 
 from ..conftest import Function, predict_function
-from .catalogue import FAMILIES, F, Trained, X, train
+from .catalogue import FAMILIES, Trained, train
+from .rows import F, X
 
 ROWS = 60
 SINGLE = 6
