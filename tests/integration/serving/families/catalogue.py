@@ -153,7 +153,7 @@ def _catalogue() -> dict[str, Family]:
         "quadratic discriminant": classifier(
             discriminant_analysis.QuadraticDiscriminantAnalysis,
             THREE,
-            refused="one prediction a row",
+            refused="one prediction per row",
         ),
         "perceptron network": classifier(
             lambda: neural_network.MLPClassifier((8,), max_iter=60, random_state=0), WORDS
