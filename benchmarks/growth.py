@@ -49,7 +49,7 @@ from neuralstream_local.stack import Stack
 WIDTH = 20
 FLAT = 2.0
 """Times the cost at the smallest size that an operation may have that must not grow."""
-CALLS = 100
+CALLS = 60
 EMULATED = "with the emulation, which looks at every item of a table where DynamoDB reads a page of an index"
 LISTED = 1_000
 """Copies up to which such a query is measured: with more it takes longer than our client waits."""
