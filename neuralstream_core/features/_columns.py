@@ -150,6 +150,8 @@ class ColumnEncoder:
 
     def _rows(self, times: Sequence[Micros], cells: Mapping[int, _Cells]) -> list[bytes]:
         layout, n = self._layout, len(times)
+        if not n:
+            return []
         known = sum(1 << position for position in cells)
         head = layout.head(COMPLETE if known == layout.all_known else 0)
         head += known.to_bytes(layout.bitmap, "little")

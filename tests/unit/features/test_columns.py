@@ -63,7 +63,7 @@ def columns_of(draw: st.DrawFn, chosen: list[Feature]) -> GivenColumns:
     some = draw(st.lists(st.sampled_from(chosen), min_size=1, unique_by=lambda f: f.name))
     if draw(st.booleans()):
         some = chosen
-    ids = draw(st.lists(ENTITY | st.integers(), min_size=1, max_size=5))
+    ids = draw(st.lists(ENTITY | st.integers(), max_size=5))
     moments = st.lists(MOMENT, min_size=len(ids), max_size=len(ids))
     return GivenColumns(
         ids,
