@@ -18,8 +18,9 @@ from neuralstream_core.types import NEXT_PAGE, FeatureValue, Record
 
 __all__ = ["EntityHistoryAnswer", "HistoryRow", "WriteSource", "place_of"]
 
-WriteSource: TypeAlias = Literal["write", "backfill", "message"]
-_BACKFILL: Final = re.compile(r"job-[0-9a-v]{26}/[0-9]+/[0-9]+")
+WriteSource: TypeAlias = Literal["write", "backfill", "adoption", "message"]
+_BACKFILL: Final = re.compile(r"job-[0-9a-v]{26}/[0-9]+/[0-9]{5,10}")
+_ADOPTION: Final = re.compile(r"job-[0-9a-v]{26}/[0-9]+/[0-9a-f]{16}")
 _WRITE: Final = re.compile(r".+/[0-9a-f]{8}")
 _INT64: TypeAlias = Annotated[int, Field(ge=-(2**63), lt=2**63)]
 _TOKEN: Final = TypeAdapter(tuple[_INT64, _INT64, str, _INT64])
@@ -35,11 +36,12 @@ class HistoryRow(Record):
     )
     schema_version: int = Field(description="of the view, when it was written")
     source: WriteSource = Field(
-        description="`write`: `POST /features/write`; `backfill`: a backfill; `message`: a queue or a stream"
+        description="`write`: `POST /features/write`; `backfill` and `adoption`: such a job; `message`: a"
+        " queue or a stream"
     )
     request_id: str = Field(
-        description="of a write its `x-request-id`, `/` and eight digits; of a backfill its job's id, `/` and"
-        " a place; of a message its id"
+        description="of a write its `x-request-id`, `/` and eight digits; of a job its id, `/` and a place;"
+        " of a message its id"
     )
 
 
@@ -104,4 +106,6 @@ def _row(row: EntityRow, times: set[str]) -> HistoryRow:
 def _source(request_id: str) -> WriteSource:
     if _BACKFILL.fullmatch(request_id):
         return "backfill"
+    if _ADOPTION.fullmatch(request_id):
+        return "adoption"
     return "write" if _WRITE.fullmatch(request_id) else "message"
