@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from typer.testing import CliRunner
+
+from neuralstream_client.command.app import app
 from neuralstream_core.redis import RedisPort
 from neuralstream_local.children import ROOT
 from tests.support.release_0_1 import BUCKET, Dump, less
@@ -71,9 +74,18 @@ def test_rows_are_extended_adopted_and_rebuilt(
     changed = old["u1"]["features"] | {"visits": 7, "spent": 60.5}
     assert before["results"][0]["features"] == changed
 
-    job = done(stack, "/features/views/old_users/adopt")
+    asked_for = ["views", "adopt", "old_users", "--json"]
+    ran = CliRunner().invoke(app, asked_for, env={"NEURALSTREAM_URL": stack.url})
+    assert ran.exit_code == 0, ran.output
+    job = json.loads(ran.stdout)
     assert (job["status"], job["outcome"]["entities"]) == ("SUCCEEDED", 6), job
     assert job["outcome"]["history_complete"]
+    rows = stack.request("GET", "/features/views/old_users/history?entity_id=u2").json()["rows"]
+    assert [(row["source"], list(row["features"])) for row in rows] == [
+        ("adoption", ["vip", "name"]),
+        ("adoption", ["spent"]),
+        ("adoption", ["age"]),
+    ]
     assert stack.request("GET", "/features/views/old_users").json()["history_complete"]
     dump.clear_redis(port)
     assert stack.request("GET", "/features/old_users/u1").status == 404
