@@ -50,7 +50,7 @@ export function Paged({ where, query = {}, field, next = "next_token", textOf, p
     <${Loaded} of=${polled}>${(answer) => html`<${Table} label=${label} keyOf=${keyOf}
       columns=${large.current ? columns.map((column) => ({ ...column, sort: undefined })) : columns}
       rows=${text ? answer[field].filter((row) => textOf(row).toLowerCase().includes(text)) : answer[field]}
-      empty=${text || sought ? "Nothing is found." : empty} />`}<//>
+      empty=${text || sought ? "Nothing is found." : following ? "Nothing on this page." : empty} />`}<//>
     ${(tokens.length > 0 || following !== null) &&
     html`<nav class="pager" aria-label=${`Pages of ${label}`}>
       <button type="button" disabled=${!tokens.length} onClick=${() => setTokens(tokens.slice(0, -1))}>Back</button>

@@ -92,7 +92,7 @@ function Model({ name }) {
       return html`
         <${Traffic} model=${model} ask=${ask} />
         <${Card} title="Versions" aside=${filter}>
-          <${Versions} model=${model} versions=${versions} chosen=${chosen} setChosen=${setCompared} ask=${ask} />
+          <${Versions} model=${model} versions=${versions} more=${next !== null} chosen=${chosen} setChosen=${setCompared} ask=${ask} />
           ${(tokens.length > 0 || next !== null) &&
           html`<div class="pager">
             <button type="button" disabled=${!tokens.length} onClick=${() => setTokens(tokens.slice(0, -1))}>Newer</button>
@@ -147,14 +147,14 @@ function Guard({ guard }) {
     ${trip && html`<span class="quiet">Acted <${Time} value=${trip.at} />: ${trip.found}</span>`}`;
 }
 
-function Versions({ model, versions, chosen, setChosen, ask }) {
+function Versions({ model, versions, more, chosen, setChosen, ask }) {
   const metrics = [...new Set(versions.flatMap((version) => Object.keys(version.metrics)))].slice(0, 4);
   const turn = (name) =>
     setChosen(chosen.includes(name) ? chosen.filter((each) => each !== name) : [...chosen, name].slice(-6));
   const serves = (version) =>
     version.version === model.production_version || (model.ab_split?.[version.version] ?? 0) > 0;
   return html`<${Table} label="Versions" rows=${versions} keyOf=${(version) => version.version}
-    empty="There is no such version." columns=${[
+    empty=${more ? "None among these; there are older versions." : "There is no such version."} columns=${[
       { name: "Compare", render: (version) => html`<input type="checkbox" aria-label=${`Compare ${version.version}`}
           checked=${chosen.includes(version.version)} onChange=${() => turn(version.version)} />` },
       { name: "Version", render: (version) => html`<strong>${version.version}</strong>` },
