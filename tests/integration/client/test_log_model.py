@@ -14,7 +14,8 @@ from neuralstream_client.errors import ConfigurationError, Invalid, NotFound
 from neuralstream_client.log_model import Logged, LogModelError, ParityError
 from neuralstream_client.log_model.names import feature_name
 from neuralstream_client.log_model.table import read_table
-from tests.support.logged_models import FAMILIES, Fitted, fitted, numbers
+from tests.support.logged_models import FAMILIES, Fitted, fitted
+from tests.support.logged_rows import numbers
 from tests.support.stack import RunningStack
 
 ROWS = 48

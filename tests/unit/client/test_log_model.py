@@ -21,7 +21,8 @@ from neuralstream_client.log_model import (
 )
 from neuralstream_client.log_model.names import feature_name, feature_names
 from neuralstream_core.registry.registration import Registration
-from tests.support.logged_models import BINARY, TARGET, WORDS, X, fitted, frame, numbers
+from tests.support.logged_models import fitted
+from tests.support.logged_rows import BINARY, TARGET, WORDS, X, frame, numbers
 
 LOGISTIC = LogisticRegression().fit(X, WORDS)
 
