@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final
 
 from neuralstream_client.call import encoded
@@ -16,6 +17,7 @@ __all__ = [
     "PredictedPart",
     "ReadPart",
     "RowError",
+    "moment",
     "path_entity",
     "predict_body",
     "predicted_part",
@@ -200,3 +202,8 @@ def predicted_part(answer: Mapping[str, Any]) -> PredictedPart:
         for row in found["rows"]
     ]
     return PredictedPart(columns, errors)
+
+
+def moment(text: str | None) -> datetime | None:
+    """A time of an answer."""
+    return None if text is None else datetime.fromisoformat(text)

@@ -20,21 +20,22 @@ from neuralstream_client.answers import (
     ViewAnswer,
     ViewDeletion,
 )
-from neuralstream_client.call import Call, path
-from neuralstream_client.errors import ApiError, Invalid, NeuralStreamError, RowsRefused
+from neuralstream_client.call import Call, given, path
+from neuralstream_client.errors import Invalid, NeuralStreamError, RowsRefused
 from neuralstream_client.inputs import JobInput
 from neuralstream_client.progress import Advance, Progress, reporting
 from neuralstream_client.reading import MAX_ENTITIES, FeatureTable, entity_list, grouped
-from neuralstream_client.reports import RowFailure, WriteReport
+from neuralstream_client.refusals import refused, refused_rows
+from neuralstream_client.reports import WriteReport
 from neuralstream_client.tables import TableLike
 from neuralstream_client.views import FeatureView, ViewLike, views_of
 from neuralstream_client.wire import (
     MAX_WRITE_BYTES,
     ReadPart,
+    moment,
     path_entity,
     read_body,
     read_part,
-    refused_row,
     rows_per_request,
     write_body,
 )
@@ -199,12 +200,12 @@ class Features:
                         cells = status.setdefault(label, {})
                         cells |= {start + i: s for i, s in part.status.get(n, {}).items()}
                     if event_timestamps:
-                        times[name] += [_moment(text) for text in part.event_timestamps]
+                        times[name] += [moment(text) for text in part.event_timestamps]
                     done += min(MAX_ENTITIES, len(wanted) - start)
                     advance(done, len(wanted) * len(groups))
         for label, dtype in dtypes.items():
             if dtype == "timestamp":
-                columns[label] = [_moment(text) for text in columns[label]]
+                columns[label] = [moment(text) for text in columns[label]]
         return replace(
             table,
             keys=keys,
@@ -269,9 +270,8 @@ class Features:
             NotFound: there is no such view.
             Conflict: it keeps no history.
         """
-        call = Call.once(
-            "POST", path("/features/views/{}/rebuild", view), idempotency_key=idempotency_key
-        )
+        where = path("/features/views/{}/rebuild", view)
+        call = Call.once("POST", where, idempotency_key=idempotency_key)
         return self._transport.fetch(RebuildJob, call)
 
     def adopt(self, view: str, *, idempotency_key: str | None = None) -> AdoptJob:
@@ -288,9 +288,8 @@ class Features:
             NotFound: there is no such view.
             Conflict: it keeps no history.
         """
-        call = Call.once(
-            "POST", path("/features/views/{}/adopt", view), idempotency_key=idempotency_key
-        )
+        where = path("/features/views/{}/adopt", view)
+        call = Call.once("POST", where, idempotency_key=idempotency_key)
         return self._transport.fetch(AdoptJob, call)
 
     def backfill(
@@ -331,21 +330,20 @@ class Features:
             Invalid: a location, column or another field is wrong.
             NotFound: there is no such view or file.
         """
-        body = {
-            "feature_view": view,
-            "input": address_of(self._transport, input, input_format),
-            "timestamp": timestamp,
-            "entity": entity,
-            "features": features,
-            "input_format": input_format,
-            "timezone": timezone,
-            "empty": empty,
-            "output": output,
-            "max_failed_fraction": max_failed_fraction,
-            "allow_empty": allow_empty or None,
-        }
-        given = {name: value for name, value in body.items() if value is not None}
-        call = Call.once("POST", "/features/backfill", body=given, idempotency_key=idempotency_key)
+        body = given(
+            feature_view=view,
+            input=address_of(self._transport, input, input_format),
+            timestamp=timestamp,
+            entity=entity,
+            features=features,
+            input_format=input_format,
+            timezone=timezone,
+            empty=empty,
+            output=output,
+            max_failed_fraction=max_failed_fraction,
+            allow_empty=allow_empty or None,
+        )
+        call = Call.once("POST", "/features/backfill", body=body, idempotency_key=idempotency_key)
         return self._transport.fetch(BackfillJob, call)
 
     def _read_part(
@@ -360,7 +358,7 @@ class Features:
     ) -> WriteReport:
         """Write a chunk, in several requests if it is too large for one, or rows of it are refused."""
         if chunk.failures:
-            report = _refused(report, chunk.failures, skip)
+            report = refused(report, chunk.failures, skip)
             chunk = chunk.without({failure.row for failure in chunk.failures})
         waiting = [chunk]
         while waiting:
@@ -376,10 +374,10 @@ class Features:
             try:
                 answer = self._transport.send(call)
             except Invalid as error:
-                failures = _failures(error, part)
+                failures = refused_rows(error, part)
                 if not failures:
                     raise
-                report = _refused(report, failures, skip, error)
+                report = refused(report, failures, skip, error)
                 waiting.append(part.without({failure.row for failure in failures}))
                 continue
             report = replace(
@@ -398,27 +396,3 @@ class Features:
         if known is None or features is None or not set(features) <= known.dtypes.keys():
             known = self._known[name] = FeatureView.of(self.get(name))
         return known
-
-
-def _refused(
-    report: WriteReport, failures: Sequence[RowFailure], skip: bool, cause: ApiError | None = None
-) -> WriteReport:
-    ordered = sorted([*report.failures, *failures], key=lambda failure: failure.row)
-    report = replace(report, failures=tuple(ordered))
-    if not skip:
-        raise RowsRefused(report) from cause
-    return report
-
-
-def _failures(error: Invalid, part: Chunk) -> list[RowFailure]:
-    """Refused rows of a request, with their numbers in the table."""
-    found = []
-    for place in error.places:
-        if (named := refused_row(place.loc)) is not None:
-            row, what = named
-            found.append(RowFailure(part.rows[row], what, place.msg))
-    return found
-
-
-def _moment(text: str | None) -> datetime | None:
-    return None if text is None else datetime.fromisoformat(text)
