@@ -73,3 +73,14 @@ def test_every_parameter_is_explained_with_its_default():
             assert explained[name] == str(rule["Default"])
         else:
             assert rule["Default"] == ""
+
+
+def test_a_stack_of_release_0_1_can_keep_its_cache():
+    """Another name would replace it. 0.1 called it like the stack, and docs/howto/upgrade.md says 0."""
+    found = template()
+    name = found["Resources"]["Cache"]["Properties"]["ServerlessCacheName"]
+    condition, former, later = name["Fn::If"]
+    assert found["Conditions"][condition] == {"Fn::Equals": [{"Ref": "CacheGeneration"}, "0"]}
+    assert found["Parameters"]["CacheGeneration"]["MinValue"] == 0
+    assert former == {"Ref": "AWS::StackName"}
+    assert later == {"Fn::Sub": "${AWS::StackName}-${CacheGeneration}"}
