@@ -48,9 +48,9 @@ if TYPE_CHECKING:
     from neuralstream_core.features.block import Block
     from neuralstream_core.redis.port import RedisPort, Reply
 
-__all__ = ["DEFAULT_RETENTION_SECONDS", "DeleteProgress", "OnlineStore"]
+__all__ = ["RETENTION_SECONDS", "DeleteProgress", "OnlineStore"]
 
-DEFAULT_RETENTION_SECONDS: Final = 400 * 86_400
+RETENTION_SECONDS: Final = 400 * 86_400
 """How long a row of a view without a TTL stays after its last write."""
 _TOMBSTONE_MS: Final = 30 * 86_400 * 1000
 _SCAN_COUNT: Final = 1000
@@ -87,7 +87,6 @@ class OnlineStore:
         catalog: where schemas come from.
         clock: now, in microseconds.
         namespace: first part of every key.
-        retention_seconds: life of rows of views without a TTL after their last write.
         log: keeps every row that is written, of views with ``history``; ``None``: nobody does.
 
     Raises (every method that touches rows):
@@ -102,14 +101,12 @@ class OnlineStore:
         clock: Clock,
         namespace: str,
         *,
-        retention_seconds: int = DEFAULT_RETENTION_SECONDS,
         log: WriteLog | None = None,
     ) -> None:
         self.catalog = catalog
         self._port = port
         self._clock = clock
         self._namespace = namespace
-        self._retention_ms = retention_seconds * 1000
         self._keeping = Keeping(log)
         self._codecs: LRUCache[tuple[str, int], Codec] = LRUCache(_MAX_CODECS)
         self._lock = Lock()
@@ -381,7 +378,9 @@ class OnlineStore:
         revision = (view.generation, view.revision)
         with self._lock:
             if (codec := self._codecs.get(revision)) is None:
-                codec = self._codecs[revision] = Codec(view, self._namespace, self._retention_ms)
+                codec = self._codecs[revision] = Codec(
+                    view, self._namespace, RETENTION_SECONDS * 1000
+                )
         return codec
 
     def _latest(self, name: str) -> Codec:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from neuralstream_core.errors import NotFound
 from neuralstream_core.features._codec import LEAST_LIFE_MS, kept_ms
 from neuralstream_core.features._merge import MERGE
-from neuralstream_core.features.store import DEFAULT_RETENTION_SECONDS
+from neuralstream_core.features.store import RETENTION_SECONDS
 from neuralstream_core.features.writes import (
     FORGOTTEN,
     Batch,
@@ -63,12 +63,10 @@ class Alive(NamedTuple):
     write_time: Micros
 
     @classmethod
-    def at(
-        cls, view: FeatureView, now: Micros, retention_seconds: int = DEFAULT_RETENTION_SECONDS
-    ) -> Alive:
+    def at(cls, view: FeatureView, now: Micros) -> Alive:
         """As of ``now``, by the lives that `Batch.calls` gives rows."""
         if view.ttl_seconds is None:
-            return cls(None, now - retention_seconds * 1_000_000)
+            return cls(None, now - RETENTION_SECONDS * 1_000_000)
         return cls(now - kept_ms(view.ttl_seconds) * 1000, now - LEAST_LIFE_MS * 1000)
 
 
