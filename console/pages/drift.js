@@ -120,7 +120,6 @@ function Overview({ series }) {
       { name: "PSI", number: true, sort: (each) => each.psi, render: (each) => html`<${Num} value=${each.psi} />` },
       { name: "Drift above", number: true, render: (each) => html`<${Num} value=${each.alert_threshold} />` },
       { name: "Missing", number: true, sort: missing, render: (each) => html`<${Num} value=${missing(each)} as=${percent} />` },
-      { name: "What moved", render: (each) => each.sentence },
     ]} />
   <//>`;
 }

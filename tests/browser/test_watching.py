@@ -98,6 +98,7 @@ def test_drift_shows_the_most_urgent_version_first_and_each_series_with_its_sent
     for each in worst["bins"]:
         assert any(text.startswith(f"{each['bin']}, reference: ") for text in shown)
     assert tab.page.locator(f'[title="{worst["psi"]}"]').first.is_visible()
+    chart.evaluate("chart => chart.closest('section').scrollIntoView()")
     picture(tab, "console-drift")
 
 
