@@ -33,9 +33,9 @@ __all__ = [
 def log_on(aws: Aws, history_table: str, bucket: str, clock: Clock) -> Callable[..., HistoryLog]:
     """Builds a log on this test's table and bucket, with other clients where given."""
 
-    def build(dynamodb: Any = None) -> HistoryLog:
+    def build(dynamodb: Any = None, s3: Any = None) -> HistoryLog:
         table = Table(dynamodb or aws.client("dynamodb"), history_table, dependency="history")
-        objects = Objects(aws.client("s3"))
+        objects = Objects(s3 or aws.client("s3"))
         return HistoryLog(table, lambda: objects, bucket, "test", clock)
 
     return build

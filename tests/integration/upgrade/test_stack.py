@@ -10,6 +10,11 @@ from tests.support.stack import RunningStack
 
 OF_ITS_MOMENT = ("latency_ms", "timestamp")
 """Fields of a prediction's answer."""
+OVERDUE = (
+    'status: "PENDING_UPLOAD" is "REJECTED"',
+    'reason: null is "the artifact was not uploaded by',
+)
+"""What has become of a version whose artifact nobody sent."""
 LASTING = ("old_users", "old_routes", "old_wide", "old_again", "old_gone")
 """Views whose values do not expire."""
 
@@ -43,7 +48,7 @@ def test_views_models_versions_lineage_and_jobs_are_those_that_were(
 ) -> None:
     asked = dump.asked(lambda each: each.path.startswith(("/models/", "/jobs/job-")))
     assert len(asked) > 15
-    assert differences(stack, asked) == []
+    assert [x for x in differences(stack, asked) if not any(said in x for said in OVERDUE)] == []
     for view in dump.answer("/features/views")["views"]:
         found = stack.request("GET", f"/features/views/{view['name']}").json()
         assert list(less(view, found)) == []

@@ -21,5 +21,11 @@ def test_cells_are_a_gauge_by_view_feature_and_result() -> None:
     found = [line for line in lines if line.startswith("neuralstream_consistency_cells{")]
     assert sorted(found) == sorted(
         gauge % each
-        for each in (("match", "7.0"), ("missing", "2.0"), ("mismatch", "0.0"), ("extra", "0.0"))
+        for each in (
+            ("match", "7.0"),
+            ("missing", "2.0"),
+            ("mismatch", "0.0"),
+            ("extra", "0.0"),
+            ("unadopted", "0.0"),
+        )
     )
