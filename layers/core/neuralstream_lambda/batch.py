@@ -70,6 +70,8 @@ __all__ = [
 ]
 
 
+_COLLECTED: Final = 100_000
+"""Containers that a process of jobs makes before the collector looks at them; Python's own number is 700."""
 _SETTLE_SECONDS: Final = 10.0
 """Longer than an append to the history takes, its retries included."""
 _MERGE_SECONDS: Final = 2.0
@@ -203,17 +205,28 @@ def tasks(settings: BatchSettings) -> TaskRunner:
     """What runs the tasks of jobs."""
     from neuralstream_core.jobs.tasks import TaskRunner
 
-    works: dict[JobKind, Callable[[], Work]] = {
-        JobKind.PREDICT: partial(_predict_work, settings),
-        JobKind.BACKFILL: partial(_backfill_work, settings),
-        JobKind.REBUILD: partial(_rebuild_work, settings),
-        JobKind.ADOPT: partial(_adopt_work, settings),
-        JobKind.OUTCOMES: partial(_outcomes_work, settings),
+    builders: dict[JobKind, Callable[[BatchSettings], Work]] = {
+        JobKind.PREDICT: _predict_work,
+        JobKind.BACKFILL: _backfill_work,
+        JobKind.REBUILD: _rebuild_work,
+        JobKind.ADOPT: _adopt_work,
+        JobKind.OUTCOMES: _outcomes_work,
     }
-    # Rows come and go by ten thousands. The collector would each time walk what import made, which stays: a
-    # third of a job's time.
-    gc.freeze()
+    works = {kind: partial(_settled, build, settings) for kind, build in builders.items()}
     return TaskRunner(jobs(settings), works, settings.batch_concurrency)
+
+
+@cache
+def _settled(build: Callable[[BatchSettings], Work], settings: BatchSettings) -> Work:
+    """The work that ``build`` builds.
+
+    Rows come and go by ten thousands, and few of them in circles. The collector would walk them, and what import
+    made, time and again: a tenth of a job's time and more.
+    """
+    work = build(settings)
+    gc.freeze()
+    gc.set_threshold(_COLLECTED, 50, 100)
+    return work
 
 
 @cache
