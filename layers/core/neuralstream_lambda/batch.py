@@ -220,8 +220,8 @@ def tasks(settings: BatchSettings) -> TaskRunner:
 def _settled(build: Callable[[BatchSettings], Work], settings: BatchSettings) -> Work:
     """The work that ``build`` builds.
 
-    Rows come and go by ten thousands, and few of them in circles. The collector would walk them, and what import
-    made, time and again: a tenth of a job's time and more.
+    Rows come and go by ten thousands, and hardly any refer to themselves. The collector would walk them, and
+    what import made, time and again: a tenth of a job's time and more.
     """
     work = build(settings)
     gc.freeze()
