@@ -99,18 +99,19 @@ class AwsFront:
         )
         handler = _handler(headers.get("x-amz-target", ""))
         if handler is None:
-            answer = self._through_flask(asked)
-        else:
-            with self._one_at_a_time:
-                answer = _handled(handler, asked)
+            return self._noted(asked, request, self._through_flask(asked))
+        with self._one_at_a_time:  # until it is kept: another call's transaction may yet be undone
+            return self._noted(asked, request, _handled(handler, asked))
+
+    def _noted(self, asked: MotoRequest, request: Request, answer: Response) -> Response:
+        """The answer, once what the request changed is kept."""
         if self._kept is not None and request.method in CHANGES:
             self._kept.note(asked, request.body, answer.status)
         return answer
 
     def _through_flask(self, asked: MotoRequest) -> Response:
         body, status, headers = run_wsgi_app(self._moto, asked.environ, buffered=True)
-        named = [(name.lower(), value) for name, value in headers]
-        return Response(int(status[:3]), b"".join(body), named)
+        return Response(int(status[:3]), b"".join(body), list(headers))
 
     def _schedule(self, path: str, body: bytes) -> None:
         """Create a schedule in moto."""
@@ -139,8 +140,7 @@ class AwsFront:
             problem = {"Type": "Service", "Message": f"no worker: {error}"}
             unnamed = ("x-amzn-errortype", "ServiceException")
             return json_response(503, problem, unnamed, request_id)
-        named = [(name.lower(), value) for name, value in answer.headers.items()]
-        return Response(answer.status, answer.data, [*named, request_id])
+        return Response(answer.status, answer.data, [*answer.headers.items(), request_id])
 
 
 def _target(request: Request) -> str:
@@ -159,7 +159,7 @@ def _handled(handler: MotoHandler, asked: MotoRequest) -> Response:
         status, headers, body = handler(asked, asked.raw_url, asked.headers)
     except HTTPException as error:
         status, headers, body = int(error.code or 500), dict(error.get_headers()), error.get_body()
-    named = [(name.lower(), str(value)) for name, value in headers.items()]
+    named = [(name, str(value)) for name, value in headers.items()]
     return Response(status, body.encode() if isinstance(body, str) else body, named)
 
 

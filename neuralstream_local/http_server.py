@@ -52,7 +52,7 @@ class Response:
     """An answer.
 
     Attributes:
-        headers: names in lower case; ``content-length`` is added where it is missing.
+        headers: ``content-length`` is added where it is missing.
     """
 
     status: int
@@ -163,7 +163,7 @@ class HttpServer:
 
 
 def _encoded(response: Response) -> list[tuple[bytes, bytes]]:
-    headers = list(response.headers)
+    headers = [(name.lower(), value) for name, value in response.headers]
     if not any(name == "content-length" for name, _ in headers):  # that of HEAD is of another body
         headers.append(("content-length", str(len(response.body))))
     return [(n.encode("latin-1", "replace"), v.encode("latin-1", "replace")) for n, v in headers]
