@@ -29,12 +29,14 @@ def scheduled_handler(event: Mapping[str, Any], _context: LambdaContext) -> dict
     """
     tasks = {"compact": compacted, "clean": cleaned}
     return run_task(
-        "history", event, {name: partial(_unless_raced, do) for name, do in tasks.items()}
+        "history", event, settings, {name: partial(_unless_raced, do) for name, do in tasks.items()}
     )
 
 
-def _unless_raced(do: Callable[[CompactionSettings], Mapping[str, int]]) -> Mapping[str, int]:
+def _unless_raced(
+    do: Callable[[CompactionSettings], Mapping[str, int]], given: CompactionSettings
+) -> Mapping[str, int]:
     try:
-        return do(settings)
+        return do(given)
     except Conflict:  # the other run, or the next one, goes on where this one stopped
         return {"raced": True}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 from aws_lambda_powertools.event_handler.openapi.params import Query
@@ -142,6 +141,4 @@ def scheduled_handler(event: Mapping[str, Any], _context: LambdaContext) -> dict
         Unavailable: to be tried again by the schedule's own retries.
     """
     tasks = {"archive": archived, "evaluate": evaluated}
-    return run_task(
-        "monitoring", event, {name: partial(do, settings) for name, do in tasks.items()}
-    )
+    return run_task("monitoring", event, settings, tasks)

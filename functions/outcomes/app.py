@@ -7,7 +7,6 @@ tasks.
 from __future__ import annotations
 
 import os
-from functools import partial
 from secrets import token_hex
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
@@ -178,7 +177,7 @@ def scheduled_handler(event: Mapping[str, Any], _context: LambdaContext) -> dict
         Unavailable: to be tried again by the schedule's own retries.
     """
     tasks = {"drain": drained, "evaluate": evaluated, "judge": judged}
-    return run_task("outcomes", event, {name: partial(do, settings) for name, do in tasks.items()})
+    return run_task("outcomes", event, settings, tasks)
 
 
 @traced("outcomes")
