@@ -31,7 +31,7 @@ from neuralstream_core.backfill.adopt_records import (
     adopt_files,
 )
 from neuralstream_core.backfill.cells import Cells, column_of, packed_cells
-from neuralstream_core.backfill.planning import living
+from neuralstream_core.backfill.planning import living, living_view
 from neuralstream_core.backfill.states import Cell, State, online_state, said_state
 from neuralstream_core.features.schema import FeatureView
 from neuralstream_core.features.upkeep import Alive, Upkeep
@@ -139,9 +139,7 @@ class AdoptWork:
         return self.jobs.finish(job_id, None, failure)
 
     def _view(self, plan: AdoptPlan) -> FeatureView:
-        view = self.upkeep.store.catalog.latest(plan.feature_view)
-        living(view, plan.pins.generation)
-        return view
+        return living_view(self.upkeep.store.catalog, plan.feature_view, plan.pins.generation)
 
     def _listed(self, job_id: str, number: int) -> Location:
         return Location(self.data_bucket, f"{WORK}{job_id}/entities/{number:05d}.json")
@@ -214,13 +212,7 @@ class _Chunk:
         """
         since = max(0, self._began - SLOT) // SLOT * SLOT
         snapshot = self._work.history.snapshot(self._view)._replace(consumed_until=since)
-        found = {
-            entity
-            for _, part in self._work.history.tail(snapshot)
-            for entity, row in zip(part.entities, part.rows, strict=True)
-            if row == FORGOTTEN and entity in gone
-        }
-        return sorted(found)
+        return sorted(self._work.history.forgotten(snapshot) & gone)
 
     def _append(self, cells: State) -> None:
         """Append cells, one row for each entity and event time.

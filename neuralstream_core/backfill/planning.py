@@ -20,7 +20,7 @@ from neuralstream_core.features.schema import FeatureView
 from neuralstream_core.jobs.records import JobKind, NewJob
 from neuralstream_core.serving.batch.splitting import CHUNK_ROWS
 
-__all__ = ["Backfills", "backfill_plan", "chunk_rows", "living"]
+__all__ = ["Backfills", "backfill_plan", "chunk_rows", "living", "living_view"]
 
 _CHUNK_CELLS: Final = 4 << 20
 """Values of one chunk, whose packed rows are held until they are appended: about 32 MiB of float64."""
@@ -64,6 +64,18 @@ def living(view: FeatureView, generation: str) -> None:
             f"view {view.name} was deleted and created anew since the job began",
             code="view_changed",
         )
+
+
+def living_view(catalog: Catalog, name: str, generation: str) -> FeatureView:
+    """The view that a job began with, as it is now.
+
+    Raises:
+        NotFound: it was deleted.
+        Conflict: it was deleted and created anew.
+    """
+    view = catalog.latest(name)
+    living(view, generation)
+    return view
 
 
 def backfill_plan(

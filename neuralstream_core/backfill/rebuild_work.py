@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from neuralstream_core.backfill.cells import Merged, cells_of_packed, merge_cells
 from neuralstream_core.backfill.newest import NewestRows
-from neuralstream_core.backfill.planning import living
+from neuralstream_core.backfill.planning import living, living_view
 from neuralstream_core.backfill.rebuild_records import (
     Entities,
     RebuildJob,
@@ -72,12 +72,7 @@ class RebuildWork:
         )
         living(view, pins.generation)
         snapshot = self.history.snapshot(view)
-        forgotten = {
-            entity.decode()
-            for _, part in self.history.tail(snapshot)
-            for entity, row in zip(part.entities, part.rows, strict=True)
-            if row == FORGOTTEN
-        }
+        forgotten = {entity.decode() for entity in self.history.forgotten(snapshot)}
         plan = RebuildPlan(
             feature_view=view.name,
             pins=pins,
@@ -159,9 +154,7 @@ class RebuildWork:
         return self.jobs.finish(job_id, None, failure)
 
     def _view(self, plan: RebuildPlan) -> FeatureView:
-        view = self.upkeep.store.catalog.latest(plan.feature_view)
-        living(view, plan.pins.generation)
-        return view
+        return living_view(self.upkeep.store.catalog, plan.feature_view, plan.pins.generation)
 
     def _merge_tail(self, view: FeatureView, plan: RebuildPlan, since: Micros) -> Merged:
         """Merge the rows whose write time is not before ``since``, in the order of their write times."""

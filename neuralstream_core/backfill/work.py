@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from neuralstream_core.backfill.chunks import BackfillChunk
 from neuralstream_core.backfill.import_work import ImportWork
-from neuralstream_core.backfill.planning import backfill_plan, chunk_rows, living
+from neuralstream_core.backfill.planning import backfill_plan, chunk_rows, living_view
 from neuralstream_core.backfill.records import (
     BackfillFiles,
     BackfillJob,
@@ -18,7 +18,7 @@ from neuralstream_core.backfill.records import (
     ChunkWritten,
     backfill_files,
 )
-from neuralstream_core.features.schema import FeatureView
+from neuralstream_core.features.catalog import Catalog
 from neuralstream_core.features.upkeep import Upkeep
 from neuralstream_core.jobs.rows import RowsPins, shared_counts
 from neuralstream_core.serving.batch.inputs import CutInput, InputFile
@@ -40,19 +40,19 @@ class BackfillWork(ImportWork[BackfillJob, BackfillPins, BackfillPlan, ChunkWrit
         return backfill_files(self.objects, self.data_bucket, job_id)
 
     def pinned(self, pins: RowsPins, job: BackfillJob) -> BackfillPins:
-        return BackfillPins(**dict(pins), generation=self._view(job.feature_view).generation)
+        return BackfillPins(
+            **dict(pins), generation=self._catalog.latest(job.feature_view).generation
+        )
 
     def cut(
         self, job: BackfillJob, pins: BackfillPins, source: InputFile
     ) -> tuple[BackfillPlan, CutInput]:
-        view = self._view(job.feature_view)
-        living(view, pins.generation)
+        view = living_view(self._catalog, job.feature_view, pins.generation)
         cut = source.cut(chunk_rows(view))
         return backfill_plan(job, view, pins, cut.columns), cut
 
     def importing(self, plan: BackfillPlan, request_id: str) -> BackfillChunk:
-        view = self._view(plan.feature_view)
-        living(view, plan.pins.generation)
+        view = living_view(self._catalog, plan.feature_view, plan.pins.generation)
         return BackfillChunk(plan, view, self.upkeep, request_id)
 
     def summed(
@@ -70,5 +70,6 @@ class BackfillWork(ImportWork[BackfillJob, BackfillPins, BackfillPlan, ChunkWrit
         )
         return manifest, BackfillResult
 
-    def _view(self, name: str) -> FeatureView:
-        return self.upkeep.store.catalog.latest(name)
+    @property
+    def _catalog(self) -> Catalog:
+        return self.upkeep.store.catalog

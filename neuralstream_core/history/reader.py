@@ -2,7 +2,7 @@
 
 ::
 
-    history = History(log, heads, objects, bucket)
+    history = History(log, heads, objects, bucket, clock)
     snapshot = history.snapshot(view)
     files, paths = history.attach(snapshot.files)
     rows = database(files).execute(select_rows(snapshot.view, paths))
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from neuralstream_core.errors import NotFound
 from neuralstream_core.features.schema import FeatureView
-from neuralstream_core.history.entries import Part
+from neuralstream_core.history.entries import FORGOTTEN, Part
 from neuralstream_core.history.log import SLOT, HistoryLog, slot_of
 from neuralstream_core.history.manifest import DataFile, Heads, Manifests
 from neuralstream_core.objects import Location, Objects
@@ -128,3 +128,12 @@ class History:
             for part in entry.parts:
                 if slot >= since.get(part.generation, slot + 1):
                     yield entry.write_time, part
+
+    def forgotten(self, snapshot: Snapshot) -> set[bytes]:
+        """Entities of a view that were forgotten since its snapshot, whatever was written of them later."""
+        return {
+            entity
+            for _, part in self.tail(snapshot)
+            for entity, row in zip(part.entities, part.rows, strict=True)
+            if row == FORGOTTEN
+        }
