@@ -21,9 +21,9 @@ def port(stack: RunningStack) -> Iterator[RedisPort]:
     found.close()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def dump(stack: RunningStack, port: RedisPort) -> Iterator[Dump]:
-    """The dump, in the stack as long as this module runs."""
+    """The dump, in the stack as long as one test runs: some tests change it."""
     found = Dump()
     dynamodb = stack.client("dynamodb")
     found.fill_table(dynamodb, TABLE)

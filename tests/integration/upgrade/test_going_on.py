@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 from neuralstream_client.command.app import app
 from neuralstream_core.redis import RedisPort
 from neuralstream_local.children import ROOT
+from tests.support.poll import eventually
 from tests.support.release_0_1 import BUCKET, Dump, less
 from tests.support.stack import RunningStack
 from tests.support.stack_jobs import finished
@@ -33,6 +34,7 @@ def test_models_go_on_from_where_they_were(stack: RunningStack, dump: Dump) -> N
     answer = done(stack, "/predict/old_churn", {"entity_id": "c4", "version": "v2"})
     assert answer["probability"] == asked.answer["probability"]
     assert done(stack, "/models/old_churn/rollback")["production_version"] == "v1"
+    eventually(lambda: done(stack, asked.path, asked.body)["version"] == "v1")
     events = stack.request("GET", "/models/old_churn/lineage").json()["events"]
     assert len(events) > len(before)
     assert list(less(before, events[: len(before)])) == []
