@@ -94,7 +94,7 @@ class PredictedPart:
 
 def write_body(view: str, chunk: Chunk) -> bytes:
     """Body of ``POST /features/write``: columns, or rows where one leaves a feature out."""
-    if any(ABSENT in values for values in chunk.columns.values()):
+    if chunk.ragged and any(ABSENT in values for values in chunk.columns.values()):
         return encoded({"feature_view": view, "rows": _rows(chunk)})
     body = {
         "feature_view": view,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -29,6 +29,7 @@ class Chunk:
         columns: values by feature; `ABSENT` where a row leaves a feature alone.
         event_timestamps: by row, or ``None`` for the time of the request.
         failures: rows that cannot be sent.
+        ragged: whether a row may leave a feature alone.
     """
 
     rows: Sequence[int]
@@ -36,26 +37,31 @@ class Chunk:
     columns: dict[str, list[Any]]
     event_timestamps: list[Any] | None
     failures: list[RowFailure] = field(default_factory=list)
+    ragged: bool = False
 
     def without(self, refused: set[int]) -> Chunk:
         """The same without rows of these numbers."""
         kept = [i for i, row in enumerate(self.rows) if row not in refused]
         times = self.event_timestamps
-        return Chunk(
-            [self.rows[i] for i in kept],
-            [self.entity_ids[i] for i in kept],
-            {name: [values[i] for i in kept] for name, values in self.columns.items()},
-            None if times is None else [times[i] for i in kept],
+        return replace(
+            self,
+            rows=[self.rows[i] for i in kept],
+            entity_ids=[self.entity_ids[i] for i in kept],
+            columns={name: [values[i] for i in kept] for name, values in self.columns.items()},
+            event_timestamps=None if times is None else [times[i] for i in kept],
+            failures=[],
         )
 
     def part(self, start: int, stop: int) -> Chunk:
         """Rows ``start`` to ``stop`` of this chunk."""
         times = self.event_timestamps
-        return Chunk(
-            self.rows[start:stop],
-            self.entity_ids[start:stop],
-            {name: values[start:stop] for name, values in self.columns.items()},
-            None if times is None else times[start:stop],
+        return replace(
+            self,
+            rows=self.rows[start:stop],
+            entity_ids=self.entity_ids[start:stop],
+            columns={name: values[start:stop] for name, values in self.columns.items()},
+            event_timestamps=None if times is None else times[start:stop],
+            failures=[],
         )
 
 
@@ -126,11 +132,12 @@ class WritePlan:
             ]
             failures += _without_zone(self.event_timestamp, times, start)
         columns = {}
+        dtypes = self.view.dtypes
         for name in self.features:
             values = self.table.column(name, start, stop)
-            columns[name], wrong = _fitted(name, self.view.dtypes[name], values, start)
+            columns[name], wrong = _fitted(name, dtypes[name], values, start)
             failures += wrong
-        return Chunk(range(start, stop), ids, columns, times, failures)
+        return Chunk(range(start, stop), ids, columns, times, failures, self.table.ragged)
 
 
 def _fitted(
@@ -147,13 +154,23 @@ def _fitted(
         return fitted, []
     if dtype == "timestamp":
         return values, _without_zone(name, values, start)
-    if dtype != "string" and (math.inf in values or -math.inf in values):
+    if dtype != "string" and not _finite(values):
         return values, [
             RowFailure(start + i, name, f"{value} is not finite")
             for i, value in enumerate(values)
             if value in {math.inf, -math.inf}
         ]
     return values, []
+
+
+def _finite(values: list[Any]) -> bool:
+    """Whether none is infinite: their sum tells nearly always."""
+    try:
+        if math.isfinite(sum(values)):
+            return True
+    except (TypeError, OverflowError):
+        pass  # one is missing, no number, or a whole number beyond float64
+    return math.inf not in values and -math.inf not in values
 
 
 def _without_zone(name: str, values: list[Any], start: int) -> list[RowFailure]:
