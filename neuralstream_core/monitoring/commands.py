@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -150,26 +151,31 @@ class Counting(NamedTuple):
     """One request of one version on its way to Redis.
 
     Attributes:
-        heard: to be given the replies to ``commands``; raises Unavailable when Redis refused one.
+        heard: to be given the replies to ``commands``; answers what is to be sent after them, nearly always
+            nothing, and raises Unavailable when Redis refused one.
     """
 
     commands: list[Command | Packed]
-    heard: Callable[[Sequence[Reply]], None]
+    heard: Callable[[Sequence[Reply]], list[Command | Packed]]
 
 
 def send(port: RedisPort, some: Sequence[Counting]) -> None:
-    """Count requests: one flight.
+    """Count requests: one flight, and a second one if strings turned out to be new.
 
     Raises:
-        Unavailable: Redis cannot be reached or refused a command.
+        Unavailable: Redis cannot be reached or refused a command; of the second flight nothing is raised.
     """
     commands = some[0].commands if len(some) == 1 else [c for one in some for c in one.commands]
     replies = port.flight(commands, patient=False)
     start = 0
+    later: list[Command | Packed] = []
     for one in some:
         end = start + len(one.commands)
-        one.heard(replies[start:end])
+        later += one.heard(replies[start:end])
         start = end
+    if later:
+        with suppress(Unavailable):  # the requests are counted; the next flight renews again
+            port.flight(later, patient=False)
 
 
 class MinuteCounters:
@@ -261,7 +267,7 @@ class MinuteCounters:
             look = True
         last = [some[-1].amount for some in strings] * len(self._buckets)
 
-        def heard(replies: Sequence[Reply]) -> None:
+        def heard(replies: Sequence[Reply]) -> list[Command | Packed]:
             for reply in replies:
                 if isinstance(reply, Exception):
                     raise Unavailable(f"the cache refused a count: {reply}", dependency="redis")
@@ -274,6 +280,11 @@ class MinuteCounters:
             if look:
                 length = replies[-1]
                 self._capturing = isinstance(length, int) and 0 < length <= MAX_CAPTURED
+            if not self.renew:
+                return []
+            # Redis came back empty or evicted them. There may be no next request of this hour to renew them
+            # and their place in the index, without which nobody finds the log.
+            return [*self._expiry, *self.log.renewal()]
 
         return Counting(commands, heard)
 

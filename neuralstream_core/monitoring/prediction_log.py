@@ -63,6 +63,9 @@ class LogStream:
         self._waiting = layout.log_bytes_key(*where)
         self._count = Arguments.of(b"INCRBY", self._waiting).ended(self._waiting)
         self._overflow = layout.log_overflow_key(*where)
+        self._expiry: list[Command | Packed] = [
+            (b"EXPIRE", key, LOG_SECONDS) for key in (self._key, self._waiting)
+        ]
         self._full = False
         self._renewed = -1
         self._unreported = 0
@@ -91,14 +94,17 @@ class LogStream:
             self._unreported = unreported
             return Admitted(commands, logged, overflowed, None, minute)
         self._unreported = 0
-        last: Command | Packed = self._count(b"%d" % unreported)
+        commands.append(self._count(b"%d" % unreported))
         if self._renewed != minute:
             # EXPIRE does nothing to a key that is not there yet, so it comes behind the additions.
-            commands.append(last)
-            commands += [(b"EXPIRE", key, LOG_SECONDS) for key in (self._key, self._waiting)]
-            last = (b"GET", self._waiting)
-        commands.append(last)
+            commands += [*self._expiry, (b"GET", self._waiting)]
         return Admitted(commands, logged, overflowed, unreported, minute)
+
+    def renewal(self) -> list[Command | Packed]:
+        """What renews the keys of a Redis that may have lost them; the next entries do so again."""
+        self._renewed = -1
+        unreported, self._unreported = self._unreported, 0
+        return [self._count(b"%d" % unreported), *self._expiry] if unreported else self._expiry
 
     def heard(self, admitted: Admitted, reply: Reply) -> None:
         """How many bytes wait now, as Redis answered."""

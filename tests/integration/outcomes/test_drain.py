@@ -21,7 +21,7 @@ from tests.support.aws import Aws
 from tests.support.features import Clock
 from tests.support.history import HistoryHouse
 from tests.support.interposed import Died, Interposed
-from tests.support.monitoring import NAMESPACE
+from tests.support.monitoring import NAMESPACE, keys_of
 from tests.support.predictions import WATCHED, logged, predict_one, predict_rows
 from tests.support.redis import settings_for
 
@@ -101,6 +101,12 @@ def test_what_is_drained_is_gone_and_its_bytes_are_counted_down(
     assert any_port.flight(look)[:2] == [0, b"0"]
     assert drain(any_port, house).run().streams == 0
     assert counters(any_port, clock) == (4, 0)
+
+
+def keys_that_never_expire(port: RedisPort) -> list[bytes]:
+    keys = keys_of(port)
+    lives = port.flight([(b"TTL", key) for key in keys])
+    return [key for key, life in zip(keys, lives, strict=True) if life == -1]
 
 
 class Dies:
@@ -196,6 +202,21 @@ def test_a_request_of_more_than_a_megabyte_is_logged_as_far_as_that(
     drain(redis_port, house).run()
     house.compact()
     assert [row["_entity"] for row in logged(house)] == sorted(ids[:rows])
+
+
+def test_the_one_prediction_after_redis_lost_everything_is_found(
+    any_port: RedisPort, recorder: RedisRecorder, house: HistoryHouse
+) -> None:
+    predict_one(recorder, house.clock())
+    any_port.flight([(b"DEL", key) for key in keys_of(any_port)])
+    kept = predict_one(recorder, house.clock())  # nothing follows in its hour
+    assert keys_that_never_expire(any_port) == []
+    done = drain(any_port, house).run()
+    assert (done.streams, done.rows) == (1, 1)
+    house.compact()
+    assert [row["_entity"] for row in logged(house)] == [kept]
+    assert keys_that_never_expire(any_port) == []
+    assert counters(any_port, house.clock) == (1, 0)
 
 
 def test_what_redis_lost_is_told_of_once(
