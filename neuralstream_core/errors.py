@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 __all__ = [
     "ArtifactRejected",
@@ -47,6 +48,16 @@ class NeuralStreamError(Exception):
         self.detail = detail
         if code is not None:
             self.code = code
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # An exception is otherwise made again from its positional arguments alone.
+        return _made_again, (type(self), vars(self))
+
+
+def _made_again(kind: type[NeuralStreamError], state: dict[str, Any]) -> NeuralStreamError:
+    error = kind.__new__(kind, state["detail"])
+    vars(error).update(state)
+    return error
 
 
 class Invalid(NeuralStreamError):
