@@ -20,7 +20,7 @@ from neuralstream_core.jobs.tasks import Planned
 from neuralstream_core.objects import Location, Objects
 from neuralstream_core.types import Record
 
-__all__ = ["JOBS", "WORK", "File", "JobFiles", "Numbered", "json_lines"]
+__all__ = ["JOBS", "WORK", "File", "JobFiles", "Numbered", "json_columns", "json_lines"]
 
 JOBS: Final = "jobs/"
 """The only prefix of the data bucket that jobs may use; their IAM role allows no other, apart from reading
@@ -30,11 +30,54 @@ WORK: Final = JOBS + "_work/"
 _JSON: Final = "application/json"
 _READERS: Final = 8
 """Chunk results that are read at once."""
+_TOGETHER: Final = 4096
+"""Rows whose lines are made at once; what that takes fits into a processor's cache."""
 
 
 def json_lines(rows: Iterable[Mapping[str, Any]]) -> bytes:
     """A JSON lines file of objects."""
     return b"".join([to_json(row) + b"\n" for row in rows])
+
+
+def json_columns(columns: Mapping[str, Sequence[Any]]) -> bytes:
+    """The JSON lines of rows that are given in columns, where ``None`` is left out: what `json_lines` makes
+    of the rows one by one, in less than half of the time."""
+    n = len(next(iter(columns.values()), ()))
+    return b"".join(
+        _lines({name: values[start : start + _TOGETHER] for name, values in columns.items()})
+        for start in range(0, n, _TOGETHER)
+    )
+
+
+def _lines(columns: Mapping[str, Sequence[Any]]) -> bytes:
+    """The lines of some rows, at least one."""
+    absent = {name: values.count(None) for name, values in columns.items()}
+    given = [name for name, values in columns.items() if absent[name] < len(values)]
+    if not given or absent[given[0]]:  # a row begins with another field than its neighbour
+        rows = zip(*columns.values(), strict=True)
+        return json_lines(
+            {name: v for name, v in zip(columns, row, strict=True) if v is not None} for row in rows
+        )
+    line, fields = b"", list[list[bytes]]()
+    for name in given:
+        key = (b"," if line else b"") + to_json(name) + b":"
+        texts = _texts(columns[name])
+        if absent[name]:
+            line += b"%b"
+            fields.append([b"" if text == b"null" else key + text for text in texts])
+        else:
+            line += key.replace(b"%", b"%%") + b"%b"
+            fields.append(texts)
+    line = b"{%b}\n" % line
+    return b"".join([line % row for row in zip(*fields, strict=True)])
+
+
+def _texts(values: Sequence[Any]) -> list[bytes]:
+    """The JSON text of each value."""
+    texts = to_json(values)[1:-1].split(b",")
+    if len(texts) == len(values):
+        return texts
+    return [to_json(value) for value in values]  # a value has a comma of its own
 
 
 class File(Record):

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
 
-from neuralstream_core.jobs.files import json_lines
+from neuralstream_core.jobs.files import json_columns
 from neuralstream_core.jobs.rows import written_errors
 from neuralstream_core.monitoring.observation import AnyObservation, Recorder, Refused
 from neuralstream_core.objects import Location, Objects
@@ -172,11 +172,7 @@ class _Output:
         columns = self._columns
         columns["prediction"] = _cast(columns["prediction"], self._plan)
         if self._plan.output_format == "jsonl":
-            # a generator: many dictionaries alive at once cost the garbage collector time
-            return json_lines(
-                {name: v for name, v in zip(columns, row, strict=True) if v is not None}
-                for row in zip(*columns.values(), strict=True)
-            )
+            return json_columns(columns)
         from neuralstream_core.serving.batch.parquet import write_parquet
 
         return write_parquet(columns, self._types)

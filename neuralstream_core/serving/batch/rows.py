@@ -37,6 +37,8 @@ __all__ = [
 SLICE: Final = 8192
 """Rows of one read from the feature store and one inference call."""
 
+_SINGLE: Final = frozenset({str, int, bool})
+"""Types of what may be one key; of a boolean the row's error says that it is none."""
 _TOO_LARGE: Final = RowError("record_too_large", f"the record has more than {MAX_RECORD} bytes")
 
 
@@ -236,7 +238,8 @@ def jsonl_rows(records: Records, schema: InputSchema) -> InputRows:
             errors[i] = _TOO_LARGE
         else:
             try:
-                row = from_json(record, allow_inf_nan=False)
+                # ids and numbers hardly repeat: to look for them in a cache takes half of the time
+                row = from_json(record, allow_inf_nan=False, cache_strings="keys")
                 if type(row) is not dict:
                     raise ValueError("must be a JSON object")
             except ValueError as error:
@@ -244,7 +247,8 @@ def jsonl_rows(records: Records, schema: InputSchema) -> InputRows:
         rows.append(row or {})
     present = set().union(*rows)
     if "entity_id" in present and schema.keys != ("entity_id",):
-        rows = [_spread(row, schema) for row in rows]
+        for row in rows:
+            _spread(row, schema)
         present = set().union(schema.keys, *rows)
     cells = {name: [row.get(name) for row in rows] for name in schema.names if name in present}
     found = schema.rows(records.lines, cells, errors, text=False)
@@ -255,21 +259,18 @@ def jsonl_rows(records: Records, schema: InputSchema) -> InputRows:
     return found
 
 
-def _spread(row: dict[str, Any], schema: InputSchema) -> dict[str, Any]:
-    """The row with its ``entity_id`` under the names of the keys, and of roles that it holds."""
-    keys = schema.keys
-    match row.get("entity_id"):
-        case None:
-            return row
-        case str() | int() as single if len(keys) == 1:
-            return {**row, keys[0]: single}
-        case list(parts) if len(parts) == len(keys) and not schema.by_role:
-            return {**row, **dict(zip(keys, parts, strict=True))}
-        case dict(parts):
-            further = {name: parts[name] for name in schema.others if name in parts}
-            return {**row, **further, **{key: parts.get(key) for key in keys}}
-        case _:
-            return row
+def _spread(row: dict[str, Any], schema: InputSchema) -> None:
+    """Put the row's ``entity_id`` under the names of the keys, and of roles that it holds."""
+    keys, entity = schema.keys, row.get("entity_id")
+    if type(entity) in _SINGLE:
+        if len(keys) == 1:
+            row[keys[0]] = entity
+    elif isinstance(entity, list):
+        if len(entity) == len(keys) and not schema.by_role:
+            row.update(zip(keys, entity, strict=True))
+    elif isinstance(entity, dict):
+        row.update({name: entity[name] for name in schema.others if name in entity})
+        row.update({key: entity.get(key) for key in keys})
 
 
 def parquet_rows(
