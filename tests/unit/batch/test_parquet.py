@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pyarrow as pa
@@ -228,3 +229,10 @@ def test_what_is_written_is_read_back_and_is_the_same_each_time(rows: list[Any])
         ]
     }
     assert found.to_pydict() == expected
+
+
+def test_files_written_at_once_do_not_mix() -> None:
+    given = [{"id": [f"{file}-{i}" for i in range(200)]} for file in range(16)]
+    with ThreadPoolExecutor(4) as pool:
+        written = list(pool.map(lambda columns: write_parquet(columns, {"id": "VARCHAR"}), given))
+    assert [pq.read_table(io.BytesIO(data)).to_pydict() for data in written] == given
