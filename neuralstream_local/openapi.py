@@ -149,8 +149,7 @@ def routes() -> Iterator[Declared]:
         if resolver is None:
             raise LookupError(f"{name} does not declare {route.key}")
         declared = resolver.routes[key]
-        (contract,) = (m for m in declared.middlewares if isinstance(m, Contract))
-        yield Declared(route.key, declared, contract, resolver.problem)
+        yield Declared(route.key, declared, Contract.of(declared), resolver.problem)
 
 
 def build() -> dict[str, Any]:
