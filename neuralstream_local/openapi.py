@@ -149,7 +149,8 @@ def routes() -> Iterator[Declared]:
         if resolver is None:
             raise LookupError(f"{name} does not declare {route.key}")
         declared = resolver.routes[key]
-        yield Declared(route.key, declared, Contract.of(declared), resolver.problem)
+        (contract,) = (m for m in declared.middlewares if isinstance(m, Contract))
+        yield Declared(route.key, declared, contract, resolver.problem)
 
 
 def build() -> dict[str, Any]:

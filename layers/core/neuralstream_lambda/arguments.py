@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ENTITY_FORM",
+    "Arguments",
     "AssetPath",
     "EntityPath",
     "Inputs",
@@ -91,9 +92,17 @@ def _model(fields: Sequence[ModelField]) -> type[BaseModel] | None:
     return model
 
 
+class Arguments(dict[str, Any]):
+    """The arguments of a route's function by name, shown by name only: Powertools formats them for its
+    debug log on each request, and a body may have 5 MB and values that belong in no log."""
+
+    def __repr__(self) -> str:
+        return f"Arguments({', '.join(self)})"
+
+
 def arguments(
     route: Route, event: Mapping[str, Any], max_body: int, smaller_body: str
-) -> dict[str, Any]:
+) -> Arguments:
     """What to call the route's function with.
 
     Args:
@@ -105,7 +114,7 @@ def arguments(
         TooLarge: the body, or a list in it, is larger than the route takes.
     """
     inputs = Inputs.of(route)
-    found: dict[str, Any] = {}
+    found = Arguments()
     for where, model, key in (
         ("path", inputs.path, "pathParameters"),
         ("query", inputs.query, "queryStringParameters"),
@@ -113,7 +122,7 @@ def arguments(
         if model is not None:
             raw = event.get(key) or {}
             try:
-                found |= vars(model.model_validate(raw))
+                found |= dict(model.model_validate(raw))
             except ValidationError as error:
                 raise from_validation(error, raw, where) from None
     if inputs.body is not None:

@@ -22,14 +22,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final, Literal, cast
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response
 from aws_lambda_powertools.event_handler.api_gateway import ResponseBuilder
 from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEventV2
 from pydantic import BaseModel
 
-from neuralstream_core.errors import Invalid, NeuralStreamError, NotFound
+from neuralstream_core.errors import Invalid, NeuralStreamError, NotFound, TooLarge
 from neuralstream_lambda.access import PUBLIC, Caller, Scope, admit
 from neuralstream_lambda.arguments import arguments
 from neuralstream_lambda.logs import logger
@@ -40,6 +40,7 @@ from neuralstream_lambda.tracing import traced
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.event_handler.api_gateway import Route
+    from aws_lambda_powertools.event_handler.middlewares import NextMiddleware
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
 __all__ = ["MAX_BODY", "Contract", "Resolver", "Response", "answers", "json_response", "needs"]
@@ -50,13 +51,9 @@ MAX_BODY: Final = 1024 * 1024
 _HEADERS: Final = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Contract:
-    """What a route asks of a request.
-
-    Powertools keeps it with the route, as its middleware, but `Resolver` applies it; see
-    docs/decisions/0028-routes-without-middlewares.md.
-    """
+    """What a route asks of a request, checked in this order before its function is called (a middleware)."""
 
     scope: Scope | Literal["public"]
     max_body: int
@@ -64,22 +61,20 @@ class Contract:
     smaller_answer: str | None
     idempotent: bool = False
     others: tuple[Scope, ...] = ()
+    __name__ = "contract"  # Powertools names each middleware in its log
 
-    @classmethod
-    def of(cls, route: Route) -> Contract:
-        """The contract of a route that was declared by `needs`."""
-        (contract,) = route.middlewares
-        return cast("Contract", contract)
-
-    def arguments(self, route: Route, event: Mapping[str, Any]) -> dict[str, Any]:
-        """What to call the route's function with.
-
-        Raises:
-            NeuralStreamError: the caller may not (checked first), or what it sent is too large or wrong.
-        """
+    def __call__(self, app: Resolver, next_middleware: NextMiddleware) -> Response[Any]:
+        event = app.current_event.raw_event
         if self.scope != PUBLIC:
             admit(event, self.scope, *self.others)
-        return arguments(route, event, self.max_body, self.smaller_body)
+        app.context.update(
+            _route_args=arguments(app.context["_route"], event, self.max_body, self.smaller_body),
+            smaller_answer=self.smaller_answer,
+        )
+        response = next_middleware(app)
+        if isinstance(response.body, BaseModel):
+            response.body = response.body.model_dump_json(by_alias=True)
+        return response
 
 
 def needs(
@@ -156,6 +151,9 @@ class Resolver(APIGatewayHttpResolver):
         super().__init__(debug=False)
         self.service = service
         self.problem = problem
+        self.not_found(lambda _: problem(NotFound("no such route", code="route_not_found")))
+        self.exception_handler(NeuralStreamError)(problem)
+        self.exception_handler(Exception)(self._unexpected)
         self.handler = traced(service)(self.resolve)
         """The Lambda handler for payload 2.0 events; never raises for what a caller sent."""
 
@@ -192,42 +190,38 @@ class Resolver(APIGatewayHttpResolver):
         # an attribute of this object is found first.
         self.current_event = Event(dict(event))
         self.lambda_context = context
-        try:
-            # API Gateway has matched the path, with characters in its parameters that Powertools' own
-            # patterns do not match.
-            route = self.routes.get(event.get("routeKey", "").replace("+}", "}"))
-            if route is None:
-                raise NotFound("no such route", code="route_not_found")
-            contract = Contract.of(route)
-            answer = route.func(**contract.arguments(route, event))
-            hint = contract.smaller_answer or "ask for less in one request"
-            return bounded(self._finished(answer, route), hint)
-        except NeuralStreamError as error:
-            return self._finished(self.problem(error))
-        except Exception:  # noqa: BLE001 - the last line of defence
-            return self._finished(self._unexpected())
+        return super().resolve(event, context)
 
-    def _finished(
-        self, answer: BaseModel | Response[Any], route: Route | None = None
-    ) -> dict[str, Any]:
-        """What a route's function returned, or a problem, in payload 2.0."""
-        if not isinstance(answer, Response):
-            answer = json_response(answer, route.status_code if route else 200)
-        if isinstance(answer.body, BaseModel):
-            answer.body = answer.body.model_dump_json(by_alias=True)
-        builder: ResponseBuilder[Any] = ResponseBuilder(answer, route=route)
-        built = builder.build(self.current_event)
-        given = {name.lower(): value for name, value in built["headers"].items()}
-        built["headers"] = {**_HEADERS, **given, "x-request-id": self.request_id}
-        return built
+    def _resolve(self) -> ResponseBuilder[Any]:
+        """Find the route by its key: API Gateway has matched the path, with characters in its parameters
+        that Powertools' own patterns do not match."""
+        key = self.current_event.raw_event.get("routeKey", "")
+        route = self.routes.get(key.replace("+}", "}"))
+        if route is None:
+            return self._handle_not_found("", "")
+        self.context.update(_route=route)
+        return self._call_route(route, {})
+
+    def _build_response(self, response_builder: ResponseBuilder[Any]) -> dict[str, Any]:
+        hint = self.context.get("smaller_answer") or "ask for less in one request"
+        try:
+            return bounded(self._finished(response_builder), hint)
+        except TooLarge as error:
+            return self._finished(ResponseBuilder(self.problem(error)))
+
+    def _finished(self, response_builder: ResponseBuilder[Any]) -> dict[str, Any]:
+        answer = super()._build_response(response_builder)
+        given = {name.lower(): value for name, value in answer["headers"].items()}
+        answer["headers"] = {**_HEADERS, **given, "x-request-id": self.request_id}
+        return answer
 
     @property
     def request_id(self) -> str:
         """Of the present request, by API Gateway; its answer has it in ``x-request-id``."""
         return str((self.current_event.get("requestContext") or {}).get("requestId", ""))
 
-    def _unexpected(self) -> Response[str]:
-        """The present exception, logged whole, counted, and answered without detail."""
+    def _unexpected(self, _error: Exception) -> Response[str]:
+        """The last line of defence: logged whole, counted, answered without detail."""
         logger(self.service).exception(
             "unhandled error",
             extra={"route": self.current_event.get("routeKey"), "request_id": self.request_id},
