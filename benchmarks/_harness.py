@@ -40,6 +40,9 @@ import hiredis
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "layers" / "core")]
+
+from benchmarks.measured import code  # noqa: E402 - after the path
+
 RESULTS = Path(__file__).parent / "results"
 
 __all__ = ["RESULTS", "ROOT", "BareRedis", "Group", "Report", "arguments", "machine", "percentile"]
@@ -211,6 +214,7 @@ def machine() -> dict[str, Any]:
         memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     return {
         "date": datetime.now(UTC).date().isoformat(),
+        "code": code(),
         "cpu": cpu,
         "cores": len(os.sched_getaffinity(0))
         if hasattr(os, "sched_getaffinity")
