@@ -1,7 +1,9 @@
-"""Fixtures of every test, and how Hypothesis runs in all of them."""
+"""Fixtures of every test, and how Hypothesis and the garbage collector run in all of them."""
 
+import gc
 import os
 
+import pytest
 from hypothesis import settings
 
 # No deadline: how long an example takes says how busy the machine is, not whether the code is right.
@@ -26,3 +28,17 @@ pytest_plugins = [
     "tests.support.backfilling",
     "tests.support.outside",
 ]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection():
+    """The garbage collector would look at the same modules and tests again and again: while they are made,
+    which is a third of the time that takes, and after every few tests.
+    """
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.collect()
+        gc.freeze()
+        gc.enable()

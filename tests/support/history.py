@@ -13,7 +13,7 @@ from neuralstream_core.features._codec import Codec
 from neuralstream_core.history.compaction import Compacted, Compactor, view_lookup
 from neuralstream_core.history.entries import FORGOTTEN, Part
 from neuralstream_core.history.janitor import Janitor
-from neuralstream_core.history.log import SEAL, SLOT, HistoryLog
+from neuralstream_core.history.log import SLOT, HistoryLog
 from neuralstream_core.history.manifest import Heads
 from neuralstream_core.history.reader import History
 from neuralstream_core.history.schema import BITS, feature_columns
@@ -25,6 +25,8 @@ from tests.support.features import Clock
 __all__ = ["HistoryHouse", "Record"]
 
 Record = dict[str, Any]
+SEAL = 3_000_000
+"""Seconds, not minutes: a run asks for every slot since the last one, and nothing here is slow to arrive."""
 
 
 class HistoryHouse:
@@ -43,7 +45,9 @@ class HistoryHouse:
         self.objects = Objects(s3)
         self.catalog = Catalog(self.registry, "test", clock)
         self.heads = Heads(self.history_table, "test")
-        self.log = HistoryLog(self.history_table, lambda: self.objects, bucket, "test", clock)
+        self.log = HistoryLog(
+            self.history_table, lambda: self.objects, bucket, "test", clock, seal=SEAL
+        )
         self.history = History(self.log, self.heads, self.objects, bucket, clock)
 
     def view(self, name: str = "user", **dtypes: Any) -> FeatureView:

@@ -36,9 +36,9 @@ def ints(*names: str, history: bool = True) -> ViewSpec:
 
 
 def entries(log: HistoryLog, clock: Clock) -> list[Entry]:
-    """All of about now, the oldest first."""
-    slot = slot_of(clock())
-    found = [entry for _, entry in log.entries(slot - 1, slot + 1)]
+    """All of the last ten seconds, the oldest first."""
+    first, last = slot_of(clock() - 10_000_000), slot_of(clock())
+    found = [entry for _, entry in log.entries(first, last)]
     return sorted(found, key=lambda entry: entry.write_time)
 
 

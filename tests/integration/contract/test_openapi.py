@@ -46,7 +46,7 @@ def key(stack_with_keys):
 
 @schema.parametrize()
 @settings(
-    max_examples=4,
+    max_examples=6,
     deadline=None,
     derandomize=True,
     database=None,

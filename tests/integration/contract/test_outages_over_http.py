@@ -221,9 +221,16 @@ def own_stack() -> Iterator[RunningStack]:
         yield stack
 
 
-def test_redis_dies_and_comes_back_under_load(own_stack: RunningStack) -> None:
-    redis, gateway = own_stack.running.redis, own_stack.running.gateway
-    size = len(MIX)
+def test_redis_then_the_aws_services_die_and_come_back_under_load(own_stack: RunningStack) -> None:
+    """The AWS emulation comes back empty: what was in it dies with it."""
+    gateway = own_stack.running.gateway
+    _redis_dies(own_stack)
+    _aws_dies(own_stack)
+    assert gateway.alive(), "it is the same process that answers all along"
+
+
+def _redis_dies(own_stack: RunningStack) -> None:
+    redis, size = own_stack.running.redis, len(MIX)
 
     answers = load(own_stack, {size: redis.kill, 3 * size: redis.start})
 
@@ -236,11 +243,9 @@ def test_redis_dies_and_comes_back_under_load(own_stack: RunningStack) -> None:
         return True
 
     eventually(well_again, seconds=20, every=0.2)
-    assert gateway.alive(), "it is the same process that answers again"
 
 
-def test_the_aws_services_die_and_come_back_empty_under_load(own_stack: RunningStack) -> None:
-    """What is in the emulation dies with it: after it nothing can be found again."""
+def _aws_dies(own_stack: RunningStack) -> None:
     stack, size = own_stack.running, len(MIX)
     port = own_stack.aws_endpoint.rpartition(":")[2]
     started: list[Child] = []
@@ -261,4 +266,3 @@ def test_the_aws_services_die_and_come_back_empty_under_load(own_stack: RunningS
         a.reply.status for a in answers if a.call.operation == "POST /predict/{model_name}"
     ]
     assert predictions == [200] * ROUNDS, "what a process has loaded it goes on serving"
-    assert stack.gateway.alive()

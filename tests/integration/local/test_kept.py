@@ -25,9 +25,10 @@ def folder(port):
 
 
 def killed(run):
+    """End it without a chance to end its parts; what waits until they are gone too."""
     children = run.descendants()
     run.process.kill()
-    eventually(lambda: all_gone(children), seconds=20)
+    return lambda: eventually(lambda: all_gone(children), seconds=20)
 
 
 def history(run):
@@ -68,10 +69,11 @@ def test_a_run_after_a_kill_serves_what_was_acknowledged_and_ends_the_job_that_r
             seconds=30,
             every=0.01,
         )
-        killed(first)
+        gone = killed(first)
 
-    with running(PORT=str(port), EXAMPLE="none") as second:
+    with running(PORT=str(port), EXAMPLE="none") as second:  # at once, on the same port
         second.ready()
+        assert gone()
         assert "as the run before left it" in second.output
         again = second.request("POST", f"/predict/{model}", {"entity_id": "u7"}).json()
         assert (again["prediction"], again["version"]) == (predicted["prediction"], "v1")
@@ -88,7 +90,7 @@ def test_a_run_after_a_kill_serves_what_was_acknowledged_and_ends_the_job_that_r
     assert not folder(port).exists()
 
 
-def test_keep_leaves_the_data_after_ctrl_c_too(port):
+def test_keep_leaves_the_data_after_ctrl_c_too_but_a_start_that_was_killed_leaves_nothing(port):
     with running(PORT=str(port), EXAMPLE="none", KEEP="on") as first:
         first.ready()
         model = serve(first, 1)
@@ -99,18 +101,12 @@ def test_keep_leaves_the_data_after_ctrl_c_too(port):
         second.ready()
         assert second.request("GET", f"/features/{model}/u0").status == 200
         assert history(second) == written
-
-        assert second.end(signal.SIGINT) == 0
+        killed(second)()
+    (folder(port) / "loaded").unlink()  # as if it had been killed before it had loaded everything
+    with running(PORT=str(port), EXAMPLE="none") as third:
+        third.ready()
+        assert third.request("GET", f"/features/{model}/u0").status == 404
+        children = third.descendants()
+        assert third.end(signal.SIGTERM) == 0
+        assert eventually(lambda: all_gone(children))
     assert not folder(port).exists()
-
-
-def test_a_run_that_was_killed_while_it_started_leaves_nothing_half_loaded(port):
-    with running(PORT=str(port), EXAMPLE="none") as first:
-        first.ready()
-        model = serve(first, 1)
-        killed(first)
-    (folder(port) / "loaded").unlink()
-    with running(PORT=str(port), EXAMPLE="none") as second:
-        second.ready()
-        assert second.request("GET", f"/features/{model}/u0").status == 404
-        assert second.end(signal.SIGINT) == 0

@@ -158,7 +158,7 @@ def test_a_model_that_takes_more_memory_than_serving_has_is_refused() -> None:
 
 def test_a_model_that_takes_too_long_to_load_is_refused() -> None:
     with pytest.raises(ArtifactRejected, match=r"of processor time to load|took longer than"):
-        ProcessValidator(seconds=8).validate(both(), hostile.slow_to_load(60, size=1536), Asked())
+        ProcessValidator(seconds=4).validate(both(), hostile.slow_to_load(60, size=1536), Asked())
 
 
 def test_the_trial_gets_no_more_than_this_process_leaves_of_what_both_share() -> None:
