@@ -42,6 +42,9 @@ EXPIRED: Final = 2
 INVALID: Final = 3
 _STATES: Final = {1: MISSING, 2: EXPIRED, 3: MISSING, WRONG_TYPE: INVALID}
 """From the status of a cell that is not present to the state it is counted in."""
+_MANY: Final = 1000
+"""Numbers from which on it takes less time to compare all with each edge than to search for each number's
+place."""
 
 
 # -- one row -----------------------------------------------------------------------------------
@@ -217,11 +220,11 @@ def read_column(
         return _texts(values, state)
     numbers = _vectors(values, size, state) if size > 1 else _numbers(values, type_, state)
     flat = numbers if size == 1 else numbers.sum(axis=1)
-    state[np.isnan(flat) & (state == PRESENT)] = MISSING
-    bad = np.isinf(flat)
+    if not np.isfinite(flat).all():
+        state[np.isnan(flat) & (state == PRESENT)] = MISSING
+        state[np.isinf(flat) & (state == PRESENT)] = INVALID
     if type_ == "boolean":
-        bad |= (flat != 0) & (flat != 1) & ~np.isnan(flat)
-    state[bad & (state == PRESENT)] = INVALID
+        state[(flat != 0) & (flat != 1) & (state == PRESENT)] = INVALID
     return Column(state, numbers, None)
 
 
@@ -271,15 +274,25 @@ def count_series(series: Series, column: Column) -> NDArray[np.int64]:
     for text, k in (column.texts or {}).items():
         counts[series.category_slot(text)] += k
     if column.numbers is not None:
-        numbers = component(column.numbers[column.state == PRESENT], series.component)
+        every = not column.state.any()
+        present = column.numbers if every else column.numbers[column.state == PRESENT]
+        numbers = component(present, series.component)
         if series.type == "boolean":
             counts[1] = np.count_nonzero(numbers)
             counts[0] = len(numbers) - counts[1]
         else:
             edges, slots = _bins(series)
-            places = np.searchsorted(edges, numbers, side="left")
-            counts[slots] = np.bincount(places, minlength=len(slots))
+            counts[slots] = _binned(edges, numbers)
     return counts
+
+
+def _binned(edges: Sequence[float], numbers: Floats) -> NDArray[np.int64]:
+    """How many finite numbers lie up to the first edge, up to the next, …, and above the last one."""
+    if len(numbers) < _MANY:
+        places = np.searchsorted(edges, numbers, side="left")
+        return np.bincount(places, minlength=len(edges) + 1)
+    up_to = [np.count_nonzero(numbers <= edge) for edge in edges]
+    return np.diff(up_to, prepend=0, append=len(numbers))
 
 
 def component(numbers: Floats, which: int | None) -> Floats:

@@ -326,3 +326,17 @@ def test_every_row_is_in_exactly_one_slot_of_each_series(rows):
             series.kind == "dimension" and total <= len(rows)
         )
     assert slots[-1] == len(rows)
+
+
+@given(
+    st.lists(st.floats() | st.sampled_from([-1.0, 0.0, 0.5, 1.0, 3.0]), min_size=1, max_size=30),
+    st.lists(st.floats(-1e300, 1e300) | st.integers(-5, 5).map(float), min_size=1, max_size=60),
+)
+def test_many_numbers_at_once_fall_into_the_bins_of_their_parts(values, baseline):
+    profile = build_profile([ref()], {"x": baseline})
+    whole = np.resize(values, 2400)
+
+    def counted(numbers):
+        return count(profile, [numbers], [1], None, [0.0] * len(numbers), None, len(numbers))
+
+    assert counted(whole).tolist() == sum(map(counted, np.split(whole, 6))).tolist()
