@@ -20,7 +20,7 @@ def house(features: int) -> Iterator[JobHouse]:
     from neuralstream_core.settings import RedisSettings
     from neuralstream_core.table import Table
     from neuralstream_lambda.batch import BatchSettings
-    from neuralstream_local.aws_server import client_environ
+    from neuralstream_local.aws import client_environ
     from neuralstream_local.children import Child
     from neuralstream_local.embedded_redis import EmbeddedRedis
     from neuralstream_local.storage import create_history_table, create_registry_table

@@ -16,7 +16,7 @@ from neuralstream_core.features.schema import ViewSpec
 from neuralstream_core.redis import RedisPort
 from neuralstream_core.table import Table
 from neuralstream_core.time import system_clock
-from neuralstream_local.aws_server import client_environ
+from neuralstream_local.aws import client_environ
 from neuralstream_local.children import Child
 from neuralstream_local.storage import create_registry_table
 

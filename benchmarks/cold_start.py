@@ -40,7 +40,7 @@ import redis  # noqa: E402 - as above
 
 from benchmarks._harness import Group, Report  # noqa: E402 - as above
 from benchmarks.batch import FEATURES, gbdt  # noqa: E402 - as above
-from neuralstream_local.aws_server import client_environ  # noqa: E402 - as above
+from neuralstream_local.aws import client_environ  # noqa: E402 - as above
 from neuralstream_local.children import Child  # noqa: E402 - as above
 from neuralstream_local.embedded_redis import EmbeddedRedis  # noqa: E402 - as above
 from neuralstream_local.storage import (  # noqa: E402 - as above

@@ -34,7 +34,7 @@ from neuralstream_core.objects import Objects
 from neuralstream_core.parquet import database
 from neuralstream_core.table import Table
 from neuralstream_core.time import Micros
-from neuralstream_local.aws_server import client_environ
+from neuralstream_local.aws import client_environ
 from neuralstream_local.children import Child
 from neuralstream_local.storage import create_history_table, create_registry_table
 

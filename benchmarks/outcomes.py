@@ -166,7 +166,7 @@ class House:
 @contextmanager
 def house(sizes: list[int], folder: Path) -> Iterator[None]:
     """A filled history; its settings are in the environment, its files in ``folder``."""
-    from neuralstream_local.aws_server import client_environ
+    from neuralstream_local.aws import client_environ
     from neuralstream_local.children import Child
 
     child = Child("neuralstream_local.aws_server")

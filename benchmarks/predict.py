@@ -39,7 +39,7 @@ from neuralstream_core.settings import RedisSettings
 from neuralstream_core.table import Table
 from neuralstream_core.time import system_clock
 from neuralstream_core.trial.process import ProcessValidator
-from neuralstream_local.aws_server import client_environ
+from neuralstream_local.aws import client_environ
 from neuralstream_local.children import Child
 from neuralstream_local.embedded_redis import EmbeddedRedis
 from neuralstream_local.storage import create_registry_table

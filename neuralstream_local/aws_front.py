@@ -25,7 +25,7 @@ from moto.sqs.models import sqs_backends
 from werkzeug.exceptions import HTTPException
 from werkzeug.test import run_wsgi_app
 
-from neuralstream_local.aws_server import (
+from neuralstream_local.aws import (
     ACCOUNT,
     INVOKE_PATH,
     REGION,

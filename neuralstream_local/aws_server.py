@@ -11,53 +11,19 @@ from __future__ import annotations
 
 import argparse
 import os
-import re
 import sys
 from pathlib import Path
 from typing import Final
 
+from neuralstream_local.aws import ACCOUNT, REGION, client_environ
+from neuralstream_local.aws_front import AwsFront, moto
 from neuralstream_local.children import announce, start_child
 from neuralstream_local.http_server import HttpServer
 from neuralstream_local.kept import Kept
 
-__all__ = [
-    "ACCOUNT",
-    "INVOKE_PATH",
-    "REGION",
-    "REGISTRATION_PATH",
-    "RESTORE_PATH",
-    "SOURCES_PATH",
-    "client_environ",
-]
-
-REGION: Final = "us-east-1"
-ACCOUNT: Final = "123456789012"
-"""moto's account."""
-REGISTRATION_PATH: Final = "/_neuralstream/functions"
-"""PUT the base URL of the worker's server here."""
-RESTORE_PATH: Final = "/_neuralstream/restore"
-"""PUT, once tables and buckets are there: 200 if what an earlier process kept was put back, else 204."""
-SOURCES_PATH: Final = "/_neuralstream/sources"
-"""GET the reports of the worker's event sources."""
-INVOKE_PATH: Final = re.compile(r"/2015-03-31/functions/([^/]+)/invocations")
-
 _IDLE_SECONDS: Final = 3600
 """Longer than any client keeps a connection, so that none meets one that is being closed."""
 _CONNECTIONS: Final = 10_000
-
-
-def client_environ(endpoint: str) -> dict[str, str]:
-    """Environment variables that send any AWS client to ``endpoint``, past any proxy."""
-    return {
-        "AWS_ENDPOINT_URL": endpoint,
-        "AWS_ACCESS_KEY_ID": "local",
-        "AWS_SECRET_ACCESS_KEY": "local",
-        "AWS_DEFAULT_REGION": REGION,
-        "AWS_REGION": REGION,
-        "AWS_EC2_METADATA_DISABLED": "true",
-        "NO_PROXY": "127.0.0.1,localhost",
-        "no_proxy": "127.0.0.1,localhost",
-    }
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -67,9 +33,6 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--keep", type=Path, default=None, help="folder that outlives the process")
     options = parser.parse_args(argv)
     start_child("AWS")
-
-    # Whoever needs a constant of this module shall not wait a second for moto.
-    from neuralstream_local.aws_front import AwsFront, moto
 
     front = AwsFront(moto(), None if options.keep is None else Kept(options.keep, ACCOUNT, REGION))
     try:

@@ -20,7 +20,7 @@ from typing import Any, Final
 import boto3
 from moto.events.models import EventPattern
 
-from neuralstream_local.aws_server import REGION
+from neuralstream_local.aws import REGION
 from neuralstream_local.template import QueueEvent, StreamEvent
 
 __all__ = ["Checkpoint", "EventSource", "matches"]

@@ -23,7 +23,7 @@ from queue import Empty, LifoQueue, SimpleQueue
 from types import ModuleType, SimpleNamespace
 from typing import Any, Final, TypeAlias
 
-from neuralstream_local.aws_server import ACCOUNT, REGION
+from neuralstream_local.aws import ACCOUNT, REGION
 from neuralstream_local.template import Function
 
 __all__ = ["PROCESS_GROWTH", "FunctionPool", "Functions", "TimedOut", "load"]

@@ -22,7 +22,7 @@ from cachetools import TTLCache, cachedmethod
 from neuralstream_core.keys.scopes import Scope
 from neuralstream_core.memory import limit_growth
 from neuralstream_lambda.payload import MAX_PAYLOAD
-from neuralstream_local.aws_server import ACCOUNT, REGION
+from neuralstream_local.aws import ACCOUNT, REGION
 from neuralstream_local.browsers import REFUSAL, from_elsewhere
 from neuralstream_local.children import announce, start_child
 from neuralstream_local.functions import PROCESS_GROWTH, Functions

@@ -8,7 +8,7 @@ from typing import Any, Final, TypeAlias
 
 import urllib3
 
-from neuralstream_local.aws_server import SOURCES_PATH
+from neuralstream_local.aws import SOURCES_PATH
 from neuralstream_local.http_server import Response
 
 __all__ = ["ROUTE", "Reports", "SourceChanges", "checks_of", "reports", "with_checks"]

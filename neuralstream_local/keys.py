@@ -24,7 +24,7 @@ from neuralstream_core.errors import NeuralStreamError
 from neuralstream_core.keys import KeyRecord, KeyStore, Scope
 from neuralstream_core.table import Table
 from neuralstream_core.time import iso, system_clock, to_micros
-from neuralstream_local.aws_server import REGION
+from neuralstream_local.aws import REGION
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

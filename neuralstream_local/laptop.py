@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from neuralstream_local.aws_server import ACCOUNT, REGION
+from neuralstream_local.aws import ACCOUNT, REGION
 from neuralstream_local.children import ROOT
 from neuralstream_local.template import Template
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 from urllib.parse import parse_qs
 
 from neuralstream_lambda.payload import MAX_PAYLOAD, payload_size, surely_fits
-from neuralstream_local.aws_server import ACCOUNT
+from neuralstream_local.aws import ACCOUNT
 from neuralstream_local.http_server import Request, Response, json_response, message
 
 __all__ = ["event_of", "fits", "response_of"]

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO, Final
 
-from neuralstream_local.aws_server import client_environ
+from neuralstream_local.aws import client_environ
 from neuralstream_local.children import Child, ChildFailed
 from neuralstream_local.embedded_redis import EmbeddedRedis
 from neuralstream_local.health import SourceChanges, reports

@@ -8,7 +8,7 @@ from typing import Any
 
 import boto3
 
-from neuralstream_local.aws_server import ACCOUNT
+from neuralstream_local.aws import ACCOUNT
 from neuralstream_local.laptop import laptop_template
 from neuralstream_local.template import Template
 

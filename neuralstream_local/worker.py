@@ -22,7 +22,7 @@ import urllib3
 
 from neuralstream_core.jobs.records import JobStatus
 from neuralstream_core.memory import limit_growth
-from neuralstream_local.aws_server import (
+from neuralstream_local.aws import (
     INVOKE_PATH,
     REGISTRATION_PATH,
     RESTORE_PATH,

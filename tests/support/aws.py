@@ -19,7 +19,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from neuralstream_core.table import Table
-from neuralstream_local.aws_server import client_environ
+from neuralstream_local.aws import client_environ
 from neuralstream_local.children import Child
 from neuralstream_local.storage import create_history_table, create_registry_table
 

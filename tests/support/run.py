@@ -14,7 +14,7 @@ from contextlib import contextmanager
 import boto3
 import psutil
 
-from neuralstream_local.aws_server import REGION
+from neuralstream_local.aws import REGION
 from neuralstream_local.children import ROOT
 from tests.support.poll import eventually
 from tests.support.stack import request

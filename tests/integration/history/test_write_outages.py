@@ -18,7 +18,7 @@ from neuralstream_core.history.log import HistoryLog
 from neuralstream_core.objects import Objects
 from neuralstream_core.redis import RedisPort, connect
 from neuralstream_core.table import Table
-from neuralstream_local.aws_server import client_environ
+from neuralstream_local.aws import client_environ
 from neuralstream_local.children import Child
 from neuralstream_local.embedded_redis import EmbeddedRedis
 from neuralstream_local.storage import create_history_table
