@@ -40,8 +40,9 @@ PRESENT: Final = 0
 MISSING: Final = 1
 EXPIRED: Final = 2
 INVALID: Final = 3
-_STATES: Final = {1: MISSING, 2: EXPIRED, 3: MISSING, WRONG_TYPE: INVALID}
-"""From the status of a cell that is not present to the state it is counted in."""
+_LARGEST: Final = sys.float_info.max
+_STATES: Final = {PRESENT: MISSING, 1: MISSING, 2: EXPIRED, 3: MISSING, WRONG_TYPE: INVALID}
+"""From the status of a cell without a value to the state it is counted in."""
 _MANY: Final = 1000
 """Numbers from which on it takes less time to compare all with each edge than to search for each number's
 place."""
@@ -67,6 +68,7 @@ class RowCounter:
             by_source.setdefault(series.source, []).append((series, start))
         compiled = {source: _compile(parts) for source, parts in by_source.items()}
         self._features = [compiled[i] for i in range(features)]
+        self._present = (PRESENT,) * features
         self._prediction = compiled[PREDICTION]
         self._score = compiled.get(SCORE)
 
@@ -87,19 +89,13 @@ class RowCounter:
     def refused(self, values: Sequence[Any], status: Sequence[int] | None) -> list[int]:
         """Slots of the cells of a row, without a prediction; raises as `answered`."""
         found: list[int] = []
-        if status is None:
-            for feature, value in zip(self._features, values, strict=True):
-                _add(feature, value, found)
-            return found
-        for (absent, add), value, state in zip(self._features, values, status, strict=True):
-            if state == UNREAD:
-                continue
-            if state:
-                found.append(absent + _STATES[state])
-            elif value is None:
-                found.append(absent + MISSING)
-            else:
+        for (absent, add), value, state in zip(
+            self._features, values, status or self._present, strict=True
+        ):
+            if state == PRESENT and value is not None:
                 add(value, found)
+            elif state != UNREAD:
+                found.append(absent + _STATES[state])
         return found
 
 
@@ -132,12 +128,12 @@ def _number(series: Series, start: int, absent: int) -> _Add:
 
     def add(value: Any, found: list[int]) -> None:
         number = value if type(value) is float else as_number(value)
-        if number is None or math.isinf(number):
+        if number is None:
             found.append(absent + INVALID)
-        elif number != number:  # NaN
-            found.append(absent + MISSING)
-        else:
+        elif -_LARGEST <= number <= _LARGEST:
             found.append(slots[bisect_left(edges, number)])
+        else:
+            found.append(absent + (MISSING if math.isnan(number) else INVALID))
 
     return add
 
@@ -177,7 +173,7 @@ def _bins(series: Series, start: int = 0) -> tuple[list[float], list[int]]:
     """Edges of a numeric series, both ends of its range included, and the slot below each edge (the last
     slot is above all of them). A finite number belongs to ``slots[bisect_left(edges, number)]``."""
     low = -math.inf if series.low is None else math.nextafter(series.low, -math.inf)
-    high = sys.float_info.max if series.high is None else series.high
+    high = _LARGEST if series.high is None else series.high
     bins = len(series.cuts) + 1
     return [low, *series.cuts, high], [start + slot for slot in (bins, *range(bins), bins + 1)]
 

@@ -396,4 +396,5 @@ def _owed_counts(owed: _Owed) -> Increments:
 def _row(found: _Version, slots: list[int], *, answered: int) -> Increments:
     """Increments of a row that adds one to each of ``slots``. The counter of answered rows is written
     even by a refused one, see `layout`."""
-    return ones(slots) + increments([(found.profile.rows_slot, answered)])
+    rows = found.profile.rows_slot
+    return ones([*slots, rows]) if answered else ones(slots) + increments([(rows, 0)])

@@ -14,9 +14,9 @@ from neuralstream_core.redis.port import Key, Packed
 __all__ = ["Arguments"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Arguments:
-    """Some of a command's arguments in wire form."""
+    """Some of a command's arguments in wire form; not frozen, as `Packed`."""
 
     count: int
     wire: bytes
