@@ -16,7 +16,7 @@ from tests.support.documents import PAGES, calls, every_call
 from tests.support.template import ROOT
 
 RUN_BY = {
-    ("README.md", "curl"): "tests/integration/examples/test_readme.py",
+    ("README.md", "curl"): "tests/integration/examples/test_pages.py",
     ("README.md", "python3"): "tests/wheel.py makes an environment in the same way",
     ("README.md", "pip"): "tests/wheel.py installs what this builds",
     ("README.md", "python"): "tests/integration/examples/test_drift_walk_through.py",
@@ -53,7 +53,7 @@ RUN_BY = {
     ("docs/operations.md", "sam"): "needs an AWS account",
     ("docs/outcomes.md", "curl"): "tests/integration/outcomes/test_stack.py sends the same",
     ("docs/serving.md", "curl"): "tests/integration/examples/test_pages.py",
-    ("docs/schedules.md", "curl"): "tests/integration/examples/test_schedules_page.py",
+    ("docs/schedules.md", "curl"): "tests/integration/examples/test_pages.py",
     (
         "docs/operations.md",
         "python",
