@@ -71,13 +71,14 @@ def aws() -> Iterator[Aws]:
 
 
 @pytest.fixture
-def table_name(aws: Aws) -> Iterator[str]:
-    """The name of an empty table with the keys, index and stream that template.yaml gives it."""
+def table_name(aws: Aws) -> str:
+    """The name of an empty table with the keys, index and stream that template.yaml gives it.
+
+    It ends with the server: to delete it costs as much as to make it.
+    """
     name = f"test-{uuid.uuid4().hex}"
-    dynamodb = aws.client("dynamodb")
-    create_registry_table(dynamodb, name)
-    yield name
-    dynamodb.delete_table(TableName=name)
+    create_registry_table(aws.client("dynamodb"), name)
+    return name
 
 
 @pytest.fixture
@@ -87,13 +88,11 @@ def table(aws: Aws, table_name: str) -> Table:
 
 
 @pytest.fixture
-def history_table(aws: Aws) -> Iterator[str]:
+def history_table(aws: Aws) -> str:
     """The name of an empty history table."""
     name = f"test-{uuid.uuid4().hex}-history"
-    dynamodb = aws.client("dynamodb")
-    create_history_table(dynamodb, name)
-    yield name
-    dynamodb.delete_table(TableName=name)
+    create_history_table(aws.client("dynamodb"), name)
+    return name
 
 
 @pytest.fixture
