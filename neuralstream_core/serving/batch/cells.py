@@ -136,12 +136,10 @@ def entities_of(
 
 def ids_of(cells: Sequence[Any], key: str, errors: RowErrors) -> list[str | None]:
     """One key of each row; a whole number is read as its decimal text."""
-    if (
-        set(map(type, cells)) == {str}
-        and len(min(cells, key=len)) > 0
-        and len(max(cells, key=len)) <= MAX_ENTITY_ID
-    ):
-        return list(cells)
+    if set(map(type, cells)) == {str}:
+        lengths = set(map(len, cells))
+        if 0 not in lengths and max(lengths) <= MAX_ENTITY_ID:
+            return list(cells)
     found: list[str | None] = [None] * len(cells)
     for i, cell in enumerate(cells):
         value = str(cell) if type(cell) is int else cell

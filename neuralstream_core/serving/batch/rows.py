@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -174,19 +174,47 @@ def csv_rows(records: Records, schema: InputSchema, header: Sequence[str]) -> In
     """Rows of CSV records; an empty cell is an absent value."""
     csv.field_size_limit(2 * MAX_RECORD)  # a record is bounded already; the default is below that
     errors: RowErrors = {}
-    rows = _csv_cells(records.data, len(header))
-    if rows is None:
-        rows = []
-        for i, record in enumerate(records.data):
-            row = _csv_row(record, len(header))
-            if isinstance(row, RowError):
-                errors[i] = row
-                row = [""] * len(header)
-            rows.append(row)
+    columns: Sequence[Sequence[str]] | None = _plain_columns(records.data, len(header))
+    if columns is None:
+        columns = _csv_columns(records.data, len(header), errors)
     wanted = schema.names
-    columns = zip(*rows, strict=True) if rows else [()] * len(header)
     cells = {name: column for name, column in zip(header, columns, strict=True) if name in wanted}
     return schema.rows(records.lines, cells, errors, text=True)
+
+
+def _plain_columns(data: Sequence[bytes | None], width: int) -> list[list[str]] | None:
+    """The columns of records that are cells and commas alone, or ``None`` when one of them is not.
+
+    Without quotes no cell holds a line feed. So a cell that is one ends a record, and all records have
+    ``width`` cells if it stands after so many each time.
+    """
+    if None in data:
+        return None
+    try:
+        text = b",\n,".join(cast("Sequence[bytes]", data)).decode()
+    except UnicodeDecodeError:
+        return None
+    cells, step = text.split(","), width + 1
+    ends = ["\n"] * (len(data) - 1)
+    if '"' in text or "\r" in text or len(cells) != len(data) * step - 1:
+        return None
+    return [cells[at::step] for at in range(width)] if cells[width::step] == ends else None
+
+
+def _csv_columns(
+    data: Sequence[bytes | None], width: int, errors: RowErrors
+) -> list[tuple[str, ...]]:
+    """The columns of any records; ``errors`` is extended by those that cannot be read."""
+    rows = _csv_cells(data, width)
+    if rows is None:
+        rows = []
+        for i, record in enumerate(data):
+            row = _csv_row(record, width)
+            if isinstance(row, RowError):
+                errors[i] = row
+                row = [""] * width
+            rows.append(row)
+    return list(zip(*rows, strict=True)) if rows else [()] * width
 
 
 def _csv_cells(data: Sequence[bytes | None], width: int) -> list[list[str]] | None:
@@ -247,8 +275,7 @@ def jsonl_rows(records: Records, schema: InputSchema) -> InputRows:
         rows.append(row or {})
     present = set().union(*rows)
     if "entity_id" in present and schema.keys != ("entity_id",):
-        for row in rows:
-            _spread(row, schema)
+        _spread(rows, schema)
         present = set().union(schema.keys, *rows)
     cells = {name: [row.get(name) for row in rows] for name in schema.names if name in present}
     found = schema.rows(records.lines, cells, errors, text=False)
@@ -259,18 +286,20 @@ def jsonl_rows(records: Records, schema: InputSchema) -> InputRows:
     return found
 
 
-def _spread(row: dict[str, Any], schema: InputSchema) -> None:
-    """Put the row's ``entity_id`` under the names of the keys, and of roles that it holds."""
-    keys, entity = schema.keys, row.get("entity_id")
-    if type(entity) in _SINGLE:
-        if len(keys) == 1:
-            row[keys[0]] = entity
-    elif isinstance(entity, list):
-        if len(entity) == len(keys) and not schema.by_role:
-            row.update(zip(keys, entity, strict=True))
-    elif isinstance(entity, dict):
-        row.update({name: entity[name] for name in schema.others if name in entity})
-        row.update({key: entity.get(key) for key in keys})
+def _spread(rows: Sequence[dict[str, Any]], schema: InputSchema) -> None:
+    """Put each row's ``entity_id`` under the names of the keys, and of roles that it holds."""
+    keys, single = schema.keys, len(schema.keys) == 1
+    for row in rows:
+        entity = row.get("entity_id")
+        if type(entity) in _SINGLE:
+            if single:
+                row[keys[0]] = entity
+        elif isinstance(entity, list):
+            if len(entity) == len(keys) and not schema.by_role:
+                row.update(zip(keys, entity, strict=True))
+        elif isinstance(entity, dict):
+            row.update({name: entity[name] for name in schema.others if name in entity})
+            row.update({key: entity.get(key) for key in keys})
 
 
 def parquet_rows(

@@ -138,19 +138,19 @@ def split(blocks: Iterable[bytes], *, quoted: bool, first_line: int) -> Iterator
     for block in blocks:
         ends, feeds, odd = _ends(block, quoted=quoted, odd=odd)
         if len(ends):
-            cuts = ends.tolist()
-            first = block[: cuts[0]]
+            begin, end = int(ends[0]) + 1, int(ends[-1])
+            first = block[: begin - 1]
             whole = carried + len(first) <= MAX_RECORD
             data: list[bytes | None] = [b"".join([*carry, first]) if whole else None]
             if len(ends) == feeds:
-                data += block[cuts[0] + 1 : cuts[-1]].split(b"\n") if len(cuts) > 1 else []
+                data += block[begin:end].split(b"\n") if len(ends) > 1 else []
             else:
-                data += [block[a + 1 : b] for a, b in pairwise(cuts)]
+                data += [block[a + 1 : b] for a, b in pairwise(ends.tolist())]
             after = line + _line_counts(block, ends, feeds)
             yield _records(data, np.concatenate(([begins], after[:-1])))
             begins = int(after[-1])
             carry, carried = [], 0
-            rest = block[cuts[-1] + 1 :]
+            rest = block[end + 1 :]
         else:
             rest = block
         line += feeds

@@ -40,6 +40,25 @@ def test_a_bad_csv_row_does_not_disturb_its_neighbours() -> None:
     }
 
 
+@given(
+    st.lists(
+        st.text(alphabet='ab1,"\r\0 é\u2028', min_size=1, max_size=6).map(str.encode)
+        | st.sampled_from([b"u,1", b"\xff,1", None]),
+        min_size=1,
+        max_size=6,
+    )
+)
+def test_csv_rows_are_read_together_as_each_by_itself(lines: list[bytes | None]) -> None:
+    header = ("entity_id", "amount")
+    together = csv_rows(records(*lines), AMOUNT, header)
+    for at, line in enumerate(lines):
+        # beside a quoted cell, each record goes through the csv module
+        alone = csv_rows(records(line, b'"q",'), AMOUNT, header)
+        assert together.entities[at] == alone.entities[0]
+        assert together.features["amount"][at] == alone.features["amount"][0]
+        assert together.errors.get(at) == alone.errors.get(0)
+
+
 def test_ids_stay_text() -> None:
     rows = csv_rows(records(b"007", b" u ", b"1e5", "é".encode()), PLAIN, ("entity_id",))
     assert rows.entities == ["007", " u ", "1e5", "é"]
