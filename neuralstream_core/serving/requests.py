@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, Field, StringConstraints
 
@@ -32,6 +32,9 @@ AnyEntity = Annotated[
         "list in the view's key order or an object by key"
     ),
 ]
+
+
+_encode: Final = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
 
 
 class PredictBody(Frozen):
@@ -139,4 +142,4 @@ def answer_json(prediction: Prediction, *, features: bool = False) -> str:
         body["features"] = prediction.features()
     body["prediction_id"] = prediction.id
     body["timestamp"] = iso(prediction.at)
-    return json.dumps(body, allow_nan=False)
+    return _encode(body)

@@ -122,7 +122,7 @@ def arguments(
         if model is not None:
             raw = event.get(key) or {}
             try:
-                found |= dict(model.model_validate(raw))
+                found |= vars(model.model_validate(raw))
             except ValidationError as error:
                 raise from_validation(error, raw, where) from None
     if inputs.body is not None:

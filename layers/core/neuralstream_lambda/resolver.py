@@ -192,6 +192,10 @@ class Resolver(APIGatewayHttpResolver):
         self.lambda_context = context
         return super().resolve(event, context)
 
+    def _to_proxy_event(self, _event: Mapping[str, Any]) -> APIGatewayProxyEventV2:
+        """What Powertools keeps on the class: the same event, not one made a second time."""
+        return self.current_event
+
     def _resolve(self) -> ResponseBuilder[Any]:
         """Find the route by its key: API Gateway has matched the path, with characters in its parameters
         that Powertools' own patterns do not match."""
