@@ -120,7 +120,9 @@ class _Output:
     def __init__(self, plan: JobPlan) -> None:
         self._plan = plan
         self._types = output_types(plan)
-        self._columns: dict[str, list[Any]] = {name: [] for name in self._types}
+        self._file = _Lines() if plan.output_format == "jsonl" else _Parquet(self._types)
+        self._rows = 0
+        self._versions = Counter[str]()
         self._failed: list[dict[str, Any]] = []
 
     def add(
@@ -148,34 +150,27 @@ class _Output:
             fields["error"][place] = error.code
         roles = self._plan.keys if self._plan.by_role else ()
         self._failed += rows.failed(errors, lambda entity: shown(entity, roles))
-        for name, stored in self._columns.items():
-            stored.extend(fields.get(name, [None] * n))
+        columns = {name: fields.get(name, [None] * n) for name in self._types}
+        columns["prediction"] = _cast(columns["prediction"], self._plan)
+        self._rows += n
+        self._versions.update(columns["version"])
+        self._file.add(columns)
 
     def write(self, files: PredictFiles, number: int) -> ChunkResult:
         """Write the files of chunk ``number`` and its result."""
         folder, kind = Location.parse(self._plan.output), self._plan.output_format
-        versions = Counter(self._columns["version"])
+        versions = self._versions
         del versions[None]  # of the rows without a prediction
-        rows = len(self._columns["error"])
         part = folder / f"part-{number:05d}.{kind}"
         result = ChunkResult(
             chunk=number,
-            rows=rows,
-            part=files.write_output(part, self._encoded(), _MEDIA[kind], rows),
+            rows=self._rows,
+            part=files.write_output(part, self._file.encoded(), _MEDIA[kind], self._rows),
             versions=dict(sorted(versions.items())),
             **written_errors(files, self._plan.output, number, self._failed),
         )
         files.write_result(result)
         return result
-
-    def _encoded(self) -> bytes:
-        columns = self._columns
-        columns["prediction"] = _cast(columns["prediction"], self._plan)
-        if self._plan.output_format == "jsonl":
-            return json_columns(columns)
-        from neuralstream_core.serving.batch.parquet import write_parquet
-
-        return write_parquet(columns, self._types)
 
     def _entities(self, rows: InputRows) -> dict[str, list[Any]]:
         names = _entity_names(self._plan)
@@ -185,6 +180,36 @@ class _Output:
             name: [None if entity is None else entity[at] for entity in rows.entities]
             for at, name in enumerate(names)
         }
+
+
+class _Lines:
+    """JSON lines, made at once from the rows that are added together."""
+
+    def __init__(self) -> None:
+        self._lines: list[bytes] = []
+
+    def add(self, columns: Mapping[str, list[Any]]) -> None:
+        self._lines.append(json_columns(columns))
+
+    def encoded(self) -> bytes:
+        return b"".join(self._lines)
+
+
+class _Parquet:
+    """The columns of a Parquet file of ``types``."""
+
+    def __init__(self, types: Mapping[str, SqlType]) -> None:
+        self._types = types
+        self._columns: dict[str, list[Any]] = {name: [] for name in types}
+
+    def add(self, columns: Mapping[str, list[Any]]) -> None:
+        for name, values in columns.items():
+            self._columns[name].extend(values)
+
+    def encoded(self) -> bytes:
+        from neuralstream_core.serving.batch.parquet import write_parquet
+
+        return write_parquet(self._columns, self._types)
 
 
 def _entity_names(plan: JobPlan) -> tuple[str, ...]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from hypothesis import given
@@ -43,14 +42,3 @@ def one_by_one(found: dict[str, list[Any]]) -> bytes:
 @given(columns())
 def test_lines_of_columns_are_those_of_the_rows(found: dict[str, list[Any]]) -> None:
     assert json_columns(found) == one_by_one(found)
-
-
-def test_many_lines_are_whole_and_in_order() -> None:
-    n = 10_001
-    found: dict[str, list[Any]] = {
-        "entity_id": [f"u{i}" for i in range(n)],
-        "prediction": [None if i % 5000 == 0 else i / 7 for i in range(n)],
-    }
-    written = json_columns(found)
-    assert written == one_by_one(found)
-    assert [json.loads(line)["entity_id"] for line in written.splitlines()] == found["entity_id"]
