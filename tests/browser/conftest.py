@@ -12,7 +12,7 @@ import pytest
 
 from tests.support.chromium import Console, NoChromium, find_chromium, open_console
 from tests.support.flown import day_of_work
-from tests.support.stack import RunningStack
+from tests.support.stack import RunningStack, laptop_stack
 
 PICTURES = Path(__file__).parents[2] / "docs" / "images"
 MOST_PICTURE_BYTES = 180_000
@@ -51,6 +51,13 @@ def opened(browser) -> Iterator[Callable[..., Console]]:
         for console in consoles:
             assert console.unexpected() == []
             assert console.elsewhere == []
+
+
+@pytest.fixture(scope="session")
+def laptop() -> Iterator[RunningStack]:
+    """The stack with the flights."""
+    with laptop_stack() as running:
+        yield running
 
 
 @pytest.fixture(scope="session")

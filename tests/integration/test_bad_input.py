@@ -55,11 +55,12 @@ def declared():
     return {route.key: route for route in declared_routes()}
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def world():
     """One view with a row, one model in production: what bad requests must leave as it is.
 
-    On a stack of its own: each test looks at everything that is stored, twice.
+    On a stack of its own: each test looks at everything that is stored, twice. It ends with the module:
+    an idle one still asks its queues and streams.
     """
     with Stack() as running:
         yield _filled(RunningStack(running))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 from urllib.parse import urlsplit
@@ -100,9 +101,9 @@ def stack() -> Iterator[RunningStack]:
         yield RunningStack(running)
 
 
-@pytest.fixture(scope="session")
-def laptop() -> Iterator[RunningStack]:
-    """A stack as `make run` leaves it, with the flights example, for the one suite that changes it."""
+@contextmanager
+def laptop_stack() -> Iterator[RunningStack]:
+    """A stack as `make run` leaves it, with the flights example, for a suite that changes it."""
     with Stack() as running:
         load(running.url)
         put_job_inputs(running.aws_endpoint)

@@ -11,6 +11,7 @@ from jsonschema import Draft202012Validator, FormatChecker
 from neuralstream_local.openapi import TARGET
 from neuralstream_local.openapi_examples import EXAMPLES
 from tests.support.poll import eventually
+from tests.support.stack import laptop_stack
 
 DOCUMENT = json.loads(TARGET.read_text())
 OPERATIONS = {
@@ -44,6 +45,13 @@ def target(path, operation, taken=None):
             case "header":
                 headers[name] = value
     return path + (f"?{urlencode(query)}" if query else ""), headers
+
+
+@pytest.fixture(scope="module")
+def laptop():
+    """A stack of this module's own, which ends with it: an idle one still asks its queues and streams."""
+    with laptop_stack() as running:
+        yield running
 
 
 @pytest.fixture(scope="module")
