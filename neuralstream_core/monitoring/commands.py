@@ -82,6 +82,11 @@ def counters(**amounts: int) -> Increments:
     )
 
 
+_WHOLE: Final = increments([(layout.COUNTERS_AT + len(layout.COUNTERS) - 1, 0)])
+"""Adds nothing to the last counter of a service string, so that a new one has its whole length at once: Redis
+doubles the memory of a string that grows, be it by four bytes."""
+
+
 @lru_cache
 def request_counters(*, cold: bool, stale_routing: bool, pinned: bool) -> Increments:
     """Increments for one answered request of one row; not to be changed."""
@@ -245,6 +250,8 @@ class MinuteCounters:
         log = self.log.admit(seen.log, self.number) if seen is not None and seen.log else None
         if log is not None:
             service = _logged(log.logged, log.overflowed) + service
+        if renew:
+            service = _WHOLE + service
         strings = [some for some in (service, series) if some]
         added = [Arguments(4 * len(some), b"".join([one.wire for one in some])) for some in strings]
         commands: list[Command | Packed] = []

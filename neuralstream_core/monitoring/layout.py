@@ -16,8 +16,8 @@ bytes that wait in it, and the number of rows that it had no room for since that
 A row refused after its features were looked up counts in the series of its features like an answered one,
 but neither in the series of the prediction nor as an answered row.
 
-Each update writes one of the last counters of a string, so Redis allocates it nearly in its full length. An
-hour takes at most 5,080 bytes of service string, and about 2,250 of series string for 20 scalar features.
+What creates a string writes its last counter, so Redis allocates it in its full length. An hour takes at most
+5,080 bytes of service string, and about 2,250 of series string for 20 scalar features.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ import numpy as np
 
 from neuralstream_core.monitoring import layout
 from neuralstream_core.monitoring.layout import HOUR, MINUTE, Window
+from neuralstream_core.monitoring.observation import LogEntry
 from neuralstream_core.time import system_clock
 from tests.support.monitoring import NAMESPACE, Clockwork, Watched, hours, keys_of
 
@@ -16,9 +17,11 @@ def test_an_hour_of_a_version_takes_less_than_8_kilobytes(redis_port):
     clock = Clockwork()
     rng = np.random.default_rng(5)
     recorder = WATCHED.recorder(redis_port, clock)
+    recorder.failure("m", "v1", "invalid")
     for _ in range(300):
         timings = tuple(rng.lognormal(-6, 1.5, 3))
         recorder.record(WATCHED.row(rng, timings=timings))
+    recorder.record(WATCHED.row(rng, log=[LogEntry(b"{}", 1)]))
     recorder.record(WATCHED.batch(rng, 5000))
     hour = [key for key in keys_of(redis_port) if key.endswith(b"s") or b"}d:" in key]
     hour.append(layout.index_key(NAMESPACE, clock.now // HOUR))
