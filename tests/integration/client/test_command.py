@@ -11,7 +11,9 @@ import subprocess
 import sys
 
 import pytest
+from typer.testing import CliRunner
 
+from neuralstream_client.command.app import app
 from neuralstream_core.keys import Scope
 from neuralstream_local.keys import key_store
 from neuralstream_local.laptop import BUCKET, KEYS_TABLE
@@ -44,16 +46,16 @@ def environ(program, stack):
 
 @pytest.fixture
 def called(environ):
-    """``called(*words)`` → the ended process."""
+    """``called(*words)`` → its status and what it wrote.
+
+    In this process: another one takes half a second to start.
+    """
 
     def call(*words, **more):
-        return subprocess.run(
-            ["neuralstream", *words],  # noqa: S607 - of the test's own PATH
-            env={**environ, **more},
-            capture_output=True,
-            text=True,
-            check=False,
+        ended = CliRunner().invoke(
+            app, words, env={"NEURALSTREAM_API_KEY": None, **environ, **more}
         )
+        return subprocess.CompletedProcess(words, ended.exit_code, ended.stdout, ended.stderr)
 
     return call
 
@@ -221,7 +223,7 @@ def first_key(stack_with_keys):
 
 @pytest.fixture
 def guarded(called, stack_with_keys, first_key):
-    """``guarded(*words)`` → the ended process, called with a key that may do everything."""
+    """``guarded(*words)`` → the same, called with a key that may do everything."""
 
     def call(*words, key=first_key):
         return called(
@@ -328,9 +330,16 @@ def test_a_terminal_gets_colours_unless_it_wants_none_and_lines_that_fit(environ
     assert max(map(len, plain.splitlines())) <= 80
 
 
-def test_a_pipe_gets_neither_colours_nor_notes(called, served):
+def test_a_pipe_gets_neither_colours_nor_notes(environ, served):
     _, model = served()
-    ended = called("models", "show", model)
+    ended = subprocess.run(
+        ["neuralstream", "models", "show", model],  # noqa: S607 - of the test's own PATH
+        env=environ,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "production" in ended.stdout
     assert "\x1b" not in ended.stdout + ended.stderr
     assert ended.stderr == ""
 
