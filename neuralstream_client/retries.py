@@ -13,7 +13,7 @@ import httpx
 
 from neuralstream_client.errors import ConfigurationError
 
-__all__ = ["NO_RETRIES", "Retries", "retry_after"]
+__all__ = ["Retries", "retry_after"]
 
 _TEMPORARY: Final = frozenset({429, 502, 503, 504})
 _NOT_PROCESSED: Final = frozenset({429})
@@ -67,9 +67,6 @@ class Retries:
         longest = min(self.longest_seconds, self.first_seconds * 2.0 ** (attempt - 1))
         jitter = random.random() if share is None else share  # noqa: S311 - spreads load, hides nothing
         return max(asked or 0.0, longest * jitter)
-
-
-NO_RETRIES: Final = Retries(attempts=1)
 
 
 def retry_after(headers: Mapping[str, str], now: datetime | None = None) -> float | None:

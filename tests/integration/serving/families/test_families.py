@@ -40,7 +40,6 @@ class Shop:
     """Storage with the rows of every family, and what serves from it."""
 
     house: JobHouse
-    dynamodb: Any
     predict: Function
     input: str
 
@@ -100,34 +99,8 @@ def shop(aws: Any, redis_server: Any) -> Iterator[Shop]:
             "NEURALSTREAM_DATA_BUCKET": bucket,
         }
     )
-    yield Shop(house, dynamodb, predict, source)
+    yield Shop(house, predict, source)
     port.close()
-    dynamodb.delete_table(TableName=table_name)
-    dynamodb.delete_table(TableName=f"{table_name}-history")
-    for entry in s3.list_objects_v2(Bucket=bucket).get("Contents", []):
-        s3.delete_object(Bucket=bucket, Key=entry["Key"])
-    s3.delete_bucket(Bucket=bucket)
-
-
-@pytest.fixture(autouse=True)
-def tidy(shop: Shop) -> Iterator[None]:
-    """Remove what a family left: each transaction of the emulation copies its whole table."""
-    table = shop.house.table.name
-    dynamodb = shop.dynamodb
-    kept = set(_keys(dynamodb, table))
-    yield
-    left = [key for key in _keys(dynamodb, table) if key not in kept]
-    for at in range(0, len(left), 25):
-        deletes = [
-            {"DeleteRequest": {"Key": {"PK": {"S": pk}, "SK": {"S": sk}}}}
-            for pk, sk in left[at : at + 25]
-        ]
-        dynamodb.batch_write_item(RequestItems={table: deletes})
-
-
-def _keys(dynamodb: Any, table: str) -> list[tuple[str, str]]:
-    found = dynamodb.scan(TableName=table, ProjectionExpression="PK, SK")["Items"]
-    return [(item["PK"]["S"], item["SK"]["S"]) for item in found]
 
 
 def _cells(frame: Any, row: int) -> dict[str, Any]:
