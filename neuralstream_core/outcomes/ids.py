@@ -30,11 +30,11 @@ MAX_PREDICTION_ID: Final = MAX_NAME + 1 + 10 + 1 + 26 + 1 + 10
 STAMP: Final = 10
 """Characters of a ULID that are its time."""
 _ALPHABET: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
-_PAIRS: Final = tuple(a + b for a in _ALPHABET for b in _ALPHABET)
 _DIGITS: Final = {digit: value for value, digit in enumerate(_ALPHABET)}
-_SHIFTS: Final = range(120, -1, -10)
-_RANDOM: Final = 10
-"""Bytes of a ULID that are not its time."""
+_OF_BYTE: Final = (_ALPHABET * 8).encode()
+"""From a byte to the digit of its last five bits."""
+_RANDOM: Final = 16
+"""Characters of a ULID that are not its time."""
 _FORM: Final = re.compile(
     rf"([A-Za-z0-9][A-Za-z0-9_.-]{{0,{MAX_NAME - 1}}}):(v[1-9][0-9]{{0,8}})"
     rf":([0-7][{_ALPHABET}]{{25}})(?::(0|[1-9][0-9]{{0,9}}))?"
@@ -85,7 +85,7 @@ class PredictionId(NamedTuple):
 
 def stamp_of(at: Micros) -> str:
     """The first `STAMP` characters of the ULIDs of a moment; they sort by time."""
-    return _text(at // 1000, b"")[:STAMP]
+    return _digits(at // 1000, STAMP)
 
 
 def stamp_time(stamp: str) -> Micros:
@@ -98,14 +98,15 @@ def stamp_time(stamp: str) -> Micros:
 
 def random_ulid(now: Micros) -> str:
     """A new ULID of this moment; microseconds below the millisecond are cut off."""
-    return _text(now // 1000, os.urandom(_RANDOM))
+    return stamp_of(now) + os.urandom(_RANDOM).translate(_OF_BYTE).decode()
 
 
 def deterministic_ulid(now: Micros, seed: str) -> str:
     """The ULID of ``seed``, such as a job's id, and its time: the same every time it is asked for."""
-    return _text(now // 1000, hashlib.sha256(seed.encode()).digest()[:_RANDOM])
+    number = int.from_bytes(hashlib.sha256(seed.encode()).digest()[:10], "big")
+    return stamp_of(now) + _digits(number, _RANDOM)
 
 
-def _text(milliseconds: int, rest: bytes) -> str:
-    number = milliseconds << 80 | int.from_bytes(rest, "big")
-    return "".join([_PAIRS[number >> shift & 1023] for shift in _SHIFTS])
+def _digits(number: int, count: int) -> str:
+    """The last ``count`` digits of a number."""
+    return "".join([_ALPHABET[number >> shift & 31] for shift in range(5 * count - 5, -1, -5)])

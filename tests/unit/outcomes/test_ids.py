@@ -44,6 +44,8 @@ def test_a_ulid_is_the_one_of_the_specification() -> None:
 def test_the_same_seed_gives_the_same_id_and_chance_never_does() -> None:
     assert deterministic_ulid(5_000, "job-1") == deterministic_ulid(5_999, "job-1")
     assert deterministic_ulid(5_000, "job-1") != deterministic_ulid(5_000, "job-2")
+    earlier_release = "01KB7S4M9V09NBCEE23QWAN075"  # a job under way keeps its ids
+    assert deterministic_ulid(1_764_419_064_123_456, "job-1") == earlier_release
     assert len({random_ulid(5_000) for _ in range(1000)}) == 1000
 
 
