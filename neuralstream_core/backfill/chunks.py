@@ -29,7 +29,7 @@ from neuralstream_core.features.writes import (
     Batch,
     GivenColumns,
 )
-from neuralstream_core.serving.batch.cells import RowErrors
+from neuralstream_core.serving.batch.cells import Cells, RowErrors, taken
 from neuralstream_core.serving.batch.rows import InputRows, InputSchema
 from neuralstream_core.serving.cells import RowError
 
@@ -144,7 +144,7 @@ class _Slice:
     def add(
         self,
         entities: Sequence[Any],
-        columns: Mapping[str, Sequence[Any]],
+        columns: Mapping[str, Cells],
         times: npt.NDArray[np.int64],
         places: list[int],
         errors: RowErrors,
@@ -153,7 +153,7 @@ class _Slice:
         without it.
         """
         given = GivenColumns(
-            _at(entities, places),
+            [entities[at] for at in places],
             {name: _at(values, places) for name, values in columns.items()},
             times[places],
         )
@@ -172,5 +172,5 @@ class _Slice:
         self.found.append(Packed(batch, places))
 
 
-def _at(values: Sequence[Any], places: list[int]) -> Sequence[Any]:
-    return values if len(places) == len(values) else [values[at] for at in places]
+def _at(values: Cells, places: list[int]) -> Cells:
+    return values if len(places) == len(values) else taken(values, places)

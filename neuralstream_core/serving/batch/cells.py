@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from math import isfinite
 from typing import Any, Final, TypeAlias
 
+import numpy as np
+import numpy.typing as npt
 from pydantic_core import from_json
 
 from neuralstream_core.features.rows import Entity
@@ -14,8 +15,11 @@ from neuralstream_core.features.values import Dtype, checker
 from neuralstream_core.serving.cells import RowError
 from neuralstream_core.types import MAX_ENTITY_ID
 
-__all__ = ["RowErrors", "convert", "entities_of", "ids_of"]
+__all__ = ["Cells", "Floats", "RowErrors", "convert", "entities_of", "ids_of", "listed", "taken"]
 
+Floats: TypeAlias = npt.NDArray[np.float64]
+Cells: TypeAlias = "Sequence[Any] | Floats"
+"""A column as it was read; an array only of float64 without a gap."""
 RowErrors: TypeAlias = dict[int, RowError]
 """Failed rows by position; the first error of a row is kept."""
 
@@ -52,9 +56,10 @@ _FROM_TEXT: Final[dict[Dtype, Callable[[str], Any]]] = {
 
 
 def convert(
-    cells: Sequence[Any], dtype: str, size: int, name: str, errors: RowErrors, *, text: bool
-) -> list[Any]:
-    """One column's values: Python scalars (a vector: a list), ``None`` where the cell is empty.
+    cells: Cells, dtype: str, size: int, name: str, errors: RowErrors, *, text: bool
+) -> list[Any] | Floats:
+    """One column's values: Python scalars (a vector: a list), ``None`` where the cell is empty; an array of
+    finite numbers where all are float64.
 
     Args:
         text: the cells are CSV text, where an empty cell is an absent value.
@@ -67,7 +72,7 @@ def convert(
     check = checker(kind, size if size > 1 else None)
     parse = (_vector if size > 1 else _FROM_TEXT[kind]) if text else None
     values: list[Any] = [None] * len(cells)
-    for i, cell in enumerate(cells):
+    for i, cell in enumerate(listed(cells)):
         if cell is None or (text and cell == ""):
             continue
         try:
@@ -79,28 +84,41 @@ def convert(
     return values
 
 
-def _floats(cells: Sequence[Any], *, text: bool) -> list[Any] | None:
+def listed(cells: Cells) -> Sequence[Any]:
+    """The cells as Python values."""
+    found: Sequence[Any] = cells.tolist() if isinstance(cells, np.ndarray) else cells
+    return found
+
+
+def taken(cells: Cells, places: list[int]) -> list[Any] | Floats:
+    """The cells at ``places``."""
+    return cells[places] if isinstance(cells, np.ndarray) else [cells[at] for at in places]
+
+
+def _floats(cells: Cells, *, text: bool) -> list[Any] | Floats | None:
     """The whole column at once, or ``None`` when some cell needs a closer look."""
     try:
-        if text:
+        if isinstance(cells, np.ndarray):
+            given = cells
+        elif text:
             given = _floats_of_text(cells if "" not in cells else list(filter(None, cells)))
         elif set(map(type, cells)) <= {float, int, type(None)}:
-            given = [float(cell) for cell in cells if cell is not None]
+            present = cells if None not in cells else [cell for cell in cells if cell is not None]
+            given = np.array(present, np.float64)
         else:
             return None
     except (ValueError, OverflowError):
         return None
-    # the sum of finite numbers is finite, unless it overflows
-    if not isfinite(sum(given)) and not all(map(isfinite, given)):
+    if not np.isfinite(given).all():
         return None
     if len(given) == len(cells):
         return given
-    rest = iter(given)
+    rest = iter(given.tolist())
     empty = "" if text else None
     return [None if cell == empty else next(rest) for cell in cells]
 
 
-def _floats_of_text(cells: Sequence[str]) -> list[float]:
+def _floats_of_text(cells: Sequence[str]) -> Floats:
     """Each cell as a number; infinities and NaN are left to the caller.
 
     Raises:
@@ -113,12 +131,12 @@ def _floats_of_text(cells: Sequence[str]) -> list[float]:
             f"[{text}]", allow_inf_nan=False
         )  # takes a third of the time of float()
         if len(numbers) == len(cells) and set(map(type, numbers)) <= {float, int}:
-            return list(map(float, numbers))
+            return np.array(numbers, np.float64)
     except ValueError:
         pass  # JSON has no +1, .5 and 5.
     if "_" in text:
         raise ValueError("an underscore is no part of a number")
-    return list(map(float, cells))
+    return np.array(list(map(float, cells)), np.float64)
 
 
 def entities_of(

@@ -25,7 +25,7 @@ from neuralstream_core.objects import Location, Objects
 from neuralstream_core.outcomes.ids import deterministic_ulid
 from neuralstream_core.registry.allocation import BUCKETS
 from neuralstream_core.registry.registry import ServedModel
-from neuralstream_core.serving.batch.cells import RowErrors
+from neuralstream_core.serving.batch.cells import Cells, RowErrors
 from neuralstream_core.serving.batch.inputs import InputFile
 from neuralstream_core.serving.batch.locations import Buckets, OutputFormat
 from neuralstream_core.serving.batch.manifest import (
@@ -337,8 +337,10 @@ def _pinned(deployments: Deployments, model: str, pins: Pins) -> Deployments:
     return Deployments(lambda _: routing, lambda _, name: versions[name], soft=inf, hard=inf)
 
 
-def _column(values: Sequence[Any]) -> Sequence[Any] | np.ndarray:
+def _column(values: Cells) -> Cells:
     """Floats as an array, in which the engine reads NaN as missing; other values as they are."""
+    if isinstance(values, np.ndarray):
+        return values
     if set(map(type, values)) <= {float, type(None)} and any(v is not None for v in values):
         return np.array(values, dtype=np.float64)
     return values

@@ -17,6 +17,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 from neuralstream_core.errors import Invalid
 from neuralstream_core.objects import Location, Objects
 from neuralstream_core.parquet import ObjectFiles, database, quoted
+from neuralstream_core.serving.batch.cells import Cells
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -72,9 +73,7 @@ class ParquetInput:
         )
         return [int(rows) for (rows,) in found]
 
-    def read(
-        self, names: Sequence[str], start: int, end: int, size: int
-    ) -> Iterator[list[Sequence[Any]]]:
+    def read(self, names: Sequence[str], start: int, end: int, size: int) -> Iterator[list[Cells]]:
         """The values of rows ``[start, end)`` in file order, by column, at most ``size`` rows per step.
 
         Args:
@@ -100,8 +99,8 @@ class ParquetInput:
                     arrays = self._range(numbers, first, last).fetchnumpy()
             rest = self._slices(others, first, last, size)
             for at in range(0, last - first, size):
-                found: dict[str, Sequence[Any]] = {
-                    name: values[at : at + size].tolist() for name, values in arrays.items()
+                found: dict[str, Cells] = {
+                    name: _cells(values[at : at + size]) for name, values in arrays.items()
                 }
                 if others:
                     found |= zip(others, zip(*next(rest), strict=True), strict=True)
@@ -145,6 +144,14 @@ class ParquetInput:
                 f"{self._at} is not a Parquet file, or it is damaged, encrypted or too large to decode",
                 code="invalid_input",
             ) from error
+
+
+def _cells(values: Any) -> Cells:
+    """The cells of an array, which may be a masked one."""
+    if values.dtype != np.float64 or np.ma.is_masked(values):
+        found: list[Any] = values.tolist()
+        return found
+    return np.asarray(values)
 
 
 @cache

@@ -17,7 +17,16 @@ from pydantic_core import from_json
 
 from neuralstream_core.errors import Invalid
 from neuralstream_core.features.rows import Entity
-from neuralstream_core.serving.batch.cells import RowErrors, convert, entities_of, ids_of
+from neuralstream_core.serving.batch.cells import (
+    Cells,
+    Floats,
+    RowErrors,
+    convert,
+    entities_of,
+    ids_of,
+    listed,
+    taken,
+)
 from neuralstream_core.serving.batch.splitting import MAX_RECORD, Records
 from neuralstream_core.serving.cells import RowError
 
@@ -50,7 +59,8 @@ class InputRows:
         lines: 1-based line (Parquet: row) of each.
         entities: an `Entity`, or ``None`` where the row is in ``errors``.
         others: further entity keys, for a model that reads views with different keys.
-        features: one value or ``None`` per row, for each feature column of the input.
+        features: one value or ``None`` per row, for each feature column of the input; an array where every
+            row has a number.
         errors: rows that cannot be used.
         raw: cells as they were read, for each column that was asked for so.
         absent: of a sparse input, where a row does not name the column, for columns that some row leaves out.
@@ -59,7 +69,7 @@ class InputRows:
     lines: npt.NDArray[np.int64]
     entities: list[Any]
     others: dict[str, list[Any]]
-    features: dict[str, list[Any]]
+    features: dict[str, list[Any] | Floats]
     errors: RowErrors
     raw: dict[str, list[Any]] = field(default_factory=dict)
     absent: dict[str, npt.NDArray[np.bool_]] = field(default_factory=dict)
@@ -72,10 +82,11 @@ class InputRows:
         if not self.errors:
             return list(range(len(self))), self
         places = [at for at in range(len(self)) if at not in self.errors]
-        others, features, raw = (
+        others, raw = (
             {name: [column[at] for at in places] for name, column in columns.items()}
-            for columns in (self.others, self.features, self.raw)
+            for columns in (self.others, self.raw)
         )
+        features = {name: taken(column, places) for name, column in self.features.items()}
         entities = [self.entities[at] for at in places]
         absent = {name: mask[places] for name, mask in self.absent.items()}
         good = InputRows(self.lines[places], entities, others, features, {}, raw, absent)
@@ -126,7 +137,7 @@ class InputSchema:
     def rows(
         self,
         lines: npt.NDArray[np.int64],
-        cells: Mapping[str, Sequence[Any]],
+        cells: Mapping[str, Cells],
         errors: RowErrors,
         *,
         text: bool,
@@ -139,17 +150,18 @@ class InputSchema:
             text: the cells are CSV text.
         """
         absent = [None] * len(lines)
+        named = {name: listed(cells.get(name, absent)) for name in (*self.keys, *self.others)}
         return InputRows(
             lines,
-            entities_of([cells.get(key, absent) for key in self.keys], self.keys, errors),
-            {key: ids_of(cells.get(key, absent), key, errors) for key in self.others},
+            entities_of([named[key] for key in self.keys], self.keys, errors),
+            {key: ids_of(named[key], key, errors) for key in self.others},
             {
                 name: convert(cells[name], dtype, size, name, errors, text=text)
                 for name, (dtype, size) in self.features.items()
                 if name in cells
             },
             errors,
-            {name: list(cells.get(name, absent)) for name in self.raw},
+            {name: list(listed(cells.get(name, absent))) for name in self.raw},
         )
 
 
