@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from neuralstream_core.errors import Invalid, Unavailable
 from neuralstream_core.objects import Location, Objects
+from neuralstream_core.serving.batch.cells import RowErrors, convert
 from neuralstream_core.serving.batch.parquet import ParquetInput, write_parquet
 from neuralstream_core.serving.batch.rows import InputRows, InputSchema, parquet_rows
 
@@ -121,6 +122,28 @@ def test_whole_numbers_are_ids_and_other_types_are_not() -> None:
     memory = file(pa.table({"id": pa.array([1.5])}))
     (rows,) = rows_of(memory, 0, 1, InputSchema(("id",), (), {}))
     assert rows.errors[0].code == "invalid_entity"
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.lists(st.floats() | st.none(), min_size=1, max_size=6),
+    st.sampled_from(["float64", "float32"]),
+)
+def test_a_column_is_checked_as_a_whole_as_cell_by_cell(values: list[Any], dtype: str) -> None:
+    schema = InputSchema(("id",), (), {"x": (dtype, 1)}, raw=("x",))
+    ids = [f"u{i}" for i in range(len(values))]
+    (whole,) = rows_of(
+        file(pa.table({"id": ids, "x": pa.array(values, pa.float64())})), 0, 1, schema
+    )
+    assert {type(value) for value in whole.raw["x"]} <= {float, type(None)}
+    for at, value in enumerate(values):
+        errors: RowErrors = {}
+        # beside a string, each cell is looked at by itself
+        alone = convert([value, "x"], dtype, 1, "x", errors, text=False)
+        assert whole.features["x"][at] == alone[0]
+        assert whole.errors.get(at) == errors.get(0)
+    places, good = whole.good()
+    assert list(good.features["x"]) == [whole.features["x"][at] for at in places]
 
 
 @pytest.mark.parametrize(
