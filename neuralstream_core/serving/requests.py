@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 from pydantic import BaseModel, Field, StringConstraints
+from pydantic_core import to_json
 
 from neuralstream_core.features.references import MAX_REFERENCE, MAX_ROLES
 from neuralstream_core.serving.entities import shown
 from neuralstream_core.serving.predictions import Prediction
-from neuralstream_core.time import iso
+from neuralstream_core.time import from_micros
 from neuralstream_core.types import (
     EntityId,
     FeatureValue,
@@ -32,9 +32,6 @@ AnyEntity = Annotated[
         "list in the view's key order or an object by key"
     ),
 ]
-
-
-_encode: Final = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
 
 
 class PredictBody(Frozen):
@@ -141,5 +138,5 @@ def answer_json(prediction: Prediction, *, features: bool = False) -> str:
     if features:
         body["features"] = prediction.features()
     body["prediction_id"] = prediction.id
-    body["timestamp"] = iso(prediction.at)
-    return _encode(body)
+    body["timestamp"] = from_micros(prediction.at)
+    return to_json(body, inf_nan_mode="null").decode()
