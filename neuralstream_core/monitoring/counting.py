@@ -302,7 +302,7 @@ def component(numbers: Floats, which: int | None) -> Floats:
 
 def _numbers(values: Any, type_: str, state: NDArray[np.uint8]) -> Floats:
     if isinstance(values, np.ndarray) and values.dtype.kind in "fiub":
-        return values.astype(np.float64)
+        return values.astype(np.float64, copy=False)
     if isinstance(values, np.ndarray) and values.dtype.kind == "M":
         micros = values.astype("datetime64[us]")
         return np.where(np.isnat(micros), np.nan, micros.astype(np.int64).astype(np.float64))
