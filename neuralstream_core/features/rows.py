@@ -93,11 +93,6 @@ class Row(NamedTuple):
     event_times: tuple[Micros | None, ...]
 
     @property
-    def found(self) -> bool:
-        """Whether any of the asked cells was ever written."""
-        return any(time is not None for time in self.event_times)
-
-    @property
     def event_time(self) -> Micros | None:
         """The newest event time among the asked cells."""
         times = set(self.event_times)

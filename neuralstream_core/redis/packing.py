@@ -6,7 +6,7 @@ them anew takes as long as the round trip itself.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from neuralstream_core.redis.port import Key, Packed
@@ -24,12 +24,6 @@ class Arguments:
     @classmethod
     def of(cls, *arguments: bytes) -> Arguments:
         return cls(len(arguments), b"".join(b"$%d\r\n%b\r\n" % (len(a), a) for a in arguments))
-
-    @classmethod
-    def join(cls, parts: Iterable[Arguments]) -> Arguments:
-        """All of them, in order."""
-        known = list(parts)
-        return cls(sum(part.count for part in known), b"".join([part.wire for part in known]))
 
     def ended(self, key: Key) -> Callable[[bytes], Packed]:
         """Makes the command whose arguments are these and one more."""
