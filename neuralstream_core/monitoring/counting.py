@@ -288,7 +288,7 @@ def _binned(edges: Sequence[float], numbers: Floats) -> NDArray[np.int64]:
         places = np.searchsorted(edges, numbers, side="left")
         return np.bincount(places, minlength=len(edges) + 1)
     up_to = [np.count_nonzero(numbers <= edge) for edge in edges]
-    return np.diff(up_to, prepend=0, append=len(numbers))
+    return np.diff(np.array([0, *up_to, len(numbers)]))
 
 
 def component(numbers: Floats, which: int | None) -> Floats:
