@@ -63,10 +63,11 @@ def json_columns(columns: Mapping[str, Sequence[Any]]) -> bytes:
 
 def _texts(values: Sequence[Any]) -> list[bytes]:
     """The JSON text of each value."""
-    texts = to_json(values)[1:-1].split(b",")
-    if len(texts) == len(values):
-        return texts
-    return [to_json(value) for value in values]  # a value has a comma of its own
+    if not isinstance(values[0], dict | list):
+        texts = to_json(values)[1:-1].split(b",")
+        if len(texts) == len(values):  # no value has a comma of its own
+            return texts
+    return [to_json(value) for value in values]
 
 
 class File(Record):
