@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,10 +13,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from neuralstream_core.backfill.records import BackfillSpec
+from neuralstream_core.backfill.view_jobs import ViewJobs
 from neuralstream_core.errors import Conflict, Invalid, NotFound
 from neuralstream_core.features import Row, ViewSpec
 from neuralstream_core.time import to_micros
-from neuralstream_lambda.batch import backfills
+from neuralstream_lambda.batch import BatchSettings, adoptions, backfills, rebuilds
+from neuralstream_lambda.jobs import jobs
 from tests.support.backfilling import Backfilling
 from tests.support.batch_function import Context, Function
 
@@ -243,6 +246,21 @@ def test_a_view_that_was_created_anew_fails_the_job(backfilling: Backfilling) ->
     assert failed.failure.code == "view_changed"
     with pytest.raises(NotFound):
         read(backfilling, "u1")
+
+
+@pytest.mark.parametrize("make", [rebuilds, adoptions])
+def test_a_rebuild_or_an_adoption_of_a_view_that_was_deleted_says_so(
+    backfilling: Backfilling, make: Callable[[BatchSettings], ViewJobs[Any]]
+) -> None:
+    house = backfilling.house
+    view(backfilling)
+    job = make(house.settings).submit("user", "tests")
+    assert house.store.delete_view("user").done
+    assert house.task("plan", job.job_id)["status"] == "FAILED"
+    failed = jobs(house.settings).get(job.job_id)
+    assert failed.failure is not None
+    assert failed.failure.code == "view_not_found"
+    assert house.task("finish", job.job_id)["status"] == "FAILED"
 
 
 def test_what_can_never_run_is_refused_at_once(backfilling: Backfilling) -> None:
