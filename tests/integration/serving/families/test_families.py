@@ -8,7 +8,7 @@ whose export is not the model is refused before it is READY, with the reason.
 from __future__ import annotations
 
 import json
-import os
+import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -61,7 +61,7 @@ def shop(aws: Any, redis_server: Any) -> Iterator[Shop]:
     """One stack for the module; each family is a model of its own in it."""
     from neuralstream_core.redis import connect
 
-    table_name, bucket = f"families-{os.getpid()}", f"families-{os.getpid()}"
+    table_name = bucket = f"families-{uuid.uuid4().hex}"
     dynamodb, s3 = aws.client("dynamodb"), aws.client("s3")
     create_registry_table(dynamodb, table_name)
     create_history_table(dynamodb, f"{table_name}-history")
