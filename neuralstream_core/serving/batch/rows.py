@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -186,37 +186,16 @@ def csv_rows(records: Records, schema: InputSchema, header: Sequence[str]) -> In
     """Rows of CSV records; an empty cell is an absent value."""
     csv.field_size_limit(2 * MAX_RECORD)  # a record is bounded already; the default is below that
     errors: RowErrors = {}
-    columns: Sequence[Sequence[str]] | None = _plain_columns(records.data, len(header))
-    if columns is None:
-        columns = _csv_columns(records.data, len(header), errors)
+    columns = _csv_columns(records.data, len(header), errors)
     wanted = schema.names
     cells = {name: column for name, column in zip(header, columns, strict=True) if name in wanted}
     return schema.rows(records.lines, cells, errors, text=True)
 
 
-def _plain_columns(data: Sequence[bytes | None], width: int) -> list[list[str]] | None:
-    """The columns of records that are cells and commas alone, or ``None`` when one of them is not.
-
-    Without quotes no cell holds a line feed. So a cell that is one ends a record, and all records have
-    ``width`` cells if it stands after so many each time.
-    """
-    if None in data:
-        return None
-    try:
-        text = b",\n,".join(cast("Sequence[bytes]", data)).decode()
-    except UnicodeDecodeError:
-        return None
-    cells, step = text.split(","), width + 1
-    ends = ["\n"] * (len(data) - 1)
-    if '"' in text or "\r" in text or len(cells) != len(data) * step - 1:
-        return None
-    return [cells[at::step] for at in range(width)] if cells[width::step] == ends else None
-
-
 def _csv_columns(
     data: Sequence[bytes | None], width: int, errors: RowErrors
 ) -> list[tuple[str, ...]]:
-    """The columns of any records; ``errors`` is extended by those that cannot be read."""
+    """The columns of the records; ``errors`` is extended by those that cannot be read."""
     rows = _csv_cells(data, width)
     if rows is None:
         rows = []
