@@ -1,4 +1,4 @@
-"""Thirty thousand predictions and their outcomes, Redis killed between: each is counted once, and what
+"""A hundred thousand predictions and their outcomes, Redis killed between: each is counted once, and what
 is lost is what had not been drained."""
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from tests.support.redis import settings_for
 MINUTE = 60 * 1_000_000
 HOUR = 60 * MINUTE
 ROUNDS = 50
-BATCH = 150
+BATCH = 500
 BATCHES = 4
 """Of each minute."""
 KILLED = {7, 23, 24, 41}
 """Minutes in which Redis dies behind the second batch, and comes back, empty, behind the third."""
 
 
-def test_each_outcome_of_thirty_thousand_predictions_is_counted_once(
+def test_each_outcome_of_a_hundred_thousand_predictions_is_counted_once(
     clock: Clock, house: HistoryHouse
 ) -> None:
     deal = random.Random(17)
@@ -50,7 +50,7 @@ def test_each_outcome_of_thirty_thousand_predictions_is_counted_once(
         waiting[:] = [(at, row) for at, row in waiting if at > clock.now]
         deal.shuffle(due)
         outcomes = [outcome_of("m", clock.now, **row) for row in due]
-        outcomes += [each.outcome for each in deal.choices(sent, k=BATCH)] if sent else []
+        outcomes += [each.outcome for each in deal.choices(sent, k=500)] if sent else []
         request = f"o{len(sent):08d}"
         house.log.append([intake.part("m", request, outcomes)])
         sent.extend(Sent(o, clock.now, request, i) for i, o in enumerate(outcomes))
@@ -63,7 +63,7 @@ def test_each_outcome_of_thirty_thousand_predictions_is_counted_once(
         for minute in range(ROUNDS):
             recorded: list[LoggedPrediction] = []
             for batch in range(BATCHES):
-                entities = [f"e{deal.randrange(10_000)}" for _ in range(BATCH)]
+                entities = [f"e{deal.randrange(30_000)}" for _ in range(BATCH)]
                 ids = predict_rows(recorder, clock.now, BATCH, entities=entities)
                 at = PredictionId.parse(ids[0]).at
                 rows = [
