@@ -22,6 +22,8 @@ from benchmarks.batch import require
 
 BUDGET_SECONDS = 60.0
 """For a million entities on two cores."""
+TRIES = 6
+"""Retries of a worker, as many as the state machine has for one chunk."""
 _LATER = 600_000_000
 
 
@@ -47,22 +49,32 @@ def compact(made: Any) -> None:
     Compactor(log, heads, views, objects, settings.data_bucket, later).run()
 
 
-def work(settings: Any, job_id: str, chunks: Sequence[Any]) -> float:
-    """Do chunks in this process; its CPU seconds."""
+def work(settings: Any, job_id: str, chunks: Sequence[Any]) -> tuple[float, int]:
+    """Do chunks in this process, again where Redis did not answer in time, as the state machine does; its CPU
+    seconds, and how many were done again.
+    """
+    from neuralstream_core.errors import Unavailable
     from neuralstream_lambda.batch import tasks
 
-    began = time.process_time()
-    for chunk in chunks:
-        tasks(settings).run({"task": "chunk", "job_id": job_id, "chunk": chunk})
-    return time.process_time() - began
+    began, again, left = time.process_time(), 0, list(chunks)
+    while left:
+        try:
+            tasks(settings).run({"task": "chunk", "job_id": job_id, "chunk": left[0]})
+            del left[0]
+        except Unavailable:
+            again += 1
+            if again > TRIES:
+                raise
+    return time.process_time() - began, again
 
 
 class Rebuilt(NamedTuple):
-    """One rebuild: seconds by the clock, CPU seconds of both workers, chunks."""
+    """One rebuild: seconds by the clock, CPU seconds of both workers, chunks, those that were done again."""
 
     seconds: float
     spent: float
     chunks: int
+    again: int
 
 
 def rebuilt(entities: int) -> Rebuilt:
@@ -87,20 +99,20 @@ def rebuilt(entities: int) -> Rebuilt:
         planned = made.task("plan", job.job_id)
         chunks = made.chunks(planned)
         running = [pool.submit(work, settings, job.job_id, chunks[at::2]) for at in range(2)]
-        spent = sum(each.result() for each in running)
+        done = [each.result() for each in running]
         made.task("finish", job.job_id)
         seconds = time.perf_counter() - began
-        spent += time.process_time() - cpu
+        spent = time.process_time() - cpu + sum(each for each, _ in done)
         require(made.store.read_one("user", "user-0000007") == before)
         require(server.dbsize() == entities, server.dbsize())
-    return Rebuilt(seconds, spent, len(chunks))
+    return Rebuilt(seconds, spent, len(chunks), sum(again for _, again in done))
 
 
 def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--entities", type=int, default=1_000_000)
     entities = parser.parse_args().entities
-    seconds, spent, chunks = rebuilt(entities)
+    seconds, spent, chunks, again = rebuilt(entities)
     report = Report(
         "rebuild",
         f"The online store of {entities:,} entities × {FEATURES} float64 features from the history, a tenth "
@@ -112,6 +124,7 @@ def main() -> int:
         f"{entities / seconds:,.0f} entities/s by the clock, {entities / spent:,.0f} per core"
         f" (budget: {BUDGET_SECONDS:.0f} s for a million)"
     )
+    group.notes["chunks done again, Redis having been too slow"] = again
     report.add(group)
     return report.save() + (seconds > BUDGET_SECONDS * entities / 1_000_000)
 
