@@ -11,7 +11,6 @@ import contextlib
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -21,12 +20,14 @@ from pathlib import Path
 from redis.exceptions import RedisError
 
 from neuralstream_core.redis.connection import FlightConnection, pack
+from neuralstream_local.ports import free_port
 from neuralstream_local.redis_binary import find_binary
 
 __all__ = ["EmbeddedRedis", "talk"]
 
 _HOST = "127.0.0.1"
 _BUS_OFFSET = 10_000
+"""Of the port on which the nodes of a cluster talk to each other."""
 _START_SECONDS = 10.0
 _LOGGED = 2000
 """Bytes of the server's log that an error carries."""
@@ -68,17 +69,6 @@ def talk(port: int, *commands: Sequence[str | int]) -> list[object]:
         raise ConnectionError(f"the server does not answer: {error}") from error
     finally:
         connection.disconnect()
-
-
-def _free_port() -> int:
-    """A port that is free now and whose cluster bus port is free too."""
-    while True:
-        with socket.socket() as probe, socket.socket() as bus:
-            probe.bind((_HOST, 0))
-            port: int = probe.getsockname()[1]
-            with contextlib.suppress(OSError, OverflowError):
-                bus.bind((_HOST, port + _BUS_OFFSET))
-                return port
 
 
 class EmbeddedRedis(contextlib.AbstractContextManager["EmbeddedRedis"]):
@@ -131,7 +121,7 @@ class EmbeddedRedis(contextlib.AbstractContextManager["EmbeddedRedis"]):
 
     def _start_on(self, wanted: int) -> None:
         for _ in range(1 if wanted else 5):  # another process may take a free port in between
-            self.port = wanted or _free_port()
+            self.port = wanted or free_port(_BUS_OFFSET)
             if self._launch():
                 return
         log = (self._folder / "stdout").read_text(errors="replace")[-_LOGGED:]

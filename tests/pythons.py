@@ -8,19 +8,18 @@ a read of a feature, and ends with no process left. Prints a line for each Pytho
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import random
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import time
 import urllib.request
 from pathlib import Path
+
+from neuralstream_local.ports import free_port
 
 ROOT = Path(__file__).resolve().parent.parent
 MINORS = (11, 12, 13, 14)
@@ -44,17 +43,6 @@ def pythons():
             if said.strip() == str(minor):
                 yield f"3.{minor}", candidate
                 break
-
-
-def free_pair():
-    """A free port whose successor is free too, below the ports that the system gives to others by itself:
-    minutes pass until the stack listens."""
-    while True:
-        port = random.randrange(20_000, 30_000)
-        with socket.socket() as first, socket.socket() as second, contextlib.suppress(OSError):
-            first.bind(("127.0.0.1", port))
-            second.bind(("127.0.0.1", port + 1))
-            return port
 
 
 def ask(url, method="GET", body=None):
@@ -93,7 +81,7 @@ def copy(into):
 def run(python, folder):
     """Why it failed, or an empty text."""
     copy(folder)
-    port = free_pair()
+    port = free_port(1)
     environ = {
         k: v for k, v in os.environ.items() if k not in {"PYTHONPATH", "MAKEFLAGS", "MAKELEVEL"}
     }

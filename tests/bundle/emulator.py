@@ -17,6 +17,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from neuralstream_local.ports import free_port
 from tests.support.template import ROOT, functions, global_layers
 
 BUILD = ROOT / ".aws-sam" / "build"
@@ -48,7 +49,8 @@ class Emulated:
     ) -> None:
         properties = functions()[function]
         self.function = function
-        self.port, runtime_port = _free_port(), _free_port()
+        self.port = free_port(1)
+        runtime_port = self.port + 1
         folder = folder or build / f"{function}Function"
         path = [folder, *(build / layer / "python" for layer in layers_of(function)), RUNTIME]
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - open as long as the process writes
@@ -103,13 +105,6 @@ class Emulated:
         os.killpg(self._process.pid, 9)
         self._process.wait()
         self._log.close()
-
-
-def _free_port() -> int:
-    with socket.socket() as server:
-        server.bind(("127.0.0.1", 0))
-        port: int = server.getsockname()[1]
-        return port
 
 
 def _wait_for(port: int) -> None:

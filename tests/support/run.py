@@ -5,7 +5,6 @@ from __future__ import annotations
 import atexit
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import threading
@@ -16,6 +15,7 @@ import psutil
 
 from neuralstream_local.aws import REGION
 from neuralstream_local.children import ROOT
+from neuralstream_local.ports import free_port
 from tests.support.poll import eventually
 from tests.support.stack import request
 
@@ -23,16 +23,8 @@ __all__ = ["Run", "all_gone", "free_pair", "running"]
 
 
 def free_pair():
-    """A port that is free together with the next one."""
-    while True:
-        with socket.socket() as first, socket.socket() as second:
-            first.bind(("127.0.0.1", 0))
-            port = first.getsockname()[1]
-            try:
-                second.bind(("127.0.0.1", port + 1))
-            except OSError:
-                continue
-            return port
+    """A port that is free together with the next one, which the AWS emulation takes."""
+    return free_port(1)
 
 
 def _remove_data(port):

@@ -5,20 +5,15 @@ docs/serving.md states the limits. The graphs are built in `tests.support.hostil
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from neuralstream_core.serving.models import Models
 from tests.support import hostile
+from tests.support.alone import printed
 from tests.support.artifacts import double_sum
 
-ROOT = Path(__file__).parents[3]
 HUGE = 1e12
 """Loops for days, allocates terabytes, answers a trillion rows."""
 
@@ -109,16 +104,6 @@ def test_a_model_that_permutes_its_rows_leaves_others_served(world: Any, functio
     served(function)
 
 
-def test_folded_constants_count_in_the_cache_with_the_memory_they_take(world: Any) -> None:
-    data = hostile.folds_to(100)
-    assert len(data) < 1000
-    world.view("users", {"a": "float64", "b": "float64"})
-    version = world.register("folded", data, ["users:a", "users:b"])
-    models = Models(world.artifacts.get)
-    models.get(version)
-    assert models.nbytes > 90 * 2**20
-
-
 def test_text_that_doubles_by_a_feature_is_refused_in_a_process_of_bounded_memory() -> None:
     """No tensor's shape shows such memory: the limit of the process holds it."""
     script = """
@@ -136,12 +121,4 @@ def ask(times):
         return error.code
 print(ask(3), ask(40), ask(3))
 """
-    path = os.pathsep.join([str(ROOT), str(ROOT / "layers" / "core")])
-    done = subprocess.run(
-        [sys.executable, "-c", script],
-        env={**os.environ, "PYTHONPATH": path},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert done.stdout.split("\n")[0] == "[6.0] inference_memory [6.0]"
+    assert printed(script).split("\n")[0] == "[6.0] inference_memory [6.0]"
