@@ -44,7 +44,12 @@ def house(features: int) -> Iterator[JobHouse]:
             data_bucket="benchmark",
             history_table="benchmark-history",
         )
-        port = connect(RedisSettings(redis_host="127.0.0.1", redis_port=redis.port))
+        patient = RedisSettings(
+            redis_host="127.0.0.1",
+            redis_port=redis.port,
+            redis_read_timeout_ms=2000,  # as template.yaml gives the function that runs chunks
+        )
+        port = connect(patient)
         made = JobHouse(settings, Table(build("dynamodb"), "benchmark"), build("s3"), port)
         made.view("user", **{f"f{j}": "float64" for j in range(features)})
         yield made

@@ -4,7 +4,8 @@ The flight adds the entries to the stream and, once some kilobytes have come tog
 number beside it; whoever drains the stream subtracts them. The reply to that addition tells the writer how
 much waits: from `MAX_WAITING` on it adds nothing more until enough was drained. So what has no room is what
 came last, it is known by the row, and what waits in a stream exceeds the bound by no more than `_REPORTED`
-and one request for each process that writes at that moment.
+and one request for each process that writes at that moment, and by as much again for each flight that
+failed: Redis may have taken its entries and not its number.
 """
 
 from __future__ import annotations

@@ -145,9 +145,7 @@ def test_a_split_shares_traffic_and_keeps_each_entity_where_it_is(call, churn):
         return {p["entity_id"]: p["version"] for p in answer["predictions"]}
 
     # Routing is cached for seconds: wait until the split is seen.
-    assigned = eventually(
-        lambda: (seen := versions()) and "v2" in seen.values() and seen, seconds=20
-    )
+    assigned = eventually(lambda: (seen := versions()) and "v2" in seen.values() and seen)
     assert 60 <= list(assigned.values()).count("v2") <= 140
     assert versions() == assigned
     for entity in ids[:20]:
@@ -168,7 +166,7 @@ def test_promotion_is_seen_in_lineage_and_serving_and_can_be_undone(call, churn)
     def serving():
         return call("POST", f"/predict/{model}", {"entity_id": "user_123"})["version"]
 
-    assert eventually(lambda: serving() == "v2", seconds=20)
+    assert eventually(lambda: serving() == "v2")
     lineage = call("GET", f"/models/{model}/lineage")
     made = {v["version"]: v for v in lineage["versions"]}
     assert (made["v1"]["stage"], made["v2"]["stage"]) == ("archived", "production")
@@ -176,7 +174,7 @@ def test_promotion_is_seen_in_lineage_and_serving_and_can_be_undone(call, churn)
     assert made["v2"]["feature_views"][0]["view"] == view
     assert any(e.get("reason") == "better" for e in lineage["events"])
     call("POST", f"/models/{model}/rollback", {"reason": "worse after all"})
-    assert eventually(lambda: serving() == "v1", seconds=20)
+    assert eventually(lambda: serving() == "v1")
     assert call("GET", f"/models/{model}")["production_version"] == "v1"
     assert model in [m["name"] for m in _all(call, "/models", "models")]
 
@@ -201,7 +199,7 @@ def test_a_job_predicts_a_file_through_the_state_machine(stack, call, churn):
             seen = call("GET", f"/jobs/{job['job_id']}")
             return seen["finished_at"] and seen
 
-        return eventually(finished, seconds=60)
+        return eventually(finished)
 
     done = run(max_failed_fraction=0.5)
     assert done["status"] == "SUCCEEDED", done

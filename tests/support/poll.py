@@ -11,9 +11,10 @@ __all__ = ["eventually"]
 T = TypeVar("T")
 
 
-def eventually(predicate: Callable[[], T], seconds: float = 10.0, every: float = 0.02) -> T:
+def eventually(predicate: Callable[[], T], seconds: float = 90.0, every: float = 0.02) -> T:
     """The first truthy value of ``predicate``.
 
+    It waits far longer than anything takes, so that only what never happens fails a test.
     An ``AssertionError`` inside it counts as "not yet"; after ``seconds`` it is raised as it is.
     """
     deadline = time.monotonic() + seconds

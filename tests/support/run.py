@@ -80,7 +80,7 @@ class Run:
             assert self.process.poll() is None, self.output
             return "Ctrl-C stops everything" in self.output
 
-        eventually(seen, seconds=90)
+        eventually(seen)
 
     def descendants(self):
         return psutil.Process(self.process.pid).children(recursive=True)

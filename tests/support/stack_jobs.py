@@ -48,14 +48,14 @@ def serve(stack: Served, users: int) -> str:
     return name
 
 
-def finished(stack: Served, job_id: str, seconds: float = 40) -> Any:
+def finished(stack: Served, job_id: str) -> Any:
     """The job once it is done."""
 
     def done() -> Any:
         job = stack.request("GET", f"/jobs/{job_id}").json()
         return job if job["status"] in ("SUCCEEDED", "FAILED") else None
 
-    return eventually(done, seconds=seconds)
+    return eventually(done, seconds=180)
 
 
 def submit(stack: Served, model: str, key: str, data: bytes, **more: Any) -> str:

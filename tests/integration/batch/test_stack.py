@@ -29,7 +29,7 @@ def execution(stack: RunningStack, job_id: str) -> str:
         status: str = next(each["status"] for each in found if each["name"] == job_id)
         return None if status == "RUNNING" else status
 
-    return str(eventually(ended, seconds=20))
+    return str(eventually(ended))
 
 
 def read(stack: RunningStack, uri: str) -> bytes:
@@ -106,7 +106,7 @@ def test_a_job_that_fails_by_a_fault_of_the_service_fails_its_execution(
         status: str = states.describe_execution(executionArn=started)["status"]
         return None if status == "RUNNING" else status
 
-    assert eventually(ended, seconds=60) == "FAILED"
+    assert eventually(ended) == "FAILED"
 
 
 def test_a_job_started_among_a_hundred_cancelled_transactions_still_ends(

@@ -242,7 +242,7 @@ def _redis_dies(own_stack: RunningStack) -> None:
         assert [(r.status, r.data) for r in again if r.status >= 300] == []
         return True
 
-    eventually(well_again, seconds=20, every=0.2)
+    eventually(well_again, every=0.2)
 
 
 def _aws_dies(own_stack: RunningStack) -> None:

@@ -58,7 +58,7 @@ def test_a_queue_delivers_batches_and_only_failures_come_back(queue, stop):
         sqs.send_message(QueueUrl=url, MessageBody=body)
     EventSource.of_queue(QueueEvent("F", arn, 100, 0.2, True), function, stop)
 
-    assert eventually(lambda: _waiting(sqs, dead) == 1, seconds=20)
+    assert eventually(lambda: _waiting(sqs, dead) == 1)
     bodies = [body for batch in batches for body in batch]
     assert sorted(set(bodies)) == sorted({*(f"row {i}" for i in range(24)), "bad"})
     assert bodies.count("bad") == 2
@@ -80,7 +80,7 @@ def test_a_function_that_raises_gets_the_whole_batch_again(queue, stop):
         sqs.send_message(QueueUrl=url, MessageBody=str(i))
     EventSource.of_queue(QueueEvent("F", arn, 10, 0.2, True), function, stop)
 
-    assert eventually(lambda: calls and _waiting(sqs, url) == 0, seconds=20)
+    assert eventually(lambda: calls and _waiting(sqs, url) == 0)
     assert sum(calls) == 6
     assert _waiting(sqs, dead) == 0
 
@@ -107,7 +107,7 @@ def test_a_stream_delivers_matching_records_in_order_and_retries_the_failed_one(
         table.put({"PK": "job", "SK": str(n), "outbox": {"kind": "start_job", "n": n}})
     table.update("job", "0", "SET outbox.n = :n", values={":n": 6})
 
-    assert eventually(lambda: len(seen) == 7, seconds=20)
+    assert eventually(lambda: len(seen) == 7)
     assert [n for n, _, _ in seen] == list(range(7))
     assert refused == [3, 3]
     assert seen[0][1:] == ("INSERT", "aws:dynamodb")
@@ -130,7 +130,7 @@ def test_a_record_that_always_fails_is_given_up_and_the_rest_goes_on(table, stop
         table.put({"PK": "job", "SK": str(n)})
     EventSource.of_stream(StreamEvent("F", table.name, 10, (), 1, True), function, stop)
 
-    assert eventually(lambda: seen == ["1", "2"], seconds=20)
+    assert eventually(lambda: seen == ["1", "2"])
 
 
 def test_a_stream_among_cancelled_transactions_neither_loses_nor_repeats_nor_invents(
@@ -158,7 +158,7 @@ def test_a_stream_among_cancelled_transactions_neither_loses_nor_repeats_nor_inv
         thread.join()
     table.put({"PK": "job", "SK": str(written)})
 
-    assert eventually(lambda: seen[-1:] == [str(written)], seconds=20)
+    assert eventually(lambda: seen[-1:] == [str(written)])
     assert seen == [str(n) for n in range(written + 1)]
 
 
@@ -193,7 +193,7 @@ def test_a_stream_pump_that_fails_is_reported_and_goes_on_where_it_was(table, st
     }
     table.put({"PK": "job", "SK": "1"})
     assert eventually(lambda: seen == ["0", "1"])
-    assert eventually(lambda: source.report()["ok"], seconds=20)
+    assert eventually(lambda: source.report()["ok"])
     assert seen == ["0", "1"]
 
 
@@ -301,7 +301,7 @@ def test_step_functions_call_the_local_functions(stack):
         described = states.describe_execution(executionArn=execution)
         return described["status"] != "RUNNING" and described
 
-    described = eventually(finished, seconds=20)
+    described = eventually(finished)
     assert described["status"] == "SUCCEEDED"
     assert "isAuthorized" in json.loads(described["output"])
 

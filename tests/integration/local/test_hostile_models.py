@@ -94,7 +94,7 @@ def test_a_job_reports_the_row_that_no_model_could_answer(stack: RunningStack, n
         job = stack.request("GET", f"/jobs/{answer.json()['job_id']}").json()
         return job if job["status"] in ("SUCCEEDED", "FAILED") else None
 
-    job = eventually(done, seconds=60)
+    job = eventually(done)
     assert (job["status"], job["outcome"]["rows"], job["outcome"]["failed"]) == ("SUCCEEDED", 51, 1)
     bucket, _, key = job["outcome"]["manifest"].removeprefix("s3://").partition("/")
     s3 = stack.client("s3")

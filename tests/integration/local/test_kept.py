@@ -28,7 +28,7 @@ def killed(run):
     """End it without a chance to end its parts; what waits until they are gone too."""
     children = run.descendants()
     run.process.kill()
-    return lambda: eventually(lambda: all_gone(children), seconds=20)
+    return lambda: eventually(lambda: all_gone(children))
 
 
 def history(run):
@@ -59,14 +59,13 @@ def test_a_run_after_a_kill_serves_what_was_acknowledged_and_ends_the_job_that_r
             pages = client.list_schedules()["Schedules"]
             return {s["Name"] for s in pages if "nightly" in s["Name"] or "dropped" in s["Name"]}
 
-        eventually(lambda: len(scheduled(schedules)) == 1, seconds=30)
+        eventually(lambda: len(scheduled(schedules)) == 1)
         names = scheduled(schedules)
         ids = [f"u{i % 50}" for i in range(ROWS)]
         data = ("entity_id\n" + "\n".join(ids) + "\n").encode()
         job_id = submit(first, model, f"jobs/in/{model}.csv", data)
         eventually(
             lambda: first.request("GET", f"/jobs/{job_id}").json()["status"] == "RUNNING",
-            seconds=30,
             every=0.01,
         )
         gone = killed(first)
@@ -82,7 +81,7 @@ def test_a_run_after_a_kill_serves_what_was_acknowledged_and_ends_the_job_that_r
         events = second.request("GET", f"/models/{model}/lineage").json()["events"]
         assert {event["kind"] for event in events} >= {"registered", "promoted"}
         assert scheduled(second.client("scheduler")) == names
-        job = finished(second, job_id, seconds=120)
+        job = finished(second, job_id)
         assert (job["status"], job["outcome"]["rows"]) == ("SUCCEEDED", ROWS), job
         children = second.descendants()
         assert second.end(signal.SIGINT) == 0

@@ -109,16 +109,16 @@ def test_redis_killed_ten_times_under_load_comes_back_with_every_acknowledged_wr
     writers = Writers(run.url, "kept")
     try:
         for kill in range(KILLS):
-            eventually(writers.more(), seconds=20)
+            eventually(writers.more())
             run.child("redis-server").kill()
             told = "Redis ended unexpectedly; started again with everything"
-            eventually(lambda: run.output.count(told) == kill + 1, seconds=20)  # noqa: B023
-        eventually(writers.more(), seconds=20)
+            eventually(lambda: run.output.count(told) == kill + 1)  # noqa: B023
+        eventually(writers.more())
     finally:
         writers.stop()
         over.set()
         watcher.join()
-    eventually(well(run), seconds=20)
+    eventually(well(run))
 
     assert not writers.others
     assert "redis" in seen, "health said so while it was down"
@@ -132,15 +132,15 @@ def test_a_worker_that_hangs_or_dies_shows_in_health_and_on_the_terminal(run):
     hung, again, died = map(run.output.count, TOLD)
     worker.suspend()
     everything = {"worker", "queues", "streams", "schedules"}
-    eventually(lambda: health(run) == everything, seconds=20)
-    eventually(lambda: run.output.count(TOLD[0]) > hung, seconds=20)
+    eventually(lambda: health(run) == everything)
+    eventually(lambda: run.output.count(TOLD[0]) > hung)
     worker.resume()
-    eventually(well(run), seconds=20)
-    eventually(lambda: run.output.count(TOLD[1]) > again, seconds=20)
+    eventually(well(run))
+    eventually(lambda: run.output.count(TOLD[1]) > again)
 
     worker.kill()
-    eventually(lambda: run.output.count(TOLD[2]) > died, seconds=30)
-    eventually(well(run), seconds=20)
+    eventually(lambda: run.output.count(TOLD[2]) > died)
+    eventually(well(run))
     assert run.child("neuralstream_local.worker").pid != worker.pid
 
 
@@ -148,8 +148,8 @@ def test_a_worker_that_goes_on_hanging_is_killed_and_started_again(run):
     worker = run.child("neuralstream_local.worker")
     worker.suspend()
     told = "the worker did not answer for 15 s and was killed; started again where it was"
-    eventually(lambda: told in run.output, seconds=60)
-    eventually(well(run), seconds=20)
+    eventually(lambda: told in run.output)
+    eventually(well(run))
     assert run.child("neuralstream_local.worker").pid != worker.pid
     assert all_gone([worker])
 
@@ -161,8 +161,8 @@ def test_a_write_that_was_queued_while_the_worker_was_dead_is_still_done(run):
     rows = [{"entity_id": f"e{i}", "features": {"n": i}} for i in range(20)]
     url = sqs.get_queue_url(QueueName="neuralstream-local-IngestQueue")["QueueUrl"]
     sqs.send_message(QueueUrl=url, MessageBody=json.dumps({"feature_view": "later", "rows": rows}))
-    eventually(lambda: read(run.url, "later", ["e19"]) == {"e19": 19}, seconds=30)
-    eventually(well(run), seconds=20)
+    eventually(lambda: read(run.url, "later", ["e19"]) == {"e19": 19})
+    eventually(well(run))
 
 
 def test_a_job_whose_worker_dies_under_it_still_ends_with_all_its_rows(run):
@@ -176,17 +176,17 @@ def test_a_job_whose_worker_dies_under_it_still_ends_with_all_its_rows(run):
         assert job["status"] in {"PENDING", "RUNNING"}, job
         return job["status"] == "RUNNING"
 
-    eventually(begun, seconds=30, every=0.01)
+    eventually(begun, every=0.01)
     run.child("neuralstream_local.worker").kill()
-    job = finished(run, job_id, seconds=120)
+    job = finished(run, job_id)
     assert (job["status"], job["outcome"]["rows"]) == ("SUCCEEDED", 100_000), job
-    eventually(well(run), seconds=20)
+    eventually(well(run))
 
 
 def test_a_gateway_that_dies_answers_again_on_its_port(run):
     gateway = run.child("neuralstream_local.gateway")
     gateway.kill()
     told = "the gateway ended unexpectedly; started again on its port"
-    eventually(lambda: told in run.output, seconds=30)
-    eventually(well(run), seconds=20)
+    eventually(lambda: told in run.output)
+    eventually(well(run))
     assert run.child("neuralstream_local.gateway").pid != gateway.pid

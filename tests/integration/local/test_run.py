@@ -76,7 +76,7 @@ def test_no_process_survives_the_end_of_its_aws_emulation():
         assert "Start again: make run" in run.output
         assert "Traceback" not in run.output
 
-        assert eventually(lambda: all_gone(children), seconds=20)
+        assert eventually(lambda: all_gone(children))
 
 
 def test_a_port_that_the_emulation_needs_is_refused_by_its_number():

@@ -52,7 +52,7 @@ def test_outcomes_by_request_by_file_and_by_queue_meet_their_predictions(
         found = stack.request("GET", f"/monitoring/performance?model={model}&window=1h").json()
         return found if found["versions"] and found["versions"][0]["n"] == 3 else None
 
-    found = eventually(report, seconds=20)
+    found = eventually(report)
     (version,) = found["versions"]
     assert (version["version"], version["coverage"], found["unmatched"]) == ("v1", 1.0, 0)
     assert version["metrics"]["mae"]["value"] == 2.0

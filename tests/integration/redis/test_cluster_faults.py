@@ -61,7 +61,7 @@ def test_a_replica_takes_over_and_writes_go_on_without_a_restart():
             eventually(load.progress())
             own.nodes[2].kill()
             eventually(load.refusals())
-            eventually(load.progress(), seconds=20)
+            eventually(load.progress())
             port.ping()
         finally:
             load.stop()

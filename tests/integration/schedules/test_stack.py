@@ -30,7 +30,7 @@ def test_a_schedule_runs_its_job_each_minute_with_the_files_of_that_minute(stack
         "timezone": "America/New_York",
     }
     assert stack.request("PUT", f"/schedules/{name}", body).status == 201
-    assert eventually(lambda: held(stack, name), seconds=20)["next_run"]["scheduled_time"] == (
+    assert eventually(lambda: held(stack, name))["next_run"]["scheduled_time"] == (
         "2038-01-01T05:00:00Z"
     )
     s3 = stack.client("s3")
@@ -57,7 +57,7 @@ def test_a_schedule_runs_its_job_each_minute_with_the_files_of_that_minute(stack
         answer = stack.request("GET", f"/schedules/{name}").json()
         return {run["status"] for run in answer["runs"]} <= {"SUCCEEDED", "FAILED"} and answer
 
-    runs = eventually(ended, seconds=30)["runs"]
+    runs = eventually(ended)["runs"]
     assert [(run["scheduled_time"], run["status"]) for run in runs] == [
         ("2038-01-01T05:02:00Z", "FAILED"),
         ("2038-01-01T05:01:00Z", "SUCCEEDED"),
@@ -74,7 +74,7 @@ def test_a_schedule_runs_its_job_each_minute_with_the_files_of_that_minute(stack
         listed = stack.client("scheduler").list_schedules()["Schedules"]
         return f"default.{name}" not in {each["Name"] for each in listed}
 
-    assert eventually(removed, seconds=20)
+    assert eventually(removed)
 
 
 def test_the_stack_runs_a_schedule_by_itself_when_its_time_has_come(stack):
@@ -92,7 +92,7 @@ def test_the_stack_runs_a_schedule_by_itself_when_its_time_has_come(stack):
     def ran():
         return stack.request("GET", f"/schedules/{name}").json()["last_run"]
 
-    run = eventually(ran, seconds=60, every=0.5)
+    run = eventually(ran, every=0.5)
     assert run["scheduled_time"] == f"{soon:%Y-%m-%dT%H:%M:%S}Z"
     assert run["failure"]["code"] == "object_not_found"
     answer = stack.request("GET", f"/schedules/{name}").json()
