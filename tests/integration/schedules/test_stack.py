@@ -80,7 +80,7 @@ def test_a_schedule_runs_its_job_each_minute_with_the_files_of_that_minute(stack
 def test_the_stack_runs_a_schedule_by_itself_when_its_time_has_come(stack):
     """Its input is missing: what the run leaves says so."""
     model, name = serve(stack, 1), f"once-{uuid.uuid4().hex[:8]}"
-    soon = datetime.now(UTC) + timedelta(seconds=15)
+    soon = datetime.now(UTC) + timedelta(seconds=8)
     body = {
         "model": model,
         "input": f"s3://{BUCKET}/jobs/in/{name}.csv",
