@@ -89,7 +89,8 @@ def promote(
     _expect(model, expected_production)
     target = versions(version)
     require_ready(target)
-    if target.stage is Stage.PRODUCTION and model.ab_split is None:
+    # By the model, which the change is committed against: the version's own stage was read later.
+    if version == model.production_version and model.ab_split is None:
         raise Conflict(f"{version} is already in production", code="already_production")
     if failed := unmet(model.require, target.metrics):
         raise Conflict(f"{version} does not pass: {'; '.join(failed)}", code="gate_not_met")
