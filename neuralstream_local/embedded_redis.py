@@ -28,7 +28,9 @@ __all__ = ["EmbeddedRedis", "talk"]
 _HOST = "127.0.0.1"
 _BUS_OFFSET = 10_000
 """Of the port on which the nodes of a cluster talk to each other."""
-_START_SECONDS = 10.0
+_START_SECONDS = 60.0
+_TALK_SECONDS = 5.0
+"""A node of a cluster writes what it knows of the others to the disk, and waits for a busy one."""
 _LOGGED = 2000
 """Bytes of the server's log that an error carries."""
 
@@ -50,7 +52,7 @@ def talk(port: int, *commands: Sequence[str | int]) -> list[object]:
     """Replies of ``commands`` over a connection of their own; for starting and testing servers.
 
     Raises:
-        OSError: the server does not answer within a second.
+        OSError: the server does not answer within some seconds.
     """
     connection = FlightConnection(
         host=_HOST,
@@ -58,8 +60,8 @@ def talk(port: int, *commands: Sequence[str | int]) -> list[object]:
         protocol=2,
         driver_info=None,
         decode_responses=True,
-        socket_connect_timeout=1.0,
-        socket_timeout=1.0,
+        socket_connect_timeout=_TALK_SECONDS,
+        socket_timeout=_TALK_SECONDS,
     )
     try:
         connection.connect()

@@ -14,7 +14,7 @@ __all__ = ["EmbeddedCluster"]
 
 _HOST = EmbeddedRedis.host
 _SLOTS = 16384
-_START_SECONDS = 10.0
+_START_SECONDS = 60.0
 
 
 def _follow(port: int, *, primary: str) -> bool:
