@@ -70,18 +70,16 @@ def test_without_redis_the_answer_is_503_in_half_a_second_or_the_declared_defaul
 ) -> None:
     _, function = doomed
     getattr(server, fate)()
-    took = []
     for _ in range(3):
         start = time.monotonic()
         answer = function.answer(
             "POST /predict/{model_name}", {"model_name": "strict"}, {"entity_id": "u1"}
         )
-        took.append(time.monotonic() - start)
+        # "within 500 ms" is part of the contract, not a measurement of this machine
+        assert time.monotonic() - start < 0.5
         assert answer["statusCode"] == 503
         assert int(answer["headers"]["retry-after"]) >= 1
         assert "redis_unavailable" in answer["body"]
-    # "within 500 ms" is part of the contract; a busy machine may be late once, not each time
-    assert min(took) < 0.5
     answer = function.answer(
         "POST /predict/{model_name}", {"model_name": "default"}, {"entity_id": "u1"}
     )
