@@ -1,4 +1,4 @@
-"""Python in a process of its own, for what other tests of this process would change."""
+"""Python in a process of its own, for what this one has imported or other tests of it would change."""
 
 from __future__ import annotations
 

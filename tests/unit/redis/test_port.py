@@ -1,12 +1,10 @@
 """What an error reply says."""
 
-import subprocess
-import sys
-
 import pytest
 
 from neuralstream_core.redis import ReplyError, connect
 from neuralstream_core.settings import RedisSettings
+from tests.support.alone import printed
 
 
 @pytest.mark.parametrize(
@@ -36,5 +34,4 @@ def test_importing_costs_no_heavy_library():
         "import sys, neuralstream_core.redis;"
         "print([m for m in ('redis', 'botocore', 'ssl', 'numpy') if m in sys.modules])"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+    assert printed(code).strip() == "[]"
